@@ -1,0 +1,1 @@
+"""The whole platform on one machine: its servers, simulated doors and residents, a load generator."""

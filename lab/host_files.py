@@ -1,0 +1,146 @@
+"""Writes what differs per host: the files of `/etc/entryphone`, from the examples beside the static configuration.
+
+The examples are the templates: a name the lab wants to set and an example no longer has is an error, so the two cannot
+drift apart unnoticed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from lab.instance_secrets import InstanceSecrets, load_secrets, write_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab.settings import LabSettings
+
+SERVERS_LIB = "/var/lib/entryphone"
+
+
+class HostFileError(Exception):
+    """An example and the lab disagree about a name; the message names both."""
+
+
+def write_host_files(settings: LabSettings) -> InstanceSecrets:
+    """Write every per-host file of the instance, mode 600; returns the instance's secrets."""
+    settings.create_directories()
+    secrets = load_secrets(settings.directory / "secrets.json")
+    write_private(settings.etc / "kamailio-host.cfg", kamailio_host_file(settings, secrets))
+    write_private(settings.etc / "dispatcher.list", dispatcher_list(settings))
+    (settings.run / "kamailio").mkdir(exist_ok=True)
+    for node in settings.asterisk_nodes:
+        _write_asterisk_node(settings, secrets, node)
+    write_private(settings.etc / "agi.json", json.dumps(agi_settings(settings, secrets), indent=2) + "\n")
+    return secrets
+
+
+def kamailio_host_file(settings: LabSettings, secrets: InstanceSecrets) -> str:
+    """`kamailio-host.cfg` of the lab."""
+    example = (settings.repository / "kamailio" / "kamailio-host.cfg.example").read_text(encoding="utf-8")
+    return set_kamailio_names(
+        example,
+        {
+            "EP_SIP_ADDRESS": settings.sip_address,
+            "EP_SIP_PORT": str(settings.sip_port),
+            "EP_DOMAIN": settings.domain,
+            "EP_AUTH_SECRET": secrets.sip_nonce_secret,
+            "EP_CRM_DB_URL": f"sqlite:///{SERVERS_LIB}/crm.db",
+            "EP_CRM_DB_FILE": f"{SERVERS_LIB}/crm.db",
+            "EP_LOCATION_DB_URL": f"sqlite:///{SERVERS_LIB}/location.db",
+            "EP_LOCATION_DB_FILE": f"{SERVERS_LIB}/location.db",
+            "EP_REDIS_URL": settings.redis_url,
+            **settings.kamailio_overrides,
+        },
+    )
+
+
+def set_kamailio_names(example: str, values: dict[str, str]) -> str:
+    """Put values into the `substdef` and `define` lines of `kamailio-host.cfg.example`.
+
+    Raises:
+        HostFileError: the example does not set one of the names exactly once, or a value holds its separator.
+    """
+    text = example
+    for name, value in values.items():
+        if any(character in value for character in '!"\n'):
+            raise HostFileError(f"{name} is {value!r}: must hold no exclamation mark, quote or newline")
+        substituted = re.compile(rf'^(#!substdef "!{name}!)[^!]*(!g")$', re.MULTILINE)
+        defined = re.compile(rf"^(#!define {name} ).*$()", re.MULTILINE)
+        count = 0
+        for pattern in (substituted, defined):
+            text, found = pattern.subn(lambda match, value=value: f"{match[1]}{value}{match[2]}", text)
+            count += found
+        if count != 1:
+            raise HostFileError(f"kamailio-host.cfg.example sets {name} {count} times, the lab expects it once")
+    return text
+
+
+def dispatcher_list(settings: LabSettings) -> str:
+    """Set 1 of Kamailio's dispatcher: the Asterisk nodes, `setid destination flags priority attributes`."""
+    lines = ["# setid destination flags priority attributes"]
+    lines += [
+        f"1 sip:{address}:{settings.asterisk_port} 0 0 duid={node}" for node, address in settings.asterisk_nodes.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def agi_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, str]:
+    """`agi.json`. The FastAGI server runs on the machine, so its paths are the machine's."""
+    return {
+        "agi_address": f"{settings.agi_host}:{settings.agi_port}",
+        "redis_url": settings.redis_url,
+        "crm_url": settings.crm_url,
+        "crm_token": secrets.crm_service_token,
+        "store_path": str(settings.lib / "agi.db"),
+    }
+
+
+def replace_each(text: str, replacements: dict[str, str], source: Path) -> str:
+    """Replace every whole word of an example by the value of this host, all at once.
+
+    Raises:
+        HostFileError: the example does not contain one of the words.
+    """
+    for word in replacements:
+        if not re.search(_word(word), text):
+            raise HostFileError(f"{source} no longer contains {word!r}, which the lab replaces by its own value")
+    pattern = "|".join(_word(word) for word in replacements)
+    return re.sub(pattern, lambda match: replacements[match[0]], text)
+
+
+def _word(word: str) -> str:
+    return rf"(?<![\w.-]){re.escape(word)}(?![\w-]|\.\d)"
+
+
+def _write_asterisk_node(settings: LabSettings, secrets: InstanceSecrets, node: str) -> None:
+    """The node's `astetcdir`: its own files beside links to the static ones as the server sees them."""
+    address = settings.asterisk_nodes[node]
+    directory = settings.etc / "asterisk" / node
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for parent in (settings.run, settings.log):
+        (parent / node).mkdir(exist_ok=True)
+    static = settings.repository / "asterisk"
+    examples = static / "host.example"
+    replacements = {
+        "asterisk.conf": {"ast1": node, "02:00:00:00:00:21": f"02:00:00:00:00:{int(address.rpartition('.')[2]):02}"},
+        "host-globals.conf": {
+            "ast1": node,
+            "127.0.0.30:4573": f"{settings.agi_host}:{settings.agi_port}",
+            "127.0.0.10:5060": f"{settings.sip_address}:{settings.sip_port}",
+        },
+        "host-manager.conf": {"127.0.0.21": address, "change-me": secrets.asterisk_manager_secret},
+        "host-pjsip.conf": {"127.0.0.21": address, "127.0.0.10": settings.sip_address},
+    }
+    unknown = {file.name for file in examples.iterdir()} ^ replacements.keys()
+    if unknown:
+        raise HostFileError(f"{examples} and lab/host_files.py disagree about {', '.join(sorted(unknown))}")
+    for name, words in replacements.items():
+        example = examples / name
+        write_private(directory / name, replace_each(example.read_text(encoding="utf-8"), words, example))
+    for file in static.glob("*.conf"):
+        link = directory / file.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"/opt/entryphone/asterisk/{file.name}")
