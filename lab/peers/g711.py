@@ -1,0 +1,50 @@
+"""G.711 mu-law and A-law samples, as far as hearing a tone needs it (ITU-T G.711)."""
+
+from __future__ import annotations
+
+import math
+
+_BIAS, _CLIP = 0x84, 32635
+
+
+def encode_ulaw(sample: int) -> int:
+    """One linear 16-bit sample as a mu-law byte."""
+    sign = 0x80 if sample < 0 else 0
+    magnitude = min(abs(sample), _CLIP) + _BIAS
+    exponent = magnitude.bit_length() - 8
+    mantissa = (magnitude >> (exponent + 3)) & 0x0F
+    return ~(sign | exponent << 4 | mantissa) & 0xFF
+
+
+def decode_ulaw(byte: int) -> int:
+    """One mu-law byte as a linear 16-bit sample."""
+    value = ~byte & 0xFF
+    magnitude = (((value & 0x0F) << 3) + _BIAS << (value >> 4 & 0x07)) - _BIAS
+    return -magnitude if value & 0x80 else magnitude
+
+
+def decode_alaw(byte: int) -> int:
+    """One A-law byte as a linear 16-bit sample."""
+    value = byte ^ 0x55
+    exponent, mantissa = value >> 4 & 0x07, value & 0x0F
+    magnitude = (mantissa << 4) + 8 if exponent == 0 else ((mantissa << 4) + 0x108) << (exponent - 1)
+    return magnitude if value & 0x80 else -magnitude
+
+
+_ULAW = tuple(decode_ulaw(byte) for byte in range(256))
+_ALAW = tuple(decode_alaw(byte) for byte in range(256))
+
+
+def loudness(payload: bytes, *, alaw: bool = False) -> float:
+    """Root mean square of the samples, 0 (silence) to 32124."""
+    if not payload:
+        return 0.0
+    table = _ALAW if alaw else _ULAW
+    return math.sqrt(sum(table[byte] ** 2 for byte in payload) / len(payload))
+
+
+def tone(frequency_hz: int, amplitude: int = 8000) -> bytes:
+    """One second of a sine at 8 kHz as mu-law; frequencies in whole hertz join without a click."""
+    return bytes(
+        encode_ulaw(round(amplitude * math.sin(2 * math.pi * frequency_hz * index / 8000))) for index in range(8000)
+    )

@@ -1,0 +1,94 @@
+"""The HTTP side of a simulated panel: a Beward panel's relay command, with faults to order.
+
+Beward: basic authentication, `GET /cgi-bin/intercom_cgi?action=maindoor` on port 80.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    from lab.peers.door import Door
+
+# `offline` needs no relay at all: the panel has no HTTP server then.
+Fault = Literal["none", "refuses", "hangs"]
+_OPEN = ("/cgi-bin/intercom_cgi", "action=maindoor")
+_HEADER_LIMIT_S = 5.0
+
+
+@dataclass
+class HttpRelay:
+    """A small HTTP server that opens one door. Made by `start`."""
+
+    door: Door
+    username: str
+    password: str
+    fault: Fault = "none"
+    requests: list[str] = field(default_factory=list)
+    _server: asyncio.Server | None = None
+    _connections: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @classmethod
+    async def start(
+        cls, door: Door, address: str, username: str, password: str, *, port: int = 80, fault: Fault = "none"
+    ) -> Self:
+        """Serve at a panel's address."""
+        relay = cls(door, username, password, fault)
+        relay._server = await asyncio.start_server(relay._serve, address, port)
+        return relay
+
+    async def stop(self) -> None:
+        """Close the port and every connection."""
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+                async with asyncio.timeout(_HEADER_LIMIT_S):
+                    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                if self.fault == "hangs":
+                    await asyncio.Event().wait()
+                status, text = self._answer(head)
+                body = text.encode()
+                writer.write(
+                    f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+                    'WWW-Authenticate: Basic realm="panel"\r\nConnection: close\r\n\r\n'.encode()
+                    + body
+                )
+                await writer.drain()
+        except asyncio.CancelledError:
+            if self._server is not None and self._server.is_serving():
+                raise
+        finally:
+            writer.close()
+
+    def _answer(self, head: str) -> tuple[str, str]:
+        request_line, *header_lines = head.split("\r\n")
+        self.requests.append(request_line)
+        if self.fault == "refuses":
+            return "500 Internal Server Error", "relay fault"
+        expected = "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        headers = {name.strip().lower(): value.strip() for name, _, value in (h.partition(":") for h in header_lines)}
+        if headers.get("authorization") != expected:
+            return "401 Unauthorized", "who are you"
+        method, _, rest = request_line.partition(" ")
+        path, _, query = rest.partition(" ")[0].partition("?")
+        if (path, query) != _OPEN:
+            return "404 Not Found", f"no such command: {path}?{query}"
+        if method != "GET":
+            return "405 Method Not Allowed", method
+        self.door.open("http")
+        return "200 OK", "OK\n"

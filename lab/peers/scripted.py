@@ -1,0 +1,246 @@
+"""A scripted SIP peer: one UDP socket at one address, any number of accounts, full dialogs and any bytes.
+
+For situations that a real phone cannot be brought into: exact timing, forged headers, broken messages, a late 200.
+Real phones are `lab.peers.baresip`.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from lab.peers import digest, message
+from lab.peers.calls import IncomingCall, OutgoingCall
+from lab.peers.message import SipMessage
+from lab.peers.rtp import RtpStream, open_stream
+from lab.peers.transactions import ClientTransaction, Received, SipSocket, open_socket
+from lab.peers.watch import Watch
+
+if TYPE_CHECKING:
+    from lab.peers.digest import Credentials
+
+_CHALLENGES = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
+
+
+@dataclass(frozen=True)
+class SipServer:
+    """Where to register and to call: address and port of the proxy, and the SIP domain."""
+
+    address: str
+    domain: str
+    port: int = 5060
+
+
+@dataclass
+class Binding:
+    """A registration of one account: its Call-ID and sequence number grow as RFC 3261 section 10.2 wants it."""
+
+    call_id: str = field(default_factory=lambda: secrets.token_hex(12))
+    cseq: int = field(default_factory=lambda: int(time.time()) & 0x7FFFFFF)
+
+
+class ScriptedPeer:
+    """A SIP user agent under a script's control."""
+
+    def __init__(self, server: SipServer) -> None:
+        self.server = server
+        self.ringing: list[IncomingCall] = []
+        self._socket: SipSocket | None = None
+        self._watch = Watch()
+        self._bindings: dict[str, Binding] = {}
+        self._calls: dict[str, OutgoingCall | IncomingCall] = {}
+        self._streams: list[RtpStream] = []
+        self._spare: list[RtpStream] = []
+
+    @classmethod
+    async def open(cls, server: SipServer, address: str, port: int = 5060, streams: int = 4) -> Self:
+        """A peer at a local address; `streams` is how many calls may ring it at once."""
+        peer = cls(server)
+        peer._socket = await open_socket(address, port, (server.address, server.port), peer._take)
+        peer._spare = [await open_stream(address) for _ in range(streams)]
+        peer._streams = list(peer._spare)
+        return peer
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def socket(self) -> SipSocket:
+        """The socket: everything received, and raw sending."""
+        if self._socket is None:
+            raise RuntimeError("the peer is not open; make it with ScriptedPeer.open()")
+        return self._socket
+
+    def close(self) -> None:
+        """Close every socket."""
+        for stream in self._streams:
+            stream.close()
+        if self._socket is not None:
+            self._socket.close()
+
+    def request(self, method: str, uri: str, account: str, *, to: str = "", display_name: str = "") -> SipMessage:
+        """An out-of-dialog request of an account, ready to send or to be spoilt.
+
+        Args:
+            method: SIP method.
+            uri: request URI.
+            account: user of From and Contact.
+            to: user of the To header; the account itself when empty.
+            display_name: put into From as given, quoting included.
+        """
+        own = f"<sip:{account}@{self.server.domain}>"
+        built = message.request(method, uri)
+        built.add("Max-Forwards", "70")
+        built.add("From", f"{display_name} {own};tag={secrets.token_hex(4)}".lstrip())
+        built.add("To", f"<sip:{to or account}@{self.server.domain}>")
+        built.add("Call-ID", secrets.token_hex(12))
+        built.add("CSeq", f"1 {method}")
+        built.add("Contact", f"<sip:{account}@{self.socket.address}:{self.socket.port}>")
+        return built
+
+    async def send(
+        self, built: SipMessage, credentials: Credentials | None = None, timeout_s: float = 5.0
+    ) -> SipMessage:
+        """Send a request, answer one digest challenge when there are credentials; returns the final response."""
+        return await (await self._send(built, credentials, timeout_s)).wait_final(timeout_s)
+
+    async def register(
+        self, credentials: Credentials, *, expires_s: int = 600, contact: str = "", timeout_s: float = 5.0
+    ) -> SipMessage:
+        """Register an account at this peer's address; `expires_s` 0 takes the binding away."""
+        account = credentials.username
+        binding = self._bindings.setdefault(account, Binding())
+        binding.cseq += 1
+        built = self.request("REGISTER", f"sip:{self.server.domain}", account)
+        built.replace("Call-ID", binding.call_id)
+        built.replace("CSeq", f"{binding.cseq} REGISTER")
+        if contact:
+            built.replace("Contact", contact)
+        built.add("Expires", str(expires_s))
+        final = await self.send(built, credentials, timeout_s)
+        binding.cseq += 1
+        return final
+
+    async def call(
+        self,
+        credentials: Credentials,
+        dialled: str,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        description: bytes | None = None,
+        display_name: str = "",
+        max_forwards: int = 70,
+        video_port: int | None = None,
+        timeout_s: float = 5.0,
+    ) -> OutgoingCall:
+        """Place a call and answer the challenge. Returns when the INVITE with credentials is on its way, or refused.
+
+        Args:
+            credentials: the calling account.
+            dialled: user of the request URI and To.
+            headers: more headers, appended as given.
+            display_name: put into From as given, quoting included.
+            max_forwards: hops the request may still take.
+            video_port: offers H.264 at this port, too.
+            timeout_s: longest wait for the challenge.
+            description: session description instead of our own; empty bytes for none at all.
+        """
+        stream = await open_stream(self.socket.address)
+        self._streams.append(stream)
+        call = OutgoingCall(self.socket, stream, secrets.token_hex(12))
+        call.video_port = video_port
+        built = self.request(
+            "INVITE", f"sip:{dialled}@{self.server.domain}", credentials.username, to=dialled, display_name=display_name
+        )
+        built.replace("Call-ID", call.call_id)
+        built.replace("Max-Forwards", str(max_forwards))
+        built.headers.extend(headers)
+        built.body = call.describe() if description is None else description
+        if built.body:
+            built.add("Content-Type", "application/sdp")
+        call.local = built.get("From")
+        self._calls[call.call_id] = call
+        call.transaction = await self._send(built, credentials, timeout_s)
+        return call
+
+    async def incoming(self, account: str = "", timeout_s: float = 5.0, since_s: float = 0.0) -> IncomingCall:
+        """The first call that rings an account (any when empty) at or after a monotonic time, past ones included."""
+
+        def found() -> IncomingCall | None:
+            return next((call for call in self.ringing if self._is_for(call, account, since_s)), None)
+
+        await self._watch.until(
+            lambda: found() is not None,
+            timeout_s,
+            lambda: f"{self.socket.address}: no call rang {account or 'anybody'} here",
+        )
+        call = found()
+        if call is None:
+            raise AssertionError("a call that was there is gone")
+        return call
+
+    @staticmethod
+    def _is_for(call: IncomingCall, account: str, since_s: float) -> bool:
+        user = call.invite.uri.removeprefix("sip:").partition("@")[0]
+        return call.received.at_s >= since_s and account in ("", user)
+
+    async def _send(self, built: SipMessage, credentials: Credentials | None, timeout_s: float) -> ClientTransaction:
+        transaction = self.socket.send_request(built)
+        if credentials is None:
+            return transaction
+        first = await transaction.wait_status(lambda status: status != 100, timeout_s, "answer")  # noqa: PLR2004
+        if first.status not in _CHALLENGES:
+            return transaction
+        challenge_header, answer_header = _CHALLENGES[first.status]
+        challenge = digest.parse_challenge(first.get(challenge_header))
+        again = SipMessage(built.start_line, [pair for pair in built.headers if pair[0] != "Via"], built.body)
+        again.replace("CSeq", f"{built.cseq + 1} {built.method}")
+        again.add(answer_header, digest.authorization(challenge, credentials, built.method, built.uri))
+        return self.socket.send_request(again)
+
+    def _take(self, got: Received) -> None:
+        call_id, method = got.message.get("Call-ID"), got.message.method
+        if method == "INVITE" and not message.parameter(got.message.get("To"), "tag"):
+            self._take_invite(got)
+        elif method == "CANCEL":
+            self._take_cancel(got)
+        elif call_id in self._calls:
+            self._dialog_of(got).take(got)
+        elif method != "ACK":
+            self._answer_outside(got, 200 if method == "OPTIONS" else 481)
+
+    def _take_invite(self, got: Received) -> None:
+        if not self._spare:
+            self._answer_outside(got, 486)
+            return
+        call = IncomingCall(self.socket, self._spare.pop(), got)
+        self.ringing.append(call)
+        self._calls[call.call_id] = call
+        self._watch.notify()
+
+    def _take_cancel(self, got: Received) -> None:
+        call = next((call for call in self.ringing if call.invite.branch == got.message.branch), None)
+        if call is None:
+            self._answer_outside(got, 481)
+        else:
+            call.take_cancel(got)
+
+    def _dialog_of(self, got: Received) -> OutgoingCall | IncomingCall:
+        """Several branches of one fork may ring one peer with one Call-ID: the To tag tells them apart."""
+        tag = message.parameter(got.message.get("To"), "tag")
+        for call in self.ringing:
+            if tag and message.parameter(call.local, "tag") == tag:
+                return call
+        return self._calls[got.message.get("Call-ID")]
+
+    def _answer_outside(self, got: Received, status: int) -> None:
+        built = message.response(status, "Outside of a call")
+        for name in ("Via", "From", "To", "Call-ID", "CSeq"):
+            for value in got.message.get_all(name):
+                built.add(name, value)
+        self.socket.send_response(got, built)
