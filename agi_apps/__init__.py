@@ -1,0 +1,1 @@
+"""FastAGI server and the call applications of Entryphone: they decide, the dialplan dials."""

@@ -1,0 +1,46 @@
+"""What an AGI application is: a function from a call's arguments and the services to dialplan variables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agi_apps.variables import Variable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from agi_apps.call_events import CallEvents
+    from agi_apps.crm_client import CrmClient
+    from agi_apps.plan_lookup import PlanLookup
+
+Outputs = dict[Variable, str]
+NOTHING: Outputs = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What applications work with. `now_ms` is the clock."""
+
+    plans: PlanLookup
+    crm: CrmClient
+    events: CallEvents
+    now_ms: Callable[[], int]
+    permission_fresh_s: int
+    opening_wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """One AGI application.
+
+    `arguments` names what the dialplan passes, in order; any other number is refused. `run` gets their values and
+    returns the variables to set. `fallback` is what the dialplan is told when no neighbour could help or the deadline
+    passed; None leaves the preset `EP_DECISION=error`.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    run: Callable[[Sequence[str], Services], Mapping[Variable, str]]
+    deadline_s: float
+    fallback: Mapping[Variable, str] | None = None

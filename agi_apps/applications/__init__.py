@@ -1,0 +1,1 @@
+"""The applications: one file, one function, one URL, one dialplan word."""

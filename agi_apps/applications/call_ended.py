@@ -1,0 +1,61 @@
+"""`call_ended`: the call is over, however it ended; its record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agi_apps.application import NOTHING, Application, Outputs
+from agi_apps.prompts import Prompt
+from agi_apps.variables import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agi_apps.application import Services
+
+_BY_PROMPT = {
+    Prompt.BLOCKED: "blocked",
+    Prompt.UNKNOWN_NUMBER: "unknown_number",
+    Prompt.NOBODY_HOME: "no_answer",
+    Prompt.BUSY: "busy",
+}
+
+
+def run(arguments: Sequence[str], services: Services) -> Outputs:
+    """Record the end of a call."""
+    (call_id, panel, dialled, dial_status, cause, talk_ms, answered_by, plan_source, decision, sound, started) = (
+        arguments
+    )
+    services.events.add({
+        "event": "ended", "call_id": call_id, "at_ms": services.now_ms(), "panel": panel, "dialled": dialled,
+        "started_at_ms": _number(started), "talk_ms": _number(talk_ms), "answered_by": answered_by or None,
+        "result": result_of(dial_status, decision, sound), "cause": _number(cause), "plan_source": plan_source or None,
+    })  # fmt: skip
+    return NOTHING
+
+
+def result_of(dial_status: str, decision: str, sound: str) -> str:
+    """Result of a call (docs/contracts.md, 7) from its last `Dial` and the last decision about it."""
+    if dial_status == "ANSWER":
+        return "answered"
+    if decision == Decision.PROMPT:
+        prompt = Prompt.of_sound(sound)
+        return _BY_PROMPT.get(prompt, "failed") if prompt is not None else "failed"
+    if decision == Decision.DIAL and dial_status in {"", "CANCEL"}:
+        return "caller_hung_up"
+    return "failed"
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+APPLICATION = Application(
+    name="call_ended",
+    arguments=(
+        "EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "DIALSTATUS", "HANGUPCAUSE", "ANSWEREDTIME_MS", "EP_ANSWERED_BY",
+        "EP_PLAN_SOURCE", "EP_DECISION", "EP_PROMPT", "EP_STARTED_AT_MS",
+    ),
+    run=run,
+    deadline_s=2.0,
+)  # fmt: skip

@@ -1,0 +1,51 @@
+"""`ring_all`: a panel has dialled; which stage rings first, or what the visitor is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agi_apps.application import Application, Outputs
+from agi_apps.prompts import Prompt
+from agi_apps.stages import prompt_outputs, stage_outputs
+from agi_apps.variables import Variable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agi_apps.application import Services
+    from agi_apps.plan_lookup import FoundPlan
+
+UNAVAILABLE = prompt_outputs(Prompt.SERVICE_UNAVAILABLE)
+
+
+def run(arguments: Sequence[str], services: Services) -> Outputs:
+    """Decide the first stage of a call.
+
+    Raises:
+        NoPlan: nobody knows the number; the fallback prompt is played.
+    """
+    _call_id, panel, dialled, _kind = arguments
+    return decide(services.plans.find(panel, dialled))
+
+
+def decide(found: FoundPlan) -> Outputs:
+    """Outputs for a plan. An emergency plan rings like any other."""
+    plan = found.plan
+    if plan.outcome == "blocked":
+        outputs = prompt_outputs(Prompt.BLOCKED)
+    elif plan.outcome == "unknown_number":
+        outputs = prompt_outputs(Prompt.UNKNOWN_NUMBER)
+    else:
+        outputs = stage_outputs(plan, first=0)
+    outputs[Variable.LANGUAGE] = plan.language
+    outputs[Variable.PLAN_SOURCE] = found.source
+    return outputs
+
+
+APPLICATION = Application(
+    name="ring_all",
+    arguments=("EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "kind"),
+    run=run,
+    deadline_s=2.5,
+    fallback=UNAVAILABLE,
+)

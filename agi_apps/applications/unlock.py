@@ -1,0 +1,157 @@
+"""`unlock`: a resident has pressed the key; may this account open this door, and how. Doors fail closed."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+import gevent
+
+from agi_apps.application import Application, Outputs
+from agi_apps.crm_client import CrmAway, Opening
+from agi_apps.plan_lookup import NoPlan
+from agi_apps.prompts import Prompt
+from agi_apps.variables import Decision, Variable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agi_apps.application import Services
+    from agi_apps.ring_plan import Door
+
+_log = logging.getLogger(__name__)
+
+# Keys pressed again within this time after an opening in the same call are answered by the tone alone.
+REPEAT_MS = 2_000
+FAILED: Outputs = {Variable.DECISION: Decision.FAILED, Variable.PROMPT: Prompt.DOOR_FAILED.value.sound}
+
+
+class _Press(NamedTuple):
+    """Who pressed what, where."""
+
+    call_id: str
+    panel: str
+    dialled: str
+    account: str
+    key: str
+
+
+class _Shut(Exception):  # noqa: N818 - states the fact
+    """The door stays shut. `result` is `refused` (not allowed) or `failed` (could not be done)."""
+
+    def __init__(self, result: str, reason: str, door: Door | None = None) -> None:
+        super().__init__(reason)
+        self.result = result
+        self.reason = reason
+        self.door = door
+
+
+def run(arguments: Sequence[str], services: Services) -> Outputs:
+    """Decide about a door."""
+    *who, opened_at = arguments
+    press = _Press(*who)
+    now_ms = services.now_ms()
+    if opened_at.isdigit() and 0 <= now_ms - int(opened_at) < REPEAT_MS:
+        return {Variable.DECISION: Decision.OPENED, Variable.PROMPT: Prompt.DOOR_OPENED.value.sound}
+    try:
+        return _decide(press, services, now_ms)
+    except _Shut as shut:
+        _record(press, shut.door, services, shut.result, shut.reason)
+        if shut.result == "refused":
+            return {Variable.DECISION: Decision.REFUSED, Variable.PROMPT: Prompt.DOOR_REFUSED.value.sound}
+        return FAILED
+
+
+def _decide(press: _Press, services: Services, now_ms: int) -> Outputs:
+    if not press.account:
+        # The proxy did not say who answered: nobody in particular may open nothing.
+        raise _Shut("refused", "the account that answered is not known")
+    try:
+        found = services.plans.find(press.panel, press.dialled)
+    except NoPlan as error:
+        raise _Shut("failed", str(error)) from error
+    door = found.plan.door
+    if not found.is_fresh(now_ms, services.permission_fresh_s):
+        return _ask_crm(press, door, services)
+    if door is None:
+        raise _Shut("refused", "this panel opens no door")
+    if not found.plan.may_open(press.account):
+        raise _Shut("refused", "this account may not open this door", door)
+    if door.method == "dtmf":
+        return _by_dtmf(press, door, services)
+    return _ask_crm(press, door, services)
+
+
+def _by_dtmf(press: _Press, door: Door, services: Services) -> Outputs:
+    if not door.dtmf:
+        raise _Shut("failed", "the door has no DTMF code", door)
+    _record(press, door, services, "sent", "")
+    return {
+        Variable.DECISION: Decision.DTMF,
+        Variable.DOOR_DTMF: door.dtmf,
+        Variable.PROMPT: Prompt.DOOR_OPENED.value.sound,
+        Variable.OPENED_AT_MS: str(services.now_ms()),
+    }
+
+
+def _opened(prompt: Prompt, services: Services) -> Outputs:
+    return {
+        Variable.DECISION: Decision.OPENED,
+        Variable.PROMPT: prompt.value.sound,
+        Variable.OPENED_AT_MS: str(services.now_ms()),
+    }
+
+
+def _ask_crm(press: _Press, door: Door | None, services: Services) -> Outputs:
+    """Let the CRM decide and open. Its work goes on when it takes longer than the resident should wait for a tone."""
+    request = gevent.spawn(_request, press, services)
+    request.join(services.opening_wait_s)
+    if not request.ready():
+        request.link(lambda done: _record_late(press, door, services, done.value))
+        return _opened(Prompt.DOOR_ON_ITS_WAY, services)
+    opening = request.value
+    if opening is None:
+        raise _Shut("failed", "the CRM gave no answer", door)
+    door = opening.door or door
+    if opening.result == "granted":
+        if door is None or door.method != "dtmf":
+            raise _Shut("failed", "permission without a door to open by DTMF", door)
+        return _by_dtmf(press, door, services)
+    if opening.result == "opened":
+        _record(press, door, services, "opened", opening.reason)
+        return _opened(Prompt.DOOR_OPENED, services)
+    raise _Shut(opening.result, opening.reason, door)
+
+
+def _request(press: _Press, services: Services) -> Opening | None:
+    try:
+        return services.crm.open_door(*press)
+    except CrmAway as error:
+        _log.warning("[%s] door of %s stays shut: %s", press.call_id, press.panel, error)
+        return None
+
+
+def _record_late(press: _Press, door: Door | None, services: Services, opening: Opening | None) -> None:
+    if opening is None:
+        _record(press, door, services, "failed", "the CRM gave no answer")
+    elif opening.result == "granted":
+        _record(press, opening.door or door, services, "failed", "permission came too late to send DTMF")
+    else:
+        _record(press, opening.door or door, services, opening.result, opening.reason)
+
+
+def _record(press: _Press, door: Door | None, services: Services, result: str, reason: str) -> None:
+    services.events.add({
+        "event": "door", "call_id": press.call_id, "at_ms": services.now_ms(), "account": press.account,
+        "panel": press.panel, "door_id": door.door_id if door else None, "key": press.key,
+        "method": door.method if door else None, "result": result, "reason": reason,
+    })  # fmt: skip
+
+
+APPLICATION = Application(
+    name="unlock",
+    arguments=("EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "EP_ANSWERED_BY", "key", "EP_OPENED_AT_MS"),
+    run=run,
+    deadline_s=2.5,
+    fallback=FAILED,
+)

@@ -1,0 +1,118 @@
+"""Call events on their way to Redis: gathered for a moment, sent in one piece, spooled on disk while Redis is away."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import TYPE_CHECKING
+
+import gevent
+import gevent.event
+import msgspec
+
+from agi_apps.redis_keys import EVENT_SOURCE, EVENT_STREAM, EVENT_STREAM_LENGTH
+from agi_apps.redis_link import RedisAway
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agi_apps.background import Runner
+    from agi_apps.local_store import LocalStore
+    from agi_apps.redis_link import RedisLink
+
+_log = logging.getLogger(__name__)
+
+BATCH_EVENTS = 500
+BUFFER_LIMIT_EVENTS = 20_000
+
+EventValue = str | int | None
+
+
+class CallEvents:
+    """Takes events from the applications at once; a greenlet delivers them.
+
+    An event that Redis may have taken although its answer was lost is delivered again: readers of the stream treat
+    (`event`, `call_id`, `at_ms`) as the identity of an event.
+    """
+
+    def __init__(
+        self, redis: RedisLink, store: LocalStore, in_thread: Runner, gather_s: float = 0.05, retry_s: float = 1.0
+    ) -> None:
+        self._redis = redis
+        self._store = store
+        self._in_thread = in_thread
+        self._gather_s = gather_s
+        self._retry_s = retry_s
+        self._waiting: list[bytes] = []
+        self._wake = gevent.event.Event()
+        self._closing = False
+        self.dropped = 0
+
+    def add(self, event: Mapping[str, EventValue]) -> None:
+        """Take an event. Never waits and never fails."""
+        if len(self._waiting) >= BUFFER_LIMIT_EVENTS:
+            self.dropped += 1
+            return
+        self._waiting.append(msgspec.json.encode(event))
+        self._wake.set()
+
+    def run(self) -> None:
+        """Deliver until `close`."""
+        while not self._closing:
+            if self._wake.wait(self._retry_s):
+                gevent.sleep(self._gather_s)
+            self.deliver()
+
+    def close(self) -> None:
+        """Deliver what is there, to Redis or to the disk."""
+        self._closing = True
+        self._wake.set()
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Hand over everything that waits: first what is spooled, so that order is kept, then the new."""
+        self._wake.clear()
+        try:
+            spooled = self._unspool()
+        except sqlite3.Error:
+            _log.exception("event spool cannot be read; new events are still delivered")
+            spooled = True
+        while self._waiting:
+            events, self._waiting = self._waiting[:BATCH_EVENTS], self._waiting[BATCH_EVENTS:]
+            if not spooled or not self._send(events):
+                self._spool(events)
+
+    def _send(self, events: list[bytes]) -> bool:
+        command = ("XADD", EVENT_STREAM, "MAXLEN", "~", EVENT_STREAM_LENGTH, "*",
+                   "source", EVENT_SOURCE, "events", b"[" + b",".join(events) + b"]")  # fmt: skip
+        try:
+            self._redis.execute(*command)
+        except RedisAway:
+            return False
+        return True
+
+    def _spool(self, events: list[bytes]) -> None:
+        try:
+            self._in_thread(lambda: self._store.spool(events))
+        except sqlite3.Error:
+            self._waiting = (events + self._waiting)[:BUFFER_LIMIT_EVENTS]
+            _log.exception("Redis is away and the event spool cannot be written; %d events are kept in memory",
+                           len(self._waiting))  # fmt: skip
+            gevent.sleep(self._retry_s)
+
+    def _unspool(self) -> bool:
+        """Deliver spooled events; whether nothing is left of them."""
+        while self._store.spooled():
+            if self._redis.is_away or not self._deliver_spooled_batch():
+                return False
+        return True
+
+    def _deliver_spooled_batch(self) -> bool:
+        with self._in_thread.alone():
+            events = self._in_thread(lambda: self._store.take_spooled(BATCH_EVENTS))
+            delivered = False
+            try:
+                delivered = not events or self._send(events)
+            finally:
+                self._in_thread(lambda: self._store.settle(delivered=delivered))
+        return delivered

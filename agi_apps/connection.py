@@ -1,0 +1,89 @@
+"""One AGI connection from accept to close: the deadline and the only error boundary."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import gevent
+
+from agi_apps.agi_session import AgiSession, CallHungUp, ProtocolError
+from agi_apps.crm_client import CrmAway
+from agi_apps.plan_lookup import NoPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from agi_apps.application import Application, Services
+
+_log = logging.getLogger(__name__)
+
+ENVIRONMENT_DEADLINE_S = 3.0
+ANSWER_DEADLINE_S = 3.0
+_FIRST_BYTES = 4_096
+
+
+class _Deadline(gevent.Timeout):  # type: ignore[misc]  # gevent publishes no types for it
+    """Our own class: a timeout of somebody else's is not mistaken for it."""
+
+
+class Connections:
+    """Serves connections of Asterisk, and `GET /health` on the same port."""
+
+    def __init__(
+        self, applications: Mapping[str, Application], services: Services, health: Callable[[], bytes]
+    ) -> None:
+        self._applications = applications
+        self._services = services
+        self._health = health
+
+    def serve(self, peer: socket.socket) -> None:
+        """Serve one connection and close it. Raises nothing."""
+        call_id = "-"
+        try:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with _Deadline(ENVIRONMENT_DEADLINE_S):
+                first = peer.recv(_FIRST_BYTES)
+                if not first:
+                    return  # a probe: connected and left
+                if first.startswith(b"GET "):
+                    peer.sendall(self._health())
+                    return
+                session = AgiSession(peer, first)
+            call_id = unquote(session.env.get("agi_arg_1", "-"))
+            self._run(session, call_id)
+        except CallHungUp:
+            pass  # normal
+        except _Deadline:
+            _log.warning("[%s] AGI peer stalled; connection closed", call_id)
+        except (ProtocolError, OSError) as error:
+            _log.warning("[%s] AGI connection failed: %s", call_id, error)
+        except Exception:  # noqa: BLE001 - the boundary: a bug in one call disturbs no other
+            # Closing without an answer leaves EP_DECISION=error, which the dialplan has preset.
+            _log.exception("[%s] bug in an AGI application", call_id)
+        finally:
+            peer.close()
+
+    def _run(self, session: AgiSession, call_id: str) -> None:
+        application = self._applications.get(session.application)
+        if application is None:
+            raise ProtocolError(f"no application {session.application!r}; there are {', '.join(self._applications)}")
+        arguments = [unquote(value) if "%" in value else value for value in session.arguments()]
+        if len(arguments) != len(application.arguments):
+            expected = ", ".join(application.arguments)
+            raise ProtocolError(f"{application.name} got {len(arguments)} arguments, takes {expected}")
+        outputs = application.fallback
+        try:
+            with _Deadline(application.deadline_s):
+                outputs = application.run(arguments, self._services)
+        except (NoPlan, CrmAway) as error:
+            _log.warning("[%s] %s uses its fallback: %s", call_id, application.name, error)
+        except _Deadline:
+            _log.error(
+                "[%s] %s took longer than %s s and uses its fallback", call_id, application.name, application.deadline_s
+            )
+        if outputs:
+            with _Deadline(ANSWER_DEADLINE_S):
+                session.set_variables(outputs)

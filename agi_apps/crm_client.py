@@ -1,0 +1,85 @@
+"""The CRM's API as the call applications use it (docs/contracts.md, 6)."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import quote
+
+import msgspec
+import urllib3
+
+from agi_apps.breaker import Breaker
+from agi_apps.ring_plan import Door  # noqa: TC001 - msgspec reads the annotation at run time
+
+
+class CrmAway(Exception):  # noqa: N818 - states the fact
+    """The CRM gave no usable answer."""
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """The CRM's answer to a request to open. `granted`: permission given, the door is opened by DTMF."""
+
+    result: Literal["opened", "refused", "failed", "granted"]
+    reason: str = ""
+    door: Door | None = None
+
+
+_opening_decoder = msgspec.json.Decoder(Opening)
+_HTTP_OK = 200
+
+
+class CrmClient:
+    """A pool of keep-alive connections to the CRM. Any number of greenlets may use it at once."""
+
+    def __init__(self, base_url: str, token: str, *, plan_timeout_s: float, opening_timeout_s: float) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._plan_timeout = urllib3.Timeout(total=plan_timeout_s)
+        self._opening_timeout = urllib3.Timeout(connect=plan_timeout_s, total=opening_timeout_s)
+        self._pool = urllib3.PoolManager(
+            maxsize=32, headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        )
+        self._breaker = Breaker(rest_s=1.0)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the CRM is being left alone after a failure."""
+        return self._breaker.is_open
+
+    def ring_plan(self, panel: str, dialled: str) -> bytes:
+        """The ring plan as JSON.
+
+        Raises:
+            CrmAway: no answer in time, or one that is not 200.
+        """
+        path = f"/v1/ring-plans/{quote(panel, safe='')}/{quote(dialled, safe='')}"
+        return self._request("GET", path, None, self._plan_timeout)
+
+    def open_door(self, call_id: str, panel: str, dialled: str, account: str, key: str) -> Opening:
+        """Ask the CRM to open, or to allow opening.
+
+        Raises:
+            CrmAway: no usable answer: nobody said yes.
+        """
+        body = msgspec.json.encode(
+            {"call_id": call_id, "panel": panel, "dialled": dialled, "account": account, "key": key}
+        )
+        raw = self._request("POST", "/v1/door-openings", body, self._opening_timeout)
+        try:
+            return _opening_decoder.decode(raw)
+        except msgspec.MsgspecError as error:
+            raise CrmAway(f"POST /v1/door-openings: {error}") from error
+
+    def _request(self, method: str, path: str, body: bytes | None, timeout: urllib3.Timeout) -> bytes:
+        if self._breaker.is_open:
+            raise CrmAway("left alone after a failure")
+        # A dead keep-alive connection is noticed by urllib3 before it is used, so nothing is sent twice.
+        try:
+            response = self._pool.request(
+                method, self._base_url + path, body=body, timeout=timeout, retries=False, redirect=False
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            self._breaker.failed()
+            raise CrmAway(f"{method} {path}: {error}") from error
+        if response.status != _HTTP_OK:
+            raise CrmAway(f"{method} {path}: HTTP {response.status}")
+        return response.data

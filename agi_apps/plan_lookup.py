@@ -1,0 +1,154 @@
+"""Finds the ring plan of a call: Redis, then the CRM, then what this host remembers. Calls fail open."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import gevent
+import gevent.event
+
+from agi_apps.crm_client import CrmAway
+from agi_apps.redis_keys import DELIVERED_AT_KEY, PLAN_TTL_S, UNKNOWN_NUMBER_TTL_S, ring_plan_key
+from agi_apps.redis_link import RedisAway
+from agi_apps.ring_plan import InvalidPlan, RingPlan, decode_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agi_apps.background import Runner
+    from agi_apps.crm_client import CrmClient
+    from agi_apps.local_store import LocalStore
+    from agi_apps.redis_link import RedisLink
+
+_log = logging.getLogger(__name__)
+
+SEEN_LIMIT = 200_000
+GATHER_S = 0.25
+REDIS, CRM, LAST_KNOWN = "redis", "crm", "last_known"
+
+
+class FoundPlan(NamedTuple):
+    """A plan, where it came from (`redis`, `crm`, `last_known`), and from when on its permissions are vouched for."""
+
+    plan: RingPlan
+    source: str
+    vouched_at_ms: int
+
+    def is_fresh(self, now_ms: int, fresh_s: int) -> bool:
+        """Whether its permission to open a door still stands (docs/contracts.md, 7).
+
+        A moment from the future is nobody's word: clocks apart by more than a few seconds make it stale.
+        """
+        return -CLOCK_SKEW_MS <= now_ms - self.vouched_at_ms <= fresh_s * 1_000
+
+
+CLOCK_SKEW_MS = 5_000
+NEVER_MS = -(10**15)
+
+
+def vouched_at_ms(plan: RingPlan, delivered_at: bytes | None) -> int:
+    """When the CRM last stood by a plan read from Redis: its issue, or the heartbeat of deliveries if later."""
+    if delivered_at is not None and delivered_at.isdigit():
+        return max(plan.issued_at_ms, int(delivered_at))
+    return plan.issued_at_ms
+
+
+class NoPlan(Exception):  # noqa: N818 - states the fact
+    """Redis and CRM are away and this host has never seen the number."""
+
+
+class PlanLookup:
+    """Ring plans for one worker."""
+
+    def __init__(self, redis: RedisLink, crm: CrmClient, store: LocalStore, in_thread: Runner) -> None:
+        self._redis = redis
+        self._crm = crm
+        self._store = store
+        self._in_thread = in_thread
+        self._seen: dict[tuple[str, str], int] = {}
+        self._to_remember: dict[tuple[str, str], bytes] = {}
+        self._wake = gevent.event.Event()
+
+    def find(self, panel: str, dialled: str) -> FoundPlan:
+        """The plan of a number.
+
+        Raises:
+            NoPlan: nobody knows it.
+        """
+        dropped = False
+        try:
+            raw, delivered_at = self._redis.mget(ring_plan_key(panel, dialled), DELIVERED_AT_KEY)
+            dropped = raw == b""  # the CRM has just changed it
+            if raw:
+                plan = decode_plan(raw, panel, dialled)
+                self._remember(panel, dialled, raw)
+                return FoundPlan(plan, REDIS, vouched_at_ms(plan, delivered_at))
+        except RedisAway:
+            pass
+        except InvalidPlan as error:
+            _log.error("Redis: %s; asking the CRM", error)
+        try:
+            raw = self._crm.ring_plan(panel, dialled)
+            plan = decode_plan(raw, panel, dialled)
+        except (CrmAway, InvalidPlan) as error:
+            return self._last_known(panel, dialled, error, dropped=dropped)
+        gevent.spawn(self._publish, plan, raw)
+        self._remember(panel, dialled, raw)
+        return FoundPlan(plan, CRM, plan.issued_at_ms)
+
+    def run(self) -> None:
+        """Write remembered plans to disk until killed."""
+        while True:
+            self._wake.wait()
+            gevent.sleep(GATHER_S)
+            self.flush()
+
+    def flush(self) -> None:
+        """Write remembered plans to disk now."""
+        self._wake.clear()
+        plans = [(panel, dialled, raw) for (panel, dialled), raw in self._to_remember.items()]
+        self._to_remember = {}
+        if not plans:
+            return
+        try:
+            self._in_thread(lambda: self._store.remember_plans(plans))
+        except sqlite3.Error:
+            _log.exception("%d last known ring plans could not be written", len(plans))
+            self._seen.clear()
+
+    def _last_known(self, panel: str, dialled: str, reason: Exception, *, dropped: bool) -> FoundPlan:
+        raw = self._to_remember.get((panel, dialled))
+        try:
+            raw = raw or self._store.last_known_plan(panel, dialled)
+            if raw is not None:
+                plan = decode_plan(raw, panel, dialled)
+                # Whoever may ring may be out of date; who may open the door was just changed: nobody vouches for it.
+                return FoundPlan(plan, LAST_KNOWN, NEVER_MS if dropped else plan.issued_at_ms)
+        except (sqlite3.Error, InvalidPlan) as error:
+            raise NoPlan(f"{reason}; last known plan: {error}") from error
+        raise NoPlan(f"{reason}; no last known plan")
+
+    def _publish(self, plan: RingPlan, raw: bytes) -> None:
+        ttl_s = UNKNOWN_NUMBER_TTL_S if plan.outcome == "unknown_number" else PLAN_TTL_S
+        try:
+            self._redis.execute("SET", ring_plan_key(plan.panel, plan.dialled), raw, "NX", "EX", ttl_s)
+        except RedisAway:
+            return
+
+    def _remember(self, panel: str, dialled: str, raw: bytes) -> None:
+        key, mark = (panel, dialled), hash(raw)
+        if self._seen.get(key) == mark:
+            return
+        if len(self._seen) >= SEEN_LIMIT:
+            self._seen.clear()
+        self._seen[key] = mark
+        self._to_remember[key] = raw
+        self._wake.set()
+
+
+def epoch_ms(clock: Callable[[], float] = time.time) -> int:
+    """Now, in milliseconds since 1970."""
+    return int(clock() * 1_000)

@@ -1,0 +1,153 @@
+"""The master process: one listening socket, several worker processes, and nobody else's business.
+
+It imports neither gevent nor any application, so a forked worker starts from a clean slate.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+BACKLOG = 1_024
+STUCK_AFTER_S = 5.0
+RESTART_PAUSE_S = 0.5
+_TICK_S = 0.5
+_CELL = struct.Struct("=d")
+
+
+def listen(address: tuple[str, int]) -> socket.socket:
+    """The listening socket the workers share."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address)
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+class Master:
+    """Keeps `workers` processes alive until SIGTERM or SIGINT, then drains them.
+
+    A worker whose loop has not turned for `STUCK_AFTER_S` is killed: Asterisk waits for an AGI answer without limit,
+    and a closed connection at least becomes a spoken prompt.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        workers: int,
+        run_worker: Callable[[socket.socket, Callable[[], None]], None],
+        drain_timeout_s: float,
+    ) -> None:
+        self._listener = listener
+        self._run_worker = run_worker
+        self._drain_timeout_s = drain_timeout_s
+        self._beats = mmap.mmap(-1, _CELL.size * workers)
+        self._slots: list[int | None] = [None] * workers
+        self._started_at = [float("-inf")] * workers
+        self._stopping = False
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+
+    def run(self) -> None:
+        """Run until told to stop; returns when every worker is gone."""
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        while not self._stopping:
+            self._fill_slots()
+            self._kill_stuck()
+            self._wait(_TICK_S)
+            self._reap()
+        self._listener.close()
+        self._signal_all(signal.SIGTERM)
+        # A worker drains, then delivers its events: a little more than the drain itself.
+        deadline = time.monotonic() + self._drain_timeout_s + 5.0
+        while any(self._slots) and time.monotonic() < deadline:
+            self._wait(_TICK_S)
+            self._reap()
+        if any(self._slots):
+            _log.error("workers %s did not end in time and are killed", [pid for pid in self._slots if pid])
+            self._signal_all(signal.SIGKILL)
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _wait(self, seconds: float) -> None:
+        ready, _, _ = select.select([self._wake_read], [], [], seconds)
+        if ready:
+            os.read(self._wake_read, 512)
+
+    def _fill_slots(self) -> None:
+        for slot, pid in enumerate(self._slots):
+            if pid is None and time.monotonic() - self._started_at[slot] >= RESTART_PAUSE_S:
+                self._slots[slot] = self._fork(slot)
+
+    def _fork(self, slot: int) -> int:
+        now = time.monotonic()
+        self._started_at[slot] = now
+        self._write_beat(slot, now)
+        master = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+
+            def beat() -> None:
+                self._write_beat(slot, time.monotonic())
+                if os.getppid() != master:  # nobody would restart or stop us
+                    os.kill(os.getpid(), signal.SIGTERM)
+
+            self._run_worker(self._listener, beat)
+            code = 0
+        except BaseException:  # noqa: BLE001 - the process ends here, whatever it was
+            _log.exception("worker %d ended", os.getpid())
+        finally:
+            logging.shutdown()
+            os._exit(code)
+
+    def _write_beat(self, slot: int, at: float) -> None:
+        _CELL.pack_into(self._beats, slot * _CELL.size, at)
+
+    def _kill_stuck(self) -> None:
+        now = time.monotonic()
+        for slot, pid in enumerate(self._slots):
+            (beat,) = _CELL.unpack_from(self._beats, slot * _CELL.size)
+            if pid is not None and now - beat > STUCK_AFTER_S:
+                _log.error("worker %d has been stuck for %.1f s and is killed", pid, now - beat)
+                os.kill(pid, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        for slot, pid in enumerate(self._slots):
+            if pid is None:
+                continue
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                self._slots[slot] = None
+                if not self._stopping:
+                    _log.error("worker %d died (%s) and is restarted", pid, os.waitstatus_to_exitcode(status))
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for pid in self._slots:
+            if pid is not None:
+                os.kill(pid, number)

@@ -1,0 +1,40 @@
+"""What is said to whom: one table from meaning to sound file and to the Q.850 cause the call then ends with."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class Spoken(NamedTuple):
+    """A prompt.
+
+    `sound` is what `Playback` takes: files of Debian's asterisk-core-sounds-en-gsm, several joined by `&`.
+    `cause` is the Q.850 cause for `Hangup`. None of them is 34 or 42, which become 503: the proxy would take the
+    prompt for an overloaded node and ring the other one.
+    """
+
+    sound: str
+    cause: int
+
+
+class Prompt(Enum):
+    """Every meaning a prompt can have."""
+
+    UNKNOWN_NUMBER = Spoken("im-sorry&check-number-dial-again", 1)
+    BLOCKED = Spoken("im-sorry&ss-noservice", 21)
+    NOBODY_HOME = Spoken("vm-nobodyavail", 18)
+    BUSY = Spoken("im-sorry&vm-isonphone", 17)
+    SERVICE_UNAVAILABLE = Spoken("im-sorry&please-try-call-later", 41)
+    DOOR_OPENED = Spoken("beep", 16)
+    DOOR_ON_ITS_WAY = Spoken("ascending-2tone", 16)
+    DOOR_REFUSED = Spoken("im-sorry&feature-not-avail-line", 16)
+    DOOR_FAILED = Spoken("im-sorry&something-terribly-wrong", 16)
+
+    @classmethod
+    def of_sound(cls, sound: str) -> Prompt | None:
+        """The meaning of a sound in the dialplan's hands, None when it is not one of ours."""
+        return _BY_SOUND.get(sound)
+
+
+_BY_SOUND = {prompt.value.sound: prompt for prompt in Prompt}

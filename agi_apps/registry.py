@@ -1,0 +1,7 @@
+"""Every AGI application there is."""
+
+from __future__ import annotations
+
+from agi_apps.applications import call_ended, ring_all, stage_ended, unlock
+
+APPLICATIONS = {module.APPLICATION.name: module.APPLICATION for module in (ring_all, stage_ended, unlock, call_ended)}

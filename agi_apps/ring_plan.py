@@ -1,0 +1,75 @@
+"""The ring plan as the CRM writes it (docs/contracts.md, 6)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+# An account ends up in a SIP header and in dialplan arguments.
+Account = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$")]
+Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9*#A-DwW]{1,16}$")]
+Language = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_]{0,12}$")]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One account to ring."""
+
+    account: Account
+    kind: str
+    may_open: bool
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """Accounts that ring together, and for how long."""
+
+    ring_timeout_s: Annotated[int, msgspec.Meta(ge=1, le=600)]
+    targets: Annotated[tuple[Target, ...], msgspec.Meta(max_length=30)]
+
+
+class Door(msgspec.Struct, frozen=True):
+    """The door this panel opens. `dtmf` is what the panel wants to hear when `method` is `dtmf`."""
+
+    door_id: int
+    method: Literal["dtmf", "http"]
+    dtmf: Digits | None = None
+
+
+class RingPlan(msgspec.Struct, frozen=True):
+    """Who rings, in which order, when a panel dials a number; and who may open the door."""
+
+    panel: str
+    dialled: str
+    issued_at_ms: int
+    outcome: Literal["ring", "blocked", "unknown_number", "emergency"]
+    caller_name: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    language: Language = "en"
+    talk_limit_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 120
+    stages: tuple[Stage, ...] = ()
+    door: Door | None = None
+
+    def may_open(self, account: str) -> bool:
+        """Whether this account may open the door of this plan."""
+        return any(target.may_open and target.account == account for stage in self.stages for target in stage.targets)
+
+
+class InvalidPlan(ValueError):  # noqa: N818 - states the fact
+    """A plan that does not follow the contract."""
+
+
+_decoder = msgspec.json.Decoder(RingPlan)
+
+
+def decode_plan(raw: bytes, panel: str, dialled: str) -> RingPlan:
+    """Read a plan and check that it is the one asked for.
+
+    Raises:
+        InvalidPlan: it is not JSON, breaks the contract, or belongs to another panel or number.
+    """
+    try:
+        plan = _decoder.decode(raw)
+    except msgspec.MsgspecError as error:
+        raise InvalidPlan(f"ring plan of {panel}:{dialled}: {error}") from error
+    if (plan.panel, plan.dialled) != (panel, dialled):
+        raise InvalidPlan(f"ring plan of {panel}:{dialled} says it is of {plan.panel}:{plan.dialled}")
+    return plan

@@ -1,0 +1,94 @@
+"""Names of the dialplan variables an application may set, and their safe way into `MSet` (docs/contracts.md, 4)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Variable(StrEnum):
+    """A channel variable; two underscores make Asterisk hand it down to every leg."""
+
+    DECISION = "EP_DECISION"
+    ACCOUNTS = "__EP_ACCOUNTS"
+    STAGE = "__EP_STAGE"
+    RING_TIMEOUT_S = "EP_RING_TIMEOUT_S"
+    TALK_LIMIT_MS = "EP_TALK_LIMIT_MS"
+    PROMPT = "EP_PROMPT"
+    LANGUAGE = "EP_LANGUAGE"
+    CAUSE = "EP_CAUSE"
+    PLAN_SOURCE = "EP_PLAN_SOURCE"
+    CALLER_NAME = "EP_CALLER_NAME"
+    DOOR_DTMF = "EP_DOOR_DTMF"
+    OPENED_AT_MS = "EP_OPENED_AT_MS"
+
+
+class Decision(StrEnum):
+    """What the dialplan does next. `error` is never sent: the dialplan presets it."""
+
+    DIAL = "dial"
+    PROMPT = "prompt"
+    HANGUP = "hangup"
+    DTMF = "dtmf"
+    OPENED = "opened"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+# MSet strips the quotes around a value but keeps backslashes and cannot express a quote inside one; a control
+# character would end the AGI line.
+_HARMLESS = str.maketrans({'"': "'", "\\": "/", **dict.fromkeys((*range(32), 127), " ")})
+_BRACKETS = str.maketrans("", "", "()[]")
+
+
+def _balanced(text: str) -> bool:
+    depth = {"(": 0, "[": 0}
+    for char in text:
+        if char in "([":
+            depth[char] += 1
+        elif char in ")]":
+            opening = "(" if char == ")" else "["
+            depth[opening] -= 1
+            if depth[opening] < 0:
+                return False
+    return not any(depth.values())
+
+
+def mset_value(value: str) -> str:
+    """Make any text one quoted `MSet` value.
+
+    Commas survive inside the quotes. Quotes become apostrophes, backslashes slashes, control characters spaces;
+    brackets that do not pair are dropped, because Asterisk counts brackets even inside quotes (main/app.c,
+    `__ast_app_separate_args`) and would swallow the variables that follow.
+    """
+    text = value.translate(_HARMLESS)
+    if not _balanced(text):
+        text = text.translate(_BRACKETS)
+    return f'"{text}"'
+
+
+def mset_arguments(values: Mapping[Variable, str], limit_bytes: int) -> list[str]:
+    """Arguments for as few `MSet` calls as keep each under `limit_bytes`.
+
+    Raises:
+        ValueError: one value alone is over the limit.
+    """
+    arguments: list[str] = []
+    parts: list[str] = []
+    size = 0
+    for name, value in values.items():
+        part = f"{name.value}={mset_value(value)}"
+        part_size = len(part.encode()) + 1
+        if part_size > limit_bytes:
+            raise ValueError(f"{name.value} is {part_size} bytes, at most {limit_bytes} fit one AGI command")
+        if size + part_size > limit_bytes:
+            arguments.append(",".join(parts))
+            parts, size = [], 0
+        parts.append(part)
+        size += part_size
+    if parts:
+        arguments.append(",".join(parts))
+    return arguments
