@@ -1,0 +1,1 @@
+"""SIP registration and routing, run inside Kamailio; standard library only."""

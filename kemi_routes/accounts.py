@@ -1,0 +1,95 @@
+"""Accounts: read from the CRM's view through a cache in shared memory that outlives the database's absence."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from kemi_routes.headers import is_account_name
+
+if TYPE_CHECKING:
+    from KSR import Ksr
+
+_CACHE = "accounts"
+_ABSENT = "absent"
+_RESULT = "account"
+_DATABASE = "crm"
+_SEPARATOR = "|"
+
+
+class Account(NamedTuple):
+    """What Kamailio knows of an account; the order is that of a cache entry."""
+
+    ha1: str
+    kind: str
+    enabled: bool
+
+
+class DatabaseAwayError(Exception):
+    """The account is not cached and the database does not answer."""
+
+
+def _parse(entry: str) -> tuple[Account, int]:
+    ha1, kind, enabled, read_at = entry.split(_SEPARATOR)
+    return Account(ha1, kind, enabled == "1"), int(read_at)
+
+
+def _read(ksr: Ksr, name: str) -> Account | None:
+    """Read an account from the database.
+
+    `name` has passed `is_account_name`: letters, digits and `._+-` only, so it can stand inside quotes.
+
+    Raises:
+        DatabaseAwayError: the query failed.
+    """
+    query = f"select ha1, kind, enabled from kamailio_accounts where account='{name}'"  # noqa: S608 - name is checked
+    if ksr.sqlops.sql_query(_DATABASE, query, _RESULT) < 0:
+        raise DatabaseAwayError(name)
+    try:
+        if ksr.sqlops.sql_num_rows(_RESULT) < 1:
+            return None
+        ha1 = ksr.sqlops.sql_result_get(_RESULT, 0, 0)
+        kind = ksr.sqlops.sql_result_get(_RESULT, 0, 1)
+        enabled = ksr.sqlops.sql_result_get(_RESULT, 0, 2)
+        return Account(str(ha1), str(kind), str(enabled) in ("1", "t", "true", "True"))
+    finally:
+        ksr.sqlops.sql_result_free(_RESULT)
+
+
+def find(ksr: Ksr, name: str, fresh_s: int) -> Account | None:
+    """Find an account by its name; None when there is none.
+
+    An entry older than `fresh_s` seconds is read again; when the database is away the old one stays valid.
+
+    Raises:
+        DatabaseAwayError: not cached, and the database does not answer.
+    """
+    if not is_account_name(name):
+        return None
+    entry = ksr.htable.sht_get(_CACHE, name)
+    cached: Account | None = None
+    if isinstance(entry, str):
+        cached, read_at = _parse(entry)
+        if time.time() - read_at < fresh_s:
+            return cached
+    elif ksr.htable.sht_get(_ABSENT, name) is not None:
+        return None
+    try:
+        found = _read(ksr, name)
+    except DatabaseAwayError:
+        if cached is None:
+            raise
+        found = cached  # and asked again after another fresh_s, not at every request
+    if found is None:
+        ksr.htable.sht_rm(_CACHE, name)
+        ksr.htable.sht_seti(_ABSENT, name, 1)
+    else:
+        enabled = "1" if found.enabled else "0"
+        ksr.htable.sht_sets(_CACHE, name, _SEPARATOR.join((found.ha1, found.kind, enabled, str(int(time.time())))))
+    return found
+
+
+def forget(ksr: Ksr, name: str) -> None:
+    """Drop what is cached of an account, also that it does not exist."""
+    ksr.htable.sht_rm(_CACHE, name)
+    ksr.htable.sht_rm(_ABSENT, name)

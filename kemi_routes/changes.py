@@ -1,0 +1,90 @@
+"""Follows `kamailio_changes` in a process of its own and drops changed accounts from the cache within half a second."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from kemi_routes import accounts
+
+if TYPE_CHECKING:
+    from KSR import Ksr
+
+_RESULT = "changes"
+_DATABASE = "crm"
+# Transactions commit out of the order of their ids: one with a lower id may appear this much later.
+_LOOK_BACK = 300
+# Rows taken in one tick; after a long absence of the database the rest comes in the next ones.
+_BATCH = 2000
+
+
+class ChangeFollower:
+    """State of the following: ids already seen, and names to drop once more at the next tick.
+
+    Each name is dropped twice, because a worker that read the old row just before the change was committed may have cached
+    it just after the first drop.
+    """
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._seen: set[int] = set()
+        self._order: deque[int] = deque()
+        self._again: list[str] = []
+        self._away = False
+
+    def tick(self, ksr: Ksr) -> None:
+        """Look for changes once. While the database is away nothing is dropped and nothing is lost."""
+        for name in self._again:
+            accounts.forget(ksr, name)
+        self._again = []
+        if self._last is None:
+            rows = self._query(ksr, "select coalesce(max(id), 0), 0 from kamailio_changes")
+            if rows is None:
+                return
+            self._last = int(rows[0][0])
+            # What was committed before the start is in no cache; remember it, so that looking back does not find it new.
+            rows = self._query(ksr, f"select id, account from kamailio_changes where id > {self._last - _LOOK_BACK}")  # noqa: S608
+            if rows is None:
+                self._last = None
+                return
+            for row in rows:
+                self._remember(int(row[0]))
+            return
+        floor = self._last - _LOOK_BACK
+        rows = self._query(
+            ksr,
+            f"select id, account from kamailio_changes where id > {floor} order by id limit {_LOOK_BACK + _BATCH}",  # noqa: S608
+        )
+        for identifier, name in rows or ():
+            if self._remember(int(identifier)):
+                accounts.forget(ksr, name)
+                self._again.append(name)
+
+    def _remember(self, identifier: int) -> bool:
+        """Note an id; tell whether it is new."""
+        if identifier in self._seen:
+            return False
+        self._seen.add(identifier)
+        self._order.append(identifier)
+        if self._last is None or identifier > self._last:
+            self._last = identifier
+        # Ids so old that no query returns them again can be forgotten.
+        while self._order and self._order[0] <= self._last - 2 * _LOOK_BACK:
+            self._seen.discard(self._order.popleft())
+        return True
+
+    def _query(self, ksr: Ksr, query: str) -> list[tuple[str, str]] | None:
+        """Rows as text, None while the database is away (said once)."""
+        if ksr.sqlops.sql_query(_DATABASE, query, _RESULT) < 0:
+            if not self._away:
+                ksr.warn("changes of accounts cannot be followed: database away; cached accounts stay valid\n")
+            self._away = True
+            return None
+        if self._away:
+            ksr.warn("changes of accounts are followed again\n")
+        self._away = False
+        try:
+            get = ksr.sqlops.sql_result_get
+            return [(str(get(_RESULT, i, 0)), str(get(_RESULT, i, 1))) for i in range(ksr.sqlops.sql_num_rows(_RESULT))]
+        finally:
+            ksr.sqlops.sql_result_free(_RESULT)

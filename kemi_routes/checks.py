@@ -1,0 +1,69 @@
+"""Bad input: what is too long, malformed, has hopped too often, or is meant for somebody else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kemi_routes import flood, headers
+from kemi_routes.pipeline import DONE, NEXT, Refusal
+from kemi_routes.replies import METHODS, refuse
+
+if TYPE_CHECKING:
+    from KSR import Ksr
+
+    from kemi_routes.pipeline import Outcome, Request
+
+_MAX_HOPS = 70
+_STRAY_ROUTED = frozenset(("INVITE", "REGISTER", "OPTIONS"))
+
+
+def check_size(ksr: Ksr, request: Request) -> Outcome:
+    """Refuse messages longer than a call needs (RFC 3261, 21.5.7)."""
+    length = ksr.kx.get_msglen()
+    if length > request.settings.max_message_bytes:
+        return refuse(ksr, request, Refusal(513, "Message Too Large", f"message of {length} bytes"))
+    return NEXT
+
+
+def check_form(ksr: Ksr, request: Request) -> Outcome:
+    """Refuse what RFC 3261 does not let pass: the sanity module answers 400 itself and names the fault in its phrase."""
+    if ksr.sanity.sanity_check_defaults() < 0:
+        ksr.sanity.sanity_reply()
+        ksr.notice(f"refused {request.method}: malformed; source={request.source_ip} call_id={request.call_id}\n")
+        return DONE
+    return NEXT
+
+
+def check_hops(ksr: Ksr, request: Request) -> Outcome:
+    """Count Max-Forwards down (RFC 3261, 16.3 item 3): this also ends loops."""
+    if ksr.maxfwd.process_maxfwd(_MAX_HOPS) < 0:
+        return refuse(ksr, request, Refusal(483, "Too Many Hops", "Max-Forwards used up"))
+    return NEXT
+
+
+def strip_foreign_headers(ksr: Ksr, request: Request) -> Outcome:
+    """Only Asterisk may speak in X-Entryphone headers."""
+    if not request.from_node and request.method not in ("REGISTER", "ACK", "CANCEL"):
+        headers.strip_private(ksr)
+    return NEXT
+
+
+def check_destination(ksr: Ksr, request: Request) -> Outcome:
+    """Out of a dialog we serve our own domain only."""
+    if not ksr.is_myself_ruri():
+        return refuse(ksr, request, Refusal(404, "Not Here", "domain is not ours"))
+    return NEXT
+
+
+def check_method(ksr: Ksr, request: Request) -> Outcome:
+    """Out of a dialog we know INVITE, REGISTER and OPTIONS; the latter is answered here."""
+    if request.method not in _STRAY_ROUTED:
+        ksr.hdr.append_to_reply(f"Allow: {METHODS}\r\n")
+        return refuse(ksr, request, Refusal(405, "Method Not Allowed", "method not served out of a dialog"))
+    if request.method == "OPTIONS":
+        if not request.from_node and flood.count_unauthenticated(ksr, request) is DONE:
+            return DONE
+        ksr.hdr.append_to_reply(f"Allow: {METHODS}\r\n")
+        ksr.sl.send_reply(200, "OK")
+        return DONE
+    return NEXT

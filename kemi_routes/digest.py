@@ -1,0 +1,69 @@
+"""Digest authentication of everything that is no Asterisk node (RFC 3261, 22; RFC 2617)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kemi_routes import accounts, flood
+from kemi_routes.pipeline import DONE, NEXT, Refusal
+from kemi_routes.replies import refuse, retry_after
+
+if TYPE_CHECKING:
+    from KSR import Ksr
+
+    from kemi_routes.pipeline import Outcome, Request
+
+# Flags of the auth module.
+_QOP_AUTH = 1
+_STALE = 16
+_HA1_GIVEN = 1
+_CHECK_USER = 1
+# Results of pv_auth_check.
+_WRONG_PASSWORD = -2
+_STALE_NONCE = -4
+_NO_CREDENTIALS = -5
+_NONCE_REUSED = -6
+_USER_MISMATCH = -8
+# Checked against when there is no such account: same work, same answer.
+_NOBODY = "0" * 32
+
+
+def authenticate(ksr: Ksr, request: Request) -> Outcome:
+    """Check the credentials; sets `request.account` and `request.kind`."""
+    settings = request.settings
+    name = ksr.kx.get_au()
+    if name is None:
+        return _challenge(ksr, request, 0)
+    try:
+        account = accounts.find(ksr, name, settings.account_fresh_s)
+    except accounts.DatabaseAwayError:
+        retry_after(ksr, settings.retry_after_s)
+        return refuse(ksr, request, Refusal(503, "Service Unavailable", f"account {name} not cached, database away"))
+    ha1 = account.ha1 if account is not None and account.enabled else _NOBODY
+    result = ksr.auth.pv_auth_check(settings.domain, ha1, _HA1_GIVEN, _CHECK_USER)
+    if result > 0 and account is not None and account.enabled:
+        flood.proved(ksr, request)
+        ksr.auth.consume_credentials()
+        request.account = name
+        request.kind = account.kind
+        return NEXT
+    if result == _USER_MISMATCH:
+        return refuse(ksr, request, Refusal(403, "Forbidden", f"authenticated as {name}, but From or To names another"))
+    if result in (_STALE_NONCE, _NONCE_REUSED):
+        return _challenge(ksr, request, _STALE)
+    if result == _NO_CREDENTIALS:
+        return _challenge(ksr, request, 0)
+    if flood.wrong_password(ksr, request, name) is DONE:
+        return DONE
+    ksr.notice(
+        f"wrong password or unknown account {name!r}: {request.method} challenged again; "
+        f"source={request.source_ip} call_id={request.call_id}\n"
+    )
+    return _challenge(ksr, request, 0)
+
+
+def _challenge(ksr: Ksr, request: Request, flags: int) -> Outcome:
+    if flood.count_unauthenticated(ksr, request) is DONE:
+        return DONE
+    ksr.auth.auth_challenge(request.settings.domain, _QOP_AUTH | flags)
+    return DONE

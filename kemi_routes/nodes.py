@@ -1,0 +1,176 @@
+"""Asterisk nodes, the legs in setup through each, and what becomes of these when a node dies.
+
+A leg in setup is kept in shared memory under its Call-ID, from the INVITE to the final reply:
+`P <node> <state> <second>` a panel's call (state `sent`, `rings`, `lost`; second: receipt of admission.silent_begins),
+`S <node> <cseq>` a stage that Asterisk has rung.
+
+When the dispatcher finds a node dead, its stages are cancelled, so that no handset rings for nobody. Its panels' calls get, in the
+node's name, the answer it can no longer give: 503 on the branch, made from its first provisional reply and sent to ourselves. So the
+transaction ends that branch the ordinary way (a transport failure counts as 503, RFC 3261, 8.1.3.1), its failure route runs and
+relays to the next node.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from KSR import Ksr
+
+    from kemi_routes.settings import Settings
+
+SET = 1
+QUEUE = "lost_nodes"
+_SETUP = "setup"
+_PROVISIONAL = "provisional"
+_ITERATOR = "setup"
+# ds_is_from_list_uri: compare addresses only, neither port nor protocol.
+_ADDRESS_ONLY = 1 | 2
+_DEFAULT_PORT = ":5060"
+
+SENT = "sent"
+RINGS = "rings"
+LOST = "lost"
+
+
+class PanelLeg(NamedTuple):
+    """A panel's call in setup."""
+
+    node: str
+    state: str
+    second: str
+
+
+def name_of(uri: str) -> str:
+    """`host:port` of a node's URI, the name under which its legs are kept."""
+    host = uri.partition(":")[2].rpartition("@")[2].partition(";")[0]
+    return host if ":" in host else host + _DEFAULT_PORT
+
+
+def is_node(ksr: Ksr, uri: str) -> bool:
+    """Tell whether a URI leads to an Asterisk node."""
+    return ksr.dispatcher.ds_is_from_list_uri(SET, _ADDRESS_ONLY, uri) > 0
+
+
+def panel_leg(ksr: Ksr, call_id: str) -> PanelLeg | None:
+    """Find the panel's leg of this Call-ID, None when it is not in setup."""
+    entry = ksr.htable.sht_get(_SETUP, call_id)
+    if not isinstance(entry, str) or not entry.startswith("P "):
+        return None
+    _, node, state, second = entry.split(" ")
+    return PanelLeg(node, state, second)
+
+
+def keep_panel_leg(ksr: Ksr, call_id: str, leg: PanelLeg) -> None:
+    """Write a panel's leg, new or changed."""
+    ksr.htable.sht_sets(_SETUP, call_id, f"P {leg.node} {leg.state} {leg.second}")
+
+
+def keep_stage_leg(ksr: Ksr, call_id: str, node: str, cseq: int) -> None:
+    """Write the leg of a stage."""
+    ksr.htable.sht_sets(_SETUP, call_id, f"S {node} {cseq}")
+
+
+def keep_provisional(ksr: Ksr, call_id: str) -> None:
+    """Keep the node's first reply: from it 503 is made if the node dies."""
+    try:
+        text = ksr.kx.get_msgbuf()
+    except UnicodeDecodeError:
+        return  # a display name in another encoding: the call is then answered 503 instead of moved
+    if text:
+        ksr.htable.sht_sets(_PROVISIONAL, call_id, text)
+
+
+def end_leg(ksr: Ksr, call_id: str) -> None:
+    """Forget a leg: it has its final reply."""
+    ksr.htable.sht_rm(_SETUP, call_id)
+    ksr.htable.sht_rm(_PROVISIONAL, call_id)
+
+
+def node_event(ksr: Ksr, event: str) -> None:
+    """Note the dispatcher's event; the work is done by the process of `NodeWatch`, not by the dispatcher's timer."""
+    uri = ksr.kx.get_ruri() or ""
+    ksr.warn(f"node {uri}: {event}\n")
+    if event == "dispatcher:dst-down":
+        ksr.mqueue.mq_add(QUEUE, uri, event)
+
+
+def as_503(provisional: str) -> bytes:
+    """Final reply made from a provisional one: same Via, From, To, Call-ID and CSeq, no body.
+
+    Raises:
+        ValueError: the text is no SIP reply.
+    """
+    head = provisional.partition("\r\n\r\n")[0]
+    first, *lines = head.split("\r\n")
+    if not first.startswith("SIP/2.0 1"):
+        raise ValueError(f"no provisional reply: {first!r}")
+    wanted = ("via:", "v:", "from:", "f:", "to:", "t:", "call-id:", "i:", "cseq:")
+    kept: list[str] = []
+    taking = False
+    for line in lines:
+        if line[:1] not in (" ", "\t"):  # a folded line belongs to the header before it (RFC 3261, 7.3.1)
+            taking = line.lower().replace(" ", "").replace("\t", "").startswith(wanted)
+        if taking:
+            kept.append(line)
+    for index, line in enumerate(kept):
+        if line[:1] in "tT" and ";tag=" not in line.lower():
+            kept[index] = line + ";tag=node-lost"
+    return "\r\n".join(["SIP/2.0 503 Node Lost", *kept, "Content-Length: 0", "", ""]).encode()
+
+
+class NodeWatch:
+    """Answers for dead nodes, in a process of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._us = (settings.sip_address, settings.sip_port)
+        self._socket: socket.socket | None = None
+
+    def tick(self, ksr: Ksr) -> None:
+        """Take the nodes lost since the last tick and end what they had in setup."""
+        while ksr.mqueue.mq_fetch(QUEUE) > 0:
+            uri = ksr.mqueue.mqk_get(QUEUE)
+            ksr.mqueue.mq_pv_free(QUEUE)
+            if isinstance(uri, str):
+                self._end_legs(ksr, name_of(uri))
+
+    def _end_legs(self, ksr: Ksr, node: str) -> None:
+        legs = _legs_of(ksr, node)
+        moved = cancelled = 0
+        for call_id, entry in legs:
+            if entry[0] == "S":
+                ksr.tmx.t_cancel_callid(call_id, entry[2], 0)
+                cancelled += 1
+            else:
+                keep_panel_leg(ksr, call_id, PanelLeg(node, LOST, entry[3]))
+                self._answer(ksr, call_id)
+                moved += 1
+        ksr.warn(f"node {node} lost: {moved} calls in setup sent on, {cancelled} ringing stages cancelled\n")
+
+    def _answer(self, ksr: Ksr, call_id: str) -> None:
+        provisional = ksr.htable.sht_get(_PROVISIONAL, call_id)
+        if not isinstance(provisional, str):
+            return  # no reply at all: the transaction's own timer of one second sends it on
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._socket.sendto(as_503(provisional), self._us)
+        except (OSError, ValueError) as error:
+            ksr.err(f"cannot answer for a lost node: {error}; call_id={call_id}\n")
+
+
+def _legs_of(ksr: Ksr, node: str) -> list[tuple[str, list[str]]]:
+    """Legs in setup through a node: Call-ID and the words of the entry. Collected first, as the iterator holds a lock."""
+    found = []
+    if ksr.htable.sht_iterator_start(_ITERATOR, _SETUP) < 0:
+        return []
+    try:
+        while ksr.htable.sht_iterator_next(_ITERATOR) > 0:
+            entry = ksr.pv.get(f"$shtitval({_ITERATOR})")
+            words = entry.split(" ") if isinstance(entry, str) else []
+            if len(words) > 1 and words[1] == node:
+                found.append((str(ksr.pv.get(f"$shtitkey({_ITERATOR})")), words))
+    finally:
+        ksr.htable.sht_iterator_end(_ITERATOR)
+    return found

@@ -1,0 +1,46 @@
+"""Who may register and who may call what: the one table of it."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kemi_routes.settings import Settings
+
+PANEL = "panel"
+
+
+class Reach(Enum):
+    """What accounts of a kind may call."""
+
+    NUMBERS = "apartments, concierges and emergency numbers"
+    CONCIERGES = "concierges"
+    NOTHING = "nothing"
+
+
+REACH = {
+    PANEL: Reach.NUMBERS,
+    "handset": Reach.CONCIERGES,
+    "indoor_unit": Reach.CONCIERGES,
+    "app": Reach.CONCIERGES,
+    "home_gateway": Reach.CONCIERGES,
+    "concierge": Reach.CONCIERGES,
+    "trunk": Reach.NOTHING,
+}
+
+MAY_REGISTER = frozenset(REACH) - {"trunk"}
+
+# Keys of a panel; `*` and `#` may come escaped (RFC 3261, 19.1.2).
+_NUMBER = re.compile(r"\+?(?:[0-9*#]|%2[aA3]){1,32}", re.ASCII)
+
+
+def may_call(kind: str, number: str, settings: Settings) -> bool:
+    """Tell whether an account of this kind may call this number."""
+    reach = REACH.get(kind, Reach.NOTHING)
+    if reach is Reach.NOTHING:
+        return False
+    if number in settings.concierge_numbers:
+        return True
+    return reach is Reach.NUMBERS and _NUMBER.fullmatch(number) is not None

@@ -1,0 +1,188 @@
+"""The routes: which steps a request passes, in order, and the callbacks by the names that Kamailio knows."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
+
+from kemi_routes import (
+    admission,
+    changes,
+    checks,
+    dialogs,
+    digest,
+    flood,
+    nodes,
+    panel_calls,
+    registration,
+    settings,
+    stage_calls,
+    streams,
+)
+from kemi_routes.pipeline import NEXT, Request, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from KSR import Ksr
+
+    from kemi_routes.pipeline import Outcome, Step
+
+_Args = ParamSpec("_Args")
+
+
+def answer_registration(ksr: Ksr, request: Request) -> Outcome:
+    """REGISTER ends here."""
+    if request.method != "REGISTER":
+        return NEXT
+    run(REGISTRATION, ksr, request)
+    return dialogs.DONE
+
+
+def answer_asterisk(ksr: Ksr, request: Request) -> Outcome:
+    """What an Asterisk node begins: the INVITE of a stage."""
+    if not request.from_node:
+        return NEXT
+    if request.number == stage_calls.USER:
+        return stage_calls.ring_stage(ksr, request)
+    return checks.refuse(ksr, request, checks.Refusal(404, "Not Here", "Asterisk may only call a stage"))
+
+
+REGISTRATION: tuple[Step, ...] = (
+    digest.authenticate,
+    registration.save_contacts,
+)
+
+REQUEST: tuple[Step, ...] = (
+    checks.check_size,
+    checks.check_form,
+    checks.check_hops,
+    checks.strip_foreign_headers,
+    dialogs.pass_cancel,
+    dialogs.pass_in_dialog,
+    flood.check_barred,
+    dialogs.absorb_retransmission,
+    checks.check_destination,
+    checks.check_method,
+    answer_registration,
+    answer_asterisk,
+    admission.check_load,
+    digest.authenticate,
+    panel_calls.check_permission,
+    admission.take_token,
+    panel_calls.send_to_node,
+)
+
+
+def guard(
+    callback: Callable[Concatenate[Router, _Args], None],
+) -> Callable[Concatenate[Router, _Args], int]:
+    """Make the border of a callback: an exception is one log line with the Call-ID, and 500 where a reply is legal.
+
+    app_python3 itself would log a traceback of many lines and send nothing (cookbook 1.3).
+    """
+
+    @functools.wraps(callback)
+    def guarded(self: Router, /, *args: _Args.args, **kwargs: _Args.kwargs) -> int:
+        try:
+            callback(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - this is the one error boundary
+            self.failed(callback.__name__, error)
+        return 1
+
+    return guarded
+
+
+class Router:
+    """Object whose methods are Kamailio's routes. One in each process, after `child_init`."""
+
+    def __init__(self, ksr: Ksr) -> None:
+        self._ksr = ksr
+        self._settings = settings.read(ksr)
+        self._changes = changes.ChangeFollower()
+        self._story = streams.StoryShipper(streams.RedisStream(self._settings.redis_url))
+        self._nodes = nodes.NodeWatch(self._settings)
+
+    def child_init(self, _rank: int) -> int:
+        """Called in every process after the fork. Connections are opened by the processes that use them, at first use."""
+        return 0
+
+    @guard
+    def ksr_request_route(self, _message: object) -> None:
+        """Every request."""
+        ksr = self._ksr
+        kx = ksr.kx
+        request = Request(
+            self._settings,
+            kx.get_method() or "",
+            kx.get_callid() or "",
+            kx.get_srcip() or "",
+            kx.gete_ruser(),
+            in_dialog=ksr.siputils.has_totag() > 0,
+            from_node=ksr.dispatcher.ds_is_from_list(nodes.SET) > 0,
+        )
+        run(REQUEST, ksr, request)
+
+    @guard
+    def on_panel_reply(self, _message: object) -> None:
+        """Replies of a node to a device's call."""
+        panel_calls.on_reply(self._ksr)
+
+    @guard
+    def on_panel_failure(self, _message: object) -> None:
+        """A device's call has failed at its node."""
+        panel_calls.on_failure(self._ksr, self._settings)
+
+    @guard
+    def on_stage_reply(self, _message: object) -> None:
+        """Replies of devices to a stage."""
+        stage_calls.on_reply(self._ksr)
+
+    @guard
+    def on_stage_failure(self, _message: object) -> None:
+        """No device of a stage has answered."""
+        stage_calls.on_failure(self._ksr)
+
+    @guard
+    def on_node_event(self, _message: object, event: str = "") -> None:
+        """The dispatcher has found a node dead or alive."""
+        nodes.node_event(self._ksr, event)
+
+    @guard
+    def on_changes_tick(self, _message: object, _event: str = "") -> None:
+        """Every 250 ms, in the process of the rtimer `changes`."""
+        self._changes.tick(self._ksr)
+
+    @guard
+    def on_story_tick(self, _message: object, _event: str = "") -> None:
+        """Every 100 ms, in the process of the rtimer `story`."""
+        self._story.tick(self._ksr)
+
+    @guard
+    def on_nodes_tick(self, _message: object, _event: str = "") -> None:
+        """Every 100 ms, in the process of the rtimer `nodes`."""
+        self._nodes.tick(self._ksr)
+
+    def failed(self, callback: str, error: Exception) -> None:
+        """Log an exception that left a callback, and answer 500 (400 for text that is not UTF-8) where that is legal."""
+        ksr = self._ksr
+        try:
+            call_id = ksr.kx.get_callid()
+        except UnicodeDecodeError:
+            call_id = None
+        where = traceback.format_exception(error)[-2:]
+        ksr.err(f"exception in {callback}; call_id={call_id or '-'}: {' | '.join(where).replace(chr(10), ' | ')}\n")
+        if callback not in ("ksr_request_route", "on_panel_failure") or ksr.is_ACK():
+            return
+        if isinstance(error, UnicodeDecodeError):
+            ksr.sl.send_reply(400, "Bad Request: not UTF-8")
+        elif callback == "ksr_request_route":
+            ksr.sl.send_reply(500, "Internal Error")
+        else:
+            ksr.tm.t_reply(500, "Internal Error")
+
+
+def build(ksr: Ksr) -> Router:
+    """Make the routes; called by entry.py in the main process, before the fork."""
+    return Router(ksr)

@@ -1,0 +1,133 @@
+"""Stages: one INVITE of Asterisk forked to every contact of every account it names; the first to answer ends the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from kemi_routes import headers, nodes, registration, story
+from kemi_routes.pipeline import DONE, Refusal
+from kemi_routes.replies import refuse
+
+if TYPE_CHECKING:
+    from KSR import Ksr
+
+    from kemi_routes.pipeline import Outcome, Request
+
+USER = "stage"
+ON_REPLY = "on_stage_reply"
+ON_FAILURE = "on_stage_failure"
+# Kept with the transaction: `call_id LF stage LF` and a line `ruid TAB account TAB contact` for each branch.
+_BRANCHES = "$avp(branches)"
+_MAX_BRANCHES = 30
+# Asterisk ends a stage itself; this only bounds it. A device silent for 5 s is not there.
+_STAGE_MS = 180_000
+_DEVICE_SILENT_MS = 5000
+_RING = 101
+_NEGATIVE = 300
+_ANSWER = 200
+
+
+class Branch(NamedTuple):
+    """One contact that is rung; `ruid` is the contact's unique id in the location table."""
+
+    ruid: str
+    account: str
+    contact: str
+
+
+def ring_stage(ksr: Ksr, request: Request) -> Outcome:
+    """Fork the stage's INVITE; 480 at once when no account has a contact."""
+    try:
+        accounts = headers.parse_accounts(ksr.hdr.gete(headers.ACCOUNTS))
+    except ValueError as error:
+        return refuse(ksr, request, Refusal(400, "Bad Accounts", str(error)))
+    call_id = ksr.hdr.get(headers.CALL_ID) or request.call_id
+    stage_text = ksr.hdr.gete(headers.STAGE)
+    stage = int(stage_text) if stage_text.isdecimal() else 0
+    branches, absent = _find_contacts(ksr, accounts, request.settings.domain)
+    for account in absent:
+        story.branch(ksr, call_id, stage, None, account, None, "offline", None)
+    if not branches:
+        return refuse(ksr, request, Refusal(480, "Nobody Registered", f"no contact of {','.join(accounts)}"))
+    for index, (_, account, contact) in enumerate(branches):
+        story.branch(ksr, call_id, stage, index, account, contact, "invited", None)
+    lines = "\n".join(f"{b.ruid}\t{b.account}\t{b.contact}" for b in branches)
+    ksr.pv.sets(_BRANCHES, f"{call_id}\n{stage}\n{lines}\n")
+    headers.strip_private(ksr)
+    ksr.hdr.remove("Route")
+    ksr.rr.record_route()
+    cseq = ksr.pv.get("$cs")
+    node = f"{request.source_ip}:{ksr.kx.get_srcport()}"
+    nodes.keep_stage_leg(ksr, request.call_id, node, cseq if isinstance(cseq, int) else 0)
+    ksr.tm.t_on_reply(ON_REPLY)
+    ksr.tm.t_on_failure(ON_FAILURE)
+    ksr.tm.t_set_fr(_STAGE_MS, _DEVICE_SILENT_MS)
+    if ksr.tm.t_relay() < 0:
+        nodes.end_leg(ksr, request.call_id)
+        ksr.err(f"stage cannot be relayed to any contact; call_id={request.call_id}\n")
+        ksr.sl.send_reply_error()
+    return DONE
+
+
+def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[list[Branch], list[str]]:
+    """Set request URI and branches to the accounts' contacts; return these, and the accounts without one.
+
+    The first contact found becomes the request URI (lookup_uri), all others are appended (lookup_to_dset).
+    """
+    branches: list[Branch] = []
+    absent: list[str] = []
+    for account in accounts:
+        uri = f"sip:{account}@{domain}"
+        if branches:
+            before = len(branches) - 1
+            if len(branches) >= _MAX_BRANCHES or ksr.registrar.lookup_to_dset(registration.TABLE, uri) < 0:
+                absent.append(account)
+                continue
+        else:
+            before = 0
+            if ksr.registrar.lookup_uri(registration.TABLE, uri) < 0:
+                absent.append(account)
+                continue
+            branches.append(Branch(str(ksr.pv.get("$ruid")), account, ksr.kx.get_ruri() or ""))
+        count = ksr.pv.get("$branch(count)")
+        for index in range(before, count if isinstance(count, int) else 0):
+            ruid = str(ksr.pv.get(f"$(branch(ruid)[{index}])"))
+            branches.append(Branch(ruid, account, str(ksr.pv.get(f"$(branch(uri)[{index}])"))))
+    return branches, absent
+
+
+def parse_branches(text: str, ruid: str) -> tuple[str, int, Branch | None]:
+    """Call-ID, stage, and the branch of a contact, out of what is kept with the transaction."""
+    call_id, stage, lines = text.split("\n", 2)
+    start = lines.find(ruid + "\t") if ruid else -1
+    if start < 0:
+        return call_id, int(stage), None
+    _, account, contact = lines[start : lines.index("\n", start)].split("\t")
+    return call_id, int(stage), Branch(ruid, account, contact)
+
+
+def on_reply(ksr: Ksr) -> None:
+    """A device's reply on its way to Asterisk: tell who answered, and the story of the branch."""
+    status = ksr.kx.get_status()
+    if status < _RING:
+        return
+    headers.strip_private(ksr)
+    kept = ksr.pv.get(_BRANCHES)
+    if not isinstance(kept, str):
+        return
+    call_id, stage, branch = parse_branches(kept, str(ksr.pv.get("$T_reply_ruid") or ""))
+    if branch is not None:
+        index = ksr.tm.t_get_branch_index()
+        story.branch(ksr, call_id, stage, index, branch.account, branch.contact, story.outcome_of(status), status)
+    if status < _NEGATIVE:
+        if ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
+            ksr.nathelper.set_contact_alias()
+        if status >= _ANSWER:
+            nodes.end_leg(ksr, ksr.kx.get_callid() or "")
+            if branch is not None:
+                ksr.hdr.append(f"{headers.ANSWERED_BY}: {branch.account}\r\n")
+
+
+def on_failure(ksr: Ksr) -> None:
+    """Nobody answered: Asterisk gets the best reply (RFC 3261, 16.7) and judges."""
+    nodes.end_leg(ksr, ksr.kx.get_callid() or "")

@@ -1,0 +1,80 @@
+"""The story of each call: events put in a queue by SIP workers, for streams.py to ship (docs/contracts.md, section 7)."""
+
+from __future__ import annotations
+
+import time
+from json.encoder import encode_basestring_ascii as quoted
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from KSR import Ksr
+
+QUEUE = "story"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def dialled(ksr: Ksr, call_id: str, panel: str, number: str) -> None:
+    """A panel's call is on its way to Asterisk."""
+    ksr.mqueue.mq_add(
+        QUEUE,
+        call_id,
+        f'{{"event":"dialled","call_id":{quoted(call_id)},"at_ms":{_now_ms()},'
+        f'"panel":{quoted(panel)},"dialled":{quoted(number)}}}',
+    )
+
+
+def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
+    """A call ended before it reached Asterisk."""
+    ksr.mqueue.mq_add(
+        QUEUE,
+        call_id,
+        f'{{"event":"refused","call_id":{quoted(call_id)},"at_ms":{_now_ms()},'
+        f'"reason":{quoted(reason)},"sip_status":{sip_status}}}',
+    )
+
+
+def branch(
+    ksr: Ksr,
+    call_id: str,
+    stage: int,
+    index: int | None,
+    account: str,
+    contact: str | None,
+    outcome: str,
+    status: int | None,
+) -> None:
+    """One thing that happened to one branch of a stage. `index` and `contact` are None for an account without contact."""
+    ksr.mqueue.mq_add(
+        QUEUE,
+        call_id,
+        f'{{"event":"branch","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"stage":{stage},'
+        f'"branch":{"null" if index is None else index},"account":{quoted(account)},'
+        f'"contact":{"null" if contact is None else quoted(contact)},"outcome":"{outcome}",'
+        f'"sip_status":{"null" if status is None else status}}}',
+    )
+
+
+_OUTCOMES = {
+    408: "offline",
+    410: "offline",
+    430: "offline",
+    480: "offline",
+    486: "busy",
+    600: "busy",
+    487: "cancelled",
+    603: "declined",
+    607: "declined",
+    403: "declined",
+}
+
+
+def outcome_of(status: int) -> str:
+    """What a reply of a device says, in the words of the contract."""
+    if status < 200:
+        return "ringing"
+    if status < 300:
+        return "answered"
+    return _OUTCOMES.get(status, "failed")
