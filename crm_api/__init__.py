@@ -1,0 +1,1 @@
+"""The CRM: the only owner of the database, reached over REST."""

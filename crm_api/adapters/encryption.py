@@ -1,0 +1,47 @@
+"""Secrets of devices, encrypted at rest (Fernet: AES-128-CBC with HMAC-SHA256)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+from cryptography.fernet import Fernet, InvalidToken
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Encryption:
+    """Encrypts and decrypts with the key of one file."""
+
+    def __init__(self, key: bytes) -> None:
+        self._fernet = Fernet(key)
+
+    @classmethod
+    def from_file(cls, path: Path) -> Encryption:
+        """Read the key; make the file (mode 0600) with a new key when it is missing."""
+        if not path.exists():
+            # Written whole, then linked: a second process that starts at the same moment never reads half a key.
+            with tempfile.NamedTemporaryFile(dir=path.parent) as file:
+                file.write(Fernet.generate_key())
+                file.flush()
+                with contextlib.suppress(FileExistsError):
+                    os.link(file.name, path)
+        return cls(path.read_bytes().strip())
+
+    def encrypted(self, secret: str) -> str:
+        """Return the secret as text for the database."""
+        return self._fernet.encrypt(secret.encode()).decode()
+
+    def decrypted(self, text: str) -> str:
+        """Return the secret.
+
+        Raises:
+            ValueError: made with another key.
+        """
+        try:
+            return self._fernet.decrypt(text.encode()).decode()
+        except InvalidToken as error:
+            raise ValueError("The secret was encrypted with another key: check encryption_key_file") from error

@@ -1,0 +1,106 @@
+"""How panels of different makers are told to open a door over HTTP.
+
+A driver answers only for what the panel confirmed: an opening that was refused, or not answered in time, is an error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import urllib3
+
+CONNECT_TIMEOUT_S: Final = 1.0
+ANSWER_TIMEOUT_S: Final = 2.0
+OK: Final = 200
+MAX_ANSWER_BYTES: Final = 4096
+
+
+class PanelRefusedError(Exception):
+    """The panel did not open; the sentence says why."""
+
+
+@dataclass(frozen=True)
+class PanelAccess:
+    """Where a panel is and how to log in. `address` is a host or host:port."""
+
+    address: str
+    user: str | None
+    password: str | None
+
+
+class PanelDriver(Protocol):
+    """Opens doors of one maker's panels."""
+
+    def open_door(self, access: PanelAccess, output: int) -> None:
+        """Open the door on this output; raise `PanelRefusedError` unless the panel says it has."""
+
+
+class _Http:
+    """One GET with basic authentication, a bound on time and on the size of the answer, no redirects, no retries.
+
+    No retry: a relay command whose answer was lost may have opened the door already.
+    """
+
+    def __init__(self) -> None:
+        self._pool = urllib3.PoolManager(
+            num_pools=64,
+            maxsize=2,
+            retries=False,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=ANSWER_TIMEOUT_S),
+        )
+
+    def get(self, access: PanelAccess, path: str) -> str:
+        """Return the body of a 200 answer."""
+        headers = {"Connection": "close"}
+        if access.user is not None:
+            headers.update(urllib3.make_headers(basic_auth=f"{access.user}:{access.password or ''}"))
+        url = f"http://{access.address}{path}"
+        try:
+            response = self._pool.request("GET", url, headers=headers, redirect=False, preload_content=False)
+            try:
+                body = response.read(MAX_ANSWER_BYTES)
+            finally:
+                response.close()
+        except urllib3.exceptions.HTTPError as error:
+            reason = f"the panel at {access.address} did not answer ({type(error).__name__}): check its network"
+            raise PanelRefusedError(reason) from error
+        if response.status != OK:
+            raise PanelRefusedError(
+                f"the panel at {access.address} answered {response.status} to {path}: check its credentials and model"
+            )
+        return body.decode("utf-8", "replace")
+
+
+class BewardDriver:
+    """Beward DKS: `intercom_cgi`, outputs 1 and 2 are the main and the alternative lock."""
+
+    ACTIONS: Final = {1: "maindoor", 2: "altdoor"}
+
+    def __init__(self) -> None:
+        self._http = _Http()
+
+    def open_door(self, access: PanelAccess, output: int) -> None:
+        """Open lock 1 or 2. The panel answers 200 with a text that says OK; anything else is a refusal."""
+        action = self.ACTIONS.get(output)
+        if action is None:
+            raise PanelRefusedError(f"output {output}: a Beward panel opens outputs 1 and 2")
+        answer = self._http.get(access, f"/cgi-bin/intercom_cgi?action={action}").strip()
+        if answer.upper() != "OK":
+            raise PanelRefusedError(f"the panel at {access.address} answered {answer[:80]!r} instead of OK")
+
+
+class GenericDriver:
+    """A plain HTTP relay: `GET /relay/<output>/open`, opened when it answers 200."""
+
+    def __init__(self) -> None:
+        self._http = _Http()
+
+    def open_door(self, access: PanelAccess, output: int) -> None:
+        """Open the relay."""
+        self._http.get(access, f"/relay/{output}/open")
+
+
+def panel_drivers() -> dict[str, PanelDriver]:
+    """Return every driver under the name it has in the panels' table."""
+    return {"beward": BewardDriver(), "generic": GenericDriver()}

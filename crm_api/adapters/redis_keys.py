@@ -1,0 +1,18 @@
+"""Names in Redis (docs/contracts.md §7); `agi_apps/redis_keys.py` has the other side's copy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+RING_PLAN_PREFIX: Final = "ep:ring_plan:"
+CRM_DELIVERED_AT_MS: Final = "ep:crm_delivered_at_ms"
+CALL_EVENTS: Final = "ep:call_events"
+CALL_RECORDS_GROUP: Final = "call_records"
+
+TOMBSTONE: Final = ""
+TOMBSTONE_MS: Final = 2000
+
+
+def ring_plan(panel: str, dialled: str) -> str:
+    """Return the key of a cached ring plan."""
+    return f"{RING_PLAN_PREFIX}{panel}:{dialled}"

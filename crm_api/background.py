@@ -1,0 +1,62 @@
+"""What the CRM's background processes share: a stop on SIGTERM, and a loop that outlives Redis and the database."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from crm_api.adapters.plan_cache import RedisErrors
+from crm_api.tables.database import DatabaseErrors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crm_api.tables.database import CrmDatabase
+
+FIRST_RETRY_S: Final = 0.1
+LAST_RETRY_S: Final = 1.0
+
+_log = structlog.get_logger("crm_api.background")
+
+
+def config_path(program: str, description: str) -> Path:
+    """Return the path given with --config."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument("--config", type=Path, required=True)
+    path: Path = parser.parse_args().config
+    return path
+
+
+def stop_on_signal() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
+
+
+def repeat(work: Callable[[], object], database: CrmDatabase, stopped: threading.Event, pause_s: float) -> None:
+    """Call `work` again and again, `pause_s` apart, until stopped; while a server is away, try less often.
+
+    An outage is logged once when it begins and once when it ends.
+    """
+    retry_s = 0.0
+    while not stopped.is_set():
+        try:
+            work()
+        except (*RedisErrors, *DatabaseErrors) as error:
+            database.forget_connection()
+            if retry_s == 0.0:
+                _log.error("away; trying again", reason=str(error) or type(error).__name__)
+            retry_s = min(max(retry_s * 2, FIRST_RETRY_S), LAST_RETRY_S)
+            stopped.wait(retry_s)
+            continue
+        if retry_s:
+            _log.info("back")
+            retry_s = 0.0
+        stopped.wait(pause_s)

@@ -1,0 +1,100 @@
+"""Wiring, and nothing else: configuration in, collaborators and services out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from crm_api.adapters.encryption import Encryption
+from crm_api.adapters.panel_drivers import panel_drivers
+from crm_api.adapters.plan_cache import PlanCache
+from crm_api.services.accounts import Accounts
+from crm_api.services.context import Context
+from crm_api.services.door_openings import DoorOpenings
+from crm_api.services.history import History
+from crm_api.services.panels import Panels
+from crm_api.services.places import Apartments, Cities, Companies, Entrances, Houses
+from crm_api.services.planning import Planning
+from crm_api.services.rules import BlockKinds, Blocks, RingPlans
+from crm_api.services.tokens import Tokens
+from crm_api.tables.database import CrmDatabase
+
+if TYPE_CHECKING:
+    from crm_api.adapters.panel_drivers import PanelDriver
+    from crm_api.config import CrmConfig
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that the resources call."""
+
+    cities: Cities
+    companies: Companies
+    houses: Houses
+    entrances: Entrances
+    apartments: Apartments
+    accounts: Accounts
+    panels: Panels
+    block_kinds: BlockKinds
+    blocks: Blocks
+    ring_plans: RingPlans
+    planning: Planning
+    door_openings: DoorOpenings
+    history: History
+    tokens: Tokens
+
+
+def make_context(config: CrmConfig) -> Context:
+    """Open the database and read the key."""
+    return Context(
+        database=CrmDatabase(config.database_url),
+        realm=config.sip_domain,
+        encryption=Encryption.from_file(config.encryption_key_file),
+    )
+
+
+def make_services(context: Context, drivers: dict[str, PanelDriver] | None = None) -> Services:
+    """Make the services on one context."""
+    planning = Planning(context)
+    return Services(
+        cities=Cities(context),
+        companies=Companies(context),
+        houses=Houses(context),
+        entrances=Entrances(context),
+        apartments=Apartments(context),
+        accounts=Accounts(context),
+        panels=Panels(context),
+        block_kinds=BlockKinds(context),
+        blocks=Blocks(context),
+        ring_plans=RingPlans(context),
+        planning=planning,
+        door_openings=DoorOpenings(context, planning, panel_drivers() if drivers is None else drivers),
+        history=History(),
+        tokens=Tokens(context),
+    )
+
+
+def make_plan_cache(config: CrmConfig) -> PlanCache:
+    """Make the client of Redis (nothing is connected yet)."""
+    return PlanCache(config.redis_url)
+
+
+def set_up_logging(config: CrmConfig) -> None:
+    """Log one line of key=value pairs per event to standard error."""
+    level = getattr(logging, config.log_level.upper())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,72 @@
+"""Configuration of the CRM: one JSON file (`crm.json`), every field described here."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class BootstrapToken(BaseModel):
+    """A token that is there after `migrate`: for a lab or a deployment that makes its own secrets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: Literal["platform", "service"]
+    token: Annotated[str, Field(min_length=32)]
+
+
+class CrmConfig(BaseModel):
+    """What differs per host. Unknown fields are errors: a misspelt setting must not be silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    database_url: str
+    """`sqlite:////absolute/path.db` or `postgresql://user:password@host:port/name`."""
+
+    redis_url: str
+    """`redis://host:port/0`."""
+
+    sip_domain: str
+    """SIP domain and digest realm: HA1 depends on it, so it must never change."""
+
+    encryption_key_file: Path
+    """Key for panels' credentials; made on the first start when it is missing. Keep a copy of it."""
+
+    bind: str = "127.0.0.50:8080"
+    """Where the API listens."""
+
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Processes of the API."""
+
+    threads: Annotated[int, Field(ge=1, le=64)] = 4
+    """Threads of each process: a panel that answers slowly holds a thread, not the process."""
+
+    bootstrap_tokens: tuple[BootstrapToken, ...] = ()
+    """Tokens that `migrate` makes sure of. Others are made by `token create`, which shows them once."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is logged, to standard error."""
+
+
+class ConfigError(Exception):
+    """The file is missing or wrong; the sentence names it and every wrong field."""
+
+
+def read_config(path: Path) -> CrmConfig:
+    """Read and check the file.
+
+    Raises:
+        ConfigError: it cannot be read, or fields are wrong.
+    """
+    try:
+        return CrmConfig.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give the right path with --config") from error
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'file'}={e['input']!r}: {e['msg']}" for e in error.errors()
+        )
+        raise ConfigError(f"{path}: {wrong}") from error

@@ -1,0 +1,148 @@
+"""Call events (docs/contracts.md §7) and how they add up to one record, whatever their order and repetition.
+
+Adding events is commutative and idempotent: times take the earliest, an outcome takes the furthest, anything else is
+told by one event only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import msgspec
+
+BranchOutcome = Literal["invited", "ringing", "offline", "failed", "cancelled", "declined", "busy", "answered"]
+OUTCOME_RANK: Final[dict[str, int]] = {
+    "invited": 0,
+    "ringing": 1,
+    "offline": 2,
+    "failed": 3,
+    "cancelled": 4,
+    "declined": 5,
+    "busy": 6,
+    "answered": 7,
+}
+"""A branch's outcome is the furthest it got; a repeated or late event never takes it back."""
+REFUSED: Final = "refused"
+LAST_UNFINISHED: Final = OUTCOME_RANK["ringing"]
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One call event; which fields are set depends on `event`."""
+
+    event: Literal["dialled", "branch", "refused", "door", "ended"]
+    call_id: str
+    at_ms: int
+    panel: str | None = None
+    dialled: str | None = None
+    stage: int | None = None
+    branch: int | str | None = None
+    account: str | None = None
+    contact: str | None = None
+    outcome: BranchOutcome | None = None
+    sip_status: int | None = None
+    reason: str | None = None
+    door_id: int | None = None
+    access_record_id: int | None = None
+    key: str | None = None
+    method: str | None = None
+    result: str | None = None
+    started_at_ms: int | None = None
+    talk_ms: int | None = None
+    answered_by: str | None = None
+    cause: int | str | None = None
+    plan_source: str | None = None
+
+
+BranchKey = tuple[int, str, str]
+"""Stage, account, branch ('' for an account without contact)."""
+
+
+@dataclass
+class Branch:
+    """One branch: how far it got, and when."""
+
+    outcome: str
+    sip_status: int | None
+    contact: str | None
+    invited_at_ms: int | None = None
+    ringing_at_ms: int | None = None
+    ended_at_ms: int | None = None
+
+
+@dataclass
+class Call:
+    """What the events of one call add up to. `ended_at_ms` stays None while nobody has said that it ended."""
+
+    call_id: str
+    started_at_ms: int
+    panel: str | None = None
+    dialled: str | None = None
+    ended_at_ms: int | None = None
+    talk_ms: int | None = None
+    answered_by: str | None = None
+    result: str | None = None
+    reason: str | None = None
+    cause: int | None = None
+    plan_source: str | None = None
+    branches: dict[BranchKey, Branch] = field(default_factory=dict)
+    doors: list[Event] = field(default_factory=list)
+
+
+def add(calls: dict[str, Call], event: Event) -> None:
+    """Add one event to the call that it belongs to."""
+    call = calls.get(event.call_id)
+    if call is None:
+        call = calls[event.call_id] = Call(event.call_id, event.at_ms)
+    elif event.at_ms < call.started_at_ms:
+        call.started_at_ms = event.at_ms
+    if event.event == "branch":
+        _add_branch(call, event)
+        return
+    call.panel = call.panel or event.panel
+    call.dialled = call.dialled or event.dialled
+    if event.event == "ended":
+        call.started_at_ms = min(call.started_at_ms, event.started_at_ms or event.at_ms)
+        call.ended_at_ms = _earliest(call.ended_at_ms, event.at_ms)
+        call.talk_ms = event.talk_ms
+        call.answered_by = event.answered_by or None
+        call.result = event.result
+        call.cause = _number(event.cause)
+        call.plan_source = event.plan_source or None
+    elif event.event == "refused":
+        call.ended_at_ms = _earliest(call.ended_at_ms, event.at_ms)
+        call.reason = event.reason
+        call.result = call.result or REFUSED
+        call.cause = call.cause or event.sip_status
+    elif event.event == "door":
+        call.doors.append(event)
+
+
+def _add_branch(call: Call, event: Event) -> None:
+    key = (event.stage or 0, event.account or "", "" if event.branch is None else str(event.branch))
+    outcome = event.outcome or "invited"
+    branch = call.branches.get(key)
+    if branch is None:
+        branch = call.branches[key] = Branch(outcome, event.sip_status, event.contact)
+    elif OUTCOME_RANK[outcome] > OUTCOME_RANK[branch.outcome]:
+        branch.outcome = outcome
+        branch.sip_status = event.sip_status or branch.sip_status
+    branch.contact = branch.contact or event.contact
+    if outcome == "invited":
+        branch.invited_at_ms = _earliest(branch.invited_at_ms, event.at_ms)
+    elif outcome == "ringing":
+        branch.ringing_at_ms = _earliest(branch.ringing_at_ms, event.at_ms)
+    else:
+        branch.ended_at_ms = _earliest(branch.ended_at_ms, event.at_ms)
+
+
+def _earliest(one: int | None, other: int) -> int:
+    return other if one is None else min(one, other)
+
+
+def _number(cause: int | str | None) -> int | None:
+    """Return the Q.850 cause; the dialplan knows it as text, and as an empty text when there is none."""
+    try:
+        return None if cause is None else int(cause)
+    except ValueError:
+        return None

@@ -1,0 +1,76 @@
+"""The numbering policy: which number, pressed on which panel, means which apartment.
+
+* A panel that serves one place (an entrance, or one house) is dialled by the bare apartment number.
+* A gate that serves several places gives each a two-digit code, 12 to 99; the visitor presses code and apartment
+  number without a pause: `2112` is apartment 12 of the place with code 21. No `*` or `#`: not every keypad sends them.
+* `112` is always the dispatch centre. `101` to `104` are, too, unless an apartment of that number stands behind this
+  very panel (such apartments exist in every tower, and 112 reaches the same dispatcher).
+* Apartment 112 behind a panel without codes is dialled `0112`.
+
+Every apartment has exactly one number on every panel that reaches it, so that a cached ring plan has one key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+ALWAYS_EMERGENCY: Final = "112"
+EMERGENCY_NUMBERS: Final = ("112", "101", "102", "103", "104")
+MAX_APARTMENT_NUMBER: Final = 9999
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a panel serves: a whole house, or one entrance of it, under a code (empty when it is the only one)."""
+
+    code: str
+    house_id: int
+    entrance_id: int | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An apartment that a dialled number may mean: look it up by house (and entrance) and number."""
+
+    house_id: int
+    entrance_id: int | None
+    number: int
+
+
+def number_to_dial(code: str, apartment_number: int) -> str:
+    """Return what a visitor presses for an apartment of the place with this code."""
+    number = f"{code}{apartment_number}"
+    return f"0{number}" if number == ALWAYS_EMERGENCY else number
+
+
+def candidate(places: Iterable[Place], dialled: str) -> Candidate | None:
+    """Return the only apartment that `dialled` can mean on a panel with these places, None when there is none."""
+    if not (dialled.isascii() and dialled.isdigit()) or dialled == ALWAYS_EMERGENCY:
+        return None
+    for place in places:
+        rest = dialled[len(place.code) :]
+        if not dialled.startswith(place.code) or not 0 < len(rest) <= len(str(MAX_APARTMENT_NUMBER)):
+            continue
+        number = int(rest)
+        if number > 0 and number_to_dial(place.code, number) == dialled:
+            return Candidate(place.house_id, place.entrance_id, number)
+    return None
+
+
+def place_code_problem(codes: Sequence[str]) -> str | None:
+    """Say what is wrong with the codes of one panel's places, None when nothing is."""
+    if len(codes) == 1 and codes[0] == "":
+        return None
+    for code in codes:
+        if not (len(code) == 2 and code.isascii() and code.isdigit() and 12 <= int(code) <= 99):  # noqa: PLR2004 - the rule above, in words
+            return (
+                f"code {code!r}: a panel that serves several places gives each a two-digit code from 12 to 99; "
+                "a panel that serves one place may leave it empty"
+            )
+    if len(set(codes)) != len(codes):
+        return "two places have the same code: give each its own"
+    return None

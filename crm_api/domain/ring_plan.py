@@ -1,0 +1,197 @@
+"""The ring plan of (panel, dialled number): who rings, in which order, and who may open (docs/contracts.md §6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+Outcome = Literal["ring", "blocked", "unknown_number", "emergency"]
+DoorMethod = Literal["dtmf", "http"]
+
+MAX_ACCOUNTS_PER_STAGE: Final = 30
+"""Limit of the header that carries a stage (docs/contracts.md §3)."""
+DISPATCH_RING_TIMEOUT_S: Final = 120
+DEFAULT_TALK_LIMIT_S: Final = 120
+
+
+class Target(msgspec.Struct, frozen=True):
+    """An account that rings, and whether it may open the door."""
+
+    account: str
+    kind: str
+    may_open: bool
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """Accounts that ring together, for so many seconds."""
+
+    ring_timeout_s: int
+    targets: list[Target]
+
+
+class Door(msgspec.Struct, frozen=True):
+    """The door that this panel opens, and how. `dtmf` is set when the method is `dtmf`."""
+
+    door_id: int
+    method: DoorMethod
+    dtmf: str | None
+
+
+class RingPlan(msgspec.Struct, frozen=True):
+    """The answer of `GET /v1/ring-plans/{panel}/{dialled}`; field names are the contract's."""
+
+    panel: str
+    dialled: str
+    issued_at_ms: int
+    outcome: Outcome
+    apartment_id: int | None
+    company_id: int | None
+    caller_name: str
+    language: str
+    talk_limit_s: int
+    stages: list[Stage]
+    door: Door | None
+
+    def target(self, account: str) -> Target | None:
+        """Return the target of this account, None when the plan does not ring it."""
+        return next((t for stage in self.stages for t in stage.targets if t.account == account), None)
+
+
+@dataclass(frozen=True)
+class PanelFacts:
+    """What is known of the calling panel and its company."""
+
+    panel_id: int
+    company_id: int
+    caller_name: str
+    language: str
+    talk_limit_s: int
+    ring_timeout_s: int
+    door: Door | None
+
+
+@dataclass(frozen=True)
+class Member:
+    """An account as the plan sees it; `apartment_id` is None for a concierge or a trunk."""
+
+    account: str
+    kind: str
+    enabled: bool
+    apartment_id: int | None
+
+
+@dataclass(frozen=True)
+class TargetRule:
+    """One line of a kept plan: either `kind` (`all`, or a kind of the household's accounts) or one given account."""
+
+    kind: str | None = None
+    member: Member | None = None
+
+
+@dataclass(frozen=True)
+class StageRule:
+    """One stage of a kept plan."""
+
+    ring_timeout_s: int
+    targets: tuple[TargetRule, ...]
+
+
+@dataclass(frozen=True)
+class Household:
+    """What is known of the apartment called. `stages` is None when no plan is kept for it: everybody rings at once."""
+
+    apartment_id: int
+    members: tuple[Member, ...]
+    stops_calls: bool
+    stops_opening: bool
+    stages: tuple[StageRule, ...] | None
+
+
+def unknown_number(panel: str, dialled: str, issued_at_ms: int, facts: PanelFacts | None) -> RingPlan:
+    """Answer for a number that means nothing on this panel (or for a panel that nobody knows)."""
+    return _plan(panel, dialled, issued_at_ms, "unknown_number", facts)
+
+
+def emergency(panel: str, dialled: str, issued_at_ms: int, facts: PanelFacts, dispatch: Member | None) -> RingPlan:
+    """Answer for an emergency number: the dispatch centre rings and opens nothing.
+
+    Without a dispatch centre the plan has no stage; the visitor then hears that nobody can be reached.
+    """
+    stages = []
+    if dispatch is not None and dispatch.enabled:
+        target = Target(dispatch.account, dispatch.kind, may_open=False)
+        stages = [Stage(DISPATCH_RING_TIMEOUT_S, [target])]
+    return _plan(panel, dialled, issued_at_ms, "emergency", facts, stages=stages)
+
+
+def household_plan(panel: str, dialled: str, issued_at_ms: int, facts: PanelFacts, household: Household) -> RingPlan:
+    """Answer for an apartment: blocked, or the stages that ring.
+
+    Disabled accounts are left out, an account rings once, accounts of other apartments may talk but not open.
+    """
+    if household.stops_calls:
+        return _plan(panel, dialled, issued_at_ms, "blocked", facts, apartment_id=household.apartment_id)
+    rules = household.stages
+    if rules is None:
+        rules = (StageRule(facts.ring_timeout_s, (TargetRule(kind="all"),)),)
+    seen: set[str] = set()
+    stages = []
+    for rule in rules:
+        targets: list[Target] = []
+        for line in rule.targets:
+            for member in _chosen(line, household.members):
+                if member.enabled and member.account not in seen and len(targets) < MAX_ACCOUNTS_PER_STAGE:
+                    seen.add(member.account)
+                    targets.append(Target(member.account, member.kind, _may_open(member, household)))
+        if targets:
+            stages.append(Stage(rule.ring_timeout_s, targets))
+    return _plan(
+        panel,
+        dialled,
+        issued_at_ms,
+        "ring",
+        facts,
+        apartment_id=household.apartment_id,
+        stages=stages,
+        door=facts.door,
+    )
+
+
+def _chosen(line: TargetRule, members: tuple[Member, ...]) -> tuple[Member, ...]:
+    if line.member is not None:
+        return (line.member,)
+    return tuple(m for m in members if line.kind in ("all", m.kind))
+
+
+def _may_open(member: Member, household: Household) -> bool:
+    if household.stops_opening:
+        return False
+    return member.apartment_id == household.apartment_id or member.kind == "concierge"
+
+
+def _plan(
+    panel: str,
+    dialled: str,
+    issued_at_ms: int,
+    outcome: Outcome,
+    facts: PanelFacts | None,
+    *,
+    apartment_id: int | None = None,
+    stages: list[Stage] | None = None,
+    door: Door | None = None,
+) -> RingPlan:
+    return RingPlan(
+        panel=panel,
+        dialled=dialled,
+        issued_at_ms=issued_at_ms,
+        outcome=outcome,
+        apartment_id=apartment_id,
+        company_id=facts.company_id if facts else None,
+        caller_name=facts.caller_name if facts else panel,
+        language=facts.language if facts else "en",
+        talk_limit_s=facts.talk_limit_s if facts else DEFAULT_TALK_LIMIT_S,
+        stages=stages or [],
+        door=door,
+    )

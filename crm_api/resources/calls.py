@@ -1,0 +1,150 @@
+"""What the call path asks (ring plans, doors), what happened in calls, and health."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from crm_api.adapters.plan_cache import RedisErrors
+from crm_api.domain.inputs import DoorOpening, RecordQuery
+from crm_api.domain.problems import NotFoundError
+from crm_api.resources.authentication import CALLS, PEOPLE, SERVICE, tenant_of
+from crm_api.resources.kept import page
+from crm_api.resources.rendering import body_of, query_of, send
+from crm_api.tables.database import DatabaseErrors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import falcon
+
+    from crm_api.adapters.plan_cache import PlanCache
+    from crm_api.services.accounts import Accounts
+    from crm_api.services.door_openings import DoorOpenings
+    from crm_api.services.history import History
+    from crm_api.services.kept import Document
+    from crm_api.services.planning import Planning
+    from crm_api.tables.database import CrmDatabase
+
+_log = structlog.get_logger("crm_api")
+
+
+class RingPlan:
+    """`GET /v1/ring-plans/{panel}/{dialled}`: what happens when this number is pressed on this panel now."""
+
+    allowed = CALLS
+
+    def __init__(self, planning: Planning) -> None:
+        self._planning = planning
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, panel: str, dialled: str) -> None:
+        """Decide. An operator sees the plans of its own company's panels only."""
+        plan = self._planning.planned(panel, dialled).plan
+        tenant = tenant_of(req)
+        if not tenant.is_platform and plan.company_id != tenant.company_id:
+            raise NotFoundError.of("panel", panel)
+        send(resp, plan)
+
+
+class DoorOpeningsInCall:
+    """`POST /v1/door-openings`: a resident pressed the key."""
+
+    allowed = SERVICE
+
+    def __init__(self, openings: DoorOpenings) -> None:
+        self._openings = openings
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Open, grant or refuse; 200 in each case, `result` tells."""
+        wish = body_of(req, DoorOpening)
+        document = self._openings.in_call(wish)
+        _log.info(
+            "door",
+            call_id=wish.call_id,
+            panel=wish.panel,
+            account=wish.account,
+            result=document["result"],
+            reason=document["reason"],
+        )
+        send(resp, document)
+
+
+class DoorOpen:
+    """`POST /v1/doors/{id}/open`: an operator opens."""
+
+    allowed = PEOPLE
+
+    def __init__(self, openings: DoorOpenings) -> None:
+        self._openings = openings
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
+        """Open; 200 when the panel confirmed, 502 when it did not, 409 when this door cannot be opened so."""
+        document = self._openings.by_operator(tenant_of(req), key)
+        send(resp, document, {"opened": 200, "refused": 409}.get(document["result"], 502))
+
+
+class RotatePassword:
+    """`POST /v1/accounts/{account}/rotate-password`."""
+
+    allowed = PEOPLE
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
+        """Give a new password, shown once."""
+        send(resp, self._accounts.rotate_password(tenant_of(req), key))
+
+
+class Call:
+    """`GET /v1/calls/{call_id}`: one call with its branches."""
+
+    allowed = PEOPLE
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, call_id: str) -> None:
+        """Read."""
+        send(resp, self._history.call(tenant_of(req), call_id))
+
+
+class Records:
+    """`GET /v1/calls`, `GET /v1/access-records`: newest first, `after` continues with older ones."""
+
+    allowed = PEOPLE
+
+    def __init__(self, read: Callable[[Any, dict[str, Any], int, int], list[Document]]) -> None:
+        self._read = read
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """List."""
+        query = query_of(req, RecordQuery)
+        filters = query.model_dump(exclude={"after", "limit"}, exclude_none=True)
+        send(resp, page(self._read(tenant_of(req), filters, query.after, query.limit), query.limit))
+
+
+class Health:
+    """`GET /health`: 200 when database and Redis answer, 503 with the reason otherwise. No token."""
+
+    allowed = None
+
+    def __init__(self, database: CrmDatabase, cache: PlanCache) -> None:
+        self._database = database
+        self._cache = cache
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """Look now."""
+        parts = {"database": "ok", "redis": "ok"}
+        try:
+            self._database.ping()
+        except DatabaseErrors as error:
+            self._database.forget_connection()
+            parts["database"] = str(error).strip() or type(error).__name__
+        try:
+            self._cache.ping()
+        except RedisErrors as error:
+            parts["redis"] = str(error).strip() or type(error).__name__
+        healthy = set(parts.values()) == {"ok"}
+        send(resp, {"status": "ok" if healthy else "degraded", **parts}, 200 if healthy else 503)

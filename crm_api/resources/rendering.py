@@ -1,0 +1,150 @@
+"""Bodies in, documents and problems (RFC 9457) out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import falcon
+import msgspec
+import peewee
+import structlog
+from pydantic import ValidationError
+
+from crm_api.domain.inputs import Input
+from crm_api.domain.problems import FieldProblem, InvalidFieldsError, ProblemError
+from crm_api.tables.database import DatabaseErrors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic_core import ErrorDetails
+
+    from crm_api.tables.database import CrmDatabase
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+MAX_ECHO: Final = 200
+SECRET_FIELDS: Final = frozenset({"password", "credentials"})
+PROBLEM_JSON: Final = "application/problem+json"
+
+STATUS: Final = {
+    "invalid-fields": (422, "Fields are wrong"),
+    "not-found": (404, "Not found"),
+    "conflict": (409, "Contradicts what is kept"),
+    "forbidden": (403, "This token may not do this"),
+    "unauthorised": (401, "A token is needed"),
+    "too-large": (413, "The body is too large"),
+    "unavailable": (503, "The database is away"),
+    "internal": (500, "A fault of ours"),
+}
+
+_log = structlog.get_logger("crm_api")
+_encoder = msgspec.json.Encoder(enc_hook=str)
+Body = TypeVar("Body", bound=Input)
+
+
+def send(resp: falcon.Response, document: Any, status: int = 200) -> None:
+    """Answer with a JSON document."""
+    resp.status = status
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = _encoder.encode(document)
+
+
+def send_problem(
+    resp: falcon.Response, kind: str, detail: str, fields: tuple[FieldProblem, ...] = (), status: int | None = None
+) -> None:
+    """Answer with a problem document; `errors` names every wrong field with its value and remedy."""
+    known_status, title = STATUS.get(kind, (status or 500, kind))
+    document: dict[str, Any] = {
+        "type": f"urn:entryphone:problem:{kind}",
+        "title": title,
+        "status": status or known_status,
+        "detail": detail,
+    }
+    if fields:
+        document["errors"] = [{"field": f.field, "value": f.value, "remedy": f.remedy} for f in fields]
+    send(resp, document, document["status"])
+    resp.content_type = PROBLEM_JSON
+
+
+def body_of(req: falcon.Request, model: type[Body]) -> Body:
+    """Return the checked body, or raise `InvalidFieldsError` naming everything that is wrong with it."""
+    raw = req.bounded_stream.read(MAX_BODY_BYTES + 1)
+    if len(raw) > MAX_BODY_BYTES:
+        raise TooLargeError(f"The body is longer than {MAX_BODY_BYTES} bytes: send less at once")
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+def query_of(req: falcon.Request, model: type[Body]) -> Body:
+    """Return the checked query parameters."""
+    try:
+        return model.model_validate(req.params)
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+class TooLargeError(ProblemError):
+    """More than is read from anybody."""
+
+    kind = "too-large"
+
+
+def _invalid(error: ValidationError) -> InvalidFieldsError:
+    fields = tuple(_field(e) for e in error.errors(include_url=False))
+    return InvalidFieldsError(f"{len(fields)} wrong: {', '.join(f.field for f in fields)}", fields)
+
+
+def _field(error: ErrorDetails) -> FieldProblem:
+    path = ".".join(str(part) for part in error["loc"]) or "body"
+    value: object = error["input"]
+    if SECRET_FIELDS & set(path.split(".")):
+        value = "(not shown)"
+    elif isinstance(value, str):
+        value = value[:MAX_ECHO]
+    elif not isinstance(value, (int, float, bool, type(None))):
+        value = str(value)[:MAX_ECHO] if not isinstance(value, dict) else "(object)"
+    return FieldProblem(path, value, error["msg"])
+
+
+def install_error_handlers(app: falcon.App[Any, Any], database: CrmDatabase) -> None:
+    """Turn every exception into a problem document; log once what is our fault."""
+
+    def problem(_req: falcon.Request, resp: falcon.Response, error: ProblemError, _params: dict[str, Any]) -> None:
+        send_problem(resp, error.kind, error.detail, error.fields)
+        if error.kind == "unauthorised":
+            resp.set_header("WWW-Authenticate", 'Bearer realm="entryphone"')
+
+    def bad_value(_req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
+        send_problem(resp, "invalid-fields", f"The database does not take a value: {str(error).splitlines()[0]}")
+
+    def away(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
+        database.forget_connection()
+        _log.error("database away", path=req.path, reason=str(error))
+        send_problem(resp, "unavailable", "The database did not answer; try again shortly")
+        resp.set_header("Retry-After", "1")
+
+    def http(_req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
+        status = error.status_code
+        for name, value in (error.headers or {}).items():  # type: ignore[union-attr]
+            resp.set_header(name, value)
+        send_problem(resp, _slug(error.status), error.description or error.title or "", status=status)
+
+    def fault(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
+        _log.error("fault", method=req.method, path=req.path, exc_info=error)
+        send_problem(resp, "internal", "It is logged; tell us the time of your request")
+
+    handlers: tuple[tuple[Any, Callable[..., None]], ...] = (
+        (Exception, fault),
+        (falcon.HTTPError, http),
+        (DatabaseErrors, away),
+        ((peewee.DataError, OverflowError), bad_value),
+        (ProblemError, problem),
+    )
+    for exceptions, handler in handlers:
+        app.add_error_handler(exceptions, handler)
+
+
+def _slug(status: str | int | Any) -> str:
+    return str(status).partition(" ")[2].lower().replace(" ", "-") or "http"

@@ -1,0 +1,43 @@
+"""gunicorn with the settings of the configuration file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.app.base import BaseApplication
+
+from crm_api.wsgi import build
+
+if TYPE_CHECKING:
+    from crm_api.config import CrmConfig
+
+
+class CrmServer(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no types
+    """The API behind gunicorn's threaded workers (docs/api.md has the measurement behind the choice)."""
+
+    def __init__(self, config: CrmConfig) -> None:
+        self._crm = config
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what gunicorn needs to know."""
+        settings: dict[str, Any] = {
+            "bind": self._crm.bind,
+            "workers": self._crm.workers,
+            "worker_class": "gthread",
+            "threads": self._crm.threads,
+            "keepalive": 75,
+            "timeout": 30,
+            "graceful_timeout": 10,
+            "backlog": 1024,
+            "loglevel": "warning",
+            "proc_name": "crm_api",
+            "control_socket_disable": True,
+        }
+        for name, value in settings.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Make the application in the worker."""
+        return build(self._crm)

@@ -1,0 +1,1 @@
+"""What the CRM does; every service owns its transaction."""

@@ -1,0 +1,106 @@
+"""SIP accounts: made with a password that is shown once, rotated, switched off, removed."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from crm_api.domain.kinds import HOUSEHOLD_KINDS
+from crm_api.domain.passwords import ALPHABET, ha1, new_password
+from crm_api.domain.problems import InvalidFieldsError, NotFoundError
+from crm_api.services.context import Tenant, find, visible
+from crm_api.services.kept import Document, Kept, company_for
+from crm_api.tables.models import Account, Apartment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.domain import inputs
+
+PREFIXES: Final = {
+    "panel": "p",
+    "handset": "h",
+    "indoor_unit": "i",
+    "app": "a",
+    "home_gateway": "g",
+    "concierge": "c",
+    "trunk": "t",
+}
+SHOWN: Final = ("id", "company_id", "apartment_id", "account", "kind", "enabled", "created_at_ms")
+
+
+class Accounts(Kept[Account]):
+    """SIP accounts, named by their account."""
+
+    noun = "account"
+    model = Account
+
+    def documents(self, rows: Sequence[Account]) -> list[Document]:
+        """Show an account without its HA1."""
+        return [{name: row.__data__[name] for name in SHOWN} for row in rows]
+
+    def row(self, tenant: Tenant, key: Any) -> Account:
+        """Return an account by name."""
+        row: Account | None = visible(tenant, Account).where(Account.account == key).first()
+        if row is None:
+            raise NotFoundError.of(self.noun, key)
+        return row
+
+    def create(self, tenant: Tenant, new: inputs.NewAccount) -> Document:
+        """Make an account; the answer, and nothing after it, holds the password."""
+        name = new.account or PREFIXES[new.kind] + "".join(secrets.choice(ALPHABET) for _ in range(10))
+        password = new_password()
+        with self.database.transaction():
+            company_id = self._company(tenant, new)
+            row = Account.create(
+                company_id=company_id,
+                apartment_id=new.apartment_id,
+                account=name,
+                kind=new.kind,
+                ha1=ha1(name, self.context.realm, password),
+                enabled=new.enabled,
+                created_at_ms=self.context.now_ms(),
+            )
+            self.changes.account_rings(row.id, row.apartment_id)
+            self.changes.credential(name)
+        return {**self.got(tenant, name), "password": password}
+
+    def change(self, tenant: Tenant, key: str, values: dict[str, Any]) -> Document:
+        """Switch an account on or off."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            self.update(row, **values)
+            self.changes.account_rings(row.id, row.apartment_id)
+            self.changes.credential(key)
+        return self.got(tenant, key)
+
+    def rotate_password(self, tenant: Tenant, key: str) -> Document:
+        """Give the account a new password, shown once; the old one is refused within a second."""
+        password = new_password()
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            self.update(row, ha1=ha1(key, self.context.realm, password))
+            self.changes.credential(key)
+        return {**self.got(tenant, key), "password": password}
+
+    def remove(self, tenant: Tenant, key: str) -> None:
+        """Remove an account; a panel's account goes with its panel only."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            self.changes.account_rings(row.id, row.apartment_id)
+            self.changes.credential(key)
+            row.delete_instance()
+
+    def _company(self, tenant: Tenant, new: inputs.NewAccount) -> int | None:
+        if new.kind in HOUSEHOLD_KINDS:
+            if new.apartment_id is None:
+                raise InvalidFieldsError.one("apartment_id", None, f"an account of kind {new.kind} needs its apartment")
+            apartment = find(tenant, Apartment, "apartment", new.apartment_id)
+            if new.company_id not in (None, apartment.company_id):
+                raise InvalidFieldsError.one("company_id", new.company_id, "leave it out: the apartment decides it")
+            return apartment.company_id
+        if new.apartment_id is not None:
+            raise InvalidFieldsError.one("apartment_id", new.apartment_id, f"a {new.kind} belongs to no apartment")
+        if new.kind == "trunk" and new.company_id is None and tenant.is_platform:
+            return None
+        return company_for(tenant, new.company_id)

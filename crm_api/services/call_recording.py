@@ -1,0 +1,183 @@
+"""Call events become records: batches in, one transaction each, exactly one row a call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+import peewee
+import structlog
+
+from crm_api.domain import call_record
+from crm_api.domain.call_record import Event
+from crm_api.domain.numbering import candidate
+from crm_api.domain.problems import ConflictError
+from crm_api.tables import call_record_rows, ring_plan_facts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.domain.call_record import Call
+    from crm_api.services.context import Context
+    from crm_api.tables.ring_plan_facts import KnownPanel
+
+PANELS_REMEMBERED_MS: Final = 60_000
+DOOR_RESULTS: Final = ("granted", "sent", "opened", "refused", "failed")
+
+_log = structlog.get_logger("crm_api.call_records")
+_all_events = msgspec.json.Decoder(list[Event])
+_raw_events = msgspec.json.Decoder(list[msgspec.Raw])
+_one_event = msgspec.json.Decoder(Event)
+
+
+class Belongs(NamedTuple):
+    """Whose call it was; None where nobody can tell."""
+
+    company_id: int | None
+    panel_id: int | None
+    apartment_id: int | None
+
+
+class CallRecording:
+    """Writes records of calls from entries of the stream (each a JSON array of events)."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._panels: dict[str, KnownPanel | None] = {}
+        self._panels_read_at_ms = 0
+
+    def record(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        """Write what these (entry id, JSON) say, in one transaction.
+
+        An entry that the database refuses is written about in the log and left out; the others are kept. A database
+        that is away raises, and the entries can be given again.
+        """
+        decoded = [(entry_id, events_of(entry_id, body)) for entry_id, body in entries]
+        try:
+            self._write([event for _, events in decoded for event in events])
+        except (ConflictError, peewee.DataError, ValueError):
+            self._panels.clear()
+            for entry_id, events in decoded:
+                try:
+                    self._write(events)
+                except (ConflictError, peewee.DataError, ValueError) as error:
+                    calls = sorted({event.call_id for event in events})
+                    _log.error("entry left out", entry_id=entry_id, call_id=calls, reason=str(error))
+
+    def _write(self, events: Sequence[Event]) -> None:
+        calls: dict[str, Call] = {}
+        for event in events:
+            call_record.add(calls, event)
+        if not calls:
+            return
+        database = self._context.database
+        with database.transaction():
+            belongs = {call.call_id: self._belongs(call) for call in calls.values()}
+            call_record_rows.write_calls(
+                database,
+                [
+                    (
+                        call.call_id,
+                        *belongs[call.call_id],
+                        call.panel,
+                        call.dialled,
+                        call.started_at_ms,
+                        call.ended_at_ms,
+                        call.talk_ms,
+                        call.answered_by,
+                        call.result,
+                        call.reason,
+                        call.cause,
+                        call.plan_source,
+                    )
+                    for call in calls.values()
+                ],
+            )
+            call_record_rows.write_branches(
+                database,
+                [
+                    (
+                        call.call_id,
+                        *key,
+                        b.contact,
+                        b.outcome,
+                        b.sip_status,
+                        b.invited_at_ms,
+                        b.ringing_at_ms,
+                        b.ended_at_ms,
+                    )
+                    for call in calls.values()
+                    for key, b in call.branches.items()
+                ],
+            )
+            for call in calls.values():
+                for door in call.doors:
+                    self._write_door(door, belongs[call.call_id])
+
+    def _write_door(self, door: Event, belongs: Belongs) -> None:
+        """Complete the record that the CRM made when it gave the permission, or make one (permission still fresh)."""
+        database = self._context.database
+        result = door.result if door.result in DOOR_RESULTS else "failed"
+        if door.access_record_id is not None:
+            database.rows(call_record_rows.DOOR_OF_RECORD, (result, door.reason, door.access_record_id, door.call_id))
+            return
+        before_ms, after_ms = call_record_rows.MERGED_WINDOW_MS
+        window = (door.call_id, door.account, door.at_ms - before_ms, door.at_ms + after_ms)
+        known = database.row(call_record_rows.SAME_OPENING, window)
+        if known is not None and known[1] == "granted":
+            database.rows(call_record_rows.DOOR_OF_RECORD, (result, door.reason, known[0], door.call_id))
+        elif known is None or known[1] != result:
+            database.rows(
+                call_record_rows.DOOR,
+                (
+                    belongs.company_id,
+                    door.at_ms,
+                    belongs.panel_id,
+                    belongs.apartment_id,
+                    door.panel or "",
+                    door.door_id,
+                    door.account or "",
+                    door.call_id,
+                    door.key,
+                    door.method,
+                    result,
+                    door.reason,
+                ),
+            )
+
+    def _belongs(self, call: Call) -> Belongs:
+        if call.panel is None:
+            return Belongs(None, None, None)
+        known = self._panel(call.panel)
+        if known is None:
+            return Belongs(None, None, None)
+        meant = candidate(known.places, call.dialled or "")
+        apartment_id = None if meant is None else ring_plan_facts.apartment_id(self._context.database, meant)
+        return Belongs(known.facts.company_id, known.facts.panel_id, apartment_id)
+
+    def _panel(self, account: str) -> KnownPanel | None:
+        now_ms = self._context.now_ms()
+        if now_ms - self._panels_read_at_ms > PANELS_REMEMBERED_MS:
+            self._panels.clear()
+            self._panels_read_at_ms = now_ms
+        if account not in self._panels:
+            self._panels[account] = ring_plan_facts.known_panel(self._context.database, account)
+        return self._panels[account]
+
+
+def events_of(entry_id: str, body: bytes) -> list[Event]:
+    """Decode an entry; what is broken in it is logged and left out, what is whole is kept."""
+    try:
+        return _all_events.decode(body)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        first_error = str(error)
+    events = []
+    try:
+        for raw in _raw_events.decode(body):
+            try:
+                events.append(_one_event.decode(raw))
+            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                _log.error("event left out", entry_id=entry_id, reason=str(error), body=bytes(raw)[:200])
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        _log.error("entry left out", entry_id=entry_id, reason=first_error, body=body[:200])
+    return events

@@ -1,0 +1,123 @@
+"""Doors: permission from the database, opening through the panel's driver, a record whatever happens."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError
+from crm_api.services.context import Tenant, find
+from crm_api.tables.models import AccessRecord, Account, Door, Panel
+
+if TYPE_CHECKING:
+    from crm_api.adapters.panel_drivers import PanelDriver
+    from crm_api.domain import inputs
+    from crm_api.domain.ring_plan import RingPlan
+    from crm_api.services.context import Context
+    from crm_api.services.kept import Document
+    from crm_api.services.planning import Planning
+
+
+@dataclass
+class Opening:
+    """What came of one wish to open a door."""
+
+    result: str
+    reason: str
+    method: str | None = None
+
+
+class DoorOpenings:
+    """Opens doors for residents who talk, and for operators."""
+
+    def __init__(self, context: Context, planning: Planning, drivers: dict[str, PanelDriver]) -> None:
+        self._context = context
+        self._planning = planning
+        self._drivers = drivers
+
+    def in_call(self, wish: inputs.DoorOpening) -> Document:
+        """Open, or grant, or refuse the door for the account that talks (docs/contracts.md §6)."""
+        at_ms = self._context.now_ms()
+        planned = self._planning.planned(wish.panel, wish.dialled)
+        plan = planned.plan
+        refusal = self._refusal(plan, wish.account)
+        if refusal is not None:
+            opening = Opening("refused", refusal, plan.door.method if plan.door else None)
+        elif plan.door is not None and plan.door.method == "http":
+            opening = self._driven(find(Tenant(None), Door, "door", plan.door.door_id))
+        else:
+            opening = Opening("granted", "send the digits to the panel", "dtmf")
+        record_id = self._record(
+            opening,
+            at_ms=at_ms,
+            company_id=plan.company_id,
+            panel_id=planned.facts.panel_id if planned.facts else None,
+            apartment_id=plan.apartment_id,
+            panel=wish.panel,
+            door_id=plan.door.door_id if plan.door else None,
+            account=wish.account,
+            call_id=wish.call_id,
+            key=wish.key,
+        )
+        door: Document | None = (
+            None if plan.door is None else {"door_id": plan.door.door_id, "method": plan.door.method}
+        )
+        if door is not None and plan.door is not None and opening.result == "granted":
+            door["dtmf"] = plan.door.dtmf
+        return {"result": opening.result, "reason": opening.reason, "door": door, "access_record_id": record_id}
+
+    def by_operator(self, tenant: Tenant, door_id: int) -> Document:
+        """Open a door for an operator. A door that only opens by DTMF in a call cannot be opened this way."""
+        at_ms = self._context.now_ms()
+        door = find(tenant, Door, "door", door_id)
+        panel = Panel.get_by_id(door.panel_id)
+        if door.method == "http":
+            opening = self._driven(door)
+        else:
+            opening = Opening("refused", "this door opens by DTMF in a call only: give it method http", door.method)
+        record_id = self._record(
+            opening,
+            at_ms=at_ms,
+            company_id=door.company_id,
+            panel_id=panel.id,
+            panel=Account.get_by_id(panel.account_id).account,
+            door_id=door.id,
+            opened_by=tenant.name,
+        )
+        return {"result": opening.result, "reason": opening.reason, "door_id": door.id, "access_record_id": record_id}
+
+    @staticmethod
+    def _refusal(plan: RingPlan, account: str) -> str | None:
+        if plan.outcome != "ring":
+            return f"the number dialled is {plan.outcome.replace('_', ' ')} now"
+        target = plan.target(account)
+        if target is None:
+            return f"account {account} does not answer for this apartment now"
+        if plan.door is None:
+            return "this panel opens no door"
+        if not target.may_open:
+            return f"account {account} may talk but not open here"
+        return None
+
+    def _driven(self, door: Door) -> Opening:
+        panel = Panel.get_by_id(door.panel_id)
+        if panel.address is None:
+            return Opening("failed", f"panel {panel.name} has no network address: give it one", "http")
+        try:
+            self._drivers[panel.driver].open_door(self._access(panel), door.output)
+        except PanelRefusedError as error:
+            return Opening("failed", str(error), "http")
+        except ValueError as error:
+            return Opening("failed", f"credentials of panel {panel.name}: {error}", "http")
+        return Opening("opened", "the panel confirmed", "http")
+
+    def _access(self, panel: Panel) -> PanelAccess:
+        login: dict[str, str] = {}
+        if panel.credentials is not None:
+            login = json.loads(self._context.encryption.decrypted(panel.credentials))
+        return PanelAccess(str(panel.address), login.get("user"), login.get("password"))
+
+    def _record(self, opening: Opening, **facts: Any) -> int:
+        with self._context.database.transaction():
+            return AccessRecord.create(**asdict(opening), **facts).id

@@ -1,0 +1,135 @@
+"""Panels and gates: what they serve, which doors they open, how they are reached."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from crm_api.domain.numbering import place_code_problem
+from crm_api.domain.problems import InvalidFieldsError
+from crm_api.services.context import Tenant, find, visible
+from crm_api.services.kept import Document, Kept
+from crm_api.tables import dialled_numbers
+from crm_api.tables.models import Account, Door, Entrance, House, Panel, PanelPlace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.domain import inputs
+
+
+class Panels(Kept[Panel]):
+    """Panels and gates."""
+
+    noun = "panel"
+    model = Panel
+
+    def documents(self, rows: Sequence[Panel]) -> list[Document]:
+        """Show each panel with account, places and doors; of the credentials, only whether there are any."""
+        ids = [row.id for row in rows]
+        named: Any = Account.select(Account.id, Account.account).where(Account.id.in_([r.account_id for r in rows]))
+        accounts: dict[int, str] = dict(named.tuples())
+        places: dict[int, list[Document]] = {}
+        for place in PanelPlace.select().where(PanelPlace.panel_id.in_(ids)).order_by(PanelPlace.id):
+            shown = {"house_id": place.house_id, "entrance_id": place.entrance_id, "code": place.code}
+            places.setdefault(place.panel_id, []).append(shown)
+        doors: dict[int, list[Document]] = {}
+        for door in Door.select().where(Door.panel_id.in_(ids)).order_by(Door.output):
+            doors.setdefault(door.panel_id, []).append(
+                {"id": door.id, "output": door.output, "name": door.name, "method": door.method, "dtmf": door.dtmf}
+            )
+        return [
+            {
+                "id": row.id,
+                "company_id": row.company_id,
+                "account": accounts[row.account_id],
+                "name": row.name,
+                "driver": row.driver,
+                "address": row.address,
+                "has_credentials": row.credentials is not None,
+                "places": places.get(row.id, []),
+                "doors": doors.get(row.id, []),
+            }
+            for row in rows
+        ]
+
+    def create(self, tenant: Tenant, new: inputs.NewPanel) -> Document:
+        """Make a panel for an account of kind panel."""
+        with self.database.transaction():
+            account = visible(tenant, Account).where((Account.account == new.account) & (Account.kind == "panel"))
+            found: Account | None = account.first()
+            if found is None or found.company_id is None:
+                raise InvalidFieldsError.one("account", new.account, "make an account of kind panel first")
+            company = Tenant(found.company_id)
+            panel = Panel.create(
+                company_id=found.company_id,
+                account_id=found.id,
+                name=new.name,
+                driver=new.driver,
+                address=new.address,
+                credentials=self._encrypted(new.credentials.model_dump() if new.credentials else None),
+            )
+            self._set_places(company, panel.id, [p.model_dump() for p in new.places])
+            self._set_doors(company, panel.id, [d.model_dump() for d in new.doors])
+            self.changes.scope("panel", panel.id)
+        return self.got(tenant, panel.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change a panel; numbers that it reached before and reaches after are planned anew."""
+        with self.database.transaction():
+            panel = self.row(tenant, key)
+            company = Tenant(panel.company_id)
+            if "places" in values:
+                self.changes.numbers(dialled_numbers.of_scope(self.database, "panel", key))
+                PanelPlace.delete().where(PanelPlace.panel_id == key).execute()
+                self._set_places(company, key, values.pop("places"))
+            if "doors" in values:
+                self._set_doors(company, key, values.pop("doors"))
+            if "credentials" in values:
+                values["credentials"] = self._encrypted(values["credentials"])
+            self.update(panel, **values)
+            self.changes.scope("panel", key)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a panel with its places, doors and account."""
+        with self.database.transaction():
+            panel = self.row(tenant, key)
+            account = Account.get_by_id(panel.account_id)
+            self.changes.numbers(dialled_numbers.of_scope(self.database, "panel", key))
+            self.changes.credential(account.account)
+            panel.delete_instance()
+            account.delete_instance()
+
+    def _encrypted(self, credentials: dict[str, str] | None) -> str | None:
+        return None if credentials is None else self.context.encryption.encrypted(json.dumps(credentials))
+
+    def _set_places(self, company: Tenant, panel_id: int, places: list[dict[str, Any]]) -> None:
+        problem = place_code_problem([place["code"] for place in places])
+        if problem is not None:
+            raise InvalidFieldsError.one("places", [place["code"] for place in places], problem)
+        for place in places:
+            if place["entrance_id"] is not None:
+                house_id = find(company, Entrance, "entrance", place["entrance_id"]).house_id
+            else:
+                house_id = find(company, House, "house", place["house_id"]).id
+            PanelPlace.create(
+                panel_id=panel_id,
+                company_id=company.company_id,
+                house_id=house_id,
+                entrance_id=place["entrance_id"],
+                code=place["code"],
+            )
+
+    def _set_doors(self, company: Tenant, panel_id: int, doors: list[dict[str, Any]]) -> None:
+        """Replace the doors; a door of the same output keeps its id, so that records go on naming it."""
+        kept = {door.output: door for door in Door.select().where(Door.panel_id == panel_id)}
+        wanted = {door["output"] for door in doors}
+        for output, gone in kept.items():
+            if output not in wanted:
+                gone.delete_instance()
+        for door in doors:
+            if door["output"] in kept and wanted:
+                Door.update(**door).where(Door.id == kept[door["output"]].id).execute()
+            else:
+                Door.create(company_id=company.company_id, panel_id=panel_id, **door)

@@ -1,0 +1,233 @@
+"""Cities, companies, houses, entrances, apartments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from crm_api.domain.problems import NotFoundError
+from crm_api.services.context import Tenant, find
+from crm_api.services.kept import Document, Kept, company_for, platform_only
+from crm_api.tables import dialled_numbers
+from crm_api.tables.models import (
+    Account,
+    Apartment,
+    City,
+    Company,
+    DispatchCentre,
+    Entrance,
+    House,
+    RingPlanRow,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.domain import inputs
+
+
+def dispatch_accounts(of: str, ids: Sequence[int]) -> dict[int, str]:
+    """Return the dispatch centre's account of each city or company (`of` names the column)."""
+    column: Any = getattr(DispatchCentre, of)
+    query: Any = (
+        DispatchCentre.select(column, Account.account)
+        .join(Account, on=(DispatchCentre.account_id == Account.id))
+        .where(column.in_(ids))
+    )
+    return dict(query.tuples())
+
+
+def set_dispatch(tenant: Tenant, of: str, key: int, account: str | None) -> None:
+    """Make this account (None: nobody) answer the emergency calls of a city or company."""
+    column: Any = getattr(DispatchCentre, of)
+    DispatchCentre.delete().where(column == key).execute()
+    if account is None:
+        return
+    row = Account.select().where((Account.account == account) & (Account.kind == "trunk")).first()
+    if row is None or not (tenant.is_platform or row.company_id in (None, tenant.company_id)):
+        raise NotFoundError.of("account of kind trunk", account)
+    DispatchCentre.insert({DispatchCentre.account_id: row.id, column: key}).execute()
+
+
+class Cities(Kept[City]):
+    """Cities: everybody reads them, the platform keeps them."""
+
+    noun = "city"
+    model = City
+
+    def row(self, tenant: Tenant, key: Any) -> City:  # noqa: ARG002 - a city is nobody's secret
+        """Return a city."""
+        return find(Tenant(None), City, self.noun, key)
+
+    def listed(self, tenant: Tenant, filters: dict[str, Any], after: int, limit: int) -> list[Document]:  # noqa: ARG002
+        """Return cities."""
+        return super().listed(Tenant(None), filters, after, limit)
+
+    def documents(self, rows: Sequence[City]) -> list[Document]:
+        """Show the dispatch centre with the city."""
+        dispatch = dispatch_accounts("city_id", [row.id for row in rows])
+        return [{**row.__data__, "dispatch_account": dispatch.get(row.id)} for row in rows]
+
+    def create(self, tenant: Tenant, new: inputs.NewCity) -> Document:
+        """Make a city."""
+        platform_only(tenant)
+        with self.database.transaction():
+            city = City.create(**new.model_dump(exclude={"dispatch_account"}))
+            set_dispatch(tenant, "city_id", city.id, new.dispatch_account)
+        return self.got(tenant, city.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change a city; its emergency numbers are planned anew."""
+        platform_only(tenant)
+        with self.database.transaction():
+            city = self.row(tenant, key)
+            if "dispatch_account" in values:
+                set_dispatch(tenant, "city_id", key, values.pop("dispatch_account"))
+            self.update(city, **values)
+            self.changes.scope("city", key)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a city that nobody refers to."""
+        platform_only(tenant)
+        with self.database.transaction():
+            self.row(tenant, key).delete_instance()
+
+
+class Companies(Kept[Company]):
+    """Companies: the tenants."""
+
+    noun = "company"
+    model = Company
+
+    def documents(self, rows: Sequence[Company]) -> list[Document]:
+        """Show the dispatch centre with the company."""
+        dispatch = dispatch_accounts("company_id", [row.id for row in rows])
+        return [{**row.__data__, "dispatch_account": dispatch.get(row.id)} for row in rows]
+
+    def create(self, tenant: Tenant, new: inputs.NewCompany) -> Document:
+        """Make a company."""
+        platform_only(tenant)
+        with self.database.transaction():
+            values = new.model_dump(exclude={"dispatch_account"})
+            company = Company.create(**values, created_at_ms=self.context.now_ms())
+            set_dispatch(tenant, "company_id", company.id, new.dispatch_account)
+        return self.got(tenant, company.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change a company; all its plans are decided anew."""
+        with self.database.transaction():
+            company = self.row(tenant, key)
+            if "dispatch_account" in values:
+                set_dispatch(tenant, "company_id", key, values.pop("dispatch_account"))
+            self.update(company, **values)
+            self.changes.scope("company", key)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a company that has nothing."""
+        platform_only(tenant)
+        with self.database.transaction():
+            self.row(tenant, key).delete_instance()
+
+
+class Houses(Kept[House]):
+    """Houses."""
+
+    noun = "house"
+    model = House
+
+    def create(self, tenant: Tenant, new: inputs.NewHouse) -> Document:
+        """Make a house."""
+        with self.database.transaction():
+            company_id = company_for(tenant, new.company_id)
+            house = House.create(company_id=company_id, city_id=new.city_id, address=new.address)
+        return self.got(tenant, house.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change a house."""
+        with self.database.transaction():
+            self.update(self.row(tenant, key), **values)
+            self.changes.scope("house", key)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a house that has no entrance."""
+        with self.database.transaction():
+            self.row(tenant, key).delete_instance()
+
+
+class Entrances(Kept[Entrance]):
+    """Entrances of houses."""
+
+    noun = "entrance"
+    model = Entrance
+
+    def create(self, tenant: Tenant, new: inputs.NewEntrance) -> Document:
+        """Make an entrance."""
+        with self.database.transaction():
+            house = find(tenant, House, "house", new.house_id)
+            row = Entrance.create(company_id=house.company_id, house_id=house.id, number=new.number)
+        return self.got(tenant, row.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change an entrance's number (no ring plan depends on it)."""
+        with self.database.transaction():
+            self.update(self.row(tenant, key), **values)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove an entrance that has no apartment and no panel."""
+        with self.database.transaction():
+            self.row(tenant, key).delete_instance()
+
+
+class Apartments(Kept[Apartment]):
+    """Apartments, and the numbers that reach them."""
+
+    noun = "apartment"
+    model = Apartment
+
+    def documents(self, rows: Sequence[Apartment]) -> list[Document]:
+        """Show each apartment with the panels that reach it and the number to dial there."""
+        return [{**row.__data__, "dial": self._dial(row.id)} for row in rows]
+
+    def create(self, tenant: Tenant, new: inputs.NewApartment) -> Document:
+        """Make an apartment."""
+        with self.database.transaction():
+            entrance = find(tenant, Entrance, "entrance", new.entrance_id)
+            row = Apartment.create(
+                company_id=entrance.company_id,
+                house_id=entrance.house_id,
+                entrance_id=entrance.id,
+                number=new.number,
+            )
+            self.changes.apartments([row.id])
+        return self.got(tenant, row.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Renumber an apartment or move it to another entrance: old and new numbers are planned anew."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            if "entrance_id" in values:
+                entrance = find(tenant, Entrance, "entrance", values["entrance_id"])
+                if entrance.company_id != row.company_id:
+                    raise NotFoundError.of("entrance of this company", entrance.id)
+                values["house_id"] = entrance.house_id
+            self.changes.apartments([key])
+            self.update(row, **values)
+            self.changes.apartments([key])
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove an apartment with its accounts."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            for account in Account.select().where(Account.apartment_id == key):
+                self.changes.account_rings(account.id, key)
+                self.changes.credential(account.account)
+            self.changes.apartments([key])
+            RingPlanRow.delete().where(RingPlanRow.apartment_id == key).execute()
+            row.delete_instance()
+
+    def _dial(self, apartment_id: int) -> dict[str, str]:
+        return dict(dialled_numbers.of_apartments(self.database, [apartment_id]))

@@ -1,0 +1,194 @@
+"""Kinds of blocks, blocks on apartments, and kept ring plans: the rules that ring plans are decided by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from crm_api.domain.problems import InvalidFieldsError
+from crm_api.services.context import Tenant, find, visible
+from crm_api.services.kept import Document, Kept, company_for
+from crm_api.tables import dialled_numbers
+from crm_api.tables.models import (
+    Account,
+    Apartment,
+    Block,
+    BlockKind,
+    House,
+    RingPlanRow,
+    RingStage,
+    RingTarget,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.domain import inputs
+
+
+class BlockKinds(Kept[BlockKind]):
+    """Kinds of blocks that a company defines."""
+
+    noun = "block kind"
+    model = BlockKind
+
+    def create(self, tenant: Tenant, new: inputs.NewBlockKind) -> Document:
+        """Make a kind of block."""
+        with self.database.transaction():
+            values = new.model_dump(exclude={"company_id"})
+            row = BlockKind.create(company_id=company_for(tenant, new.company_id), **values)
+        return self.got(tenant, row.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change what a kind stops; every apartment under such a block is planned anew."""
+        with self.database.transaction():
+            self.update(self.row(tenant, key), **values)
+            self.changes.apartments(row.apartment_id for row in Block.select().where(Block.kind_id == key))
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a kind that no block uses."""
+        with self.database.transaction():
+            self.row(tenant, key).delete_instance()
+
+
+class Blocks(Kept[Block]):
+    """Blocks on apartments; a block that begins or ends later is delivered at that moment."""
+
+    noun = "block"
+    model = Block
+
+    def create(self, tenant: Tenant, new: inputs.NewBlock) -> Document:
+        """Put a block on an apartment."""
+        now_ms = self.context.now_ms()
+        starts_at_ms = now_ms if new.starts_at_ms is None else new.starts_at_ms
+        if new.ends_at_ms is not None and new.ends_at_ms <= starts_at_ms:
+            raise InvalidFieldsError.one("ends_at_ms", new.ends_at_ms, f"must be after the start, {starts_at_ms}")
+        with self.database.transaction():
+            apartment = find(tenant, Apartment, "apartment", new.apartment_id)
+            kind = find(Tenant(apartment.company_id), BlockKind, "block kind", new.kind_id)
+            row = Block.create(
+                company_id=apartment.company_id,
+                apartment_id=apartment.id,
+                kind_id=kind.id,
+                reason=new.reason,
+                starts_at_ms=starts_at_ms,
+                ends_at_ms=new.ends_at_ms,
+                created_at_ms=now_ms,
+            )
+            self._announce(row.apartment_id, row.starts_at_ms, row.ends_at_ms)
+        return self.got(tenant, row.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change reason or end."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            ends_at_ms = values.get("ends_at_ms")
+            if ends_at_ms is not None and ends_at_ms <= row.starts_at_ms:
+                raise InvalidFieldsError.one("ends_at_ms", ends_at_ms, f"must be after the start, {row.starts_at_ms}")
+            self.update(row, **values)
+            self._announce(row.apartment_id, self.context.now_ms(), ends_at_ms)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Take the block off."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            row.delete_instance()
+            self.changes.apartments([row.apartment_id])
+
+    def _announce(self, apartment_id: int, starts_at_ms: int, ends_at_ms: int | None) -> None:
+        pairs = dialled_numbers.of_apartments(self.database, [apartment_id])
+        self.changes.numbers(pairs)
+        for moment in (starts_at_ms, ends_at_ms):
+            if moment is not None and moment > self.context.now_ms():
+                self.changes.numbers(pairs, due_at_ms=moment)
+
+
+class RingPlans(Kept[RingPlanRow]):
+    """Kept ring plans: a company's default, overridden for a house or an apartment."""
+
+    noun = "ring plan"
+    model = RingPlanRow
+
+    def documents(self, rows: Sequence[RingPlanRow]) -> list[Document]:
+        """Show plans with their stages."""
+        ids = [row.id for row in rows]
+        shown: dict[int, list[Document]] = {}
+        stages: dict[int, Document] = {}
+        for stage in (
+            RingStage.select().where(RingStage.plan_id.in_(ids)).order_by(RingStage.plan_id, RingStage.position)
+        ):
+            document: Document = {"ring_timeout_s": stage.ring_timeout_s, "targets": []}
+            stages[stage.id] = document
+            shown.setdefault(stage.plan_id, []).append(document)
+        targets = (
+            RingTarget.select(RingTarget.stage_id, RingTarget.kind, Account.account)
+            .join(Account, "LEFT OUTER", on=(RingTarget.account_id == Account.id))
+            .where(RingTarget.stage_id.in_(list(stages)))
+            .order_by(RingTarget.stage_id, RingTarget.position)
+        )
+        lines: Any = targets.tuples()
+        for stage_id, kind, account in lines:
+            stages[stage_id]["targets"].append({"kind": kind} if account is None else {"account": account})
+        return [{**row.__data__, "stages": shown.get(row.id, [])} for row in rows]
+
+    def create(self, tenant: Tenant, new: inputs.NewRingPlan) -> Document:
+        """Keep a plan."""
+        if new.house_id is not None and new.apartment_id is not None:
+            raise InvalidFieldsError.one("house_id", new.house_id, "give house_id or apartment_id, not both")
+        with self.database.transaction():
+            if new.apartment_id is not None:
+                company_id = find(tenant, Apartment, "apartment", new.apartment_id).company_id
+            elif new.house_id is not None:
+                company_id = find(tenant, House, "house", new.house_id).company_id
+            else:
+                company_id = company_for(tenant, new.company_id)
+            row = RingPlanRow.create(
+                company_id=company_id, house_id=new.house_id, apartment_id=new.apartment_id, name=new.name
+            )
+            self._set_stages(row, [stage.model_dump() for stage in new.stages])
+            self._announce(row)
+        return self.got(tenant, row.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change name or stages."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            if "stages" in values:
+                RingStage.delete().where(RingStage.plan_id == key).execute()
+                self._set_stages(row, values.pop("stages"))
+            self.update(row, **values)
+            self._announce(row)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a plan; the next wider one holds."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            self._announce(row)
+            row.delete_instance()
+
+    def _set_stages(self, plan: RingPlanRow, stages: list[dict[str, Any]]) -> None:
+        for position, stage in enumerate(stages):
+            row = RingStage.create(plan_id=plan.id, position=position, ring_timeout_s=stage["ring_timeout_s"])
+            for line, target in enumerate(stage["targets"]):
+                account_id = None
+                if target["account"] is not None:
+                    field = f"stages.{position}.targets.{line}.account"
+                    account_id = self._account_id(Tenant(plan.company_id), field, target["account"])
+                RingTarget.create(stage_id=row.id, position=line, kind=target["kind"], account_id=account_id)
+
+    @staticmethod
+    def _account_id(company: Tenant, field: str, account: str) -> int:
+        row: Account | None = visible(company, Account).where(Account.account == account).first()
+        if row is None or row.kind == "panel":
+            raise InvalidFieldsError.one(field, account, "name an account of this company that can ring")
+        return row.id
+
+    def _announce(self, row: RingPlanRow) -> None:
+        if row.apartment_id is not None:
+            self.changes.apartments([row.apartment_id])
+        elif row.house_id is not None:
+            self.changes.scope("house", row.house_id)
+        else:
+            self.changes.scope("company", row.company_id)

@@ -1,0 +1,1 @@
+"""Tables, and the SQL that the call path needs."""

@@ -1,0 +1,87 @@
+"""Writing call records: a handful of statements for a batch of calls, each safe to repeat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from crm_api.domain.call_record import OUTCOME_RANK, REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.tables.database import CrmDatabase, Dialect
+
+MERGED_WINDOW_MS: Final = (4000, 500)
+"""A door event without the CRM's record id is that of the record made so long before (or, by clocks, after) it."""
+
+
+def _earliest(dialect: Dialect, table: str, column: str) -> str:
+    least = "least" if dialect == "postgresql" else "min"
+    ours, new = f"{table}.{column}", f"excluded.{column}"
+    return f"{column} = coalesce({least}({ours}, {new}), {ours}, {new})"
+
+
+def _either(table: str, column: str) -> str:
+    return f"{column} = coalesce({table}.{column}, excluded.{column})"
+
+
+def _rank(column: str) -> str:
+    whens = " ".join(f"WHEN '{outcome}' THEN {rank}" for outcome, rank in OUTCOME_RANK.items())
+    return f"(CASE {column} {whens} END)"
+
+
+def _calls(dialect: Dialect) -> str:
+    t = "call_records"
+    names = ("company_id", "panel_id", "apartment_id", "panel", "dialled", "talk_ms", "answered_by", "reason")
+    sets = [_either(t, name) for name in (*names, "cause", "plan_source")]
+    sets += [_earliest(dialect, t, "started_at_ms"), _earliest(dialect, t, "ended_at_ms")]
+    sets.append(
+        f"result = CASE WHEN {t}.result IS NULL OR {t}.result = '{REFUSED}' "
+        f"THEN coalesce(excluded.result, {t}.result) ELSE {t}.result END"
+    )
+    return (
+        "INSERT INTO call_records (call_id, company_id, panel_id, apartment_id, panel, dialled, started_at_ms, "  # noqa: S608 - constants
+        "ended_at_ms, talk_ms, answered_by, result, reason, cause, plan_source) "
+        f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id) DO UPDATE SET {', '.join(sets)}"
+    )
+
+
+def _branches(dialect: Dialect) -> str:
+    t = "call_branches"
+    further = f"{_rank('excluded.outcome')} > {_rank(t + '.outcome')}"
+    sets = [
+        f"outcome = CASE WHEN {further} THEN excluded.outcome ELSE {t}.outcome END",
+        f"sip_status = CASE WHEN {further} THEN coalesce(excluded.sip_status, {t}.sip_status) ELSE {t}.sip_status END",
+        _either(t, "contact"),
+        *(_earliest(dialect, t, f"{moment}_at_ms") for moment in ("invited", "ringing", "ended")),
+    ]
+    return (
+        "INSERT INTO call_branches (call_id, stage, account, branch, contact, outcome, sip_status, "  # noqa: S608 - constants
+        "invited_at_ms, ringing_at_ms, ended_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        f"ON CONFLICT (call_id, stage, account, branch) DO UPDATE SET {', '.join(sets)}"
+    )
+
+
+CALLS: Final[dict[Dialect, str]] = {"sqlite": _calls("sqlite"), "postgresql": _calls("postgresql")}
+BRANCHES: Final[dict[Dialect, str]] = {"sqlite": _branches("sqlite"), "postgresql": _branches("postgresql")}
+
+DOOR_OF_RECORD = "UPDATE access_records SET result = ?, reason = coalesce(?, reason) WHERE id = ? AND call_id = ?"
+SAME_OPENING = """
+SELECT id, result FROM access_records
+WHERE call_id = ? AND account = ? AND at_ms BETWEEN ? AND ? ORDER BY at_ms DESC LIMIT 1
+"""
+DOOR = """
+INSERT INTO access_records
+(company_id, at_ms, panel_id, apartment_id, panel, door_id, account, call_id, key, method, result, reason)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id, account, at_ms) DO NOTHING
+"""
+
+
+def write_calls(database: CrmDatabase, rows: Sequence[Sequence[object]]) -> None:
+    """Insert or complete call records."""
+    database.many(CALLS[database.dialect], rows)
+
+
+def write_branches(database: CrmDatabase, rows: Sequence[Sequence[object]]) -> None:
+    """Insert or complete branches; their calls must be there."""
+    database.many(BRANCHES[database.dialect], rows)

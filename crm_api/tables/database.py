@@ -1,0 +1,131 @@
+"""One database, SQLite or PostgreSQL, opened by URL; plain SQL for the call path, transactions for everybody."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import peewee
+import psycopg
+
+from crm_api.tables.integrity import conflict_of
+from crm_api.tables.models import DATABASE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Dialect = Literal["sqlite", "postgresql"]
+
+SQLITE_FILE_MODE = 0o664
+"""Kamailio reads the file as another user of the group; its -wal and -shm files take over the mode."""
+
+SQLITE_PRAGMAS = (
+    ("journal_mode", "wal"),
+    ("synchronous", "normal"),
+    ("foreign_keys", "on"),
+    ("cache_size", -32 * 1024),
+    ("mmap_size", 256 * 1024 * 1024),
+)
+
+
+class CrmDatabase:
+    """The database of one process: a connection for each thread, opened when first used."""
+
+    def __init__(self, url: str) -> None:
+        """Choose the database.
+
+        Args:
+            url: `sqlite:////absolute/path.db` or `postgresql://user:password@host:port/name`.
+
+        Raises:
+            ValueError: another scheme, or no path.
+        """
+        parts = urlsplit(url)
+        self.dialect: Dialect
+        if parts.scheme == "sqlite" and len(parts.path) > 1:
+            self.dialect = "sqlite"
+            path = Path(parts.path[1:])
+            if not path.exists():
+                path.touch(mode=SQLITE_FILE_MODE)
+                path.chmod(SQLITE_FILE_MODE)
+            self.peewee: Any = peewee.SqliteDatabase(
+                str(path), pragmas=SQLITE_PRAGMAS, timeout=5, lock_type="IMMEDIATE", autoconnect=True
+            )
+        elif parts.scheme == "postgresql" and len(parts.path) > 1:
+            self.dialect = "postgresql"
+            self.peewee = peewee.PostgresqlDatabase(
+                unquote(parts.path[1:]),
+                host=parts.hostname,
+                port=parts.port or 5432,
+                user=unquote(parts.username or ""),
+                password=unquote(parts.password or ""),
+                connect_timeout=3,
+                prefer_psycopg3=True,
+            )
+        else:
+            raise ValueError(
+                f"database_url {parts.scheme}:...: give sqlite:////absolute/path.db or postgresql://user:password@host/name"
+            )
+        self._spelled: dict[str, str] = {}
+        DATABASE.initialize(self.peewee)
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement with `?` placeholders; return its rows ([] when it returns none)."""
+        if self.dialect == "postgresql":
+            sql = self._spelled.get(sql) or self._spelled.setdefault(sql, sql.replace("?", "%s"))
+        cursor = self.peewee.execute_sql(sql, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+    def row(self, sql: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
+        """Return the first row, None when there is none."""
+        rows = self.rows(sql, parameters)
+        return rows[0] if rows else None
+
+    def many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run one statement for every row of parameters, inside the caller's transaction."""
+        if not rows:
+            return
+        if self.dialect == "postgresql":
+            sql = self._spelled.get(sql) or self._spelled.setdefault(sql, sql.replace("?", "%s"))
+        self.peewee.cursor().executemany(sql, rows)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do everything or nothing; a broken constraint becomes a `ConflictError` that names it."""
+        try:
+            with self.peewee.atomic():
+                yield
+        except peewee.IntegrityError as error:
+            raise conflict_of(error) from error
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read from one state of the database (SQLite). PostgreSQL reads each statement from its own state.
+
+        A plan mixed from two states cannot stay: the change that fell in between is delivered after its commit.
+        """
+        if self.dialect == "postgresql" or self.peewee.in_transaction():
+            yield
+            return
+        connection = self.peewee.connection()
+        connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            connection.execute("COMMIT")
+
+    def ping(self) -> None:
+        """Raise when the database cannot be reached."""
+        self.rows("SELECT 1")
+
+    def forget_connection(self) -> None:
+        """Close this thread's connection, so that the next use opens a new one (after a lost server)."""
+        if not self.peewee.is_closed():
+            self.peewee.close()
+
+
+DatabaseErrors = (peewee.OperationalError, peewee.InterfaceError, sqlite3.OperationalError, psycopg.OperationalError)
+"""What a lost or locked database raises."""

@@ -1,0 +1,65 @@
+"""Which (panel, number) pairs reach which apartments: what has to be dropped from the cache after a change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from crm_api.domain.numbering import EMERGENCY_NUMBERS, number_to_dial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from crm_api.tables.database import CrmDatabase
+
+Pair = tuple[str, str]
+Scope = Literal["panel", "house", "company", "city"]
+
+_PAIRS = """
+SELECT a.account, pp.code, ap.number
+FROM panel_places pp
+JOIN panels p ON p.id = pp.panel_id
+JOIN accounts a ON a.id = p.account_id
+JOIN apartments ap ON ap.house_id = pp.house_id AND (pp.entrance_id IS NULL OR pp.entrance_id = ap.entrance_id)
+WHERE {condition}
+"""
+_PANELS = "SELECT a.account FROM panels p JOIN accounts a ON a.id = p.account_id WHERE {condition}"
+
+_PAIR_CONDITIONS: dict[str, str] = {
+    "panel": "p.id = ?",
+    "house": "pp.house_id = ?",
+    "company": "pp.company_id = ?",
+    "apartment": "ap.id = ?",
+}
+_PANEL_CONDITIONS: dict[str, str] = {
+    "panel": "p.id = ?",
+    "house": "p.id IN (SELECT panel_id FROM panel_places WHERE house_id = ?)",
+    "company": "p.company_id = ?",
+    "city": """p.company_id IN (SELECT id FROM companies WHERE city_id = ?)
+               OR p.id IN (SELECT pp.panel_id FROM panel_places pp JOIN houses h ON h.id = pp.house_id
+                           WHERE h.city_id = ?)""",
+}
+
+
+def of_apartments(database: CrmDatabase, apartment_ids: Iterable[int]) -> list[Pair]:
+    """Return every pair that reaches one of the apartments."""
+    sql = _PAIRS.format(condition=_PAIR_CONDITIONS["apartment"])
+    return [
+        (panel, number_to_dial(code, number))
+        for apartment in apartment_ids
+        for panel, code, number in database.rows(sql, (apartment,))
+    ]
+
+
+def of_scope(database: CrmDatabase, scope: Scope, key: int) -> Iterator[Pair]:
+    """Yield every pair of a panel, house, company or city, emergency numbers included.
+
+    A change of a city concerns its dispatch centre alone: emergency numbers only.
+    """
+    condition = _PANEL_CONDITIONS[scope]
+    for (panel,) in database.rows(_PANELS.format(condition=condition), (key,) * condition.count("?")):
+        for number in EMERGENCY_NUMBERS:
+            yield panel, number
+    if scope in _PAIR_CONDITIONS:
+        sql = _PAIRS.format(condition=_PAIR_CONDITIONS[scope])
+        for panel, code, number in database.rows(sql, (key,)):
+            yield panel, number_to_dial(code, number)

@@ -1,0 +1,29 @@
+"""`gunicorn crm_api.wsgi:application` with the configuration's path in ENTRYPHONE_CRM_CONFIG."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crm_api.app import create_app
+from crm_api.bootstrap import make_context, make_plan_cache, make_services, set_up_logging
+from crm_api.config import read_config
+
+if TYPE_CHECKING:
+    import falcon
+
+    from crm_api.config import CrmConfig
+
+
+def build(config: CrmConfig) -> falcon.App[Any, Any]:
+    """Make the application; called in each worker after the fork, so that nothing open is shared."""
+    set_up_logging(config)
+    context = make_context(config)
+    return create_app(make_services(context), context.database, make_plan_cache(config))
+
+
+def __getattr__(name: str) -> Any:
+    if name == "application":
+        return build(read_config(Path(os.environ["ENTRYPHONE_CRM_CONFIG"])))
+    raise AttributeError(name)
