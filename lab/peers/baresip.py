@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from lab.peers.baresip_config import CONTROL_PORT, RECORDING, AgentConfig
+from lab.peers.baresip_config import CONTROL_PORT, AgentConfig
 from lab.peers.sip_trace import SipTraceReader, TracedMessage
 from lab.peers.watch import Watch
 
@@ -73,11 +73,11 @@ class BaresipAgent:
         Args:
             config: account, address and habits.
             root: the Debian root baresip is installed in.
-            directory: the agent's own, for configuration and recording; created.
+            directory: the agent's own, for its configuration; created.
             environment: added to the process's, so that whoever cleans up the lab finds it.
         """
         agent = cls(config, directory)
-        config.write(directory, _SEEN_AS)
+        config.write(directory)
         agent._process = await asyncio.create_subprocess_exec(
             *("unshare", "--mount", "--propagation", "private", "sh", "-c", _enter_script(root, directory)),
             stdin=asyncio.subprocess.DEVNULL,
@@ -232,11 +232,6 @@ class BaresipAgent:
             lambda got: got.message.method == "CANCEL" and not got.message.is_response, "CANCEL", timeout_s, since_s
         )
         return ", ".join(cancel.message.get_all("Reason"))
-
-    @property
-    def recording(self) -> Path:
-        """What it heard in its last call: 16-bit WAV at 8 kHz, complete after the call."""
-        return self.directory / RECORDING
 
     async def _command(self, command: str, params: str | None = None, timeout_s: float = _COMMAND_TIMEOUT_S) -> str:
         if self._writer is None:

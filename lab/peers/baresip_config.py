@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 # (src/stream.c, stream_sock_alloc), so a shared range would take Asterisk's ports from it.
 RTP_PORTS = "40000-59998"
 CONTROL_PORT = 4444
-RECORDING = "heard.wav"
 
 _CONFIG = """\
 poll_method epoll
@@ -24,7 +23,7 @@ call_local_timeout 300
 call_max_calls 8
 call_hold_other_calls no
 audio_source ausine,{frequency_hz}
-audio_player aufile,{recording}
+audio_player aubridge,sink
 audio_alert ausine,440
 ausrc_srate 48000
 auplay_srate 8000
@@ -42,6 +41,7 @@ module g711.so
 module opus.so
 module g722.so
 module ausine.so
+module aubridge.so
 module aufile.so
 module_tmp account.so
 module_app menu.so
@@ -73,19 +73,13 @@ class AgentConfig:
     answer_mode: Literal["manual", "auto"] = "manual"
     frequency_hz: int = 440
 
-    def write(self, directory: Path, seen_as: str) -> None:
-        """Write the configuration files.
-
-        Args:
-            directory: where to write.
-            seen_as: the same directory as baresip sees it, inside the Debian root.
-        """
+    def write(self, directory: Path) -> None:
+        """Write the configuration files."""
         directory.mkdir(parents=True, exist_ok=True)
         config = _CONFIG.format(
             address=self.address,
             sip_port=self.sip_port,
             frequency_hz=self.frequency_hz,
-            recording=f"{seen_as}/{RECORDING}",
             rtp_ports=RTP_PORTS,
             control_port=CONTROL_PORT,
         )

@@ -91,6 +91,12 @@ class RtpStream(asyncio.DatagramProtocol):
         if self._talker is None:
             self._talker = asyncio.get_running_loop().create_task(self._send_tone())
 
+    def hush(self) -> None:
+        """Stop the tone; keys can still be pressed."""
+        if self._talker is not None:
+            self._talker.cancel()
+            self._talker = None
+
     async def press(self, key: str, duration_ms: int = 120) -> float:
         """Send one key as RFC 4733 events; returns the monotonic time of the first end packet.
 
@@ -128,8 +134,7 @@ class RtpStream(asyncio.DatagramProtocol):
 
     def close(self) -> None:
         """Stop talking and close the socket."""
-        if self._talker is not None:
-            self._talker.cancel()
+        self.hush()
         if self._transport is not None:
             self._transport.close()
 

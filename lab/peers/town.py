@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from lab.peers.digest import Credentials
 from lab.peers.scripted import SipServer
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Panel:
-    """A door panel of the town; `method` is how its door opens (`dtmf` or `http`), `reaches` the numbers it may dial."""
+    """A door panel of the town; `method` is how its door opens: `dtmf` or `http`; `reaches` is what it may dial."""
 
     name: str
     credentials: Credentials
@@ -60,6 +61,18 @@ class Town:
     def panel(self, account: str) -> Panel:
         """The panel of an account."""
         return next(panel for panel in self.panels if panel.credentials.username == account)
+
+    @staticmethod
+    def relay_login(panel: Panel) -> tuple[str, str]:
+        """User and password of a panel's HTTP relay, from `relay_url` (`http://user:password@address`).
+
+        Raises:
+            LookupError: the panel has no relay URL with a login.
+        """
+        parts = urlsplit(panel.relay_url)
+        if parts.username is None or parts.password is None:
+            raise LookupError(f"panel {panel.name}: relay_url {panel.relay_url!r} has no user and password")
+        return unquote(parts.username), unquote(parts.password)
 
     def apartment(self, note: str, method: str = "") -> tuple[Apartment, Panel, str]:
         """The first apartment whose note contains a text, a panel that reaches it, and the number to dial there.

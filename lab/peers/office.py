@@ -1,0 +1,73 @@
+"""The operator's office: asks and changes the CRM over its API, as staff would."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lab.peers.town import Town
+
+_REQUEST_LIMIT_S = 5.0
+_ASK_AGAIN_S = 0.1
+
+
+class OfficeError(Exception):
+    """The API refused or did not answer; the text has method, URL and what it said."""
+
+
+@dataclass(frozen=True)
+class Office:
+    """A member of staff with the operator's token."""
+
+    town: Town
+
+    async def get(self, path: str) -> Any:
+        """GET, decoded from JSON."""
+        return await self.send("GET", path)
+
+    async def send(self, method: str, path: str, body: object | None = None) -> Any:
+        """Any request, decoded from JSON (None for an empty answer)."""
+        return await asyncio.to_thread(self._send, method, path, body)
+
+    async def call_record(self, call_id: str, timeout_s: float = 10.0) -> dict[str, Any]:
+        """The record of a call, once it is complete: events travel a moment behind the call.
+
+        Raises:
+            OfficeError: not complete in time; the text says what was found last.
+        """
+        path = f"/v1/calls/{urllib.parse.quote(call_id, safe='')}"
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                record: dict[str, Any] = await self.get(path)
+            except OfficeError as error:
+                found = str(error)
+            else:
+                if record.get("result"):
+                    return record
+                found = f"GET {path}: a record without a result: {record}"
+            if time.monotonic() > deadline:
+                raise OfficeError(f"no complete call record in {timeout_s} s: {found}")
+            await asyncio.sleep(_ASK_AGAIN_S)  # the API has nothing to wait on
+
+    def _send(self, method: str, path: str, body: object | None) -> Any:
+        url = self.town.api_url + path
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {self.town.operator_token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - the API's own URL
+        try:
+            with urllib.request.urlopen(request, timeout=_REQUEST_LIMIT_S) as answer:  # noqa: S310 - as above
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                raise OfficeError(f"{method} {url}: {error.code} {error.read().decode('utf-8', 'replace')}") from error
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            raise OfficeError(f"{method} {url}: {error}") from error
+        return json.loads(text) if text else None

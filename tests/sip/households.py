@@ -1,0 +1,50 @@
+"""Which apartment of the demo town a story plays in. The only file that knows the town's notes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.peers.town import Apartment, Panel, Town
+
+Place = tuple["Apartment", "Panel", str]
+
+
+def family(town: Town, method: str = "dtmf") -> Place:
+    """Three accounts, nothing special, behind a panel whose door opens this way."""
+    for apartment in town.apartments:
+        for account, number in apartment.dial.items():
+            panel = town.panel(account)
+            if len(apartment.residents) == 3 and panel.method == method and not _special(apartment):
+                return apartment, panel, number
+    raise LookupError(f"the town has no ordinary apartment of three accounts behind a panel with method {method!r}")
+
+
+def blocked(town: Town) -> Place:
+    """The apartment the company has blocked."""
+    return town.apartment("blocked")
+
+
+def debtor(town: Town) -> Place:
+    """May talk, may not open: the door is blocked for debt."""
+    return town.apartment("debt")
+
+
+def nobody_home(town: Town) -> Place:
+    """Accounts, but never a phone registered."""
+    return town.apartment("nobody")
+
+
+def _special(apartment: Apartment) -> bool:
+    note = apartment.note.lower()
+    return any(word in note for word in ("block", "debt", "nobody", "empty", "disabled"))
+
+
+def stranger(town: Town) -> Place:
+    """An apartment, and a panel it is not behind, and the number that reaches it elsewhere."""
+    for apartment in town.apartments:
+        for panel in town.panels:
+            number = next(iter(apartment.dial.values()), "")
+            if panel.credentials.username not in apartment.dial and number and number not in panel.reaches:
+                return apartment, panel, number
+    raise LookupError("every panel of the town reaches every number")

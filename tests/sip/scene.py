@@ -1,0 +1,180 @@
+"""The stage of a story: phones and panels of the demo town, brought in by name and sent home afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from lab.peers.baresip import BaresipAgent
+from lab.peers.baresip_config import AgentConfig
+from lab.peers.door import Door
+from lab.peers.office import Office
+from lab.peers.panel import SimulatedPanel
+from lab.peers.scripted import ScriptedPeer
+from lab.peers.town import read_town
+
+if TYPE_CHECKING:
+    from lab.peers.calls import IncomingCall, OutgoingCall
+    from lab.peers.town import Apartment, Panel, Resident
+    from lab.settings import LabSettings
+
+
+class Stack(Protocol):
+    """What the stories need of the running servers (session fixture `stack`, tests/conftest.py)."""
+
+    settings: LabSettings
+
+    def kill(self, service: str) -> None:
+        """End a service at once, with signal 9."""
+
+    def start(self, service: str) -> None:
+        """Start a service again and wait until it is healthy."""
+
+
+@dataclass
+class Home:
+    """The scripted phones of one apartment, each registered at its own address."""
+
+    phones: list[tuple[Resident, ScriptedPeer]]
+
+    async def all_ring(self, timeout_s: float = 5.0, since_s: float = 0.0) -> list[IncomingCall]:
+        """Wait until every phone has been called, and let each say that it rings."""
+        calls = await asyncio.gather(
+            *(peer.incoming(who.credentials.username, timeout_s, since_s) for who, peer in self.phones)
+        )
+        for call in calls:
+            call.ring()
+        return list(calls)
+
+
+@dataclass
+class Scene:
+    """Everybody on the stage. The runner of asynchronous tests closes it after the story."""
+
+    stack: Stack
+    _exits: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _directory: tempfile.TemporaryDirectory[str] | None = None
+    _killed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.town = read_town(self.stack.settings.town_file)
+        self.office = Office(self.town)
+
+    async def close(self) -> None:
+        """Start again what the story killed, take every registration away, stop everybody."""
+        for service in self._killed:
+            await asyncio.to_thread(self.stack.start, service)
+        await self._exits.aclose()
+        if self._directory is not None:
+            self._directory.cleanup()
+
+    # --- real phones --------------------------------------------------------------------------------------------
+
+    async def phone(self, resident: Resident, dtmf: Literal["rtpevent", "info"] = "rtpevent") -> BaresipAgent:
+        """A registered baresip at the resident's address."""
+        config = self._config(resident.credentials.username, resident.credentials.password, resident.address, dtmf)
+        agent = await BaresipAgent.start(config, self.stack.settings.root, self._scratch(config.account))
+        self._exits.push_async_callback(agent.stop)
+        await agent.register()
+        return agent
+
+    async def phones(self, apartment: Apartment) -> list[BaresipAgent]:
+        """A registered baresip for every account of an apartment."""
+        return await asyncio.gather(*(self.phone(resident) for resident in apartment.residents))
+
+    async def panel(self, panel: Panel, relay_login: tuple[str, str] | None = None) -> SimulatedPanel:
+        """A registered simulated panel; with a login its relay answers HTTP, too."""
+        config = self._config(panel.credentials.username, panel.credentials.password, panel.address)
+        directory = self._scratch(config.account)
+        simulated = await SimulatedPanel.start(config, Door(panel.door_code), self.stack.settings.root, directory)
+        self._exits.push_async_callback(simulated.stop)
+        if relay_login is not None:
+            await simulated.serve_relay(*relay_login)
+        await simulated.phone.register()
+        return simulated
+
+    # --- scripted peers -----------------------------------------------------------------------------------------
+
+    async def peer(self, address: str, port: int = 5060) -> ScriptedPeer:
+        """A scripted peer at an address, without an account."""
+        peer = await ScriptedPeer.open(self.town.sip, address, port)
+        self._exits.callback(peer.close)
+        return peer
+
+    async def visitor(self, panel: Panel) -> ScriptedPeer:
+        """A scripted peer at a panel's address."""
+        return await self.peer(panel.address)
+
+    async def resident(self, resident: Resident) -> ScriptedPeer:
+        """A registered scripted phone."""
+        peer = await self.peer(resident.address)
+        answer = await peer.register(resident.credentials)
+        assert answer.status == 200, f"{resident.credentials.username} could not register: {answer.start_line}"
+        self._exits.push_async_callback(self._forget, peer, resident)
+        return peer
+
+    async def home(self, apartment: Apartment) -> Home:
+        """Every phone of an apartment, scripted."""
+        peers = await asyncio.gather(*(self.resident(resident) for resident in apartment.residents))
+        return Home(list(zip(apartment.residents, peers, strict=True)))
+
+    async def talk(
+        self, apartment: Apartment, panel: Panel, number: str, who: int = 0
+    ) -> tuple[OutgoingCall, IncomingCall, Home]:
+        """A visitor at the panel talks with one resident; everybody is scripted."""
+        home = await self.home(apartment)
+        visitor = await self.visitor(panel)
+        call = await visitor.call(panel.credentials, number)
+        rings = await home.all_ring()
+        rings[who].answer()
+        await call.answered()
+        await rings[who].established()
+        return call, rings[who], home
+
+    # --- servers ------------------------------------------------------------------------------------------------
+
+    async def kill(self, *services: str) -> None:
+        """Kill services with signal 9; they are started again after the story."""
+        for service in services:
+            await asyncio.to_thread(self.stack.kill, service)
+            self._killed.append(service)
+
+    async def restart(self, service: str) -> None:
+        """Kill a service with signal 9 and start it again."""
+        await asyncio.to_thread(self.stack.kill, service)
+        await asyncio.to_thread(self.stack.start, service)
+
+    async def log_line(self, service: str, *parts: str, timeout_s: float = 2.0) -> str:
+        """The first line of a service's log that contains every part."""
+        path = self.stack.settings.log / f"{service}.log"
+        deadline = time.monotonic() + timeout_s
+        while True:
+            text = await asyncio.to_thread(path.read_text, "utf-8", "replace")
+            found = next((line for line in text.splitlines() if all(part in line for part in parts)), None)
+            if found is not None:
+                return found
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{path.name} has no line with {parts}")
+            await asyncio.sleep(0.05)  # a file has nothing to wait on
+
+    def _config(
+        self, account: str, password: str, address: str, dtmf: Literal["rtpevent", "info"] = "rtpevent"
+    ) -> AgentConfig:
+        sip = self.town.sip
+        return AgentConfig(account, password, address, sip.domain, f"{sip.address}:{sip.port}", dtmf=dtmf)
+
+    def _scratch(self, account: str) -> Path:
+        if self._directory is None:
+            self._directory = tempfile.TemporaryDirectory(prefix="phones-")
+        return Path(self._directory.name) / account
+
+    @staticmethod
+    async def _forget(peer: ScriptedPeer, resident: Resident) -> None:
+        with contextlib.suppress(TimeoutError):
+            await peer.register(resident.credentials, expires_s=0, contact="*", timeout_s=1.0)

@@ -1,0 +1,106 @@
+"""Calls fail open, doors fail closed: what a visitor and a resident notice when servers die."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sip.households import family
+
+if TYPE_CHECKING:
+    from lab.peers.calls import IncomingCall, OutgoingCall
+    from tests.sip.scene import Home, Scene
+
+
+async def _a_first_call(scene: Scene) -> Home:
+    """One call while everything works, so that the ring plan is known; returns the home, its phones registered."""
+    apartment, at, number = family(scene.town)
+    call, ring, home = await scene.talk(apartment, at, number)
+    await call.bye()
+    await ring.wait_request("BYE", 3)
+    call.socket.close()
+    return home
+
+
+async def _talk_again(scene: Scene, home: Home) -> tuple[OutgoingCall, IncomingCall]:
+    _, at, number = family(scene.town)
+    since_s = time.monotonic()
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    rings = await home.all_ring(since_s=since_s)
+    rings[0].answer()
+    await call.answered()
+    await rings[0].established()
+    return call, rings[0]
+
+
+@pytest.mark.parametrize(
+    "dead",
+    [pytest.param(["crm"], id="crm"), pytest.param(["redis"], id="redis"), pytest.param(["crm", "redis"], id="both")],
+)
+async def test_apartments_still_ring(scene: Scene, dead: list[str]) -> None:
+    home = await _a_first_call(scene)
+
+    await scene.kill(*dead)
+
+    call, _ = await _talk_again(scene, home)
+    await call.bye()
+
+
+async def test_without_the_crm_an_unknown_plan_still_gets_an_answer(scene: Scene) -> None:
+    """Nobody ever called this number: no plan is known, so the visitor hears so; there is no silence."""
+    _, at, _ = family(scene.town)
+    await scene.kill("crm", "redis")
+    visitor = await scene.visitor(at)
+
+    call = await visitor.call(at.credentials, "9899")
+
+    await call.wait_status(183, 3)
+    await call.rtp.wait_for_sound(3)
+    assert (await call.final(15)).status >= 400
+
+
+async def test_a_fresh_permission_opens_without_the_crm(scene: Scene) -> None:
+    _, at, _ = family(scene.town)
+    home = await _a_first_call(scene)
+    await scene.kill("crm")
+    call, ring = await _talk_again(scene, home)
+
+    await ring.rtp.press("#")
+
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    await call.bye()
+
+
+async def test_an_asterisk_node_dies_while_it_rings_and_the_next_call_goes_through_the_other(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    rings = await home.all_ring()
+    await call.ringing()
+    node = rings[0].received.message.get("Via")
+    name = next(
+        (
+            name
+            for name, address in scene.stack.settings.asterisk_nodes.items()
+            if address in rings[0].invite.body.decode()
+        ),
+        "",
+    )
+    assert name, f"which node is it? {node}"
+
+    died_s = time.monotonic()
+    await scene.kill(name)
+    since_s = time.monotonic()
+
+    final = await call.final(15)
+    assert final.status >= 400
+    assert time.monotonic() - died_s < 12
+    visitor.close()
+    again = await scene.visitor(at)
+    second = await again.call(at.credentials, number)
+    await home.all_ring(since_s=since_s)
+    await second.cancel()

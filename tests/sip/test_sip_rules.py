@@ -1,0 +1,177 @@
+"""What RFC 3261 asks of a proxy in the middle of a call, and of one that gets the same request twice."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from lab.peers import sdp
+from tests.sip.households import family
+
+if TYPE_CHECKING:
+    from tests.sip.scene import Scene
+
+
+async def test_contacts_survive_kill_9_and_the_phones_ring_without_registering_anew(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+
+    await scene.restart("kamailio")
+
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    await home.all_ring()
+    await call.cancel()
+
+
+async def test_two_phones_of_one_account_both_ring(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    resident = apartment.residents[0]
+    first = await scene.resident(resident)
+    second = await scene.peer(resident.address, port=5062)
+    assert (await second.register(resident.credentials)).status == 200
+    visitor = await scene.visitor(at)
+
+    call = await visitor.call(at.credentials, number)
+    rings = await asyncio.gather(first.incoming(), second.incoming())
+    rings[1].ring()
+    rings[1].answer()
+    await call.answered()
+
+    await rings[0].wait_cancelled()
+    assert rings[0].answered_elsewhere
+    await call.bye()
+
+
+async def test_a_phone_that_unregistered_does_not_ring(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    gone = await scene.resident(apartment.residents[0])
+    here = await scene.resident(apartment.residents[1])
+    assert (await gone.register(apartment.residents[0].credentials, expires_s=0)).status == 200
+    visitor = await scene.visitor(at)
+
+    call = await visitor.call(at.credentials, number)
+    await here.incoming()
+
+    assert gone.ringing == []
+    await call.cancel()
+
+
+async def test_a_re_invite_reaches_the_other_side_of_the_call(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    call, ring, _ = await scene.talk(apartment, at, number)
+
+    description = sdp.write(ring.socket.address, ring.rtp.port, version=2)
+    assert (await ring.reinvite(description)).status == 200
+
+    before = call.rtp.packets
+    await call.rtp.wait_for_packets(before + 25, 3)  # half a second of sound after the change
+    assert await call.bye() == 200
+    await ring.wait_request("BYE", 3)
+
+
+async def test_early_media_of_a_ringing_phone_reaches_the_panel(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    phone = await scene.resident(apartment.residents[0])
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+
+    ring = await phone.incoming()
+    ring.show_early_media()
+
+    await call.wait_status(183, 3)
+    await call.rtp.wait_for_sound(3)
+    assert 200 not in call.statuses
+    await call.cancel()
+
+
+async def test_video_of_the_panel_reaches_the_phone(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    phone = await scene.resident(apartment.residents[0])
+    visitor = await scene.visitor(at)
+
+    call = await visitor.call(at.credentials, number, video_port=40100)
+    ring = await phone.incoming()
+
+    offered = sdp.video(ring.invite.body)
+    assert offered is not None
+    assert "H264/90000" in offered.rtpmap.values()
+    ring.video_port = 40102
+    ring.ring()
+    ring.answer()
+    final = await call.final()
+    answered = sdp.video(final.body)
+    assert answered is not None
+    assert "H264/90000" in answered.rtpmap.values()
+    await call.bye()
+
+
+async def test_max_forwards_zero_is_483(scene: Scene) -> None:
+    _, at, number = family(scene.town)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number, max_forwards=0)
+    assert (await call.final(1)).status == 483
+
+
+async def test_a_call_that_returns_to_the_proxy_is_stopped(scene: Scene) -> None:
+    """A contact that is the proxy itself would call in circles."""
+    apartment, at, number = family(scene.town)
+    resident = apartment.residents[0]
+    peer = await scene.resident(resident)
+    proxy = f"<sip:{resident.credentials.username}@{scene.town.sip.address}:{scene.town.sip.port}>"
+    registered = await peer.register(resident.credentials, contact=proxy)
+    visitor = await scene.visitor(at)
+
+    call = await visitor.call(at.credentials, number)
+
+    if registered.status == 200:  # a registrar may as well refuse such a contact
+        ring = await peer.incoming()
+        ring.reject(486)
+        assert (await call.final(10)).status >= 400
+    else:
+        await call.cancel()
+
+
+async def test_a_retransmitted_invite_rings_once(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    phone = await scene.resident(apartment.residents[0])
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    ring = await phone.incoming()
+    transaction = call.transaction
+    assert transaction is not None
+
+    for _ in range(5):
+        visitor.socket.send_bytes(transaction.request.encode())
+    ring.ring()
+    await call.ringing()
+
+    assert len(phone.ringing) == 1
+    await call.cancel()
+
+
+async def test_a_late_200_after_the_cancel_does_not_leave_a_call_behind(scene: Scene) -> None:
+    """The phone answers in the moment the visitor walks away: it must be told that the call is over."""
+    apartment, at, number = family(scene.town)
+    phone = await scene.resident(apartment.residents[0])
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    ring = await phone.incoming()
+    ring.ring()
+    await call.ringing()
+
+    ring.answer()
+    await call.cancel()
+    final = await call.final()
+    if final.status == 200:  # the answer won the race
+        await call.bye()
+
+    await ring.wait_request("BYE", 5)
+
+
+async def test_a_bye_for_no_call_is_481(scene: Scene) -> None:
+    _, at, _ = family(scene.town)
+    visitor = await scene.visitor(at)
+    bye = visitor.request("BYE", f"sip:nobody@{scene.town.sip.domain}", at.credentials.username)
+    bye.replace("To", bye.get("To") + ";tag=made-up")
+    assert (await visitor.send(bye, timeout_s=1)).status in (403, 404, 481)
