@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lab.settings import LabSettings
 
 SERVERS_LIB = "/var/lib/entryphone"
+_BACKSLASH = chr(92)
 
 
 class HostFileError(Exception):
@@ -34,6 +35,7 @@ def write_host_files(settings: LabSettings) -> InstanceSecrets:
     for node in settings.asterisk_nodes:
         _write_asterisk_node(settings, secrets, node)
     write_private(settings.etc / "agi.json", json.dumps(agi_settings(settings, secrets), indent=2) + "\n")
+    write_private(settings.etc / "crm.json", json.dumps(crm_settings(settings, secrets), indent=2) + "\n")
     return secrets
 
 
@@ -71,7 +73,7 @@ def set_kamailio_names(example: str, values: dict[str, str]) -> str:
         defined = re.compile(rf"^(#!define {name} ).*$()", re.MULTILINE)
         count = 0
         for pattern in (substituted, defined):
-            text, found = pattern.subn(lambda match, value=value: f"{match[1]}{value}{match[2]}", text)
+            text, found = pattern.subn(rf"\g<1>{value.replace(_BACKSLASH, _BACKSLASH * 2)}\g<2>", text)
             count += found
         if count != 1:
             raise HostFileError(f"kamailio-host.cfg.example sets {name} {count} times, the lab expects it once")
@@ -95,6 +97,21 @@ def agi_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, s
         "crm_url": settings.crm_url,
         "crm_token": secrets.crm_service_token,
         "store_path": str(settings.lib / "agi.db"),
+    }
+
+
+def crm_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, object]:
+    """`crm.json`. The CRM runs on the machine, so its paths are the machine's; `migrate` makes both tokens."""
+    return {
+        "database_url": f"sqlite:///{settings.lib}/crm.db",
+        "redis_url": settings.redis_url,
+        "sip_domain": settings.domain,
+        "encryption_key_file": str(settings.lib / "crm-encryption.key"),
+        "bind": f"{settings.crm_host}:{settings.crm_port}",
+        "bootstrap_tokens": [
+            {"name": "lab operator", "kind": "platform", "token": secrets.crm_operator_token},
+            {"name": "call path", "kind": "service", "token": secrets.crm_service_token},
+        ],
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import secrets
@@ -21,7 +20,6 @@ class InstanceSecrets:
     asterisk_manager_secret: str
     crm_service_token: str
     crm_operator_token: str
-    crm_encryption_key: str
 
 
 def load_secrets(path: Path) -> InstanceSecrets:
@@ -34,7 +32,6 @@ def load_secrets(path: Path) -> InstanceSecrets:
         "asterisk_manager_secret": secrets.token_urlsafe(24),
         "crm_service_token": secrets.token_urlsafe(32),
         "crm_operator_token": secrets.token_urlsafe(32),
-        "crm_encryption_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
     }
     known = {field.name for field in fields(InstanceSecrets)}
     found = InstanceSecrets(**{**made, **{name: value for name, value in stored.items() if name in known}})

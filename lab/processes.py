@@ -29,7 +29,7 @@ class Service:
         command: argument list; paths as seen where it runs.
         probe: returns None when healthy, else what is wrong in a few words. Never blocks for more than a second.
         in_root: runs inside the Debian root, with the mounts of docs/contracts.md section 2.
-        after: services that must be healthy before this one starts.
+        needs_database: started only once the CRM's tables are there.
         environment: added to the little that every process gets.
         start_timeout_s: longest time from start to the first healthy probe.
         stop_timeout_s: how long it may take to end after TERM.
@@ -40,7 +40,7 @@ class Service:
     command: tuple[str, ...]
     probe: Callable[[], str | None]
     in_root: bool = False
-    after: tuple[str, ...] = ()
+    needs_database: bool = False
     environment: dict[str, str] = field(default_factory=dict)
     start_timeout_s: float = 20.0
     stop_timeout_s: float = 5.0

@@ -1,0 +1,137 @@
+"""The processes of the lab: their command lines, what they wait for and how their health is judged."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from lab import probes
+from lab.processes import Service
+
+if TYPE_CHECKING:
+    from lab.settings import LabSettings
+
+OUTBOX_HEARTBEAT = "ep:crm_delivered_at_ms"
+CALL_EVENTS, CALL_RECORDS_GROUP = "ep:call_events", "call_records"
+HEARTBEAT_LIMIT_S = 10.0
+
+
+def lab_services(settings: LabSettings) -> dict[str, Service]:
+    """Every process of the instance by name, in the order `make status` shows them."""
+    services = [
+        _redis(settings),
+        _kamailio(settings),
+        *(_asterisk(settings, node) for node in settings.asterisk_nodes),
+        _agi(settings),
+        *_crm(settings),
+        _postgres(settings),
+    ]
+    return {service.name: service for service in services}
+
+
+def _redis(settings: LabSettings) -> Service:
+    return Service(
+        name="redis",
+        in_root=True,
+        command=(
+            "/usr/bin/redis-server",
+            *("--bind", settings.redis_host, "--port", str(settings.redis_port)),
+            *("--dir", "/var/lib/entryphone", "--dbfilename", "redis.rdb", "--appendonly", "no"),
+            *("--save", "", "--maxmemory", "512mb", "--maxmemory-policy", "volatile-ttl", "--daemonize", "no"),
+        ),
+        probe=functools.partial(probes.probe_redis, settings.redis_host, settings.redis_port),
+    )
+
+
+def _kamailio(settings: LabSettings) -> Service:
+    return Service(
+        name="kamailio",
+        in_root=True,
+        command=(
+            *("/usr/sbin/kamailio", "-DD", "-E", "-f", "/opt/entryphone/kamailio/kamailio.cfg"),
+            *("-P", "/run/entryphone/kamailio/pid", "-Y", "/run/entryphone/kamailio", "-w", "/run/entryphone/kamailio"),
+            # Debian's default memory manager makes embedded Python three times slower: `fm` for both kinds of memory.
+            *("-m", "512", "-M", "16", "-x", "fm", "-X", "fm"),
+        ),
+        probe=functools.partial(_kamailio_health, settings),
+        needs_database=True,
+    )
+
+
+def _kamailio_health(settings: LabSettings) -> str | None:
+    return probes.probe_kamailio_rpc(settings.run / "kamailio" / "rpc.sock") or probes.probe_sip(
+        settings.sip_address, settings.sip_port, "127.0.0.1", settings.domain, any_status=True
+    )
+
+
+def _asterisk(settings: LabSettings, node: str) -> Service:
+    return Service(
+        name=node,
+        in_root=True,
+        command=("/usr/sbin/asterisk", "-f", "-g", "-C", f"/etc/entryphone/asterisk/{node}/asterisk.conf"),
+        # Asterisk knows Kamailio by its address and answers it only when fully booted.
+        probe=functools.partial(
+            probes.probe_sip,
+            settings.asterisk_nodes[node],
+            settings.asterisk_port,
+            settings.sip_address,
+            settings.domain,
+        ),
+    )
+
+
+def _agi(settings: LabSettings) -> Service:
+    return Service(
+        name="agi",
+        command=(str(settings.python), "-m", "agi_apps", "--config", str(settings.etc / "agi.json")),
+        probe=functools.partial(probes.probe_http, settings.agi_host, settings.agi_port, "/health"),
+    )
+
+
+def _crm(settings: LabSettings) -> list[Service]:
+    config = ("--config", str(settings.etc / "crm.json"))
+    redis = (settings.redis_host, settings.redis_port)
+    return [
+        Service(
+            name="crm",
+            command=(str(settings.python), "-m", "crm_api", "serve", *config),
+            probe=functools.partial(probes.probe_http, settings.crm_host, settings.crm_port, "/health"),
+            needs_database=True,
+        ),
+        Service(
+            name="crm-outbox",
+            command=(str(settings.python), "-m", "crm_api.outbox", *config),
+            probe=functools.partial(probes.probe_heartbeat, *redis, OUTBOX_HEARTBEAT, HEARTBEAT_LIMIT_S),
+            needs_database=True,
+        ),
+        Service(
+            name="crm-call-records",
+            command=(str(settings.python), "-m", "crm_api.call_records", *config),
+            probe=functools.partial(
+                probes.probe_stream_reader, *redis, CALL_EVENTS, CALL_RECORDS_GROUP, HEARTBEAT_LIMIT_S
+            ),
+            needs_database=True,
+        ),
+    ]
+
+
+def _postgres(settings: LabSettings) -> Service:
+    """PostgreSQL for tests: throw-away data, so no waiting for the disk."""
+    start = (
+        "set -e; bin=$(ls -d /usr/lib/postgresql/*/bin); data=/var/lib/entryphone/postgres;"
+        " chmod 711 /var/lib/entryphone /run/entryphone;"
+        " mkdir -p $data /run/entryphone/postgres; chown postgres $data /run/entryphone/postgres;"
+        ' as="setpriv --reuid=postgres --regid=postgres --init-groups";'
+        " [ -e $data/PG_VERSION ] || $as $bin/initdb --pgdata=$data --auth=trust --username=postgres --no-sync"
+        " --encoding=UTF8 --locale=C.UTF-8;"
+        f" exec $as $bin/postgres -D $data -h {settings.postgres_host} -p {settings.postgres_port}"
+        " -k /run/entryphone/postgres -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+    )
+    return Service(
+        name="postgres",
+        in_root=True,
+        optional=True,
+        command=("/bin/sh", "-c", start),
+        probe=functools.partial(probes.probe_postgres, settings.postgres_host, settings.postgres_port),
+        start_timeout_s=60.0,
+    )
