@@ -28,12 +28,12 @@ def main() -> int:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings repeat what our one line says
     try:
         config = load_config(path)
-        listener = listen(config.listen_on())
+        listeners = listen(config.listen_on(), config.workers)
     except (InvalidConfig, OSError) as error:
         logging.critical("cannot start: %s", error)  # noqa: LOG015 - there is no module to name yet
         return 2
     logging.getLogger("agi_apps").info("listening on %s with %d workers", config.agi_address, config.workers)
-    Master(listener, config.workers, lambda sock, beat: _work(config, sock, beat), config.drain_timeout_s).run()
+    Master(listeners, lambda sock, beat: _work(config, sock, beat), config.drain_timeout_s).run()
     return 0
 
 

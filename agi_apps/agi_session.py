@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 ENVIRONMENT_LIMIT_BYTES = 16_384
 ENVIRONMENT_LIMIT_LINES = 128
 LINE_LIMIT_BYTES = 16_384
-# res_agi.c reads commands into AGI_BUF_LEN = 2048 bytes; a longer line would be taken for two commands. Every
-# character of an argument may need an escape, the frame `EXEC MSet ""` needs some bytes, too.
+# res_agi.c reads commands into AGI_BUF_LEN = 2048 bytes; a longer line would be taken for two commands. Quoting adds
+# two bytes a variable to the MSet limit, the frame `EXEC MSet ""` a dozen.
 COMMAND_LIMIT_BYTES = 2_000
-_MSET_LIMIT_BYTES = 900
+_MSET_LIMIT_BYTES = 1_940
 _RECV_BYTES = 4_096
 _OK, _INVALID, _DEAD, _USAGE = "200", "510", "511", "520"
 

@@ -10,8 +10,8 @@ class Spoken(NamedTuple):
     """A prompt.
 
     `sound` is what `Playback` takes: files of Debian's asterisk-core-sounds-en-gsm, several joined by `&`.
-    `cause` is the Q.850 cause for `Hangup`. None of them is 34 or 42, which become 503: the proxy would take the
-    prompt for an overloaded node and ring the other one.
+    `cause` is the Q.850 cause for `Hangup`. chan_pjsip makes 1 a 404, 17 a 486, 19 and 20 a 480,
+    21 a 403. Not used: 18 (408), 34 and 42 (503), which the proxy takes for a failed node and tries the other one.
     """
 
     sound: str
@@ -23,9 +23,9 @@ class Prompt(Enum):
 
     UNKNOWN_NUMBER = Spoken("im-sorry&check-number-dial-again", 1)
     BLOCKED = Spoken("im-sorry&ss-noservice", 21)
-    NOBODY_HOME = Spoken("vm-nobodyavail", 18)
+    NOBODY_HOME = Spoken("vm-nobodyavail", 19)
     BUSY = Spoken("im-sorry&vm-isonphone", 17)
-    SERVICE_UNAVAILABLE = Spoken("im-sorry&please-try-call-later", 41)
+    SERVICE_UNAVAILABLE = Spoken("im-sorry&please-try-call-later", 20)
     DOOR_OPENED = Spoken("beep", 16)
     DOOR_ON_ITS_WAY = Spoken("ascending-2tone", 16)
     DOOR_REFUSED = Spoken("im-sorry&feature-not-avail-line", 16)

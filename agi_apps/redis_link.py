@@ -65,7 +65,7 @@ class _Connection:
         while len(replies) < len(commands):
             reply = self._reader.gets()
             if reply is False:  # hiredis: not complete yet
-                data = self._socket.recv(65_536)
+                data = self._socket.recv(16_384)
                 if not data:
                     raise ConnectionResetError("closed by Redis")
                 self._reader.feed(data)

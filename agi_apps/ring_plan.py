@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-# An account ends up in a SIP header and in dialplan arguments.
-Account = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$")]
+# An account ends up in a SIP header and in dialplan arguments; 30 of them must fit one AGI command.
+Account = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,59}$")]
 Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9*#A-DwW]{1,16}$")]
 Language = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_]{0,12}$")]
 

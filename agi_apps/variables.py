@@ -71,7 +71,7 @@ def mset_value(value: str) -> str:
 
 
 def mset_arguments(values: Mapping[Variable, str], limit_bytes: int) -> list[str]:
-    """Arguments for as few `MSet` calls as keep each under `limit_bytes`.
+    """Arguments for as few `MSet` calls as keep each under `limit_bytes`; the decision comes last, when all is set.
 
     Raises:
         ValueError: one value alone is over the limit.
@@ -79,7 +79,8 @@ def mset_arguments(values: Mapping[Variable, str], limit_bytes: int) -> list[str
     arguments: list[str] = []
     parts: list[str] = []
     size = 0
-    for name, value in values.items():
+    ordered = sorted(values.items(), key=lambda item: item[0] is Variable.DECISION)
+    for name, value in ordered:
         part = f"{name.value}={mset_value(value)}"
         part_size = len(part.encode()) + 1
         if part_size > limit_bytes:
