@@ -67,7 +67,7 @@ def keep_panel_leg(ksr: Ksr, call_id: str, leg: PanelLeg) -> None:
     ksr.htable.sht_sets(_SETUP, call_id, f"P {leg.node} {leg.state} {leg.second}")
 
 
-def keep_stage_leg(ksr: Ksr, call_id: str, node: str, cseq: int) -> None:
+def keep_stage_leg(ksr: Ksr, call_id: str, node: str, cseq: str) -> None:
     """Write the leg of a stage."""
     ksr.htable.sht_sets(_SETUP, call_id, f"S {node} {cseq}")
 
@@ -140,8 +140,10 @@ class NodeWatch:
         moved = cancelled = 0
         for call_id, entry in legs:
             if entry[0] == "S":
-                ksr.tmx.t_cancel_callid(call_id, entry[2], 0)
-                cancelled += 1
+                if ksr.tmx.t_cancel_callid(call_id, entry[2], 0) < 0:
+                    ksr.notice(f"stage of lost node {node} has ended by itself; call_id={call_id}\n")
+                else:
+                    cancelled += 1
             else:
                 keep_panel_leg(ksr, call_id, PanelLeg(node, LOST, entry[3]))
                 self._answer(ksr, call_id)

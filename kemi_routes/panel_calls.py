@@ -98,8 +98,6 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
     lost = leg.state == nodes.LOST
     if not lost and (leg.state == nodes.RINGS or not (silent or status in _FAILED_NODE)):
         return
-    if silent:
-        ksr.dispatcher.ds_mark_dst_state("tp")
     why = "lost" if lost else "silent" if silent else f"answered {status}"
     if ksr.dispatcher.ds_next_dst() > 0:
         ksr.warn(f"node {leg.node} {why}, call goes on to {ksr.kx.get_duri()}; call_id={call_id}\n")

@@ -56,9 +56,8 @@ def ring_stage(ksr: Ksr, request: Request) -> Outcome:
     headers.strip_private(ksr)
     ksr.hdr.remove("Route")
     ksr.rr.record_route()
-    cseq = ksr.pv.get("$cs")
     node = f"{request.source_ip}:{ksr.kx.get_srcport()}"
-    nodes.keep_stage_leg(ksr, request.call_id, node, cseq if isinstance(cseq, int) else 0)
+    nodes.keep_stage_leg(ksr, request.call_id, node, str(ksr.pv.get("$cs")))
     ksr.tm.t_on_reply(ON_REPLY)
     ksr.tm.t_on_failure(ON_FAILURE)
     ksr.tm.t_set_fr(_STAGE_MS, _DEVICE_SILENT_MS)
