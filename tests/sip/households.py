@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab.peers.town import Apartment, Panel, Town
+    from lab.peers.town import Apartment, Panel, Resident, Town
 
 Place = tuple["Apartment", "Panel", str]
 
@@ -30,9 +30,20 @@ def debtor(town: Town) -> Place:
     return town.apartment("debt")
 
 
+def kind_neighbour(town: Town) -> Place:
+    """Its plan also rings the neighbour, who may talk but not open."""
+    return town.apartment("also rings the neighbour")
+
+
+def the_neighbour(town: Town) -> Resident:
+    """The neighbour's phone."""
+    apartment, _, _ = town.apartment("the neighbour of")
+    return apartment.residents[0]
+
+
 def nobody_home(town: Town) -> Place:
     """Accounts, but never a phone registered."""
-    return town.apartment("nobody")
+    return town.apartment("nobody registered")
 
 
 def _special(apartment: Apartment) -> bool:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tests.sip.households import debtor, family
+from lab.peers.digest import Credentials
+from tests.sip.households import debtor, family, kind_neighbour, the_neighbour
 
 if TYPE_CHECKING:
+    from lab.peers.calls import IncomingCall, OutgoingCall
     from tests.sip.scene import Scene
 
 
 async def test_a_debtor_talks_but_does_not_open(scene: Scene) -> None:
     apartment, at, number = debtor(scene.town)
     call, ring, _ = await scene.talk(apartment, at, number)
+    await _is_refused(scene, call, ring)
+
+
+async def _is_refused(scene: Scene, call: OutgoingCall, ring: IncomingCall) -> None:
+    """`#` is answered by a voice in the resident's ear, no command to the panel, and a record of the refusal."""
     await ring.rtp.wait_for_sound(3)
     call.rtp.hush()  # so that whatever the resident hears from now on is the platform's
     await asyncio.sleep(0.3)
@@ -29,21 +36,26 @@ async def test_a_debtor_talks_but_does_not_open(scene: Scene) -> None:
     assert record["access_records"][0]["reason"]
 
 
-async def test_a_phone_of_another_apartment_that_took_the_call_does_not_open(scene: Scene) -> None:
-    """A neighbour's phone answers (its account forwards to nobody, it forged the contact): no permission, no door."""
-    apartment, at, number = family(scene.town)
-    neighbour = next(
-        other.residents[0] for other in scene.town.apartments if other != apartment and len(other.residents) > 0
-    )
-    thief = await scene.resident(neighbour)
-    owner = apartment.residents[0]
-    # A neighbour who tries to register the owner's account with its own password is not let in.
-    forged = await thief.register(type(owner.credentials)(owner.credentials.username, neighbour.credentials.password))
-    assert forged.status in (401, 403)
-
-    home = await scene.home(apartment)
+async def test_a_neighbour_talks_but_does_not_open_and_hears_the_refusal(scene: Scene) -> None:
+    apartment, at, number = kind_neighbour(scene.town)
+    own = await scene.resident(apartment.residents[0])
+    neighbour = await scene.resident(the_neighbour(scene.town))
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
-    await home.all_ring()
-    assert thief.ringing == []
-    await call.cancel()
+    rings = await asyncio.gather(own.incoming(), neighbour.incoming())
+    rings[1].ring()
+    rings[1].answer()
+    await call.answered()
+    await rings[1].established()
+
+    await _is_refused(scene, call, rings[1])
+
+
+async def test_nobody_registers_the_account_of_another_apartment(scene: Scene) -> None:
+    apartment, _, _ = family(scene.town)
+    owner, thief = apartment.residents[0].credentials, the_neighbour(scene.town)
+    peer = await scene.resident(thief)
+
+    forged = await peer.register(Credentials(owner.username, thief.credentials.password))
+
+    assert forged.status in (401, 403)
