@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -25,10 +26,13 @@ from lab.process_scan import (
 )
 from lab.processes import Service, last_error_line, read_record, record_path, start_process
 from lab.services import lab_services
+from lab.town.api_client import ApiRefusedError
+from lab.town.loader import load_town
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from lab.instance_secrets import InstanceSecrets
     from lab.settings import LabSettings
 
 _POLL_S = 0.03
@@ -86,19 +90,37 @@ class Stack:
         """
         chosen = [self.services[name] for name in names or self.default_names]
         missing = [service for service in chosen if self._leader(service.name) is None]
-        if missing and not names:
+        whole = bool(missing) and not names
+        if whole:
             ensure_root(self.settings.root)
-            write_host_files(self.settings)
+            secrets = write_host_files(self.settings)
             create_location_database(self.settings.lib / "location.db", self.settings.root)
         for service in missing:
             if not service.needs_database:
                 self._launch(service)
-        if missing and not names:
+        if whole:
             self._migrate()
         for service in missing:
             if service.needs_database:
                 self._launch(service)
         self._wait_until_healthy(chosen)
+        if whole:
+            self._load_town(secrets)
+
+    def _load_town(self, secrets: InstanceSecrets) -> None:
+        """Load the demo town (what is there stays) and write `town.json`."""
+        started = time.monotonic()
+        try:
+            load_town(
+                api_url=self.settings.crm_url,
+                token=secrets.crm_operator_token,
+                town=self.settings.town_file,
+                sip_address=f"{self.settings.sip_address}:{self.settings.sip_port}",
+                domain=self.settings.domain,
+            )
+        except ApiRefusedError as error:
+            raise StartError(f"the demo town could not be loaded: {error}") from error
+        self._say(f"  demo town         loaded in {time.monotonic() - started:.1f} s: {self.settings.town_file}")
 
     def _migrate(self) -> None:
         """Bring the CRM's tables up to date and make sure of the lab's tokens, while the other servers start."""
@@ -122,6 +144,12 @@ class Stack:
             for name in self.services:
                 record_path(self.settings, name).unlink(missing_ok=True)
         return ended
+
+    def discard(self) -> None:
+        """End every process of the instance and remove its directory, databases and secrets included."""
+        self.stop()
+        if self.settings.directory.exists():
+            shutil.rmtree(self.settings.directory)
 
     def kill(self, name: str, signal_number: signal.Signals = signal.SIGKILL) -> None:
         """Signal every process of a service; for KILL and TERM return when all of them have ended."""

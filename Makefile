@@ -1,0 +1,70 @@
+# Entryphone on one machine. Every target makes what it needs first; a second run finds it there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK_HASH := $(shell sha256sum requirements.lock | cut -c1-16)
+INSTALLED := $(VENV)/.installed-$(LOCK_HASH)
+LAB := $(BIN)/python -m lab
+TESTS ?= tests
+PYTEST_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check up down status logs bench lock clean root
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+demo: $(INSTALLED) ## set everything up, start the stack, play one real call
+	@$(LAB) up
+	@$(BIN)/python -m lab.demo
+
+test: root ## every test, in a network namespace of its own (TESTS=tests/unit PYTEST_OPTIONS=-x to choose)
+	@unshare --net sh -c 'ip link set lo up && exec "$$@"' sh \
+	    $(BIN)/python -m pytest $(TESTS) $(PYTEST_OPTIONS)
+
+check: $(INSTALLED) ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+up: $(INSTALLED) ## start what does not run yet
+	@$(LAB) up
+
+down: $(INSTALLED) ## end every process of the lab, also what a crash left
+	@$(LAB) down
+
+status: $(INSTALLED) ## each process: running, healthy, and if not, why
+	@$(LAB) status
+
+logs: $(INSTALLED) ## print and follow the logs (NAMES="kamailio agi" to choose)
+	@$(LAB) logs --follow $(NAMES)
+
+bench: $(INSTALLED) ## load the running stack and compare it with a bare dialplan
+	@$(LAB) up
+	@$(BIN)/python -m lab.bench
+
+lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml
+	$(BIN)/pip-compile --quiet --allow-unsafe --extra=dev --generate-hashes --no-emit-find-links --no-emit-index-url \
+	    --no-emit-trusted-host --output-file=requirements.lock pyproject.toml
+
+clean: ## stop everything, then remove all that make has made here (not the machine-wide cache)
+	@if [ -x $(BIN)/python ]; then $(LAB) down && $(LAB) --directory var/test-lab down; fi
+	@rm -rf var/lab var/test-lab var/bench var/root $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+root: $(INSTALLED)
+	@$(LAB) root
+
+# The stamp carries the hash of the lock file: a changed lock installs again.
+$(INSTALLED):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=..." >&2; exit 1; }
+	@if ! $(PYTHON) -c 'import ensurepip, venv' 2>&-; then \
+	    echo "[venv] installing python3-venv with apt"; \
+	    apt-get update --quiet && DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes python3-venv; fi
+	@echo "[venv] installing the locked Python packages into $(VENV) (once, about half a minute)"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes \
+	    --requirement requirements.lock
+	@rm -f $(VENV)/.installed-* && touch $@

@@ -1,0 +1,40 @@
+"""The running servers for the tests that need them: started once a session, ended whatever happens."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab.settings import TEST_DIRECTORY, LabSettings
+from lab.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def in_own_network() -> bool:
+    """Whether this process is in another network namespace than init, as under `make test`."""
+    return Path("/proc/self/ns/net").readlink() != Path("/proc/1/ns/net").readlink()
+
+
+def pytest_configure() -> None:
+    """Let TERM end the session like Ctrl-C does, so that the servers are ended, too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The whole platform with the demo town in `var/test-lab`; its `settings` and `town` say where everything is."""
+    if not in_own_network():
+        pytest.exit("tests with servers need a network of their own: run `make test TESTS=...`", returncode=2)
+    running = Stack(replace(LabSettings(), directory=TEST_DIRECTORY))
+    running.discard()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
