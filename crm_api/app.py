@@ -10,7 +10,7 @@ from crm_api.domain import inputs
 from crm_api.domain.inputs import MAX_ID
 from crm_api.resources import calls
 from crm_api.resources.authentication import Authentication
-from crm_api.resources.kept import Collection, Item
+from crm_api.resources.kept import Collection, Item, RingPlanItem
 from crm_api.resources.rendering import install_error_handlers
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def create_app(services: Services, database: CrmDatabase, cache: PlanCache) -> f
 
     app.add_route("/health", calls.Health(database, cache))
     # The call path
-    app.add_route("/v1/ring-plans/{panel}/{dialled}", calls.RingPlan(s.planning))
+    app.add_route("/v1/ring-plans/{key}/{dialled}", calls.RingPlan(s.planning))
     app.add_route("/v1/door-openings", calls.DoorOpeningsInCall(s.door_openings))
     # What is kept
     app.add_route("/v1/cities", Collection(s.cities, i.NewCity, i.NameQuery))
@@ -53,7 +53,8 @@ def create_app(services: Services, database: CrmDatabase, cache: PlanCache) -> f
     app.add_route("/v1/blocks", Collection(s.blocks, i.NewBlock, i.OfApartmentQuery))
     app.add_route(f"/v1/blocks/{KEY}", Item(s.blocks, i.BlockChange))
     app.add_route("/v1/ring-plans", Collection(s.ring_plans, i.NewRingPlan, i.OfApartmentQuery))
-    app.add_route(f"/v1/ring-plans/{KEY}", Item(s.ring_plans, i.RingPlanChange))
+    # The key is text to the router, because the route above shares this place.
+    app.add_route("/v1/ring-plans/{key}", RingPlanItem(s.ring_plans, i.RingPlanChange))
     # What happened
     app.add_route("/v1/calls", calls.Records(s.history.calls))
     app.add_route("/v1/calls/{call_id}", calls.Call(s.history))

@@ -229,6 +229,7 @@ RECORDS = (
     method TEXT,
     result TEXT NOT NULL CHECK (result IN ('granted', 'sent', 'opened', 'refused', 'failed')),
     reason TEXT,
+    event_at_ms {int},
     UNIQUE (call_id, account, at_ms)
 ){strict}""",
     "CREATE INDEX access_records_apartment ON access_records (apartment_id) WHERE apartment_id IS NOT NULL",

@@ -38,12 +38,12 @@ class RingPlan:
     def __init__(self, planning: Planning) -> None:
         self._planning = planning
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, panel: str, dialled: str) -> None:
+    def on_get(self, req: falcon.Request, resp: falcon.Response, key: str, dialled: str) -> None:
         """Decide. An operator sees the plans of its own company's panels only."""
-        plan = self._planning.planned(panel, dialled).plan
+        plan = self._planning.planned(key, dialled).plan
         tenant = tenant_of(req)
         if not tenant.is_platform and plan.company_id != tenant.company_id:
-            raise NotFoundError.of("panel", panel)
+            raise NotFoundError.of("panel", key)
         send(resp, plan)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from crm_api.domain.inputs import MAX_ID
+from crm_api.domain.problems import NotFoundError
 from crm_api.resources.authentication import PEOPLE, tenant_of
 from crm_api.resources.rendering import body_of, query_of, send
 
@@ -89,3 +91,25 @@ class Item:
         """Remove."""
         self._service.remove(tenant_of(req), key)
         resp.status = 204
+
+
+class RingPlanItem(Item):
+    """An item whose id comes as text from the router."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, key: int | str) -> None:
+        """Read."""
+        super().on_get(req, resp, self._number(key))
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, key: int | str) -> None:
+        """Change."""
+        super().on_patch(req, resp, self._number(key))
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, key: int | str) -> None:
+        """Remove."""
+        super().on_delete(req, resp, self._number(key))
+
+    def _number(self, key: int | str) -> int:
+        text = str(key)
+        if not (text.isascii() and text.isdigit() and int(text) <= MAX_ID):
+            raise NotFoundError.of(self._service.noun, key)
+        return int(text)

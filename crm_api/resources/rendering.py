@@ -98,7 +98,7 @@ def _invalid(error: ValidationError) -> InvalidFieldsError:
 
 def _field(error: ErrorDetails) -> FieldProblem:
     path = ".".join(str(part) for part in error["loc"]) or "body"
-    value: object = error["input"]
+    value: object = None if error["type"] == "missing" else error["input"]
     if SECRET_FIELDS & set(path.split(".")):
         value = "(not shown)"
     elif isinstance(value, str):
@@ -120,6 +120,9 @@ def install_error_handlers(app: falcon.App[Any, Any], database: CrmDatabase) -> 
         send_problem(resp, "invalid-fields", f"The database does not take a value: {str(error).splitlines()[0]}")
 
     def away(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
+        if any(word in str(error) for word in ("syntax error", "no such", "does not exist")):
+            fault(req, resp, error, _params)  # SQLite and PostgreSQL call our own mistakes operational, too
+            return
         database.forget_connection()
         _log.error("database away", path=req.path, reason=str(error))
         send_problem(resp, "unavailable", "The database did not answer; try again shortly")

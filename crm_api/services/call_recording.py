@@ -118,32 +118,19 @@ class CallRecording:
         """Complete the record that the CRM made when it gave the permission, or make one (permission still fresh)."""
         database = self._context.database
         result = door.result if door.result in DOOR_RESULTS else "failed"
-        if door.access_record_id is not None:
-            database.rows(call_record_rows.DOOR_OF_RECORD, (result, door.reason, door.access_record_id, door.call_id))
+        account = door.account or ""
+        known_id = door.access_record_id
+        if known_id is None:
+            before_ms, after_ms = call_record_rows.MERGED_WINDOW_MS
+            window = (door.call_id, account, door.at_ms - before_ms, door.at_ms + after_ms, door.at_ms)
+            known = database.row(call_record_rows.SAME_OPENING, window)
+            known_id = None if known is None else known[0]
+        if known_id is not None:
+            database.rows(call_record_rows.DOOR_OF_RECORD, (result, door.at_ms, known_id, door.call_id))
             return
-        before_ms, after_ms = call_record_rows.MERGED_WINDOW_MS
-        window = (door.call_id, door.account, door.at_ms - before_ms, door.at_ms + after_ms)
-        known = database.row(call_record_rows.SAME_OPENING, window)
-        if known is not None and known[1] == "granted":
-            database.rows(call_record_rows.DOOR_OF_RECORD, (result, door.reason, known[0], door.call_id))
-        elif known is None or known[1] != result:
-            database.rows(
-                call_record_rows.DOOR,
-                (
-                    belongs.company_id,
-                    door.at_ms,
-                    belongs.panel_id,
-                    belongs.apartment_id,
-                    door.panel or "",
-                    door.door_id,
-                    door.account or "",
-                    door.call_id,
-                    door.key,
-                    door.method,
-                    result,
-                    door.reason,
-                ),
-            )
+        whose = (belongs.company_id, door.at_ms, belongs.panel_id, belongs.apartment_id, door.panel or "", door.door_id)
+        how = (account, door.call_id, door.key, door.method, result, door.reason, door.at_ms)
+        database.rows(call_record_rows.DOOR, whose + how)
 
     def _belongs(self, call: Call) -> Belongs:
         if call.panel is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from peewee import JOIN
+
 from crm_api.domain.problems import InvalidFieldsError
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept, company_for
@@ -123,7 +125,7 @@ class RingPlans(Kept[RingPlanRow]):
             shown.setdefault(stage.plan_id, []).append(document)
         targets = (
             RingTarget.select(RingTarget.stage_id, RingTarget.kind, Account.account)
-            .join(Account, "LEFT OUTER", on=(RingTarget.account_id == Account.id))
+            .join(Account, JOIN.LEFT_OUTER, on=(RingTarget.account_id == Account.id))
             .where(RingTarget.stage_id.in_(list(stages)))
             .order_by(RingTarget.stage_id, RingTarget.position)
         )

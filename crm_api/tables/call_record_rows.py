@@ -65,15 +65,17 @@ def _branches(dialect: Dialect) -> str:
 CALLS: Final[dict[Dialect, str]] = {"sqlite": _calls("sqlite"), "postgresql": _calls("postgresql")}
 BRANCHES: Final[dict[Dialect, str]] = {"sqlite": _branches("sqlite"), "postgresql": _branches("postgresql")}
 
-DOOR_OF_RECORD = "UPDATE access_records SET result = ?, reason = coalesce(?, reason) WHERE id = ? AND call_id = ?"
+DOOR_OF_RECORD = "UPDATE access_records SET result = ?, event_at_ms = ? WHERE id = ? AND call_id = ?"
 SAME_OPENING = """
-SELECT id, result FROM access_records
-WHERE call_id = ? AND account = ? AND at_ms BETWEEN ? AND ? ORDER BY at_ms DESC LIMIT 1
+SELECT id FROM access_records
+WHERE call_id = ? AND account = ? AND at_ms BETWEEN ? AND ? AND (event_at_ms IS NULL OR event_at_ms = ?)
+ORDER BY at_ms DESC LIMIT 1
 """
 DOOR = """
 INSERT INTO access_records
-(company_id, at_ms, panel_id, apartment_id, panel, door_id, account, call_id, key, method, result, reason)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id, account, at_ms) DO NOTHING
+(company_id, at_ms, panel_id, apartment_id, panel, door_id, account, call_id, key, method, result, reason,
+ event_at_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id, account, at_ms) DO NOTHING
 """
 
 

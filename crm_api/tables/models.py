@@ -248,3 +248,4 @@ class AccessRecord(Table):
     method = TextField(null=True)
     result = TextField()
     reason = TextField(null=True)
+    event_at_ms = BigIntegerField(null=True)

@@ -1,0 +1,1 @@
+"""The demo town and the bench town."""

@@ -1,0 +1,152 @@
+"""The demo town: two houses, three entrances, a gate shared by both houses, a dozen households. Small and readable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+COMPANY: Final = "Riverside Homes"
+CITY: Final = "Riverside"
+DISPATCH: Final = "dispatch-riverside"
+"""The city's dispatch centre: 112 rings it."""
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A device of a household: its account, its kind, and the loopback address that its simulation uses."""
+
+    account: str
+    kind: Literal["handset", "indoor_unit", "app", "home_gateway"]
+    address: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a household's own ring plan; `targets` are kinds or accounts."""
+
+    ring_timeout_s: int
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Household:
+    """An apartment and who lives there. `note` is what a reader should know of it."""
+
+    house: str
+    entrance: int
+    number: int
+    note: str
+    phones: tuple[Phone, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    block: str | None = None
+
+
+@dataclass(frozen=True)
+class DemoPanel:
+    """A simulated panel. `places` are (house, entrance or None for the whole house, code)."""
+
+    account: str
+    name: str
+    address: str
+    method: Literal["dtmf", "http"]
+    door_code: str
+    places: tuple[tuple[str, int | None, str], ...]
+    relay_login: tuple[str, str] = field(default=("admin", "riverside-relay"))
+
+    @property
+    def relay_url(self) -> str:
+        """The relay's URL with its login; SIP and relay share the panel's address."""
+        user, password = self.relay_login
+        return f"http://{user}:{password}@{self.address}"
+
+
+LENINA: Final = "Lenina 1"
+SADOVAYA: Final = "Sadovaya 7"
+
+HOUSES: Final[dict[str, tuple[int, ...]]] = {LENINA: (1, 2), SADOVAYA: (1,)}
+"""Houses and their entrances."""
+
+PANELS: Final = (
+    DemoPanel("p10001", "Lenina 1, entrance 1", "127.0.1.1", "dtmf", "1", ((LENINA, 1, ""),)),
+    DemoPanel("p10002", "Lenina 1, entrance 2", "127.0.1.2", "http", "2", ((LENINA, 2, ""),)),
+    DemoPanel("p10003", "Sadovaya 7, entrance 1", "127.0.1.3", "dtmf", "3", ((SADOVAYA, 1, ""),)),
+    DemoPanel("p10010", "Yard gate", "127.0.1.10", "http", "4", ((LENINA, None, "21"), (SADOVAYA, None, "22"))),
+)
+
+BLOCK_KINDS: Final[dict[str, tuple[bool, bool]]] = {"repair": (True, True), "debt": (False, True)}
+"""Name: (stops calls, stops opening)."""
+
+HOUSEHOLDS: Final = (
+    Household(LENINA, 1, 11, "Petrova: handset only", (Phone("h10011", "handset", "127.0.2.11"),)),
+    Household(
+        LENINA,
+        1,
+        12,
+        "Ivanov family: three apps",
+        (
+            Phone("a10012-olga", "app", "127.0.2.12"),
+            Phone("a10012-pavel", "app", "127.0.2.13"),
+            Phone("a10012-masha", "app", "127.0.2.14"),
+        ),
+    ),
+    Household(
+        LENINA,
+        1,
+        13,
+        "Smirnov: handset, indoor unit and app",
+        (
+            Phone("h10013", "handset", "127.0.2.15"),
+            Phone("i10013", "indoor_unit", "127.0.2.16"),
+            Phone("a10013", "app", "127.0.2.17"),
+        ),
+    ),
+    Household(LENINA, 1, 14, "Kuznetsov: nobody has an account"),
+    Household(
+        LENINA,
+        1,
+        15,
+        "Volkova: nobody registered, the phone lies in a drawer",
+        (Phone("a10015", "app", "127.0.2.18"),),
+    ),
+    Household(
+        LENINA,
+        2,
+        21,
+        "Sokolov: blocked for repair, calls are stopped",
+        (Phone("h10021", "handset", "127.0.2.21"),),
+        block="repair",
+    ),
+    Household(
+        LENINA,
+        2,
+        22,
+        "Morozova: debt, may talk but not open",
+        (Phone("h10022", "handset", "127.0.2.22"), Phone("a10022", "app", "127.0.2.23")),
+        block="debt",
+    ),
+    Household(
+        LENINA,
+        2,
+        23,
+        "Lebedeva: also rings the neighbour in 24, who may talk but not open",
+        (Phone("h10023", "handset", "127.0.2.24"),),
+        stages=(Stage(30, ("all", "h10024")),),
+    ),
+    Household(LENINA, 2, 24, "Novikov: the neighbour of 23", (Phone("h10024", "handset", "127.0.2.25"),)),
+    Household(
+        SADOVAYA,
+        1,
+        1,
+        "Fedorov: handset first, after 10 seconds the app",
+        (Phone("h20001", "handset", "127.0.2.31"), Phone("a20001", "app", "127.0.2.32")),
+        stages=(Stage(10, ("handset",)), Stage(30, ("app",))),
+    ),
+    Household(SADOVAYA, 1, 2, "Orlova: indoor unit only", (Phone("i20002", "indoor_unit", "127.0.2.33"),)),
+    Household(
+        SADOVAYA,
+        1,
+        12,
+        "Belov: apartment 12 here, too; from the gate it is 2212",
+        (Phone("h20012", "handset", "127.0.2.34"), Phone("a20012", "app", "127.0.2.35")),
+    ),
+)

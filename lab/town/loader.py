@@ -1,0 +1,218 @@
+"""Loads the demo town through the REST API and writes `town.json`.
+
+Runs again as often as wanted: what is there is found. Passwords are shown by the API once, so they come from the
+`town.json` of the run that made them; an account whose password is in no file gets a new one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from lab.town import demo
+from lab.town.api_client import ApiClient
+
+
+class TownLoader:
+    """One run of the loader."""
+
+    def __init__(self, api: ApiClient, known_passwords: dict[str, str]) -> None:
+        self._api = api
+        self._passwords = known_passwords
+        self._company_id = 0
+        self._entrances: dict[tuple[str, int], int] = {}
+        self._houses: dict[str, int] = {}
+        self._apartments: dict[tuple[str, int], dict[str, Any]] = {}
+
+    def load(self, api_url: str, operator_token: str, sip_address: str, domain: str) -> dict[str, Any]:
+        """Make everything; return what `town.json` holds."""
+        self._load_places()
+        panels = [self._panel(panel) for panel in demo.PANELS]
+        for household in demo.HOUSEHOLDS:
+            self._load_household(household)
+        for household in demo.HOUSEHOLDS:
+            self._load_rules(household)
+        return {
+            "sip": {"address": sip_address, "domain": domain},
+            "api": {"url": api_url, "operator_token": operator_token},
+            "panels": [self._told_panel(panel, row) for panel, row in zip(demo.PANELS, panels, strict=True)],
+            "apartments": [self._told_apartment(household) for household in demo.HOUSEHOLDS],
+            "dispatch_centre": {
+                "account": demo.DISPATCH,
+                "password": self._passwords[demo.DISPATCH],
+                "kind": "trunk",
+                "address": "127.0.3.112",
+            },
+        }
+
+    def _account(self, name: str, kind: str, **more: Any) -> None:
+        found = self._api.found("accounts", account=name)
+        if found is None:
+            made = self._api.request("POST", "/v1/accounts", {"account": name, "kind": kind, **more})
+            self._passwords[name] = made["password"]
+        elif name not in self._passwords:
+            self._passwords[name] = self._api.rotated(name)
+
+    def _load_places(self) -> None:
+        self._account(demo.DISPATCH, "trunk")
+        city = self._api.made("cities", {"name": demo.CITY}, dispatch_account=demo.DISPATCH)
+        company = self._api.made("companies", {"name": demo.COMPANY}, city_id=city["id"], language="en")
+        self._company_id = company["id"]
+        for address, entrances in demo.HOUSES.items():
+            house = self._api.made(
+                "houses", {"company_id": self._company_id, "address": address}, city_id=city["id"]
+            )
+            self._houses[address] = house["id"]
+            for number in entrances:
+                entrance = self._api.made("entrances", {"house_id": house["id"], "number": number})
+                self._entrances[address, number] = entrance["id"]
+
+    def _panel(self, panel: demo.DemoPanel) -> dict[str, Any]:
+        self._account(panel.account, "panel", company_id=self._company_id)
+        user, password = panel.relay_login
+        places = [
+            {"entrance_id": self._entrances[house, entrance], "code": code}
+            if entrance is not None
+            else {"house_id": self._houses[house], "code": code}
+            for house, entrance, code in panel.places
+        ]
+        found = self._api.found("panels", company_id=self._company_id, name=panel.name)
+        row: dict[str, Any] = found or self._api.request(
+            "POST",
+            "/v1/panels",
+            {
+                "account": panel.account,
+                "name": panel.name,
+                "driver": "beward",
+                "address": panel.address,
+                "credentials": {"user": user, "password": password},
+                "places": places,
+                "doors": [{"output": 1, "name": "Door", "method": panel.method, "dtmf": panel.door_code}],
+            },
+        )
+        return row
+
+    def _load_household(self, household: demo.Household) -> None:
+        entrance_id = self._entrances[household.house, household.entrance]
+        apartment = self._api.made("apartments", {"entrance_id": entrance_id, "number": household.number})
+        self._apartments[household.house, household.number] = apartment
+        for phone in household.phones:
+            self._account(phone.account, phone.kind, apartment_id=apartment["id"])
+
+    def _load_rules(self, household: demo.Household) -> None:
+        apartment_id = self._apartments[household.house, household.number]["id"]
+        kinds = {"all", "handset", "indoor_unit", "app", "home_gateway"}
+        if household.stages:
+            stages = [
+                {
+                    "ring_timeout_s": stage.ring_timeout_s,
+                    "targets": [{"kind": t} if t in kinds else {"account": t} for t in stage.targets],
+                }
+                for stage in household.stages
+            ]
+            self._api.made("ring-plans", {"apartment_id": apartment_id}, name=household.note[:60], stages=stages)
+        if household.block is not None:
+            stops_calls, stops_opening = demo.BLOCK_KINDS[household.block]
+            kind = self._api.made(
+                "block-kinds",
+                {"company_id": self._company_id, "name": household.block},
+                stops_calls=stops_calls,
+                stops_opening=stops_opening,
+            )
+            self._api.made("blocks", {"apartment_id": apartment_id}, kind_id=kind["id"], reason=household.note)
+
+    def _told_panel(self, panel: demo.DemoPanel, row: dict[str, Any]) -> dict[str, Any]:
+        reaches = [
+            dial[panel.account]
+            for household in demo.HOUSEHOLDS
+            if panel.account in (dial := self._dial(household))
+        ]
+        return {
+            "name": panel.name,
+            "account": panel.account,
+            "password": self._passwords[panel.account],
+            "door_code": panel.door_code,
+            "address": panel.address,
+            "relay_url": panel.relay_url,
+            "method": panel.method,
+            "door_id": row["doors"][0]["id"],
+            "reaches": reaches,
+        }
+
+    def _told_apartment(self, household: demo.Household) -> dict[str, Any]:
+        return {
+            "house": household.house,
+            "entrance": household.entrance,
+            "number": household.number,
+            "dial": self._dial(household),
+            "accounts": [
+                {
+                    "account": phone.account,
+                    "password": self._passwords[phone.account],
+                    "kind": phone.kind,
+                    "address": phone.address,
+                }
+                for phone in household.phones
+            ],
+            "note": household.note,
+        }
+
+    def _dial(self, household: demo.Household) -> dict[str, str]:
+        """Numbers as the CRM tells them (panels were made before the apartments)."""
+        dial: dict[str, str] = self._apartments[household.house, household.number]["dial"]
+        return dial
+
+
+def passwords_of(town: Path) -> dict[str, str]:
+    """Return the passwords that an earlier run wrote; {} when there was none."""
+    if not town.exists():
+        return {}
+    told = json.loads(town.read_text(encoding="utf-8"))
+    rows = [*told["panels"], told["dispatch_centre"], *(a for flat in told["apartments"] for a in flat["accounts"])]
+    return {row["account"]: row["password"] for row in rows}
+
+
+def load_town(*, api_url: str, token: str, town: Path, sip_address: str, domain: str, operator_token: str = "") -> None:
+    """Load the demo town and write `town` (mode 0600: it holds passwords).
+
+    Args:
+        api_url: base URL of the CRM, such as `http://127.0.0.50:8080`.
+        token: a platform token: cities and companies are made with it.
+        town: the file to write, and to take known passwords from.
+        sip_address: `host:port` of Kamailio.
+        domain: SIP domain.
+        operator_token: the token that the file tells; the platform's when left out.
+    """
+    loader = TownLoader(ApiClient(api_url, token), passwords_of(town))
+    told = loader.load(api_url, operator_token or token, sip_address, domain)
+    fresh = town.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    fresh.replace(town)
+
+
+def main() -> None:
+    """Load from the command line."""
+    parser = argparse.ArgumentParser(prog="lab.town.loader", description=__doc__)
+    parser.add_argument("--api-url", default="http://127.0.0.50:8080")
+    parser.add_argument("--token", required=True, help="a platform token")
+    parser.add_argument("--operator-token", default="", help="the token to write into the file")
+    parser.add_argument("--town", type=Path, default=Path("var/lab/town.json"))
+    parser.add_argument("--sip-address", default="127.0.0.10:5060")
+    parser.add_argument("--domain", default="entryphone.test")
+    asked = parser.parse_args()
+    load_town(
+        api_url=asked.api_url,
+        token=asked.token,
+        operator_token=asked.operator_token,
+        town=asked.town,
+        sip_address=asked.sip_address,
+        domain=asked.domain,
+    )
+    print(f"{asked.town}: {len(demo.HOUSEHOLDS)} apartments behind {len(demo.PANELS)} panels")
+
+
+if __name__ == "__main__":
+    main()

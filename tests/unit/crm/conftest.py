@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import falcon.testing
+import psycopg
+import pytest
+from cryptography.fernet import Fernet
+
+from crm_api.adapters.encryption import Encryption
+from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError
+from crm_api.app import create_app
+from crm_api.bootstrap import Services, make_services
+from crm_api.migrations import migrate
+from crm_api.services.context import Context
+from crm_api.tables.database import CrmDatabase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+POSTGRES_URL = os.environ.get("ENTRYPHONE_TEST_POSTGRES_URL", "")
+REALM = "entryphone.test"
+
+
+@dataclass
+class FakePanelDriver:
+    """Opens, or refuses with `refusal`; remembers what it was told."""
+
+    refusal: str | None = None
+    opened: list[tuple[PanelAccess, int]] = field(default_factory=list)
+
+    def open_door(self, access: PanelAccess, output: int) -> None:
+        if self.refusal is not None:
+            raise PanelRefusedError(self.refusal)
+        self.opened.append((access, output))
+
+
+class FakeCache:
+    """A cache of ring plans with the contract's rules: SET NX by readers, tombstones of the CRM, an outage to order."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.plans: dict[tuple[str, str], Any] = {}
+        self.tombstones: set[tuple[str, str]] = set()
+        self.delivered_at_ms = 0
+        self.run_id = "run-1"
+
+    def _reach(self) -> None:
+        if self.away:
+            raise ConnectionError("redis is away")
+
+    def put_if_absent(self, pair: tuple[str, str], plan: Any) -> None:
+        if pair not in self.tombstones:
+            self.plans.setdefault(pair, plan)
+
+    def drop(self, pairs: Any) -> int:
+        self._reach()
+        kept = list(pairs)
+        for pair in kept:
+            self.plans.pop(pair, None)
+            self.tombstones.add(pair)
+        return len(kept)
+
+    def drop_everything(self) -> int:
+        self._reach()
+        return self.drop(list(self.plans))
+
+    def say_delivered(self, at_ms: int) -> None:
+        self._reach()
+        self.delivered_at_ms = at_ms
+
+    def server_run_id(self) -> str:
+        self._reach()
+        return self.run_id
+
+    def ping(self) -> None:
+        self._reach()
+
+
+@dataclass
+class Clock:
+    now: int = 1_790_000_000_000
+
+    def __call__(self) -> int:
+        self.now += 1
+        return self.now
+
+
+def _database(url_or_dir: Path) -> Iterator[CrmDatabase]:
+    if not POSTGRES_URL:
+        database = CrmDatabase(f"sqlite:///{url_or_dir}/crm.db")
+        yield database
+        database.forget_connection()
+        return
+    name = f"test_{uuid4().hex[:12]}"
+    with psycopg.connect(POSTGRES_URL, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}".encode())
+    try:
+        database = CrmDatabase(POSTGRES_URL.rpartition("/")[0] + f"/{name}")
+        yield database
+        database.forget_connection()
+    finally:
+        with psycopg.connect(POSTGRES_URL, autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[CrmDatabase]:
+    for database in _database(tmp_path):
+        migrate(database)
+        yield database
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def context(database: CrmDatabase, clock: Clock) -> Context:
+    return Context(database, REALM, Encryption(Fernet.generate_key()), clock)
+
+
+@pytest.fixture
+def driver() -> FakePanelDriver:
+    return FakePanelDriver()
+
+
+@pytest.fixture
+def services(context: Context, driver: FakePanelDriver) -> Services:
+    return make_services(context, {"beward": driver, "generic": driver})
+
+
+@pytest.fixture
+def cache() -> FakeCache:
+    return FakeCache()
+
+
+class Api:
+    """The application called with one token."""
+
+    def __init__(self, client: falcon.testing.TestClient, token: str) -> None:
+        self._client = client
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def __call__(self, method: str, path: str, body: Any = None, expect: int | None = None) -> Any:
+        answer = self._client.simulate_request(
+            method,
+            path.partition("?")[0],
+            query_string=path.partition("?")[2],
+            headers=self._headers,
+            json=body,
+        )
+        allowed = {200, 201, 204} if expect is None else {expect}
+        assert answer.status_code in allowed, (method, path, answer.status_code, answer.text)
+        return answer.json if answer.content else None
+
+
+@dataclass
+class Town:
+    """A small town made over REST: one entrance panel by DTMF, one gate by HTTP, a few apartments."""
+
+    platform: Api
+    service: Api
+    client: falcon.testing.TestClient
+    company: int
+    house: int
+    second_house: int
+    entrance: int
+    apartment: int
+    neighbour: int
+    passwords: dict[str, str]
+
+    def plan(self, panel: str, dialled: str) -> Any:
+        return self.service("GET", f"/v1/ring-plans/{panel}/{dialled}")
+
+
+@pytest.fixture
+def client(services: Services, database: CrmDatabase, cache: Any) -> falcon.testing.TestClient:
+    return falcon.testing.TestClient(create_app(services, database, cache))
+
+
+@pytest.fixture
+def town(services: Services, client: falcon.testing.TestClient) -> Town:
+    api = Api(client, services.tokens.create("test", "platform"))
+    passwords: dict[str, str] = {}
+
+    def account(name: str, kind: str, **more: Any) -> None:
+        made = api("POST", "/v1/accounts", {"account": name, "kind": kind, **more})
+        passwords[name] = made["password"]
+
+    account("dispatch", "trunk")
+    city = api("POST", "/v1/cities", {"name": "Riverside", "dispatch_account": "dispatch"})["id"]
+    company = api("POST", "/v1/companies", {"name": "Homes", "city_id": city, "ring_timeout_s": 25})["id"]
+    house = api("POST", "/v1/houses", {"company_id": company, "address": "Lenina 1", "city_id": city})["id"]
+    second = api("POST", "/v1/houses", {"company_id": company, "address": "Sadovaya 7"})["id"]
+    entrance = api("POST", "/v1/entrances", {"house_id": house, "number": 1})["id"]
+    other = api("POST", "/v1/entrances", {"house_id": second, "number": 1})["id"]
+    apartment = api("POST", "/v1/apartments", {"entrance_id": entrance, "number": 12})["id"]
+    neighbour = api("POST", "/v1/apartments", {"entrance_id": entrance, "number": 13})["id"]
+    api("POST", "/v1/apartments", {"entrance_id": other, "number": 12})
+    account("h12", "handset", apartment_id=apartment)
+    account("a12", "app", apartment_id=apartment)
+    account("h13", "handset", apartment_id=neighbour)
+    account("p1", "panel", company_id=company)
+    account("p2", "panel", company_id=company)
+    api(
+        "POST",
+        "/v1/panels",
+        {
+            "account": "p1",
+            "name": "Lenina 1, entrance 1",
+            "places": [{"entrance_id": entrance}],
+            "doors": [{"method": "dtmf", "dtmf": "7"}],
+        },
+    )
+    api(
+        "POST",
+        "/v1/panels",
+        {
+            "account": "p2",
+            "name": "Gate",
+            "driver": "beward",
+            "address": "127.0.1.2",
+            "credentials": {"user": "admin", "password": "secret"},
+            "places": [{"house_id": house, "code": "21"}, {"house_id": second, "code": "22"}],
+            "doors": [{"method": "http", "output": 2}],
+        },
+    )
+    service = Api(client, services.tokens.create("agi", "service"))
+    return Town(api, service, client, company, house, second, entrance, apartment, neighbour, passwords)

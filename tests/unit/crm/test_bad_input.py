@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.unit.crm.conftest import FakeCache, Town
+
+
+def test_every_wrong_field_is_named_at_once_with_value_and_remedy(town: Town) -> None:
+    body = {"name": "", "ring_timeout_s": "30", "language": "english", "color": 1}
+    answer = town.client.simulate_post(
+        "/v1/companies", json=body, headers={"Authorization": town.platform._headers["Authorization"]}
+    )
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json
+    assert problem["type"] == "urn:entryphone:problem:invalid-fields"
+    assert problem["status"] == 422
+    wrong = {e["field"]: e["value"] for e in problem["errors"]}
+    assert wrong == {"name": "", "ring_timeout_s": "30", "language": "english", "color": 1}
+    assert all(e["remedy"] for e in problem["errors"])
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b"\xff", b'{"name": 1e999}'])
+def test_what_is_no_document_is_told(town: Town, raw: bytes) -> None:
+    headers = town.platform._headers
+    answer = town.client.simulate_post("/v1/cities", body=raw, headers=headers)
+    assert answer.status_code == 422
+    assert answer.json["errors"]
+
+
+def test_ten_megabytes_are_refused(town: Town) -> None:
+    answer = town.client.simulate_post("/v1/cities", body=b" " * 10_000_000, headers=town.platform._headers)
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/houses/99999999999999999999", 404),
+        ("/v1/houses/x", 404),
+        ("/v1/houses/0", 404),
+        ("/v1/ring-plans/x", 404),
+        ("/v1/houses?limit=0", 422),
+        ("/v1/houses?colour=red", 422),
+        ("/v1/houses?company_id=99999999999999999999", 422),
+        ("/v1/accounts/%27%20OR%201=1", 404),
+        ("/v1/calls/nope", 404),
+        ("/nope", 404),
+    ],
+)
+def test_odd_addresses_get_a_problem(town: Town, path: str, status: int) -> None:
+    problem = town.platform("GET", path, expect=status)
+    assert problem["status"] == status
+    assert problem["type"].startswith("urn:entryphone:problem:")
+
+
+def test_a_nul_byte_is_no_fault_of_ours(town: Town) -> None:
+    for path in ("/v1/accounts/a%00b", "/v1/calls/a%00b", "/v1/ring-plans/p%001/12"):
+        answer = town.client.simulate_get(path, headers=town.platform._headers)
+        assert answer.status_code < 500
+
+
+def test_text_is_kept_as_it_is(town: Town) -> None:
+    address = "'; DROP TABLE houses; -- <script>alert(1)</script>"
+    house = town.platform("POST", "/v1/houses", {"company_id": town.company, "address": address})
+    assert town.platform("GET", f"/v1/houses/{house['id']}")["address"] == address
+
+
+def test_a_duplicate_names_the_field(town: Town) -> None:
+    problem = town.platform("POST", "/v1/apartments", {"entrance_id": town.entrance, "number": 12}, 409)
+    assert problem["errors"][0]["field"] == "number"
+
+
+def test_a_house_that_is_lived_in_cannot_be_removed(town: Town) -> None:
+    town.platform("DELETE", f"/v1/houses/{town.house}", expect=409)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [],
+        [{"code": "21"}],
+        [{"house_id": 1, "entrance_id": 1}],
+        [{"house_id": 1, "code": "21"}, {"house_id": 2}],
+        [{"house_id": 1, "code": "11"}, {"house_id": 2, "code": "22"}],
+    ],
+)
+def test_places_of_a_panel_are_checked(town: Town, places: list[dict[str, Any]]) -> None:
+    town.platform("POST", "/v1/accounts", {"account": "p9", "kind": "panel", "company_id": town.company})
+    town.platform("POST", "/v1/panels", {"account": "p9", "name": "x", "places": places}, 422)
+    assert len(town.platform("GET", "/v1/panels")["items"]) == 2
+
+
+def test_health_names_what_is_away(town: Town, cache: FakeCache) -> None:
+    assert town.client.simulate_get("/health").json["status"] == "ok"
+    cache.away = True
+    answer = town.client.simulate_get("/health")
+    assert (answer.status_code, answer.json["redis"]) == (503, "redis is away")
