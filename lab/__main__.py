@@ -33,10 +33,10 @@ def main() -> int:
         return 130
 
 
-def up(settings: LabSettings, _arguments: argparse.Namespace) -> int:
-    """Start everything that does not run yet."""
+def up(settings: LabSettings, arguments: argparse.Namespace) -> int:
+    """Start what does not run yet."""
     started = time.monotonic()
-    Stack(settings).start()
+    Stack(settings).start(*arguments.names)
     sip = f"SIP {settings.sip_address}:{settings.sip_port}"
     print(f"up after {time.monotonic() - started:.1f} s: {sip}, {settings.crm_url}")
     return 0
@@ -96,8 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     for function in (up, down, status, logs, run, root):
         command = commands.add_parser(function.__name__, help=function.__doc__)
         command.set_defaults(run=function)
-        if function is logs:
+        if function in {up, logs}:
             command.add_argument("names", nargs="*", help="services (default: all)")
+        if function is logs:
             command.add_argument("--follow", action="store_true")
             command.add_argument("--lines", type=int, default=40)
         if function is run:

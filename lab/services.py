@@ -49,7 +49,8 @@ def _kamailio(settings: LabSettings) -> Service:
         in_root=True,
         command=(
             *("/usr/sbin/kamailio", "-DD", "-E", "-f", "/opt/entryphone/kamailio/kamailio.cfg"),
-            *("-P", "/run/entryphone/kamailio/pid", "-Y", "/run/entryphone/kamailio", "-w", "/run/entryphone/kamailio"),
+            # No pid file (-P): after a kill, Kamailio refuses to start while that pid exists, be it another process's.
+            *("-Y", "/run/entryphone/kamailio", "-w", "/run/entryphone/kamailio"),
             # Debian's default memory manager makes embedded Python three times slower: `fm` for both kinds of memory.
             *("-m", "512", "-M", "16", "-x", "fm", "-X", "fm"),
         ),

@@ -88,11 +88,16 @@ class Stack:
         Raises:
             StartError: one of them ended, or was not healthy in time. The others are left running, to be looked at.
         """
+        unknown = set(names) - self.services.keys()
+        if unknown:
+            raise StartError(f"no service {', '.join(sorted(unknown))}; there are {', '.join(self.services)}")
         chosen = [self.services[name] for name in names or self.default_names]
         missing = [service for service in chosen if self._leader(service.name) is None]
         whole = bool(missing) and not names
-        if whole:
+        if missing:
             ensure_root(self.settings.root)
+            self.settings.create_directories()
+        if whole:
             secrets = write_host_files(self.settings)
             create_location_database(self.settings.lib / "location.db", self.settings.root)
         for service in missing:
