@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import falcon
 import msgspec
-import peewee
 import structlog
 from pydantic import ValidationError
 
 from crm_api.domain.inputs import Input
 from crm_api.domain.problems import FieldProblem, InvalidFieldsError, ProblemError
-from crm_api.tables.database import DatabaseErrors
+from crm_api.tables.database import DatabaseErrors, ValueErrors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +141,7 @@ def install_error_handlers(app: falcon.App[Any, Any], database: CrmDatabase) -> 
         (Exception, fault),
         (falcon.HTTPError, http),
         (DatabaseErrors, away),
-        ((peewee.DataError, OverflowError), bad_value),
+        (ValueErrors, bad_value),
         (ProblemError, problem),
     )
     for exceptions, handler in handlers:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
-import peewee
 import structlog
 
 from crm_api.domain import call_record
@@ -13,6 +12,7 @@ from crm_api.domain.call_record import Event
 from crm_api.domain.numbering import candidate
 from crm_api.domain.problems import ConflictError
 from crm_api.tables import call_record_rows, ring_plan_facts
+from crm_api.tables.database import ValueErrors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,12 +55,12 @@ class CallRecording:
         decoded = [(entry_id, events_of(entry_id, body)) for entry_id, body in entries]
         try:
             self._write([event for _, events in decoded for event in events])
-        except (ConflictError, peewee.DataError, ValueError):
+        except (ConflictError, *ValueErrors):
             self._panels.clear()
             for entry_id, events in decoded:
                 try:
                     self._write(events)
-                except (ConflictError, peewee.DataError, ValueError) as error:
+                except (ConflictError, *ValueErrors) as error:
                     calls = sorted({event.call_id for event in events})
                     _log.error("entry left out", entry_id=entry_id, call_id=calls, reason=str(error))
 

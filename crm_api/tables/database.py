@@ -98,7 +98,7 @@ class CrmDatabase:
         try:
             with self.peewee.atomic():
                 yield
-        except peewee.IntegrityError as error:
+        except (peewee.IntegrityError, sqlite3.IntegrityError, psycopg.IntegrityError) as error:
             raise conflict_of(error) from error
 
     @contextmanager
@@ -129,3 +129,6 @@ class CrmDatabase:
 
 DatabaseErrors = (peewee.OperationalError, peewee.InterfaceError, sqlite3.OperationalError, psycopg.OperationalError)
 """What a lost or locked database raises."""
+
+ValueErrors = (peewee.DataError, sqlite3.DataError, psycopg.DataError, OverflowError, UnicodeError)
+"""What a value raises that the database cannot hold: too big, a NUL in a text, half a surrogate pair."""

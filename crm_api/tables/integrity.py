@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from crm_api.domain.problems import ConflictError, FieldProblem
-
-if TYPE_CHECKING:
-    import peewee
 
 _SQLITE_UNIQUE = re.compile(r"UNIQUE constraint failed: (?P<columns>[\w., ]+)")
 _POSTGRES_UNIQUE = re.compile(r"Key \((?P<columns>[^)]*)\)=\((?P<values>[^)]*)\) already exists")
 
 
-def conflict_of(error: peewee.IntegrityError) -> ConflictError:
+def conflict_of(error: Exception) -> ConflictError:
     """Return what a person can do about a broken constraint of SQLite or PostgreSQL."""
     text = str(error)
     unique = _SQLITE_UNIQUE.search(text) or _POSTGRES_UNIQUE.search(text)

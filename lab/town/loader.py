@@ -61,9 +61,7 @@ class TownLoader:
         company = self._api.made("companies", {"name": demo.COMPANY}, city_id=city["id"], language="en")
         self._company_id = company["id"]
         for address, entrances in demo.HOUSES.items():
-            house = self._api.made(
-                "houses", {"company_id": self._company_id, "address": address}, city_id=city["id"]
-            )
+            house = self._api.made("houses", {"company_id": self._company_id, "address": address}, city_id=city["id"])
             self._houses[address] = house["id"]
             for number in entrances:
                 entrance = self._api.made("entrances", {"house_id": house["id"], "number": number})
@@ -125,9 +123,7 @@ class TownLoader:
 
     def _told_panel(self, panel: demo.DemoPanel, row: dict[str, Any]) -> dict[str, Any]:
         reaches = [
-            dial[panel.account]
-            for household in demo.HOUSEHOLDS
-            if panel.account in (dial := self._dial(household))
+            dial[panel.account] for household in demo.HOUSEHOLDS if panel.account in (dial := self._dial(household))
         ]
         return {
             "name": panel.name,

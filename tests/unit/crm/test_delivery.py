@@ -1,0 +1,210 @@
+"""An old plan never stays: random changes interleaved with readers, deliveries and outages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crm_api.domain.problems import ConflictError
+from crm_api.services.delivery import Delivery
+
+if TYPE_CHECKING:
+    from crm_api.bootstrap import Services
+    from crm_api.services.context import Context
+    from crm_api.tables.database import CrmDatabase
+    from tests.unit.crm.conftest import Clock, FakeCache, Town
+
+NUMBERS = [("p1", "12"), ("p1", "13"), ("p1", "112"), ("p1", "77"), ("p2", "2112"), ("p2", "2113"), ("p2", "2177")]
+
+
+def essence(plan: Any) -> Any:
+    return {key: value for key, value in plan.items() if key != "issued_at_ms"}
+
+
+@pytest.fixture
+def delivery(context: Context, cache: FakeCache) -> Delivery:
+    return Delivery(context, cache)
+
+
+def change(town: Town, which: int) -> None:
+    """Make one of many changes that a ring plan depends on."""
+    api = town.platform
+
+    def flip(path: str, field: str) -> None:
+        api("PATCH", path, {field: not api("GET", path)[field]})
+
+    def plan(**scope: int) -> None:
+        rows = api("GET", "/v1/ring-plans")["items"]
+        mine = [
+            r
+            for r in rows
+            if all(r[k] == v for k, v in scope.items()) and r["apartment_id"] == scope.get("apartment_id")
+        ]
+        if mine:
+            api("DELETE", f"/v1/ring-plans/{mine[0]['id']}")
+        else:
+            stages = [{"ring_timeout_s": 9, "targets": [{"account": "h13"}, {"kind": "all"}]}]
+            api("POST", "/v1/ring-plans", {**scope, "stages": stages})
+
+    def renumber() -> None:
+        number = api("GET", f"/v1/apartments/{town.apartment}")["number"]
+        api("PATCH", f"/v1/apartments/{town.apartment}", {"number": 77 if number == 12 else 12})
+
+    def block() -> None:
+        blocks = api("GET", "/v1/blocks")["items"]
+        if blocks:
+            api("DELETE", f"/v1/blocks/{blocks[0]['id']}")
+            return
+        kinds = api("GET", "/v1/block-kinds")["items"]
+        new = {"company_id": town.company, "name": "debt", "stops_calls": True, "stops_opening": True}
+        kind = kinds[0] if kinds else api("POST", "/v1/block-kinds", new)
+        api("POST", "/v1/blocks", {"apartment_id": town.apartment, "kind_id": kind["id"], "reason": "r"})
+
+    def ring_longer() -> None:
+        seconds = api("GET", f"/v1/companies/{town.company}")["ring_timeout_s"]
+        api("PATCH", f"/v1/companies/{town.company}", {"ring_timeout_s": 25 if seconds == 40 else 40})
+
+    def rename_panel() -> None:
+        panel = api("GET", "/v1/panels")["items"][0]
+        api("PATCH", f"/v1/panels/{panel['id']}", {"name": panel["name"] + "x"})
+
+    def move_gate() -> None:
+        gate = next(p for p in api("GET", "/v1/panels")["items"] if p["account"] == "p2")
+        codes = ["22", "21"] if gate["places"][0]["code"] == "21" else ["21", "22"]
+        places = [{"house_id": town.house, "code": codes[0]}, {"house_id": town.second_house, "code": codes[1]}]
+        api("PATCH", f"/v1/panels/{gate['id']}", {"places": places})
+
+    (
+        lambda: flip("/v1/accounts/h12", "enabled"),
+        lambda: flip("/v1/accounts/h13", "enabled"),
+        lambda: flip("/v1/accounts/dispatch", "enabled"),
+        lambda: plan(apartment_id=town.apartment),
+        lambda: plan(house_id=town.house),
+        renumber,
+        block,
+        ring_longer,
+        rename_panel,
+        move_gate,
+    )[which]()
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("change"), st.integers(0, 9)),
+        st.tuples(st.just("fetch"), st.integers(0, len(NUMBERS) - 1)),
+        st.tuples(st.just("put"), st.integers(0, len(NUMBERS) - 1)),
+        st.tuples(st.just("deliver"), st.just(0)),
+        st.tuples(st.just("outage"), st.just(0)),
+        st.tuples(st.just("expire"), st.just(0)),
+    ),
+    max_size=25,
+)
+
+
+@given(script=steps)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_old_plan_never_stays(town: Town, delivery: Delivery, cache: FakeCache, script: list[Any]) -> None:
+    """A reader fetches, anything happens, then it puts: after the last delivery the cache holds no old plan.
+
+    A fetch older than a tombstone's life is outside the contract: readers have a deadline below it.
+    """
+    fetched: dict[tuple[str, str], Any] = {}
+    for what, which in script:
+        if what == "change":
+            change(town, which)
+        elif what == "fetch":
+            pair = NUMBERS[which]
+            fetched[pair] = essence(town.plan(*pair))
+        elif what == "put" and NUMBERS[which] in fetched:
+            cache.put_if_absent(NUMBERS[which], fetched.pop(NUMBERS[which]))
+        elif what == "outage":
+            cache.away = True
+            change(town, which)
+            with pytest.raises(ConnectionError):
+                delivery._heartbeat_at_ms = 0
+                delivery.deliver()
+            cache.away = False
+        elif what == "deliver":
+            delivery.deliver()
+        elif what == "expire":
+            delivery.deliver()
+            fetched.clear()
+            cache.tombstones.clear()
+    delivery.deliver()
+    for pair, plan in fetched.items():
+        cache.put_if_absent(pair, plan)
+    for pair, plan in cache.plans.items():
+        assert plan == essence(town.plan(*pair)), pair
+
+
+def test_nothing_is_lost_while_redis_is_away(
+    town: Town, delivery: Delivery, cache: FakeCache, database: CrmDatabase
+) -> None:
+    delivery.deliver()
+    cache.put_if_absent(("p1", "12"), "old")
+    cache.tombstones.clear()
+    cache.plans[("p1", "12")] = "old"
+    heartbeat = cache.delivered_at_ms
+    cache.away = True
+    town.platform("PATCH", "/v1/accounts/h12", {"enabled": False})
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            delivery.deliver()
+    assert cache.delivered_at_ms == heartbeat
+    assert database.rows("SELECT id FROM outbox")
+    cache.away = False
+    assert delivery.deliver() == 1
+    assert ("p1", "12") not in cache.plans
+    assert cache.delivered_at_ms > heartbeat
+    assert database.rows("SELECT id FROM outbox") == []
+
+
+def test_a_block_that_starts_and_ends_later_is_delivered_then(
+    town: Town, delivery: Delivery, cache: FakeCache, clock: Clock
+) -> None:
+    new = {"company_id": town.company, "name": "debt", "stops_calls": True, "stops_opening": True}
+    kind = town.platform("POST", "/v1/block-kinds", new)["id"]
+    start, end = clock.now + 100_000, clock.now + 200_000
+    body = {"apartment_id": town.apartment, "kind_id": kind, "reason": "r", "starts_at_ms": start, "ends_at_ms": end}
+    town.platform("POST", "/v1/blocks", body)
+    for moment, outcome in ((start, "blocked"), (end, "ring")):
+        delivery.deliver()
+        cache.tombstones.clear()
+        cache.plans[("p1", "12")] = "old"
+        delivery.deliver()
+        assert ("p1", "12") in cache.plans
+        clock.now = moment
+        delivery.deliver()
+        assert ("p1", "12") not in cache.plans
+        assert town.plan("p1", "12")["outcome"] == outcome
+
+
+def test_a_restarted_redis_is_not_trusted(delivery: Delivery, cache: FakeCache, clock: Clock) -> None:
+    delivery.deliver()
+    cache.plans[("p1", "12")] = "loaded from an old file"
+    clock.now += 2000
+    delivery.deliver()
+    assert cache.plans
+    cache.run_id = "run-2"
+    clock.now += 2000
+    delivery.deliver()
+    assert cache.plans == {}
+
+
+def test_a_change_that_fails_leaves_no_message(services: Services, context: Context, town: Town) -> None:
+    database = context.database
+    before = database.rows("SELECT count(*) FROM outbox"), database.rows("SELECT count(*) FROM account_changes")
+
+    def change_and_fail() -> None:
+        with database.transaction():
+            services.accounts.changes.credential("h12")
+            services.accounts.changes.apartments([town.apartment])
+            raise ConflictError("no")
+
+    with pytest.raises(ConflictError):
+        change_and_fail()
+    after = database.rows("SELECT count(*) FROM outbox"), database.rows("SELECT count(*) FROM account_changes")
+    assert after == before
