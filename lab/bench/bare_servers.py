@@ -43,7 +43,9 @@ def write_configuration(settings: LabSettings) -> None:
     create_location_database(settings.lib / "location.db", settings.root)
 
 
-def _await(ready: Path | None, settings: LabSettings, name: str, process: subprocess.Popen[bytes], check: list[str]) -> None:
+def _await(
+    ready: Path | None, settings: LabSettings, name: str, process: subprocess.Popen[bytes], check: list[str]
+) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -87,7 +89,18 @@ class BareServers:
             command = ("asterisk", "-f", "-g", "-C", configuration)
             process = start_process(settings, Service(name, command, lambda: None, in_root=True))
             pid = str(process.pid)
-            check = ["nsenter", "--target", pid, "--mount", "--root", "asterisk", "-C", configuration, "-rx", "core waitfullybooted"]
+            check = [
+                "nsenter",
+                "--target",
+                pid,
+                "--mount",
+                "--root",
+                "asterisk",
+                "-C",
+                configuration,
+                "-rx",
+                "core waitfullybooted",
+            ]
             _await(None, settings, name, process, check)
         _await(pid_file, settings, "kamailio", kamailio, [])
 

@@ -238,7 +238,9 @@ def answerer() -> str:
     _rung(scenario)
     scenario.element(f'<pause milliseconds="{RINGING_MS}"/>')
     extra = ("[last_Record-Route:]", _CONTACT, "Content-Type: application/sdp")
-    _answer(scenario, "200 OK", 'response_txn="inv" retrans="500"', extra=extra, body=_SDP.format(address="[server_ip]"))
+    _answer(
+        scenario, "200 OK", 'response_txn="inv" retrans="500"', extra=extra, body=_SDP.format(address="[server_ip]")
+    )
     scenario.element('<recv request="ACK"/>')
     scenario.element(f'<pause milliseconds="{KEY_AFTER_ANSWER_MS}"/>')
     scenario.send(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import subprocess
 import time
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 _SEEN_AS: Final = "/var/log/entryphone"
 _ADDRESS_FIELD: Final = "3"
+_LOOK_S: Final = 0.05
 _SOCKETS: Final = "8000"
 
 
@@ -43,6 +43,24 @@ class Sipp:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+    def await_listening(self, timeout_s: float = 10.0) -> None:
+        """Wait until its sockets are open: SIPp writes its first line of statistics when they are.
+
+        Raises:
+            SippError: it ended, or was not ready in time.
+        """
+        statistics, deadline = self.directory / "stat.csv", time.monotonic() + timeout_s
+        while time.monotonic() < deadline and self.process.poll() is None:
+            if statistics.exists() and len(statistics.read_text().splitlines()) > 1:
+                return
+            self.wait(_LOOK_S)
+        raise SippError(f"SIPp in {self.directory} is not listening\n{self.errors()}")
+
+    def ask_to_finish(self) -> None:
+        """Let it end after its present calls (SIGUSR1); does not wait."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGUSR1)
 
     def finish(self, timeout_s: float) -> None:
         """Let it end after its present calls (SIGUSR1), then at once."""
@@ -82,7 +100,14 @@ def counters_of(scenario: str) -> tuple[str, ...]:
 
 
 def start_sipp(
-    load: LabSettings, name: str, scenario: str, injection: Path, server: str, options: tuple[str, ...], *, port: int = 5060
+    load: LabSettings,
+    name: str,
+    scenario: str,
+    injection: Path,
+    server: str,
+    options: tuple[str, ...],
+    *,
+    port: int = 5060,
 ) -> Sipp:
     """Start SIPp with every device at the address that its injection line names.
 

@@ -79,7 +79,9 @@ def read_statistics(path: Path, counters: tuple[str, ...] = ()) -> SippCounts:
     try:
         text = path.read_text()
     except OSError as error:
-        raise StatisticsError(f"{path}: {error.strerror}; SIPp did not start, read its output beside the file") from error
+        raise StatisticsError(
+            f"{path}: {error.strerror}; SIPp did not start, read its output beside the file"
+        ) from error
     return parse_statistics(text, path.name, counters)
 
 

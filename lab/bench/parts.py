@@ -1,0 +1,271 @@
+"""The parts of the bench: what is run on which servers, and which measures come of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from lab.bench import bench_town
+from lab.bench.bare_servers import BareServers
+from lab.bench.ceiling import find_ceiling
+from lab.bench.key_to_door import KeyTimes, measure
+from lab.bench.load import LOAD_GROUP, Load, RingAllRun
+from lab.bench.percentiles import Times
+from lab.peers.scripted import SipServer
+from lab.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.bench.measures import Report
+    from lab.bench.population import Household
+    from lab.settings import LabSettings
+
+COMPARED_CPS: Final = 100.0
+PEAK_CPS: Final = 161.0
+_AT_ONCE: Final = 50
+_EMERGENCY_CPS: Final = 5.0
+_WARM_UP: Final = (40.0, 5.0)
+_OVERLOAD_FACTOR: Final = 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long the parts run."""
+
+    households: int = 2000
+    emergency_panels: int = 60
+    metered_households: int = 8
+    compared_s: float = 60.0
+    peak_s: float = 60.0
+    step_s: float = 20.0
+    rates: tuple[float, ...] = (220.0, 260.0, 300.0, 340.0, 380.0)
+    resolution_cps: float = 10.0
+    search_limit_s: float = 240.0
+    overload_s: float = 20.0
+    register_rounds: int = 2
+
+
+QUICK: Final = Plan(
+    households=1000, compared_s=12.0, peak_s=15.0, step_s=8.0, rates=(220.0, 260.0), resolution_cps=100.0,
+    search_limit_s=40.0, overload_s=8.0, register_rounds=1,
+)  # fmt: skip
+"""About three minutes: tells whether everything runs, not how fast it is."""
+
+
+@dataclass
+class Bench:
+    """One run of the bench: its settings, who takes part, what is found."""
+
+    plan: Plan
+    platform: LabSettings
+    bare: LabSettings
+    load: LabSettings
+    report: Report
+
+    def __post_init__(self) -> None:
+        """Divide the households: load, emergency calls, metered calls; the addresses follow the index."""
+        plan = self.plan
+        everybody = bench_town.make_households(plan.households + plan.emergency_panels + plan.metered_households)
+        self.everybody = everybody
+        self.ringing: Sequence[Household] = everybody[: plan.households]
+        self.emergency: Sequence[Household] = everybody[plan.households : plan.households + plan.emergency_panels]
+        self.metered: Sequence[Household] = everybody[plan.households + plan.emergency_panels :]
+        self.stack = Stack(self.platform, say=lambda line: print(f"  {line.strip()}", flush=True))
+        self.bare_servers = BareServers(self.bare)
+        self.platform_load = Load(self.load, self.ringing, shared=False)
+        self.bare_load = Load(self.load, self.ringing, shared=True)
+        self.compared: RingAllRun | None = None
+        self.ceiling_cps = 0.0
+        self.register_per_s = 0.0
+        self.register_cpu_ms = 0.0
+
+    def start_platform(self) -> None:
+        """A fresh platform with the bench's town in it, every handset registered, caches warm."""
+        self.stack.discard()
+        self.stack.start()
+        bench_town.write_town(self.platform.lib / "crm.db", self.everybody, self.platform.domain)
+        started = time.monotonic()
+        self.platform_load.register_all()
+        _say(f"{3 * len(self.ringing)} handsets registered in {time.monotonic() - started:.1f} s")
+        self.platform_load.ring_all(*_WARM_UP, say=_say)
+
+    def compared_rate(self) -> None:
+        """100 calls/s with the key metered beside: INVITE to ringing, CPU and memory per call, `#` to door."""
+        server = SipServer(self.platform.sip_address, self.platform.domain, self.platform.sip_port)
+        with ThreadPoolExecutor(1) as pool:
+            keys = pool.submit(asyncio.run, measure(self.metered, server, self.plan.compared_s))
+            run = self.platform_load.ring_all(COMPARED_CPS, self.plan.compared_s, say=_say)
+            self._keep_keys(keys.result())
+        self._keep_run("at_100_cps", run)
+        times = Times.of(run.times_ms)
+        for name in ("p50", "p95", "p99", "maximum"):
+            self.report.set(f"ring_all.invite_to_ringing_ms.{name}", getattr(times, name))
+
+    def cpu_of_platform(self) -> None:
+        """The same rate without the meter: only this is compared with the bare dialplan."""
+        run = self.platform_load.ring_all(COMPARED_CPS, self.plan.compared_s / 2, say=_say)
+        self.compared = run
+        self.report.set("ring_all.cpu_ms_per_call", sum(run.cpu_ms_per_call.values()))
+        for group, spent_ms in sorted(run.cpu_ms_per_call.items()):
+            self.report.set(f"ring_all.cpu_ms_per_call_of.{group}", spent_ms)
+        self.report.set("ring_all.load_generator_cpu_ms_per_call", run.cpu_ms.get(LOAD_GROUP, 0.0) / run.calls)
+
+    def peak(self) -> None:
+        """161 calls/s: none may fail."""
+        run = self.platform_load.ring_all(PEAK_CPS, self.plan.peak_s, say=_say)
+        self._keep_run("at_161_cps", run)
+        self.report.set("ring_all.failed", _worst_shortfall(run))
+        if run.clean:
+            self.ceiling_cps = PEAK_CPS
+            self.report.set("ring_all.rate_sustained_cps", self.ceiling_cps)
+
+    def ceiling(self) -> None:
+        """The highest rate without a failure, and memory at it."""
+        limit = time.monotonic() + self.plan.search_limit_s
+        runs: dict[float, RingAllRun] = {}
+
+        def sustains(rate: float) -> bool:
+            run = self.platform_load.ring_all(rate, self.plan.step_s, say=_say)
+            runs[rate] = run
+            if run.errors:
+                _say(f"first error: {run.errors.splitlines()[:3]}")
+            return run.clean
+
+        rates = self.plan.rates if self.ceiling_cps else (100.0, 130.0, PEAK_CPS, *self.plan.rates)
+        self.ceiling_cps = find_ceiling(
+            sustains,
+            rates,
+            resolution=self.plan.resolution_cps,
+            time_left=lambda: time.monotonic() < limit,
+            floor=self.ceiling_cps,
+        )
+        self.report.set("ring_all.rate_sustained_cps", self.ceiling_cps)
+        best = runs.get(self.ceiling_cps)
+        if best is not None:
+            self._keep_run("at_ceiling", best)
+
+    def overload(self) -> None:
+        """Twice the ceiling, with emergency calls in the middle of it."""
+        rate = _OVERLOAD_FACTOR * (self.ceiling_cps or PEAK_CPS)
+        emergency = self.platform_load.call_emergency(
+            self.emergency, len(self.ringing), _EMERGENCY_CPS, self.plan.overload_s
+        )
+        run = self.platform_load.ring_all(rate, self.plan.overload_s, refusable=True, say=_say)
+        emergency.finish(20.0)
+        self._keep_run("at_overload", run)
+        accepted = run.calls - run.refused
+        self.report.set("overload.offered_cps", run.achieved_cps)
+        self.report.set("overload.accepted", accepted)
+        self.report.set("overload.refused", run.refused)
+        if accepted:
+            self.report.set("overload.accepted_completed_share", run.completed / accepted)
+        if run.refused:
+            self.report.set("overload.refused_with_retry_after_share", run.refused_with_retry_after / run.refused)
+        else:
+            self.report.missing(
+                "overload.refused", "nothing was refused: the load generators did not reach an overload"
+            )
+        calls = emergency.counts()
+        self.report.set("overload.emergency_calls", calls.created)
+        self.report.set("overload.emergency_refused", calls.generic["refused"])
+        self.report.set(
+            "overload.emergency_unanswered", calls.created - calls.generic["refused"] - calls.generic["accepted"]
+        )
+        self.report.set("overload.memory_peak_mb", run.peak_memory_mb)
+
+    def register_on_platform(self) -> None:
+        """REGISTER with digest as fast as it goes."""
+        self.register_per_s, self.register_cpu_ms = self._register(self.platform_load)
+        self.report.set("register.per_s", self.register_per_s)
+        self.report.set("register.cpu_ms", self.register_cpu_ms)
+
+    def stop_platform(self) -> None:
+        """End the platform; what it found is kept for the comparison."""
+        self.stack.stop()
+
+    def bare_dialplan(self) -> None:
+        """The same calls through the bare reference, and the ratio."""
+        try:
+            self.bare_servers.start()
+            self.bare_load.register_all()
+            self.bare_load.ring_all(*_WARM_UP, say=_say)
+            run = self.bare_load.ring_all(COMPARED_CPS, self.plan.compared_s / 2, say=_say)
+        finally:
+            self.bare_servers.stop()
+        bare_ms = sum(run.cpu_ms_per_call.values())
+        self.report.set("bare.cpu_ms_per_call", bare_ms)
+        for group, spent_ms in sorted(run.cpu_ms_per_call.items()):
+            self.report.set(f"bare.cpu_ms_per_call_of.{group}", spent_ms)
+        self.report.set("bare.failed", _worst_shortfall(run))
+        self.report.set("bare.invite_to_ringing_ms.p99", Times.of(run.times_ms).p99)
+        if self.compared is None:
+            raise RuntimeError("the platform's own CPU per call was not measured")
+        if not (self.compared.clean and run.clean):
+            raise RuntimeError("calls failed in one of the two runs, so their CPU cannot be compared")
+        self.report.set("ring_all.cpu_ratio_to_bare_dialplan", sum(self.compared.cpu_ms_per_call.values()) / bare_ms)
+
+    def native_registrar(self) -> None:
+        """REGISTER with digest on the same modules with a native script, out of a copy of the same accounts."""
+        try:
+            self.bare.create_directories()
+            bench_town.copy_database(self.platform.lib / "crm.db", self.bare.lib / "crm.db")
+            self.bare_servers.start(digest=True)
+            self.platform_load.register_all()
+            per_s, cpu_ms = self._register(self.platform_load)
+        finally:
+            self.bare_servers.stop()
+        self.report.set("register.native_per_s", per_s)
+        self.report.set("register.native_cpu_ms", cpu_ms)
+        if not self.register_per_s:
+            raise RuntimeError("the platform's own registrations were not measured")
+        self.report.set("register.ratio_to_native", self.register_per_s / per_s)
+        self.report.set("register.cpu_ratio_to_native", cpu_ms / self.register_cpu_ms)
+
+    def _register(self, load: Load) -> tuple[float, float]:
+        load.register_at_full_speed(1, _AT_ONCE)
+        per_s, cpu_ms = load.register_at_full_speed(self.plan.register_rounds, _AT_ONCE)
+        _say(f"{per_s:.0f} registrations/s, {cpu_ms:.3f} ms CPU each")
+        return per_s, cpu_ms
+
+    def _keep_keys(self, keys: KeyTimes) -> None:
+        _say(f"keys pressed beside the load: {len(keys.times_ms)} doors opened, {len(keys.not_opened)} not")
+        for reason in keys.not_opened[:3]:
+            _say(f"  {reason}")
+        self.report.set("unlock.not_opened", len(keys.not_opened))
+        if not keys.times_ms:
+            self.report.missing("unlock", f"no door opened: {(keys.not_opened or ['no call was placed'])[0]}")
+            return
+        times = Times.of(keys.times_ms)
+        self.report.set("unlock.keys", times.count)
+        for name in ("p50", "p95", "p99", "maximum"):
+            self.report.set(f"unlock.key_to_door_ms.{name}", getattr(times, name))
+
+    def _keep_run(self, name: str, run: RingAllRun) -> None:
+        prefix = f"ring_all.{name}"
+        for field in ("calls", "completed", "failed", "retransmissions", "answered", "keys", "achieved_cps"):
+            self.report.set(f"{prefix}.{field}", getattr(run, field))
+        for role, count in run.rung.items():
+            self.report.set(f"{prefix}.rung_{role}", count)
+        if run.times_ms:
+            times = Times.of(run.times_ms)
+            self.report.set(f"{prefix}.invite_to_ringing_ms_p99", times.p99)
+        for group, (rss, pss) in sorted(run.memory_mb.items()):
+            self.report.set(f"{prefix}.memory_rss_mb.{group}", rss)
+            self.report.set(f"{prefix}.memory_pss_mb.{group}", pss)
+        if run.errors:
+            (self.load.directory / f"errors-{name}.txt").write_text(run.errors)
+
+
+def _worst_shortfall(run: RingAllRun) -> int:
+    """Calls that were not completed, not rung on one of the three, not answered, whose key was not taken or that
+    were not called off: the worst of these."""
+    counts = (*run.rung.values(), run.completed, run.answered, run.keys, run.cancelled // 2)
+    return max(run.failed, *(run.calls - count for count in counts))
+
+
+def _say(line: str) -> None:
+    print(f"  {line.strip()}", flush=True)
