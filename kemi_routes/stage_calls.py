@@ -97,11 +97,12 @@ def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[li
 
 def parse_branches(text: str, ruid: str) -> tuple[str, int, Branch | None]:
     """Call-ID, stage, and the branch of a contact, out of what is kept with the transaction."""
-    call_id, stage, lines = text.split("\n", 2)
-    start = lines.find(ruid + "\t") if ruid else -1
-    if start < 0:
+    call_id, stage, _ = text.split("\n", 2)
+    # With the line ends around it, so that no id is taken for the end of a longer one.
+    start = text.find(f"\n{ruid}\t") + 1 if ruid else 0
+    if start == 0:
         return call_id, int(stage), None
-    _, account, contact = lines[start : lines.index("\n", start)].split("\t")
+    _, account, contact = text[start : text.index("\n", start)].split("\t")
     return call_id, int(stage), Branch(ruid, account, contact)
 
 

@@ -1,0 +1,229 @@
+"""What runs beside the SIP workers: following changes, shipping the story, answering for dead nodes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kemi_routes import headers, nodes, settings, stage_calls, story
+from kemi_routes.changes import ChangeFollower
+from kemi_routes.streams import RedisStream, StoryShipper, command
+from tests.unit.kemi.fake_ksr import FakeKsr
+
+
+def cached(fake: FakeKsr, *names: str) -> None:
+    for name in names:
+        fake.tables["accounts"][name] = "h|panel|1|0"
+
+
+def test_changes_before_the_start_drop_nothing(fake: FakeKsr) -> None:
+    fake.changes = [(1, "a"), (2, "b")]
+    follower = ChangeFollower()
+    cached(fake, "a", "b")
+    follower.tick(fake.ksr)
+    follower.tick(fake.ksr)
+    assert set(fake.tables["accounts"]) == {"a", "b"}
+
+
+def test_a_change_drops_now_and_once_more(fake: FakeKsr) -> None:
+    follower = ChangeFollower()
+    follower.tick(fake.ksr)
+    cached(fake, "a")
+    fake.changes.append((5, "a"))
+    follower.tick(fake.ksr)
+    assert not fake.tables["accounts"]
+    cached(fake, "a")  # a worker that had read the old row
+    follower.tick(fake.ksr)
+    assert not fake.tables["accounts"]
+    cached(fake, "a")
+    follower.tick(fake.ksr)
+    assert set(fake.tables["accounts"]) == {"a"}
+
+
+def test_a_lower_id_that_commits_later_is_seen(fake: FakeKsr) -> None:
+    follower = ChangeFollower()
+    follower.tick(fake.ksr)
+    fake.changes.append((10, "a"))
+    follower.tick(fake.ksr)
+    cached(fake, "b")
+    fake.changes.append((9, "b"))
+    follower.tick(fake.ksr)
+    assert not fake.tables["accounts"]
+
+
+def test_nothing_is_lost_while_the_database_is_away(fake: FakeKsr) -> None:
+    follower = ChangeFollower()
+    follower.tick(fake.ksr)
+    database, fake.database = fake.database, None
+    cached(fake, "a")
+    fake.changes.append((7, "a"))
+    follower.tick(fake.ksr)
+    follower.tick(fake.ksr)
+    assert len(fake.logs) == 1
+    assert fake.tables["accounts"]
+    fake.database = database
+    follower.tick(fake.ksr)
+    assert not fake.tables["accounts"]
+
+
+def test_a_long_run_of_changes_keeps_the_memory_bounded(fake: FakeKsr) -> None:
+    follower = ChangeFollower()
+    follower.tick(fake.ksr)
+    for i in range(1, 5001):
+        fake.changes = [(i, "a")]
+        follower.tick(fake.ksr)
+    assert len(follower._seen) <= 601
+
+
+def test_resp_counts_bytes() -> None:
+    assert command("XADD", "ж") == b"*2\r\n$4\r\nXADD\r\n$2\r\n\xd0\xb6\r\n"
+
+
+def serve(answers: list[bytes]) -> tuple[str, list[bytes], threading.Thread]:
+    """A Redis that gives these answers, one for each thing it receives."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    received: list[bytes] = []
+
+    def run() -> None:
+        with listener, listener.accept()[0] as peer:
+            for answer in answers:
+                received.append(peer.recv(1 << 20))
+                peer.sendall(answer)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return f"redis://127.0.0.1:{listener.getsockname()[1]}/2", received, thread
+
+
+def test_a_batch_is_one_xadd(fake: FakeKsr) -> None:
+    url, received, thread = serve([b"+OK\r\n", b"$3\r\n1-1\r\n"])
+    story.dialled(fake.ksr, "c1", "p1", "12")
+    story.refused(fake.ksr, "c2", 'a "reason"\n', 503)
+    stream = RedisStream(url)
+    StoryShipper(stream).tick(fake.ksr)
+    thread.join(5)
+    stream.close()
+    assert received[0] == command("SELECT", "2")
+    sent = received[1].decode()
+    assert "ep:call_events" in sent
+    events = json.loads(sent[sent.index("[{") :].rstrip("\r\n"))
+    assert [event["event"] for event in events] == ["dialled", "refused"]
+    assert events[1]["reason"] == 'a "reason"\n'
+
+
+def test_redis_away_keeps_the_story_and_says_so_once(fake: FakeKsr, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        shipper = StoryShipper(RedisStream(f"redis://127.0.0.1:{unused.getsockname()[1]}/2"))
+        monkeypatch.setattr("kemi_routes.streams._RETRY_S", 0.0)
+        for _ in range(3):
+            story.refused(fake.ksr, "c", "r", 503)
+            shipper.tick(fake.ksr)
+    assert len(fake.logs) == 1
+    url, _, thread = serve([b"+OK\r\n", b"$3\r\n1-1\r\n"])
+    shipper._stream = RedisStream(url)
+    shipper.tick(fake.ksr)
+    thread.join(5)
+    shipper._stream.close()
+    assert not shipper._kept
+
+
+def test_an_error_of_redis_is_told(fake: FakeKsr) -> None:
+    url, _, thread = serve([b"+OK\r\n", b"-OOM command not allowed\r\n"])
+    story.refused(fake.ksr, "c", "r", 503)
+    shipper = StoryShipper(RedisStream(url))
+    shipper.tick(fake.ksr)
+    thread.join(5)
+    assert "OOM" in fake.logs[0]
+    assert len(shipper._kept) == 1
+
+
+PROVISIONAL = (
+    "SIP/2.0 100 Trying\r\nVia: SIP/2.0/UDP 127.0.0.10;branch=z9hG4bKa.b.0\r\nVia: SIP/2.0/UDP 127.0.1.1;branch=x\r\n"
+    "From: <sip:p1@d>;tag=f\r\nTo: <sip:12@d>\r\nCall-ID: c\r\nCSeq: 2 INVITE\r\nServer: A\r\nContent-Length: 0\r\n\r\n"
+)
+
+
+def test_503_is_made_from_a_provisional_reply() -> None:
+    lines = nodes.as_503(PROVISIONAL).decode().split("\r\n")
+    assert lines[0] == "SIP/2.0 503 Node Lost"
+    assert lines[1:7] == [
+        "Via: SIP/2.0/UDP 127.0.0.10;branch=z9hG4bKa.b.0", "Via: SIP/2.0/UDP 127.0.1.1;branch=x", "From: <sip:p1@d>;tag=f",
+        "To: <sip:12@d>;tag=node-lost", "Call-ID: c", "CSeq: 2 INVITE",
+    ]
+    with pytest.raises(ValueError, match="no provisional"):
+        nodes.as_503("SIP/2.0 200 OK\r\n\r\n")
+
+
+def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver.bind(("127.0.0.1", 0))
+    receiver.settimeout(5)
+    fake.defines |= {"EP_SIP_ADDRESS": "127.0.0.1", "EP_SIP_PORT": str(receiver.getsockname()[1])}
+    fake.tables["setup"] |= {
+        "c1": "P 127.0.0.21:5060 rings 1", "c2": "P 127.0.0.22:5060 rings 1", "s1": "S 127.0.0.21:5060 7",
+        "s2": "S 127.0.0.22:5060 8",
+    }
+    fake.tables["provisional"]["c1"] = PROVISIONAL
+    fake.message.ruri = "sip:127.0.0.21:5060"
+    nodes.node_event(fake.ksr, "dispatcher:dst-down")
+    watch = nodes.NodeWatch(settings.read(fake.ksr))
+    watch.tick(fake.ksr)
+    assert receiver.recv(2000).startswith(b"SIP/2.0 503")
+    assert fake.called("tmx.t_cancel_callid") == [("s1", "7", 0)]
+    assert fake.tables["setup"]["c1"] == "P 127.0.0.21:5060 lost 1"
+    assert fake.tables["setup"]["c2"] == "P 127.0.0.22:5060 rings 1"
+    receiver.close()
+    if watch._socket is not None:
+        watch._socket.close()
+
+
+@pytest.mark.parametrize("uri", ["sip:10.0.0.1:5060", "sip:10.0.0.1", "sip:x@10.0.0.1:5060;transport=udp"])
+def test_names_of_nodes(uri: str) -> None:
+    assert nodes.name_of(uri) == "10.0.0.1:5060"
+
+
+ACCOUNT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}", fullmatch=True)
+
+
+@given(st.lists(ACCOUNT, min_size=1, max_size=30, unique=True))
+def test_accounts_survive_their_header(names: list[str]) -> None:
+    assert list(headers.parse_accounts(" , ".join(names))) == names
+
+
+@given(st.text())
+def test_an_account_name_is_safe_in_sql_and_in_a_header(text: str) -> None:
+    if headers.is_account_name(text):
+        assert text.isascii()
+        assert not set(text) & set("'\"\\\r\n;, \t|")
+
+
+@given(st.text())
+def test_any_header_gives_good_names_or_an_error(text: str) -> None:
+    try:
+        names = headers.parse_accounts(text)
+    except ValueError:
+        return
+    assert 1 <= len(names) <= 30
+    assert all(headers.is_account_name(name) for name in names)
+
+
+@given(st.text(), st.text(), st.text())
+def test_a_story_is_json_whatever_is_in_it(call_id: str, account: str, contact: str) -> None:
+    fake = FakeKsr()
+    story.branch(fake.ksr, call_id, 0, 1, account, contact, "invited", None)
+    event = json.loads(fake.queues["story"][0][1])
+    assert (event["call_id"], event["account"], event["contact"]) == (call_id, account, contact)
+
+
+def test_a_branch_is_found_by_its_whole_id() -> None:
+    kept = "c\n2\nuloc-1-1\th1\tsip:a\nuloc-1-11\th2\tsip:b\n"
+    assert stage_calls.parse_branches(kept, "uloc-1-11") == ("c", 2, stage_calls.Branch("uloc-1-11", "h2", "sip:b"))
+    assert stage_calls.parse_branches(kept, "uloc-1-1")[2] == stage_calls.Branch("uloc-1-1", "h1", "sip:a")
+    assert stage_calls.parse_branches(kept, "")[2] is None
+    assert stage_calls.parse_branches(kept, "loc-1-11")[2] is None

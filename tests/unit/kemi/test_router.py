@@ -1,0 +1,64 @@
+"""The border to Kamailio: names of callbacks, exceptions, the order of steps."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kemi_routes import panel_calls, router, stage_calls
+from tests.unit.kemi.fake_ksr import FakeKsr
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def test_every_callback_named_anywhere_is_a_method() -> None:
+    text = (REPOSITORY / "kamailio" / "kamailio.cfg").read_text()
+    names = {*re.findall(r"route=(\w+)", text), *re.findall(r'_callback", "(\w+)"', text)}
+    assert len(names) == 4
+    names |= {panel_calls.ON_REPLY, panel_calls.ON_FAILURE, stage_calls.ON_REPLY, stage_calls.ON_FAILURE}
+    assert all(callable(getattr(router.Router, name, None)) for name in names)
+    source = "".join(path.read_text() for path in (REPOSITORY / "kemi_routes").glob("*.py"))
+    assert set(re.findall(r"t_on_\w+\(([^)]*)\)", source)) == {"ON_REPLY", "ON_FAILURE"}
+
+
+def test_only_the_entry_imports_ksr() -> None:
+    importing = {p.name for p in (REPOSITORY / "kemi_routes").glob("*.py") if re.search(r"^import KSR", p.read_text(), re.M)}
+    assert importing == {"entry.py"}
+
+
+def test_an_exception_is_one_line_and_500(fake: FakeKsr) -> None:
+    made = router.build(fake.ksr)
+    fake.results["sanity.sanity_check_defaults"] = 1
+    fake.results["maxfwd.process_maxfwd"] = "boom"  # type: ignore[assignment]
+    assert made.ksr_request_route(None) == 1
+    assert fake.replies == [(500, "Internal Error")]
+    assert len(fake.logs) == 1
+    assert "call_id=call-1" in fake.logs[0]
+    assert "\n" not in fake.logs[0][:-1]
+
+
+def test_an_exception_on_an_ack_is_only_logged(fake: FakeKsr) -> None:
+    made = router.build(fake.ksr)
+    fake.message.method = "ACK"
+    fake.results["maxfwd.process_maxfwd"] = "boom"  # type: ignore[assignment]
+    made.ksr_request_route(None)
+    assert fake.replies == []
+    assert len(fake.logs) == 1
+
+
+def test_the_first_invite_of_a_panel_is_challenged(fake: FakeKsr) -> None:
+    router.build(fake.ksr).ksr_request_route(None)
+    assert fake.replies == [(407, "challenge")]
+
+
+def test_asterisk_may_only_call_a_stage(fake: FakeKsr) -> None:
+    fake.message.source_ip = "127.0.0.21"
+    router.build(fake.ksr).ksr_request_route(None)
+    assert fake.replies == [(404, "Not Here")]
+
+
+@pytest.mark.parametrize("name", ["EP_DOMAIN", "EP_REDIS_URL", "EP_BAR_S"])
+def test_a_missing_setting_is_named(fake: FakeKsr, name: str) -> None:
+    del fake.defines[name]
+    with pytest.raises(ValueError, match=name):
+        router.build(fake.ksr)

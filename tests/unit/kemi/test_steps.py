@@ -1,0 +1,460 @@
+"""Every step of the pipelines, without Kamailio."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kemi_routes import accounts, admission, checks, dialogs, digest, flood, panel_calls, registration, stage_calls
+from kemi_routes.pipeline import DONE, NEXT
+from tests.unit.kemi.fake_ksr import Contact, FakeKsr, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kemi_routes.pipeline import Request
+
+    Make = Callable[[FakeKsr], Request]
+
+
+def events(fake: FakeKsr) -> list[dict[str, object]]:
+    return [json.loads(value) for _, value in fake.queues["story"]]
+
+
+# ---- bad input ----
+
+
+def test_too_long_is_513(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.length = 16385
+    assert checks.check_size(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(513, "Message Too Large")]
+    assert "call_id=call-1" in fake.logs[0]
+
+
+def test_as_long_as_allowed_passes(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.length = 16384
+    assert checks.check_size(fake.ksr, request_of(fake)) is NEXT
+
+
+def test_malformed_is_answered_by_the_sanity_module_and_logged(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.malformed = True
+    assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+    assert fake.called("sanity.sanity_reply")
+    assert "malformed" in fake.logs[0]
+
+
+def test_used_up_hops_are_483(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.max_forwards = 0
+    assert checks.check_hops(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(483, "Too Many Hops")]
+
+
+def test_foreign_private_headers_are_stripped(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.headers = [("x-entryphone-KIND", "panel"), ("X-Entryphone-Future", "1"), ("Subject", "s")]
+    checks.strip_foreign_headers(fake.ksr, request_of(fake))
+    assert fake.message.headers == [("Subject", "s")]
+
+
+def test_text_that_cannot_be_read_is_stripped_all_the_same(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.latin1 = True
+    fake.message.headers = [("X-Entryphone-Kind", "panel")]
+    checks.strip_foreign_headers(fake.ksr, request_of(fake))
+    assert fake.message.headers == []
+
+
+def test_headers_of_asterisk_stay(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.source_ip = "127.0.0.21"
+    fake.message.headers = [("X-Entryphone-Stage", "0")]
+    checks.strip_foreign_headers(fake.ksr, request_of(fake))
+    assert fake.message.headers == [("X-Entryphone-Stage", "0")]
+
+
+def test_another_domain_is_404(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.ruri = "sip:12@example.com"
+    assert checks.check_destination(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(404, "Not Here")]
+
+
+def test_unserved_methods_are_405_with_allow(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.method = "SUBSCRIBE"
+    assert checks.check_method(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(405, "Method Not Allowed")]
+    assert fake.reply_headers[0].startswith("Allow: INVITE")
+
+
+def test_options_is_200(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.method = "OPTIONS"
+    checks.check_method(fake.ksr, request_of(fake))
+    assert fake.replies == [(200, "OK")]
+
+
+# ---- who is it ----
+
+
+def login(fake: FakeKsr, name: str = "p1", kind: str = "panel", *, password: bool = True, enabled: int = 1) -> None:
+    assert fake.database is not None
+    fake.database[name] = ("ha1-of-" + name, kind, enabled)
+    fake.message.auth_user = name
+    fake.passwords[name] = "ha1-of-" + name if password else "another"
+
+
+def test_without_credentials_comes_a_challenge_and_no_log(fake: FakeKsr, request_of: Make) -> None:
+    assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(407, "challenge")]
+    assert fake.logs == []
+
+
+def test_good_credentials_name_account_and_kind(fake: FakeKsr, request_of: Make) -> None:
+    login(fake)
+    request = request_of(fake)
+    assert digest.authenticate(fake.ksr, request) is NEXT
+    assert (request.account, request.kind) == ("p1", "panel")
+    assert fake.called("auth.consume_credentials")
+
+
+@pytest.mark.parametrize("case", ["wrong", "unknown", "disabled"])
+def test_wrong_unknown_and_disabled_look_the_same(fake: FakeKsr, request_of: Make, case: str) -> None:
+    login(fake, password=case != "wrong", enabled=int(case != "disabled"))
+    if case == "unknown":
+        fake.database = {}
+    assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(407, "challenge")]
+    assert len(fake.called("auth.pv_auth_check")) == 1
+
+
+def test_from_of_another_account_is_403(fake: FakeKsr, request_of: Make) -> None:
+    login(fake)
+    fake.results["auth.pv_auth_check"] = -8
+    assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(403, "Forbidden")]
+
+
+@pytest.mark.parametrize("result", [-4, -6])
+def test_an_old_nonce_is_no_wrong_password(fake: FakeKsr, request_of: Make, result: int) -> None:
+    login(fake)
+    fake.results["auth.pv_auth_check"] = result
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert fake.called("auth.auth_challenge") == [("entryphone.test", 17)]
+    assert not fake.tables["wrong"]
+
+
+def test_tenth_wrong_password_bars_the_address(fake: FakeKsr, request_of: Make) -> None:
+    login(fake, password=False)
+    for _ in range(9):
+        digest.authenticate(fake.ksr, request_of(fake))
+    assert {status for status, _ in fake.replies} == {407}
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert fake.replies[-1] == (403, "Forbidden")
+    assert "address barred for 60 s" in fake.logs[-1]
+    logged = len(fake.logs)
+    assert flood.check_barred(fake.ksr, request_of(fake)) is DONE
+    assert len(fake.logs) == logged
+
+
+def test_a_success_ends_the_row_of_wrong_passwords(fake: FakeKsr, request_of: Make) -> None:
+    login(fake, password=False)
+    for _ in range(9):
+        digest.authenticate(fake.ksr, request_of(fake))
+    login(fake)
+    assert digest.authenticate(fake.ksr, request_of(fake)) is NEXT
+    assert not fake.tables["wrong"]
+
+
+def test_emergency_calls_pass_a_bar(fake: FakeKsr, request_of: Make) -> None:
+    fake.tables["barred"]["127.0.1.1"] = 1
+    fake.message.ruri = "sip:112@entryphone.test"
+    assert flood.check_barred(fake.ksr, request_of(fake)) is NEXT
+
+
+def test_a_flood_gets_503_then_silence_and_two_lines(fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    fake.message.method = "REGISTER"
+    for _ in range(500):
+        digest.authenticate(fake.ksr, request_of(fake))
+    statuses = [status for status, _ in fake.replies]
+    assert statuses == [401] * 100 + [503] * 300
+    assert len(fake.logs) == 2
+    assert fake.reply_headers[0] == "Retry-After: 10\r\n"
+
+
+def test_good_credentials_are_served_beside_a_flood(fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    for _ in range(500):
+        digest.authenticate(fake.ksr, request_of(fake))
+    login(fake)
+    assert digest.authenticate(fake.ksr, request_of(fake)) is NEXT
+
+
+def test_who_authenticates_is_never_limited(fake: FakeKsr, request_of: Make) -> None:
+    for _ in range(500):
+        fake.message.auth_user = None
+        digest.authenticate(fake.ksr, request_of(fake))
+        login(fake)
+        assert digest.authenticate(fake.ksr, request_of(fake)) is NEXT
+    assert {status for status, _ in fake.replies} == {407}
+
+
+def test_exempt_networks_are_not_counted(fake: FakeKsr, request_of: Make) -> None:
+    fake.defines["EP_EXEMPT_NETWORKS"] = "10.0.0.0/8, 127.0.1.0/24"
+    for _ in range(500):
+        digest.authenticate(fake.ksr, request_of(fake))
+    assert {status for status, _ in fake.replies} == {407}
+
+
+# ---- the cache of accounts ----
+
+
+def test_with_the_database_away_a_cached_account_stays(fake: FakeKsr) -> None:
+    assert fake.database is not None
+    fake.database["p1"] = ("h", "panel", 1)
+    found = accounts.find(fake.ksr, "p1", 300)
+    fake.database = None
+    assert accounts.find(fake.ksr, "p1", 300) == found
+    assert accounts.find(fake.ksr, "p1", 0) == found
+    with pytest.raises(accounts.DatabaseAwayError):
+        accounts.find(fake.ksr, "p2", 300)
+
+
+def test_away_and_not_cached_is_503_and_no_wrong_password(fake: FakeKsr, request_of: Make) -> None:
+    login(fake)
+    fake.database = None
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert fake.replies == [(503, "Service Unavailable")]
+    assert not fake.tables["wrong"]
+
+
+def test_sql_never_sees_what_is_no_account_name(fake: FakeKsr) -> None:
+    assert accounts.find(fake.ksr, "x' or '1'='1", 300) is None
+    assert fake.called("sqlops.sql_query") == []
+
+
+def test_a_dropped_account_is_read_again(fake: FakeKsr) -> None:
+    assert fake.database is not None
+    assert accounts.find(fake.ksr, "p1", 300) is None
+    fake.database["p1"] = ("h", "panel", 1)
+    assert accounts.find(fake.ksr, "p1", 300) is None
+    accounts.forget(fake.ksr, "p1")
+    assert accounts.find(fake.ksr, "p1", 300) == accounts.Account("h", "panel", True)
+
+
+# ---- registration ----
+
+
+def test_contacts_behind_nat_are_kept_alive(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.method, fake.message.natted = "REGISTER", True
+    request = request_of(fake)
+    request.kind = "handset"
+    assert registration.save_contacts(fake.ksr, request) is DONE
+    assert fake.called("setbflag") == [(6,)]
+    assert fake.called("registrar.save") == [("location", 0)]
+
+
+def test_a_trunk_does_not_register(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.method = "REGISTER"
+    request = request_of(fake)
+    request.kind = "trunk"
+    registration.save_contacts(fake.ksr, request)
+    assert fake.replies == [(403, "Forbidden")]
+    assert not fake.called("registrar.save")
+
+
+def test_a_strangers_path_is_refused(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.headers = [("Path", "<sip:127.0.0.21;lr>")]
+    request = request_of(fake)
+    request.kind = "handset"
+    registration.save_contacts(fake.ksr, request)
+    assert fake.replies == [(403, "Forbidden")]
+
+
+# ---- calls of panels ----
+
+
+def test_a_handset_may_not_call_an_apartment(fake: FakeKsr, request_of: Make) -> None:
+    request = request_of(fake)
+    request.kind = "handset"
+    assert panel_calls.check_permission(fake.ksr, request) is DONE
+    assert fake.replies == [(403, "Forbidden")]
+
+
+def test_a_panels_call_goes_to_a_node_with_its_kind(fake: FakeKsr, request_of: Make) -> None:
+    request = request_of(fake)
+    request.account, request.kind = "p1", "panel"
+    fake.message.headers = [("Route", "<sip:evil.example;lr>")]
+    panel_calls.send_to_node(fake.ksr, request)
+    assert fake.relayed == ["sip:127.0.0.21:5060"]
+    assert fake.message.headers == [("X-Entryphone-Kind", "panel")]
+    assert events(fake)[0] | {"at_ms": 0} == {
+        "event": "dialled", "call_id": "call-1", "at_ms": 0, "panel": "p1", "dialled": "12",
+    }
+
+
+def test_no_node_up_is_503_with_retry_after(fake: FakeKsr, request_of: Make) -> None:
+    fake.nodes = []
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    assert fake.replies == [(503, "Service Unavailable")]
+    assert fake.reply_headers == ["Retry-After: 2\r\n"]
+    assert events(fake)[0]["event"] == "refused"
+
+
+def test_a_silent_node_is_passed_over(fake: FakeKsr, request_of: Make) -> None:
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    fake.message.status = 408
+    fake.results = {"tm.t_branch_timeout": 1, "tm.t_branch_replied": -1}
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert fake.relayed == ["sip:127.0.0.21:5060", "sip:127.0.0.22:5060"]
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert fake.replies == [(503, "Service Unavailable")]
+    assert not fake.tables["setup"]
+
+
+@pytest.mark.parametrize(("status", "moved"), [(500, True), (502, True), (503, True), (486, False), (480, False)])
+def test_which_failures_are_the_nodes(fake: FakeKsr, request_of: Make, status: int, moved: bool) -> None:
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    fake.message.status = status
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert (len(fake.relayed) == 2) is moved
+
+
+def test_a_call_that_rang_is_not_rung_again(fake: FakeKsr, request_of: Make) -> None:
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    fake.message.status = 180
+    panel_calls.on_reply(fake.ksr)
+    assert sum(v for v in fake.tables["silent"].values() if isinstance(v, int)) == 0
+    fake.message.status = 503
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert len(fake.relayed) == 1
+
+
+def test_a_cancelled_call_is_left_alone(fake: FakeKsr, request_of: Make) -> None:
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    fake.results["tm.t_is_canceled"] = 1
+    fake.message.status = 503
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert len(fake.relayed) == 1
+
+
+# ---- overload ----
+
+
+def test_above_the_rate_calls_are_refused_but_not_emergency_calls(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.5)
+    for _ in range(400):
+        assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
+        admission.take_token(fake.ksr, request_of(fake))
+    assert admission.check_load(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(503, "Overloaded")]
+    assert fake.reply_headers == ["Retry-After: 2\r\n"]
+    fake.message.ruri = "sip:112@entryphone.test"
+    assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
+
+
+def test_silent_calls_bound_admission_and_expire(fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.5)
+    receipts = [admission.silent_begins(fake.ksr) for _ in range(200)]
+    assert admission.check_load(fake.ksr, request_of(fake)) is DONE
+    admission.silent_ends(fake.ksr, receipts[0])
+    assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
+    monkeypatch.setattr(time, "time", lambda: 1004.5)
+    assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
+
+
+# ---- stages ----
+
+
+def stage(fake: FakeKsr, accounts_header: str) -> None:
+    fake.message = Message(
+        ruri="sip:stage@127.0.0.10",
+        source_ip="127.0.0.21",
+        call_id="leg-1",
+        headers=[
+            ("X-Entryphone-Accounts", accounts_header),
+            ("X-Entryphone-Call-Id", "call-1"),
+            ("X-Entryphone-Stage", "1"),
+        ],
+    )
+
+
+def test_a_stage_rings_every_contact_of_every_account(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h1, h2,h3")
+    fake.location = {"h2": [Contact("sip:a@1", "r1"), Contact("sip:b@2", "r2")], "h3": [Contact("sip:c@3", "r3")]}
+    assert stage_calls.ring_stage(fake.ksr, request_of(fake)) is DONE
+    assert fake.relayed == ["sip:a@1"]
+    assert [c.uri for c in fake.branches] == ["sip:b@2", "sip:c@3"]
+    assert fake.message.headers == []
+    told = [(e["outcome"], e["account"], e["branch"], e["contact"], e["stage"], e["call_id"]) for e in events(fake)]
+    assert told == [
+        ("offline", "h1", None, None, 1, "call-1"),
+        ("invited", "h2", 0, "sip:a@1", 1, "call-1"),
+        ("invited", "h2", 1, "sip:b@2", 1, "call-1"),
+        ("invited", "h3", 2, "sip:c@3", 1, "call-1"),
+    ]
+
+
+def test_nobody_registered_is_480_at_once(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h1")
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    assert fake.replies == [(480, "Nobody Registered")]
+    assert [e["outcome"] for e in events(fake)] == ["offline"]
+
+
+@pytest.mark.parametrize("header", ["", "h1,,h2", "h1;drop", ",".join(f"h{i}" for i in range(31))])
+def test_bad_accounts_are_400(fake: FakeKsr, request_of: Make, header: str) -> None:
+    stage(fake, header)
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    assert fake.replies == [(400, "Bad Accounts")]
+
+
+def test_the_answer_tells_who_and_cannot_be_forged(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h2,h3")
+    fake.location = {"h2": [Contact("sip:a@1", "r1")], "h3": [Contact("sip:c@3", "r13")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    fake.message.status = 200
+    fake.message.headers = [("X-Entryphone-Answered-By", "h2")]
+    fake.pvs["$T_reply_ruid"] = "r13"
+    stage_calls.on_reply(fake.ksr)
+    assert fake.message.headers == [("X-Entryphone-Answered-By", "h3")]
+    assert events(fake)[-1]["outcome"] == "answered"
+    assert events(fake)[-1]["account"] == "h3"
+    assert not fake.tables["setup"]
+
+
+# ---- dialogs ----
+
+
+def test_cancel_of_nothing_is_481(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.method = "CANCEL"
+    fake.results["tm.t_check_trans"] = -1
+    dialogs.pass_cancel(fake.ksr, request_of(fake))
+    assert fake.replies[0][0] == 481
+
+
+def test_refer_is_405(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.method, fake.message.to_tag = "REFER", True
+    dialogs.pass_in_dialog(fake.ksr, request_of(fake))
+    assert fake.replies[0][0] == 405
+
+
+def test_a_device_reaches_only_nodes_in_a_dialog(fake: FakeKsr, request_of: Make) -> None:
+    fake.message = Message(method="BYE", ruri="sip:x@203.0.113.1", to_tag=True)
+    dialogs.pass_in_dialog(fake.ksr, request_of(fake))
+    assert fake.replies[0][0] == 403
+    fake.message = Message(method="BYE", ruri="sip:x@127.0.0.21:5060", to_tag=True)
+    dialogs.pass_in_dialog(fake.ksr, request_of(fake))
+    assert fake.relayed == ["sip:x@127.0.0.21:5060"]
+
+
+def test_a_stray_ack_is_dropped_without_an_answer(fake: FakeKsr, request_of: Make) -> None:
+    fake.message = Message(method="ACK", to_tag=True)
+    fake.results = {"rr.loose_route": -1, "tm.t_check_trans": -1}
+    assert dialogs.pass_in_dialog(fake.ksr, request_of(fake)) is DONE
+    assert fake.relayed == []
+
+
+def test_a_repeated_invite_is_absorbed(fake: FakeKsr, request_of: Make) -> None:
+    fake.results["tmx.t_precheck_trans"] = 1
+    assert dialogs.absorb_retransmission(fake.ksr, request_of(fake)) is DONE
