@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from lab.debian_mirror import MirrorUnknownError
 from lab.debian_root import RootBuildError, ensure_root
 from lab.host_files import HostFileError
 from lab.processes import mount_script
-from lab.settings import DEFAULT_DIRECTORY, LabSettings
-from lab.stack import Stack, StartError
+from lab.settings import DEFAULT_DIRECTORY, TEST_DIRECTORY, LabSettings
+from lab.stack import Stack, StartError, instance_lock
 
 
 def main() -> int:
@@ -36,15 +37,20 @@ def main() -> int:
 def up(settings: LabSettings, arguments: argparse.Namespace) -> int:
     """Start what does not run yet."""
     started = time.monotonic()
-    Stack(settings).start(*arguments.names)
+    with instance_lock(settings.directory):
+        Stack(settings).start(*arguments.names)
     sip = f"SIP {settings.sip_address}:{settings.sip_port}"
     print(f"up after {time.monotonic() - started:.1f} s: {sip}, {settings.crm_url}")
     return 0
 
 
 def down(settings: LabSettings, _arguments: argparse.Namespace) -> int:
-    """End every process of the instance."""
-    ended = Stack(settings).stop()
+    """End every process of the instance, and what a killed test run left."""
+    with instance_lock(settings.directory):
+        ended = Stack(settings).stop()
+    if settings.directory == DEFAULT_DIRECTORY:
+        with suppress(BlockingIOError), instance_lock(TEST_DIRECTORY, wait=False):  # held: tests are running
+            ended += Stack(replace(settings, directory=TEST_DIRECTORY)).stop()
     print(f"down: ended {len(ended)} processes" if ended else "down: nothing was running")
     return 0
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +32,32 @@ from lab.town.api_client import ApiRefusedError
 from lab.town.loader import load_town
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from lab.instance_secrets import InstanceSecrets
     from lab.settings import LabSettings
 
 _POLL_S = 0.03
+
+
+@contextmanager
+def instance_lock(directory: Path, *, wait: bool = True) -> Iterator[None]:
+    """Keep other commands from changing the instance meanwhile; released by the kernel if we are killed.
+
+    Raises:
+        BlockingIOError: another command has it, and `wait` is false.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with directory.with_name(f"{directory.name}.lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise
+            print(f"lab: another command is at work on {directory}; waiting for it", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class StartError(Exception):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.settings import TEST_DIRECTORY, LabSettings
-from lab.stack import Stack
+from lab.stack import Stack, instance_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +32,10 @@ def stack() -> Iterator[Stack]:
     if not in_own_network():
         pytest.exit("tests with servers need a network of their own: run `make test TESTS=...`", returncode=2)
     running = Stack(replace(LabSettings(), directory=TEST_DIRECTORY))
-    running.discard()
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    with instance_lock(TEST_DIRECTORY):  # another test run in this clone uses the same directory
+        running.discard()
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()

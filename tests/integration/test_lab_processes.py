@@ -18,6 +18,7 @@ import pytest
 
 from lab.process_scan import processes_of, read_process, wait_for_exit
 from lab.settings import LabSettings
+from lab.stack import instance_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,6 +165,15 @@ def test_killed_up_command_leaves_nothing_after_down(instance: Instance) -> None
     assert instance.pids() != []
     assert instance.lab("down").returncode == 0
     assert_nothing_left(instance)
+
+
+def test_commands_wait_for_one_another(instance: Instance) -> None:
+    with instance_lock(instance.settings.directory), instance.begin("down") as command:
+        with pytest.raises(subprocess.TimeoutExpired):
+            command.wait(0.7)
+        with pytest.raises(BlockingIOError), instance_lock(instance.settings.directory, wait=False):
+            pass
+        command.kill()
 
 
 def test_a_server_that_cannot_start_is_named_with_its_reason(instance: Instance) -> None:
