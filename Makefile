@@ -32,8 +32,8 @@ check: $(INSTALLED) ## format, lint, types, import rules
 up: $(INSTALLED) ## start what does not run yet
 	@$(LAB) up
 
-down: $(INSTALLED) ## end every process of the lab, also what a crash left
-	@$(LAB) down
+down: ## end every process of the lab, also what a crash left
+	@if [ -x $(BIN)/python ]; then $(LAB) down; else echo "down: nothing was ever started here"; fi
 
 status: $(INSTALLED) ## each process: running, healthy, and if not, why
 	@$(LAB) status
