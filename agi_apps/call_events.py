@@ -36,7 +36,7 @@ class CallEvents:
     """
 
     def __init__(
-        self, redis: RedisLink, store: LocalStore, in_thread: Runner, gather_s: float = 0.05, retry_s: float = 1.0
+        self, redis: RedisLink, store: LocalStore, in_thread: Runner, gather_s: float = 0.1, retry_s: float = 1.0
     ) -> None:
         self._redis = redis
         self._store = store

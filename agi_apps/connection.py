@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-ENVIRONMENT_DEADLINE_S = 3.0
-ANSWER_DEADLINE_S = 3.0
+# Beside the application's own deadline: how long the peer may take for its environment and for reading our answer.
+PEER_DEADLINE_S = 5.0
 _FIRST_BYTES = 4_096
 # Asterisk writes the environment line by line, twenty-odd writes within 0.2 ms. Waiting a moment reads it in one go;
 # reading at once wakes this process five times.
@@ -44,33 +44,30 @@ class Connections:
 
     def serve(self, peer: socket.socket) -> None:
         """Serve one connection and close it. Raises nothing."""
-        call_id = "-"
+        session: AgiSession | None = None
         try:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with _Deadline(ENVIRONMENT_DEADLINE_S):
+            with _Deadline(PEER_DEADLINE_S):
                 gevent.sleep(_GATHER_S)
                 first = peer.recv(_FIRST_BYTES)
-                if not first:
-                    return  # a probe: connected and left
                 if first.startswith(b"GET "):
                     peer.sendall(self._health())
-                    return
-                session = AgiSession(peer, first)
-            call_id = unquote(session.env.get("agi_arg_1", "-"))
-            self._run(session, call_id)
+                elif first:  # else a probe: connected and left
+                    session = AgiSession(peer, first)
+                    self._run(session)
         except CallHungUp:
             pass  # normal
         except _Deadline:
-            _log.warning("[%s] AGI peer stalled; connection closed", call_id)
+            _log.warning("[%s] AGI peer stalled; connection closed", _call_id(session))
         except (ProtocolError, OSError) as error:
-            _log.warning("[%s] AGI connection failed: %s", call_id, error)
+            _log.warning("[%s] AGI connection failed: %s", _call_id(session), error)
         except Exception:  # noqa: BLE001 - the boundary: a bug in one call disturbs no other
             # Closing without an answer leaves EP_DECISION=error, which the dialplan has preset.
-            _log.exception("[%s] bug in an AGI application", call_id)
+            _log.exception("[%s] bug in an AGI application", _call_id(session))
         finally:
             peer.close()
 
-    def _run(self, session: AgiSession, call_id: str) -> None:
+    def _run(self, session: AgiSession) -> None:
         application = self._applications.get(session.application)
         if application is None:
             raise ProtocolError(f"no application {session.application!r}; there are {', '.join(self._applications)}")
@@ -79,15 +76,24 @@ class Connections:
             expected = ", ".join(application.arguments)
             raise ProtocolError(f"{application.name} got {len(arguments)} arguments, takes {expected}")
         outputs = application.fallback
+        deadline = _Deadline(application.deadline_s)
         try:
-            with _Deadline(application.deadline_s):
+            with deadline:
                 outputs = application.run(arguments, self._services)
         except (NoPlan, CrmAway) as error:
-            _log.warning("[%s] %s uses its fallback: %s", call_id, application.name, error)
-        except _Deadline:
+            _log.warning("[%s] %s uses its fallback: %s", arguments[0], application.name, error)
+        except _Deadline as expired:
+            if expired is not deadline:
+                raise
             _log.error(
-                "[%s] %s took longer than %s s and uses its fallback", call_id, application.name, application.deadline_s
+                "[%s] %s took longer than %s s and uses its fallback",
+                arguments[0],
+                application.name,
+                application.deadline_s,
             )
         if outputs:
-            with _Deadline(ANSWER_DEADLINE_S):
-                session.set_variables(outputs)
+            session.set_variables(outputs)
+
+
+def _call_id(session: AgiSession | None) -> str:
+    return "-" if session is None else unquote(session.env.get("agi_arg_1", "-"))

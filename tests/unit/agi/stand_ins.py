@@ -1,0 +1,86 @@
+"""Small in-memory neighbours of the applications: same methods, same errors."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, cast
+
+from agi_apps.application import Services
+from agi_apps.crm_client import CrmAway, Opening
+from agi_apps.plan_lookup import FoundPlan, NoPlan
+from agi_apps.ring_plan import RingPlan, decode_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agi_apps.call_events import CallEvents, EventValue
+    from agi_apps.crm_client import CrmClient
+    from agi_apps.plan_lookup import PlanLookup
+
+NOW_MS = 1_790_000_000_000
+
+
+def plan_json(**changes: object) -> bytes:
+    """A plan of panel p10001, number 12, with two stages."""
+    plan: dict[str, object] = {
+        "panel": "p10001", "dialled": "12", "issued_at_ms": NOW_MS - 1_000, "outcome": "ring", "apartment_id": 7,
+        "company_id": 1, "caller_name": "Lenina 1, entrance 1", "language": "en", "talk_limit_s": 120,
+        "stages": [
+            {"ring_timeout_s": 30, "targets": [
+                {"account": "h10012a", "kind": "handset", "may_open": True},
+                {"account": "h10012b", "kind": "app", "may_open": False}]},
+            {"ring_timeout_s": 20, "targets": [{"account": "c1", "kind": "concierge", "may_open": True}]},
+        ],
+        "door": {"door_id": 3, "method": "dtmf", "dtmf": "1"},
+    }  # fmt: skip
+    return json.dumps(plan | changes).encode()
+
+
+def ring_plan(**changes: object) -> RingPlan:
+    """The same, decoded."""
+    return decode_plan(plan_json(**changes), "p10001", "12")
+
+
+class Plans:
+    """Always finds the same plan, or none."""
+
+    def __init__(self, plan: RingPlan | None, vouched_at_ms: int = NOW_MS - 1_000, source: str = "redis") -> None:
+        self._plan, self._vouched_at_ms, self._source = plan, vouched_at_ms, source
+
+    def find(self, panel: str, dialled: str) -> FoundPlan:
+        if self._plan is None:
+            raise NoPlan(f"{panel}:{dialled}")
+        return FoundPlan(self._plan, self._source, self._vouched_at_ms)
+
+
+class Crm:
+    """Answers every opening the same way, or is away."""
+
+    def __init__(self, opening: Opening | None = None) -> None:
+        self._opening = opening
+        self.asked: list[tuple[str, str, str, str, str]] = []
+
+    def open_door(self, call_id: str, panel: str, dialled: str, account: str, key: str) -> Opening:
+        self.asked.append((call_id, panel, dialled, account, key))
+        if self._opening is None:
+            raise CrmAway("connection refused")
+        return self._opening
+
+
+class Events:
+    """Keeps events."""
+
+    def __init__(self) -> None:
+        self.kept: list[Mapping[str, EventValue]] = []
+
+    def add(self, event: Mapping[str, EventValue]) -> None:
+        self.kept.append(event)
+
+
+def services(plans: Plans, crm: Crm | None = None, events: Events | None = None) -> Services:
+    """Services made of stand-ins, at the moment `NOW_MS`."""
+    return Services(
+        plans=cast("PlanLookup", plans), crm=cast("CrmClient", crm or Crm()),
+        events=cast("CallEvents", events or Events()), now_ms=lambda: NOW_MS, permission_fresh_s=300,
+        opening_wait_s=0.2,
+    )  # fmt: skip

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agi_apps.applications import call_ended, ring_all, stage_ended, unlock
+from agi_apps.crm_client import Opening
+from agi_apps.plan_lookup import FoundPlan, vouched_at_ms
+from agi_apps.prompts import Prompt
+from agi_apps.ring_plan import Door, InvalidPlan, decode_plan
+from agi_apps.variables import Decision, Variable
+from tests.unit.agi.stand_ins import NOW_MS, Crm, Events, Plans, plan_json, ring_plan, services
+
+RING = ("call-1", "p10001", "12", "panel")
+PRESS = ("call-1", "p10001", "12", "h10012a", "#", "")
+
+
+def test_all_accounts_of_the_first_stage_ring() -> None:
+    outputs = ring_all.run(RING, services(Plans(ring_plan())))
+    assert outputs[Variable.DECISION] == "dial"
+    assert outputs[Variable.ACCOUNTS] == "h10012a,h10012b"
+    assert outputs[Variable.STAGE] == "0"
+    assert outputs[Variable.RING_TIMEOUT_S] == "30"
+    assert outputs[Variable.TALK_LIMIT_MS] == "120000"
+    assert outputs[Variable.PLAN_SOURCE] == "redis"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "prompt"), [("blocked", Prompt.BLOCKED), ("unknown_number", Prompt.UNKNOWN_NUMBER)]
+)
+def test_the_visitor_is_told_why_nobody_rings(outcome: str, prompt: Prompt) -> None:
+    outputs = ring_all.run(RING, services(Plans(ring_plan(outcome=outcome))))
+    assert (outputs[Variable.DECISION], outputs[Variable.PROMPT]) == ("prompt", prompt.value.sound)
+
+
+def test_a_plan_without_targets_is_nobody_home() -> None:
+    outputs = ring_all.run(RING, services(Plans(ring_plan(stages=[]))))
+    assert outputs[Variable.PROMPT] == Prompt.NOBODY_HOME.value.sound
+
+
+def stage_ended_outputs(stage: str, status: str, cause: str = "19") -> dict[Variable, str]:
+    return stage_ended.run(("call-1", "p10001", "12", stage, status, cause), services(Plans(ring_plan())))
+
+
+def test_the_next_stage_rings_when_nobody_answers() -> None:
+    outputs = stage_ended_outputs("0", "NOANSWER")
+    assert (outputs[Variable.DECISION], outputs[Variable.ACCOUNTS], outputs[Variable.STAGE]) == ("dial", "c1", "1")
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "prompt"),
+    [
+        ("NOANSWER", "19", Prompt.NOBODY_HOME),
+        ("BUSY", "17", Prompt.BUSY),
+        ("CHANUNAVAIL", "20", Prompt.NOBODY_HOME),
+        ("CONGESTION", "34", Prompt.SERVICE_UNAVAILABLE),
+    ],
+)
+def test_the_last_stage_ends_with_the_right_prompt(status: str, cause: str, prompt: Prompt) -> None:
+    assert stage_ended_outputs("1", status, cause)[Variable.PROMPT] == prompt.value.sound
+
+
+def press(plans: Plans, crm: Crm | None = None, args: tuple[str, ...] = PRESS) -> tuple[dict[Variable, str], Events]:
+    events = Events()
+    return unlock.run(args, services(plans, crm, events)), events
+
+
+def test_a_fresh_permission_opens_without_the_crm() -> None:
+    crm = Crm()
+    outputs, events = press(Plans(ring_plan()), crm)
+    assert (outputs[Variable.DECISION], outputs[Variable.DOOR_DTMF]) == (Decision.DTMF, "1")
+    assert not crm.asked
+    assert [event["result"] for event in events.kept] == ["sent"]
+
+
+@pytest.mark.parametrize("account", ["h10012b", "c2", ""])
+def test_another_account_is_refused(account: str) -> None:
+    outputs, events = press(Plans(ring_plan()), args=("call-1", "p10001", "12", account, "#", ""))
+    assert outputs[Variable.DECISION] == Decision.REFUSED
+    assert Variable.DOOR_DTMF not in outputs
+    assert events.kept[0]["result"] == "refused"
+
+
+def test_a_stale_permission_without_the_crm_keeps_the_door_shut() -> None:
+    crm = Crm()
+    outputs, events = press(Plans(ring_plan(), NOW_MS - 300_001), crm)
+    assert outputs == unlock.FAILED
+    assert crm.asked == [PRESS[:5]]
+    assert events.kept[0]["result"] == "failed"
+
+
+def test_a_stale_permission_is_renewed_by_the_crm() -> None:
+    granted = Opening("granted", door=Door(3, "dtmf", "77"))
+    outputs, _ = press(Plans(ring_plan(), NOW_MS - 300_001), Crm(granted))
+    assert (outputs[Variable.DECISION], outputs[Variable.DOOR_DTMF]) == (Decision.DTMF, "77")
+
+
+def test_the_crm_can_refuse() -> None:
+    outputs, events = press(Plans(ring_plan(), 0), Crm(Opening("refused", "blocked")))
+    assert outputs[Variable.DECISION] == Decision.REFUSED
+    assert events.kept[0]["reason"] == "blocked"
+
+
+def test_nobody_knows_the_number_so_the_door_stays_shut() -> None:
+    assert press(Plans(None))[0] == unlock.FAILED
+
+
+def test_a_door_with_http_is_opened_by_the_crm() -> None:
+    plan = ring_plan(door={"door_id": 3, "method": "http", "dtmf": None})
+    outputs, events = press(Plans(plan), Crm(Opening("opened")))
+    assert outputs[Variable.DECISION] == Decision.OPENED
+    assert events.kept[0]["result"] == "opened"
+
+
+def test_a_slow_panel_does_not_keep_the_resident_waiting() -> None:
+    import gevent  # noqa: PLC0415 - only here
+
+    class SlowCrm(Crm):
+        def open_door(self, call_id: str, panel: str, dialled: str, account: str, key: str) -> Opening:
+            gevent.sleep(0.4)
+            return super().open_door(call_id, panel, dialled, account, key)
+
+    plan = ring_plan(door={"door_id": 3, "method": "http", "dtmf": None})
+    started = time.monotonic()
+    outputs, events = press(Plans(plan), SlowCrm(Opening("failed", "relay stuck")))
+    assert time.monotonic() - started < 0.35
+    assert outputs[Variable.PROMPT] == Prompt.DOOR_ON_ITS_WAY.value.sound
+    assert not events.kept
+    gevent.sleep(0.4)
+    assert [(event["result"], event["reason"]) for event in events.kept] == [("failed", "relay stuck")]
+
+
+@pytest.mark.parametrize(
+    ("ago_ms", "decision"), [(0, Decision.OPENED), (1_999, Decision.OPENED), (2_000, Decision.DTMF)]
+)
+def test_a_key_pressed_again_at_once_sends_no_second_command(ago_ms: int, decision: Decision) -> None:
+    outputs, events = press(Plans(ring_plan()), args=(*PRESS[:5], str(NOW_MS - ago_ms)))
+    assert outputs[Variable.DECISION] == decision
+    assert len(events.kept) == (0 if decision is Decision.OPENED else 1)
+
+
+@given(issued=st.integers(0, 2 * NOW_MS), heartbeat=st.integers(0, 2 * NOW_MS), fresh_s=st.integers(0, 10_000))
+def test_a_permission_is_fresh_after_the_later_of_issue_and_heartbeat(
+    issued: int, heartbeat: int, fresh_s: int
+) -> None:
+    plan = ring_plan(issued_at_ms=issued)
+    found = FoundPlan(plan, "redis", vouched_at_ms(plan, str(heartbeat).encode()))
+    later = max(issued, heartbeat)
+    assert found.is_fresh(later, fresh_s)
+    assert found.is_fresh(later + fresh_s * 1_000, fresh_s)
+    assert not found.is_fresh(later + fresh_s * 1_000 + 1, fresh_s)
+    assert not found.is_fresh(later - 60_000, fresh_s)
+
+
+@pytest.mark.parametrize(
+    ("status", "decision", "sound", "result"),
+    [
+        ("ANSWER", "dial", "", "answered"),
+        ("CANCEL", "dial", "", "caller_hung_up"),
+        ("", "dial", "", "caller_hung_up"),
+        ("NOANSWER", "prompt", Prompt.NOBODY_HOME.value.sound, "no_answer"),
+        ("BUSY", "prompt", Prompt.BUSY.value.sound, "busy"),
+        ("", "prompt", Prompt.BLOCKED.value.sound, "blocked"),
+        ("", "prompt", Prompt.UNKNOWN_NUMBER.value.sound, "unknown_number"),
+        ("", "error", "im-sorry", "failed"),
+        ("CONGESTION", "prompt", Prompt.SERVICE_UNAVAILABLE.value.sound, "failed"),
+    ],
+)
+def test_result_of_a_call(status: str, decision: str, sound: str, result: str) -> None:
+    events = Events()
+    arguments = ("c", "p10001", "12", status, "16", "", "", "redis", decision, sound, "1790000000000")
+    call_ended.run(arguments, services(Plans(None), events=events))
+    assert (events.kept[0]["result"], events.kept[0]["talk_ms"]) == (result, 0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"panel": "p2"},
+        {"stages": [{"ring_timeout_s": 30, "targets": [{"account": "a,b", "kind": "x", "may_open": True}]}]},
+        {"stages": [{"ring_timeout_s": 0, "targets": []}]},
+        {"outcome": "open"},
+        {"door": {"door_id": 1, "method": "dtmf", "dtmf": "1,2"}},
+    ],
+)
+def test_a_plan_that_breaks_the_contract_is_not_used(changes: dict[str, object]) -> None:
+    with pytest.raises(InvalidPlan):
+        decode_plan(plan_json(**changes), "p10001", "12")

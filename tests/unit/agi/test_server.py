@@ -1,0 +1,150 @@
+"""The whole server as a process, with no Redis and no CRM: what peers may do to it, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agi_apps.local_store import LocalStore
+from tests.unit.agi.fake_asterisk import FakeAsterisk
+from tests.unit.agi.stand_ins import plan_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+Server = tuple[subprocess.Popen[bytes], tuple[str, int]]
+RING = ("call-1", "p10001", "12", "panel")
+ENDED = ("call-1", "p10001", "12", "ANSWER", "16", "900", "h10012a", "last_known", "dial", "", "1790000000000")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def until(condition: Callable[[], object], timeout_s: float = 10) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.02)  # polling another process
+
+
+def health(address: tuple[str, int]) -> dict[str, object]:
+    with socket.create_connection(address, 5) as link:
+        link.sendall(b"GET /health HTTP/1.1\r\n\r\n")
+        with link.makefile("rb") as answer:
+            return dict(json.loads(answer.read().split(b"\r\n\r\n", 1)[1]))
+
+
+def answers(address: tuple[str, int]) -> bool:
+    try:
+        return health(address)["status"] == "ok"
+    except OSError:
+        return False
+
+
+@pytest.fixture(name="server")
+def _server(tmp_path: Path) -> Iterator[Server]:
+    address = ("127.0.0.1", free_port())
+    with closing(LocalStore(str(tmp_path / "agi.db"))) as store:
+        store.remember_plans([("p10001", "12", plan_json())])
+    config = {
+        "agi_address": f"127.0.0.1:{address[1]}", "redis_url": f"redis://127.0.0.1:{free_port()}",
+        "crm_url": f"http://127.0.0.1:{free_port()}", "crm_token": "t", "store_path": str(tmp_path / "agi.db"),
+        "workers": 1,
+    }  # fmt: skip
+    (tmp_path / "agi.json").write_text(json.dumps(config))
+    process = subprocess.Popen([sys.executable, "-m", "agi_apps", "--config", str(tmp_path / "agi.json")])
+    try:
+        until(lambda: answers(address))
+        yield process, address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_with_redis_and_crm_away_the_last_known_plan_rings(server: Server) -> None:
+    variables = FakeAsterisk(server[1]).agi("ring_all", *RING)
+    assert variables["EP_DECISION"] == "dial"
+    assert variables["EP_ACCOUNTS"] == "h10012a,h10012b"
+    assert variables["EP_PLAN_SOURCE"] == "last_known"
+
+
+def test_with_redis_and_crm_away_an_old_permission_opens_nothing(server: Server) -> None:
+    variables = FakeAsterisk(server[1]).agi("unlock", "call-1", "p10001", "12", "h10012a", "%23", "")
+    assert variables["EP_DECISION"] == "failed"
+    assert "EP_DOOR_DTMF" not in variables
+
+
+def test_a_number_nobody_knows_gets_the_fallback_prompt(server: Server) -> None:
+    variables = FakeAsterisk(server[1]).agi("ring_all", "call-1", "p10001", "13", "panel")
+    assert variables["EP_DECISION"] == "prompt"
+
+
+def test_a_wrong_call_of_an_application_sets_nothing(server: Server) -> None:
+    assert FakeAsterisk(server[1]).agi("ring_all", "call-1") == {}
+    assert FakeAsterisk(server[1]).agi("nonsense") == {}
+
+
+def test_bad_peers_disturb_nobody(server: Server) -> None:
+    _, address = server
+    with socket.create_connection(address):
+        pass  # a probe
+    half = socket.create_connection(address)
+    half.sendall(b"agi_network: yes\nagi_req")
+    mute = socket.create_connection(address)  # sends its environment, never answers the command
+    mute.sendall(FakeAsterisk.environment("ring_all", *RING))
+    noise = socket.create_connection(address)
+    noise.sendall(os.urandom(30_000))
+    started = time.monotonic()
+    assert FakeAsterisk(address).agi("ring_all", *RING)["EP_DECISION"] == "dial"
+    assert time.monotonic() - started < 1
+    for peer in (half, mute, noise):
+        peer.settimeout(10)
+        try:
+            while peer.recv(4_096):
+                pass  # the server closes in the end
+        except ConnectionResetError:
+            pass
+        peer.close()
+    until(lambda: health(address)["connections_now"] == 1)
+
+
+def test_a_hang_up_during_the_call_is_no_error(server: Server) -> None:
+    fake = FakeAsterisk(server[1], answer=b"HANGUP\n511 Command Not Permitted on a dead channel\n")
+    fake.agi("ring_all", *RING)
+    assert FakeAsterisk(server[1]).agi("ring_all", *RING)["EP_DECISION"] == "dial"
+
+
+def test_a_dead_worker_is_replaced_and_its_queue_served(server: Server) -> None:
+    _, address = server
+    os.kill(int(str(health(address)["pid"])), signal.SIGKILL)
+    assert FakeAsterisk(address).agi("ring_all", *RING)["EP_DECISION"] == "dial"
+
+
+def test_events_wait_on_disk_while_redis_is_away_and_sigterm_finishes_what_runs(server: Server, tmp_path: Path) -> None:
+    process, address = server
+    with socket.create_connection(address, 10) as late:
+        late.sendall(FakeAsterisk.environment("ring_all", *RING))
+        assert late.recv(4_096).startswith(b"EXEC MSet")
+        FakeAsterisk(address).agi("call_ended", *ENDED)
+        process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)  # a call is still being served
+        late.sendall(b"200 result=0\n")
+        assert late.recv(4_096) == b""
+    assert process.wait(10) == 0
+    with closing(sqlite3.connect(tmp_path / "agi.db")) as database:
+        events = [json.loads(row[0]) for row in database.execute("SELECT event FROM spooled_event")]
+    assert [(event["event"], event["result"], event["talk_ms"]) for event in events] == [("ended", "answered", 900)]
