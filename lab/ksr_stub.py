@@ -20,16 +20,13 @@ _KEYWORDS = {"async"}
 _RPC_TIMEOUT_S = 5.0
 _RECEIVE_BYTES = 4 << 20
 
-_HEAD = '''# ruff: noqa: N802, E501, D102, D101
-"""KEMI functions of Kamailio with the modules of kamailio/modules.cfg. Written by lab/ksr_stub.py.
-
-Integers: > 0 true, < 0 false, 0 stop. `Value` is what a pseudo-variable holds: text, number or nothing.
-"""
-
+_HEAD = """# ruff: noqa: N801, N802
+# KEMI functions of Kamailio with the modules of kamailio/modules.cfg. Written by lab/ksr_stub.py.
+# Integers: > 0 true, < 0 false, 0 stop. `Value` is what a pseudo-variable holds: text, number or nothing.
 from typing import Protocol, TypeAlias
 
 Value: TypeAlias = str | int | None
-'''
+"""
 
 
 @dataclass(frozen=True, order=True)
@@ -118,7 +115,7 @@ def render(functions: list[Function]) -> str:
     for module in sorted(modules):
         lines += ["    @property", f"    def {module}(self) -> _{module.capitalize()}: ..."]
     lines += [*map(_method, core), ""]
-    lines += [f"{module}: _{module.capitalize()}" for module in sorted(modules)]
+    lines += [*(f"{module}: _{module.capitalize()}" for module in sorted(modules)), ""]
     for function in core:
         lines.append(_method(function).strip().replace("(self, /", "(").replace("(self, ", "(").replace("(self)", "()"))
     return "\n".join(lines) + "\n"

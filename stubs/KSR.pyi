@@ -1,9 +1,6 @@
-# ruff: noqa: N802, E501, D102, D101
-"""KEMI functions of Kamailio with the modules of kamailio/modules.cfg. Written by lab/ksr_stub.py.
-
-Integers: > 0 true, < 0 false, 0 stop. `Value` is what a pseudo-variable holds: text, number or nothing.
-"""
-
+# ruff: noqa: N801, N802
+# KEMI functions of Kamailio with the modules of kamailio/modules.cfg. Written by lab/ksr_stub.py.
+# Integers: > 0 true, < 0 false, 0 stop. `Value` is what a pseudo-variable holds: text, number or nothing.
 from typing import Protocol, TypeAlias
 
 Value: TypeAlias = str | int | None
