@@ -160,7 +160,7 @@ async def _tell(cast: Cast) -> tuple[str, Ladder]:
     await answering.hangup()
     ladder.step(_title(resident), "hangs up")
     closed = await panel.phone.wait_for("CALL_CLOSED", timeout_s=_STEP_LIMIT_S)
-    ladder.step(cast.panel_name, f"call over ({closed.param or 'normal'})", closed.at_s)
+    ladder.step(cast.panel_name, "call over", closed.at_s)
     return call_id, ladder
 
 

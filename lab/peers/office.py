@@ -50,9 +50,10 @@ class Office:
             except OfficeError as error:
                 found = str(error)
             else:
-                if record.get("result"):
+                unfinished = [branch for branch in record["branches"] if branch["outcome"] in ("invited", "ringing")]
+                if record.get("result") and not unfinished:
                     return record
-                found = f"GET {path}: a record without a result: {record}"
+                found = f"GET {path}: result {record.get('result')}, unfinished branches {unfinished}"
             if time.monotonic() > deadline:
                 raise OfficeError(f"no complete call record in {timeout_s} s: {found}")
             await asyncio.sleep(_ASK_AGAIN_S)  # the API has nothing to wait on

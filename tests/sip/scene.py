@@ -33,8 +33,8 @@ class Stack(Protocol):
     def kill(self, service: str) -> None:
         """End a service at once, with signal 9."""
 
-    def start(self, service: str) -> None:
-        """Start a service again and wait until it is healthy."""
+    def start(self, *services: str) -> None:
+        """Start services again and wait until they are healthy."""
 
 
 @dataclass
@@ -61,6 +61,7 @@ class Scene:
     _exits: AsyncExitStack = field(default_factory=AsyncExitStack)
     _directory: tempfile.TemporaryDirectory[str] | None = None
     _killed: list[str] = field(default_factory=list)
+    _peers: dict[tuple[str, int], ScriptedPeer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.town = read_town(self.stack.settings.town_file)
@@ -68,11 +69,13 @@ class Scene:
 
     async def close(self) -> None:
         """Start again what the story killed, take every registration away, stop everybody."""
-        for service in self._killed:
-            await asyncio.to_thread(self.stack.start, service)
-        await self._exits.aclose()
-        if self._directory is not None:
-            self._directory.cleanup()
+        try:
+            if self._killed:  # together: the CRM is not healthy without Redis
+                await asyncio.to_thread(self.stack.start, *self._killed)
+        finally:
+            await self._exits.aclose()
+            if self._directory is not None:
+                self._directory.cleanup()
 
     # --- real phones --------------------------------------------------------------------------------------------
 
@@ -102,8 +105,11 @@ class Scene:
     # --- scripted peers -----------------------------------------------------------------------------------------
 
     async def peer(self, address: str, port: int = 5060) -> ScriptedPeer:
-        """A scripted peer at an address, without an account."""
+        """The scripted peer at an address, without an account; made when it is first asked for."""
+        if (address, port) in self._peers:
+            return self._peers[address, port]
         peer = await ScriptedPeer.open(self.town.sip, address, port)
+        self._peers[address, port] = peer
         self._exits.callback(peer.close)
         return peer
 

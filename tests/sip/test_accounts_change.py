@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 import time
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,8 @@ async def _until_status(peer: ScriptedPeer, credentials: Credentials, wanted: tu
     """Register again and again until the answer is wanted; returns how long it took, in seconds."""
     began_s = time.monotonic()
     while (answer := await peer.register(credentials)).status not in wanted:
-        assert time.monotonic() - began_s < 5, f"still {answer.start_line}"
+        assert time.monotonic() - began_s < 3, f"still {answer.start_line}"
+        await asyncio.sleep(0.2)  # a phone's patience: ten refusals in a row would bar its address
     return time.monotonic() - began_s
 
 
@@ -38,16 +41,13 @@ async def test_a_disabled_account_is_refused_within_a_second_and_comes_back(scen
 
 
 async def test_a_rotated_password_replaces_the_old_one_within_a_second(scene: Scene) -> None:
-    apartment, _, _ = family(scene.town)
-    resident = apartment.residents[-1]
-    peer = await scene.resident(resident)
-    path = f"/v1/accounts/{resident.credentials.username}"
-    fresh = Credentials(resident.credentials.username, "a fresh password of 28 chars")
+    name = f"rotated-{secrets.token_hex(4)}"  # an account of its own: the town's passwords stay as its file tells
+    made = await scene.office.send("POST", "/v1/accounts", {"account": name, "kind": "app"})
+    old = Credentials(name, made["password"])
+    peer = await scene.peer("127.0.3.30")
+    assert await _until_status(peer, old, (200,)) < _FELT_WITHIN_S
 
-    await scene.office.send("PATCH", path, {"password": fresh.password})
-    try:
-        assert await _until_status(peer, fresh, (200,)) < _FELT_WITHIN_S
-        assert (await peer.register(resident.credentials)).status in (401, 403)
-    finally:
-        await scene.office.send("PATCH", path, {"password": resident.credentials.password})
-    assert await _until_status(peer, resident.credentials, (200,)) < _FELT_WITHIN_S
+    rotated = await scene.office.send("POST", f"/v1/accounts/{name}/rotate-password")
+
+    assert await _until_status(peer, Credentials(name, rotated["password"]), (200,)) < _FELT_WITHIN_S
+    assert (await peer.register(old)).status in (401, 403)
