@@ -42,7 +42,10 @@ async def test_a_disabled_account_is_refused_within_a_second_and_comes_back(scen
 
 async def test_a_rotated_password_replaces_the_old_one_within_a_second(scene: Scene) -> None:
     name = f"rotated-{secrets.token_hex(4)}"  # an account of its own: the town's passwords stay as its file tells
-    made = await scene.office.send("POST", "/v1/accounts", {"account": name, "kind": "app"})
+    apartment, _, _ = family(scene.town)
+    lives_in = await scene.office.get(f"/v1/accounts/{apartment.residents[0].credentials.username}")
+    wanted = {"account": name, "kind": "app", "apartment_id": lives_in["apartment_id"]}
+    made = await scene.office.send("POST", "/v1/accounts", wanted)
     old = Credentials(name, made["password"])
     peer = await scene.peer("127.0.3.30")
     assert await _until_status(peer, old, (200,)) < _FELT_WITHIN_S
@@ -51,3 +54,4 @@ async def test_a_rotated_password_replaces_the_old_one_within_a_second(scene: Sc
 
     assert await _until_status(peer, Credentials(name, rotated["password"]), (200,)) < _FELT_WITHIN_S
     assert (await peer.register(old)).status in (401, 403)
+    await scene.office.send("DELETE", f"/v1/accounts/{name}")
