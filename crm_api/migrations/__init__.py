@@ -2,7 +2,7 @@
 
 A migration is a module `m<number>_<what>` with `STATEMENTS`; words in braces are replaced for the database in use:
 `{id}` a growing primary key, `{int}` a 64-bit integer, `{bool}` a truth value, `{strict}` the table option of SQLite
-that refuses values of a wrong type.
+that refuses values of a wrong type, `{keyed}` the same for a table that is its own primary key's index.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ WORDS: Final = {
         "{int}": "INTEGER",
         "{bool}": "INTEGER",
         "{strict}": " STRICT",
+        "{keyed}": " STRICT, WITHOUT ROWID",
         "{true}": "1",
         "{false}": "0",
     },
@@ -28,6 +29,7 @@ WORDS: Final = {
         "{int}": "BIGINT",
         "{bool}": "BOOLEAN",
         "{strict}": "",
+        "{keyed}": "",
         "{true}": "TRUE",
         "{false}": "FALSE",
     },

@@ -213,7 +213,7 @@ RECORDS = (
     ringing_at_ms {int},
     ended_at_ms {int},
     PRIMARY KEY (call_id, stage, account, branch)
-){strict}""",
+){keyed}""",
     """CREATE TABLE access_records (
     id {id},
     company_id {int} REFERENCES companies (id),

@@ -17,7 +17,7 @@ def stored_ha1(database: CrmDatabase, account: str) -> str:
 
 
 def expected_ha1(account: str, password: str) -> str:
-    return hashlib.md5(f"{account}:{REALM}:{password}".encode()).hexdigest()
+    return hashlib.md5(f"{account}:{REALM}:{password}".encode()).hexdigest()  # noqa: S324 - RFC 2617
 
 
 def changes(database: CrmDatabase) -> list[tuple[int, str]]:

@@ -60,8 +60,8 @@ def recording(context: Context) -> CallRecording:
 def written(database: CrmDatabase, call: str) -> Any:
     return (
         database.rows(
-            "SELECT company_id, apartment_id, panel, dialled, started_at_ms, ended_at_ms, talk_ms, answered_by, result, "
-            "cause, plan_source FROM call_records WHERE call_id = ?",
+            "SELECT company_id, apartment_id, panel, dialled, started_at_ms, ended_at_ms, talk_ms, answered_by, "
+            "result, cause, plan_source FROM call_records WHERE call_id = ?",
             (call,),
         ),
         database.rows(

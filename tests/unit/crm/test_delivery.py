@@ -21,6 +21,9 @@ NUMBERS = [("p1", "12"), ("p1", "13"), ("p1", "112"), ("p1", "77"), ("p2", "2112
 
 
 def essence(plan: Any) -> Any:
+    if plan["outcome"] == "unknown_number":
+        # Kept for 60 s only (docs/contracts.md §7): that it is unknown must never be old, its language may be.
+        return {"outcome": "unknown_number"}
     return {key: value for key, value in plan.items() if key != "issued_at_ms"}
 
 
@@ -106,12 +109,17 @@ steps = st.lists(
 
 @given(script=steps)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_an_old_plan_never_stays(town: Town, delivery: Delivery, cache: FakeCache, script: list[Any]) -> None:
+def test_an_old_plan_never_stays(  # noqa: C901 - a small interpreter of the drawn script
+    town: Town, delivery: Delivery, cache: FakeCache, script: list[Any]
+) -> None:
     """A reader fetches, anything happens, then it puts: after the last delivery the cache holds no old plan.
 
     A fetch older than a tombstone's life is outside the contract: readers have a deadline below it.
     """
     fetched: dict[tuple[str, str], Any] = {}
+    cache.tombstones.clear()
+    for pair in NUMBERS:
+        cache.put_if_absent(pair, essence(town.plan(*pair)))
     for what, which in script:
         if what == "change":
             change(town, which)
@@ -123,8 +131,8 @@ def test_an_old_plan_never_stays(town: Town, delivery: Delivery, cache: FakeCach
         elif what == "outage":
             cache.away = True
             change(town, which)
+            delivery._heartbeat_at_ms = 0
             with pytest.raises(ConnectionError):
-                delivery._heartbeat_at_ms = 0
                 delivery.deliver()
             cache.away = False
         elif what == "deliver":
@@ -138,6 +146,25 @@ def test_an_old_plan_never_stays(town: Town, delivery: Delivery, cache: FakeCach
         cache.put_if_absent(pair, plan)
     for pair, plan in cache.plans.items():
         assert plan == essence(town.plan(*pair)), pair
+
+
+@pytest.mark.parametrize("which", range(10))
+def test_each_change_drops_every_plan_that_it_changes(
+    town: Town, delivery: Delivery, cache: FakeCache, which: int
+) -> None:
+    differed = False
+    for _ in ("there", "and back"):
+        delivery.deliver()
+        cache.tombstones.clear()
+        before = {pair: essence(town.plan(*pair)) for pair in NUMBERS}
+        cache.plans = dict(before)
+        change(town, which)
+        delivery.deliver()
+        for pair in NUMBERS:
+            now = essence(town.plan(*pair))
+            differed |= now != before[pair]
+            assert cache.plans.get(pair, now) == now, pair
+    assert differed
 
 
 def test_nothing_is_lost_while_redis_is_away(
