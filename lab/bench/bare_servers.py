@@ -1,8 +1,7 @@
-"""The bare reference: the same Kamailio and Asterisk, the same modules, a native script and a dialplan of one `Dial()`."""
+"""The bare reference: the same servers and modules, a native script and a dialplan of one `Dial()`."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import time
 from typing import TYPE_CHECKING, Final
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
 _START_TIMEOUT_S: Final = 20.0
 _HERE: Final = "/opt/entryphone/lab/bench/bare"
-# db_set_readonly of one SQLite file makes Kamailio 6.1.5 open every SQLite file read only: no contact could be kept.
-_READ_ONLY: Final = re.compile(r'^#!substdef "!EP_CRM_DB_FILE!.*\n', re.MULTILINE)
 _REPLACED: Final = ("extensions.conf", "features.conf")
 
 
@@ -29,10 +26,8 @@ class ServersError(Exception):
 
 
 def write_configuration(settings: LabSettings) -> None:
-    """Host files as the platform has them (same workers, same nodes), but the bare dialplan; an empty location database."""
+    """Host files as the platform has them, but the bare dialplan; an empty location database."""
     write_host_files(settings)
-    host = settings.etc / "kamailio-host.cfg"
-    host.write_text(_READ_ONLY.sub("", host.read_text()))
     for node in settings.asterisk_nodes:
         for name in _REPLACED:
             link = settings.etc / "asterisk" / node / name

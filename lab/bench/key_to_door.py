@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lab.bench.population import Household
 
 _PANELS: Final = "127.5.0.1"
-_HANDSETS: Final = "127.6.0.1"
+_HANDSETS: Final = "127.6.0."
 _STEP_TIMEOUT_S: Final = 5.0
 _PAUSE_S: Final = 0.3
 _OK: Final = 200
@@ -49,9 +49,7 @@ async def measure(households: Sequence[Household], server: SipServer, duration_s
         panels = await stack.enter_async_context(await ScriptedPeer.open(server, _PANELS))
         handsets = []
         for index, household in enumerate(households):
-            peer = await ScriptedPeer.open(
-                server, _HANDSETS.replace(".1", f".{index + 1}"), streams=streams // len(households)
-            )
+            peer = await ScriptedPeer.open(server, f"{_HANDSETS}{index + 1}", streams=streams // len(households))
             handsets.append(await stack.enter_async_context(peer))
             for account in household.handsets:
                 final = await peer.register(Credentials(account.name, account.password))

@@ -180,6 +180,7 @@ class Bench:
     def register_on_platform(self) -> None:
         """REGISTER with digest as fast as it goes."""
         self.register_per_s, self.register_cpu_ms = self._register(self.platform_load)
+        self.report.set("register.refused", self.platform_load.refused_registrations)
         self.report.set("register.per_s", self.register_per_s)
         self.report.set("register.cpu_ms", self.register_cpu_ms)
 
@@ -214,10 +215,12 @@ class Bench:
             self.bare.create_directories()
             bench_town.copy_database(self.platform.lib / "crm.db", self.bare.lib / "crm.db")
             self.bare_servers.start(digest=True)
-            self.platform_load.register_all()
-            per_s, cpu_ms = self._register(self.platform_load)
+            native = Load(self.load, self.ringing, shared=False)
+            native.register_all()
+            per_s, cpu_ms = self._register(native)
         finally:
             self.bare_servers.stop()
+        self.report.set("register.native_refused", native.refused_registrations)
         self.report.set("register.native_per_s", per_s)
         self.report.set("register.native_cpu_ms", cpu_ms)
         if not self.register_per_s:
@@ -261,8 +264,7 @@ class Bench:
 
 
 def _worst_shortfall(run: RingAllRun) -> int:
-    """Calls that were not completed, not rung on one of the three, not answered, whose key was not taken or that
-    were not called off: the worst of these."""
+    """Worst count of calls not completed, not rung on one of the three, not answered, without key, not called off."""
     counts = (*run.rung.values(), run.completed, run.answered, run.keys, run.cancelled // 2)
     return max(run.failed, *(run.calls - count for count in counts))
 

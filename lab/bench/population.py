@@ -49,11 +49,23 @@ def write_panels(path: Path, households: Sequence[Household], domain: str, diall
     """Injection file of calls: every panel in turn, again from the start after the last.
 
     Args:
+        path: the file.
+        households: who calls.
+        domain: SIP domain.
         dialled: what all of them dial; each its own apartment when empty.
         first: index of the first household, for its address.
     """
     lines = [
-        f"{household.panel.name};{household.panel.password};{dialled or household.dialled};{panel_address(index)};{domain};"
+        ";".join(
+            (
+                household.panel.name,
+                household.panel.password,
+                dialled or household.dialled,
+                panel_address(index),
+                domain,
+                "",
+            )
+        )
         for index, household in enumerate(households, first)
     ]
     path.write_text("\n".join(["SEQUENTIAL", *lines, ""]))
@@ -63,6 +75,10 @@ def write_registrations(path: Path, households: Sequence[Household], role: str, 
     """Injection file of registrations of one role's handsets.
 
     Args:
+        path: the file.
+        households: whose handsets.
+        role: which of the three.
+        domain: SIP domain.
         shared: register the contact under the panel's name instead of the account's: the bare reference has one AOR
             with three contacts for each panel, and no accounts.
     """

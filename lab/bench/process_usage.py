@@ -43,7 +43,7 @@ def group_of(command: str) -> str | None:
 
 
 def cpu_ticks(stat: str) -> int:
-    """utime + stime in clock ticks out of the text of /proc/<pid>/stat; the name in brackets may hold blanks."""
+    """CPU time (utime + stime) in clock ticks out of /proc/<pid>/stat; the name in brackets may hold blanks."""
     fields = stat[stat.rindex(")") + 2 :].split()
     return int(fields[11]) + int(fields[12])
 

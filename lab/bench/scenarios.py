@@ -4,8 +4,8 @@ Fields of a panel's injection line: account;password;dialled;local address;domai
 Fields of a registration line: account;password;contact account;local address;domain.
 
 Calls are RFC 3261 throughout; digest is RFC 7616 (SIPp's `[authentication]`), the key is `application/dtmf-relay`.
-SIPp names a Via branch after the index of the message (`[branch-N]`: the branch of the message N places earlier), so the
-builder keeps count: the ACK of a refusal carries the branch of the INVITE it answers (RFC 3261 section 17.1.1.3).
+SIPp names a Via branch after the index of the message (`[branch-N]`: the branch of the message N places earlier), so
+the builder keeps count: the ACK of a refusal carries the branch of the INVITE it answers (RFC 3261 section 17.1.1.3).
 """
 
 from dataclasses import dataclass, field

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SEEN_AS: Final = "/var/log/entryphone"
 _ADDRESS_FIELD: Final = "3"
+_PORT: Final = "5060"
 _LOOK_S: Final = 0.05
 _SOCKETS: Final = "8000"
 
@@ -86,8 +87,7 @@ class Sipp:
 
     def errors(self, lines: int = 12) -> str:
         """The first lines of its error file, then of its output: what the report shows of a failure."""
-        for name in ("errors.log", "output.log"):
-            path = self.directory / name
+        for path in (self.directory / "errors.log", self.directory.with_suffix(".log")):
             if path.exists() and path.stat().st_size:
                 return "\n".join(path.read_text(errors="replace").splitlines()[:lines])
         return ""
@@ -105,16 +105,17 @@ def start_sipp(
     scenario: str,
     injection: Path,
     server: str,
-    options: tuple[str, ...],
-    *,
-    port: int = 5060,
+    *options: str,
 ) -> Sipp:
     """Start SIPp with every device at the address that its injection line names.
 
     Args:
         load: the lab instance of the load generators; files go below its log directory.
         name: names the process and its directory.
+        scenario: its XML.
+        injection: file with a line for each device, the local address in field 3.
         server: address and port it sends to.
+        options: more options of SIPp.
     """
     directory = load.log / name
     directory.mkdir(parents=True, exist_ok=True)
@@ -127,7 +128,7 @@ def start_sipp(
     command = (
         "env", "-C", seen,
         "sipp", server, "-sf", "scenario.xml", "-inf", "injection.csv",
-        "-t", "ui", "-ip_field", _ADDRESS_FIELD, "-p", str(port), "-max_socket", _SOCKETS, "-bind_local",
+        "-t", "ui", "-ip_field", _ADDRESS_FIELD, "-p", _PORT, "-max_socket", _SOCKETS, "-bind_local",
         "-nostdin", "-trace_stat", "-stf", "stat.csv", "-fd", "1s",
         "-trace_err", "-error_file", "errors.log", "-buff_size", "4194304",
         *options,
