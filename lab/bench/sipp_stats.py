@@ -34,7 +34,7 @@ def _seconds(clock: str) -> float:
 
 
 def parse_statistics(text: str, name: str, counters: tuple[str, ...] = ()) -> SippCounts:
-    """Last line of a statistics file.
+    """Last whole line of a statistics file.
 
     Args:
         text: the file: a header line, then one line a period, separated by semicolons.
@@ -44,7 +44,8 @@ def parse_statistics(text: str, name: str, counters: tuple[str, ...] = ()) -> Si
     Raises:
         StatisticsError: no line of numbers, or a column is missing.
     """
-    lines = [line for line in text.splitlines() if line.strip()]
+    whole = text[: text.rfind("\n") + 1]  # a line without its end was cut short when SIPp was killed
+    lines = [line for line in whole.splitlines() if line.strip()]
     if len(lines) < 2:  # noqa: PLR2004 - header and one line
         raise StatisticsError(f"{name}: no statistics in it; SIPp ended at once, read its errors beside the file")
     header = [column.strip() for column in lines[0].split(";")]
