@@ -34,15 +34,15 @@ class RunningProcess:
     state: str
 
 
-def read_process(pid: int) -> RunningProcess | None:
-    """The process, or None when there is none or it is a zombie that only waits for its parent."""
+def read_process(pid: int, *, zombies: bool = False) -> RunningProcess | None:
+    """The process, or None when there is none or (unless `zombies`) it is one that only waits for its parent."""
     try:
         text = (PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     fields = text[text.rindex(")") + 2 :].split()  # the command name may hold spaces and parentheses
     state = fields[0]
-    if state in {"Z", "X"}:
+    if state in {"Z", "X"} and not zombies:
         return None
     return RunningProcess(
         pid=pid,
@@ -145,7 +145,8 @@ def wait_for_exit(processes: list[RunningProcess], timeout_s: float) -> bool:
         except ProcessLookupError:
             continue
         try:
-            now = read_process(process.pid)
+            # A leader may be a zombie while its threads still hold sockets; only the descriptor tells the true end.
+            now = read_process(process.pid, zombies=True)
             if now is None or now.started_ticks != process.started_ticks:
                 continue
             poller = select.poll()

@@ -238,6 +238,9 @@ class Stack:
         if leftovers:  # workers whose main process was killed would keep the port
             send_signal(leftovers, signal.SIGKILL)
             wait_for_exit(leftovers, service.stop_timeout_s)
+        before = self._children.pop(service.name, None)
+        if before is not None:  # it has ended, or is about to: signalled above
+            before.wait(service.stop_timeout_s)
         self._children[service.name] = start_process(self.settings, service)
 
     def _wait_until_healthy(self, services: list[Service]) -> None:

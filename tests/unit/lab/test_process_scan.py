@@ -112,6 +112,27 @@ def test_waiting_ends_with_the_process_or_the_time(start: Begin) -> None:
     assert process_scan.wait_for_exit([now], 5)
 
 
+THREAD_OUTLIVES_LEADER = """
+import ctypes, platform, threading
+def stay():
+    print('ready', flush=True)
+    threading.Event().wait()
+threading.Thread(target=stay).start()
+ctypes.CDLL(None).syscall({'x86_64': 60, 'aarch64': 93}[platform.machine()], 0)  # exit(2): of this thread only
+"""
+
+
+def test_a_zombie_leader_with_a_running_thread_has_not_ended(start: Begin) -> None:
+    process, line = start(THREAD_OUTLIVES_LEADER)
+    assert line == "ready"
+    leader = process_scan.read_process(process.pid, zombies=True)
+    assert leader is not None
+    assert not process_scan.wait_for_exit([leader], 0.1)
+    process.send_signal(signal.SIGKILL)
+    assert process_scan.wait_for_exit([leader], 5)
+    assert process.wait(0.5) is not None
+
+
 def test_members_are_session_mark_and_children() -> None:
     def process(pid: int, parent: int, session: int) -> process_scan.RunningProcess:
         return process_scan.RunningProcess(pid, parent, session, 0, 0, 0, "S")
