@@ -1,8 +1,8 @@
 """Overload: how many new calls are let in. Emergency calls always are.
 
-Two bounds: calls per second, and calls let in that have neither rung nor ended. The second follows the servers: when Asterisk
-slows down, silent calls pile up and new ones are refused until it catches up. Both are counted by second, so that a count that
-is never taken back (a worker that died) is gone after a few seconds.
+Two bounds: calls per second, and calls let in that have neither rung nor ended. The second follows the servers: when
+Asterisk slows down, silent calls pile up and new ones are refused until it catches up. Both are counted by second, so
+that a count that is never taken back (a worker that died) is gone after a few seconds.
 """
 
 from __future__ import annotations

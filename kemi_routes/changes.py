@@ -21,8 +21,8 @@ _BATCH = 2000
 class ChangeFollower:
     """State of the following: ids already seen, and names to drop once more at the next tick.
 
-    Each name is dropped twice, because a worker that read the old row just before the change was committed may have cached
-    it just after the first drop.
+    Each name is dropped twice, because a worker that read the old row just before the change was committed may have
+    cached it just after the first drop.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,8 @@ class ChangeFollower:
             if rows is None:
                 return
             self._last = int(rows[0][0])
-            # What was committed before the start is in no cache; remember it, so that looking back does not find it new.
+            # What was committed before the start is in no cache; remember it, so that looking back does not find it
+            # new.
             rows = self._query(ksr, f"select id, account from kamailio_changes where id > {self._last - _LOOK_BACK}")  # noqa: S608
             if rows is None:
                 self._last = None

@@ -1,4 +1,4 @@
-"""What belongs to a transaction or a dialog that already exists: ACK, CANCEL, retransmissions and requests within dialogs."""
+"""What belongs to a transaction or dialog that exists: ACK, CANCEL, retransmissions, requests within dialogs."""
 
 from __future__ import annotations
 
@@ -26,36 +26,45 @@ def pass_cancel(ksr: Ksr, request: Request) -> Outcome:
     return refuse(ksr, request, Refusal(481, "Call/Transaction Does Not Exist", "nothing to cancel"))
 
 
+def pass_ack(ksr: Ksr, request: Request) -> Outcome:
+    """ACK without a route of ours belongs to a transaction here, or to nothing: it is never answered."""
+    if request.method != "ACK":
+        return NEXT
+    if request.in_dialog and ksr.rr.loose_route() > 0:
+        if _may_pass(ksr, request):
+            _relay(ksr, request)
+    elif ksr.tm.t_check_trans() > 0:
+        ksr.tm.t_relay()
+    return DONE
+
+
 def pass_in_dialog(ksr: Ksr, request: Request) -> Outcome:
     """Requests within a dialog follow the route that was recorded; one end of every dialog is an Asterisk node."""
-    method = request.method
-    if method == "ACK" and not request.in_dialog:
-        if ksr.tm.t_check_trans() > 0:
-            ksr.tm.t_relay()
-        return DONE
     if not request.in_dialog:
         return NEXT
-    if method == "REFER":
+    if request.method == "REFER":
         ksr.hdr.append_to_reply(f"Allow: {METHODS}\r\n")
         return refuse(ksr, request, Refusal(405, "Method Not Allowed", "transfers are not served"))
     if ksr.rr.loose_route() < 0:
-        if method == "ACK":
-            # The ACK to a negative reply of ours or of a transaction: hop by hop, absorbed here.
-            if ksr.tm.t_check_trans() > 0:
-                ksr.tm.t_relay()
-            return DONE
         return refuse(ksr, request, Refusal(481, "Call/Transaction Does Not Exist", "no route of ours"))
-    if not request.from_node and not nodes.is_node(ksr, ksr.kx.get_nhuri() or ""):
+    if not _may_pass(ksr, request):
         return refuse(ksr, request, Refusal(403, "Forbidden", "route that leads neither from nor to Asterisk"))
+    if ksr.tm.t_check_trans() != 0:
+        _relay(ksr, request)
+    return DONE
+
+
+def _may_pass(ksr: Ksr, request: Request) -> bool:
+    return request.from_node or nodes.is_node(ksr, ksr.kx.get_nhuri() or "")
+
+
+def _relay(ksr: Ksr, request: Request) -> None:
     if request.from_node:
         ksr.nathelper.handle_ruri_alias()
-    elif method in _TARGET_REFRESH and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
+    elif request.method in _TARGET_REFRESH and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
         ksr.nathelper.set_contact_alias()
-    if method != "ACK" and ksr.tm.t_check_trans() == 0:
-        return DONE
-    if ksr.tm.t_relay() < 0 and method != "ACK":
+    if ksr.tm.t_relay() < 0 and request.method != "ACK":
         ksr.sl.send_reply_error()
-    return DONE
 
 
 def absorb_retransmission(ksr: Ksr, request: Request) -> Outcome:

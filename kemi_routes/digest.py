@@ -19,11 +19,12 @@ _STALE = 16
 _HA1_GIVEN = 1
 _CHECK_USER = 1
 # Results of pv_auth_check.
-_WRONG_PASSWORD = -2
 _STALE_NONCE = -4
 _NO_CREDENTIALS = -5
 _NONCE_REUSED = -6
 _USER_MISMATCH = -8
+# Results that are no wrong password, and the flag of the challenge that follows.
+_NOTHING_PROVED = {_STALE_NONCE: _STALE, _NONCE_REUSED: _STALE, _NO_CREDENTIALS: 0}
 # Checked against when there is no such account: same work, same answer.
 _NOBODY = "0" * 32
 
@@ -49,10 +50,12 @@ def authenticate(ksr: Ksr, request: Request) -> Outcome:
         return NEXT
     if result == _USER_MISMATCH:
         return refuse(ksr, request, Refusal(403, "Forbidden", f"authenticated as {name}, but From or To names another"))
-    if result in (_STALE_NONCE, _NONCE_REUSED):
-        return _challenge(ksr, request, _STALE)
-    if result == _NO_CREDENTIALS:
-        return _challenge(ksr, request, 0)
+    if result in _NOTHING_PROVED:
+        return _challenge(ksr, request, _NOTHING_PROVED[result])
+    return _wrong_password(ksr, request, name)
+
+
+def _wrong_password(ksr: Ksr, request: Request, name: str) -> Outcome:
     if flood.wrong_password(ksr, request, name) is DONE:
         return DONE
     ksr.notice(

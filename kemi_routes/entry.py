@@ -1,7 +1,7 @@
 """What app_python3 loads: gets the routes, and keeps the old ones when new ones do not import.
 
-A failed reload leaves app_python3 with a dangling handler and crashes every worker (cookbook 1.4), so nothing here may raise
-after the first start. `app_python.reload` runs this file again; the package beside it is imported afresh.
+A failed reload leaves app_python3 with a dangling handler and crashes every worker (cookbook 1.4), so nothing here may
+raise after the first start. `app_python.reload` runs this file again; the package beside it is imported afresh.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Protection against strangers: barred addresses and the count of unauthenticated requests by address.
 
 Only requests that prove nothing are counted, and a success takes one back, so that a busy network address or a load
-generator that authenticates is never limited; a device that sends good credentials is served beside a flood from its address.
+generator that authenticates is never limited; a device that sends good credentials is served beside a flood from its
+address.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def count_unauthenticated(ksr: Ksr, request: Request) -> Outcome:
     if count in (settings.unauth_limit + 1, settings.unauth_silent + 1):
         what = "answering 503" if count <= settings.unauth_silent else "silent now"
         ksr.warn(
-            f"flood: {count} unauthenticated requests from {request.source_ip} within {settings.unauth_window_s} s, {what}; "
+            f"flood: {count} unauthenticated requests from {request.source_ip} "
+            f"within {settings.unauth_window_s} s, {what}; "
             f"last was {request.method} call_id={request.call_id}\n"
         )
     if count <= settings.unauth_silent:

@@ -1,4 +1,4 @@
-"""The X-Entryphone headers: their names, what they may hold, and how they are kept inside (docs/contracts.md, section 3)."""
+"""The X-Entryphone headers: names, what they hold, and how they are kept inside (docs/contracts.md, section 3)."""
 
 from __future__ import annotations
 

@@ -4,10 +4,10 @@ A leg in setup is kept in shared memory under its Call-ID, from the INVITE to th
 `P <node> <state> <second>` a panel's call (state `sent`, `rings`, `lost`; second: receipt of admission.silent_begins),
 `S <node> <cseq>` a stage that Asterisk has rung.
 
-When the dispatcher finds a node dead, its stages are cancelled, so that no handset rings for nobody. Its panels' calls get, in the
-node's name, the answer it can no longer give: 503 on the branch, made from its first provisional reply and sent to ourselves. So the
-transaction ends that branch the ordinary way (a transport failure counts as 503, RFC 3261, 8.1.3.1), its failure route runs and
-relays to the next node.
+When the dispatcher finds a node dead, its stages are cancelled, so that no handset rings for nobody. Its panels' calls
+get, in the node's name, the answer it can no longer give: 503 on the branch, made from its first provisional reply and
+sent to ourselves. So the transaction ends that branch the ordinary way (a transport failure counts as 503, RFC 3261,
+8.1.3.1), its failure route runs and relays to the next node.
 """
 
 from __future__ import annotations
@@ -70,6 +70,11 @@ def keep_panel_leg(ksr: Ksr, call_id: str, leg: PanelLeg) -> None:
 def keep_stage_leg(ksr: Ksr, call_id: str, node: str, cseq: str) -> None:
     """Write the leg of a stage."""
     ksr.htable.sht_sets(_SETUP, call_id, f"S {node} {cseq}")
+
+
+def is_in_setup(ksr: Ksr, call_id: str) -> bool:
+    """Tell whether a leg has had no final reply yet."""
+    return ksr.htable.sht_get(_SETUP, call_id) is not None
 
 
 def keep_provisional(ksr: Ksr, call_id: str) -> None:
@@ -163,7 +168,7 @@ class NodeWatch:
 
 
 def _legs_of(ksr: Ksr, node: str) -> list[tuple[str, list[str]]]:
-    """Legs in setup through a node: Call-ID and the words of the entry. Collected first, as the iterator holds a lock."""
+    """Legs in setup through a node: Call-ID and the words of the entry. Collected first: the iterator holds a lock."""
     found = []
     if ksr.htable.sht_iterator_start(_ITERATOR, _SETUP) < 0:
         return []

@@ -1,4 +1,4 @@
-"""Calls of devices to Asterisk: may this account call this number, which node takes the call, and the next one when it fails."""
+"""Calls of devices to Asterisk: may this account call this number, which node takes it, which when that fails."""
 
 from __future__ import annotations
 

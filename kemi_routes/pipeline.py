@@ -79,7 +79,9 @@ class Request:
 class Step(Protocol):
     """A step of a pipeline: a plain function, so that each is tested alone."""
 
-    def __call__(self, ksr: Ksr, request: Request, /) -> Outcome: ...
+    def __call__(self, ksr: Ksr, request: Request, /) -> Outcome:
+        """Look at the request; DONE when it has been answered."""
+        ...
 
 
 class Refusal(NamedTuple):

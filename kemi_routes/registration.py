@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 TABLE = "location"
 # Branch flag of usrloc's nat_bflag: contacts that get keep-alive pings.
 _NATTED_FLAG = 6
-# nat_uac_test: Via against source address (2) and port (16), Contact against source address (32) and port (128). A contact that is
-# not where the request came from is reached at the latter, so nobody can register another's address.
+# nat_uac_test: Via against source address (2) and port (16), Contact against source address (32) and port (128). A
+# contact that is not where the request came from is reached at the latter, so nobody can register another's address.
 NAT_TESTS = 2 | 16 | 32 | 128
 
 

@@ -1,4 +1,4 @@
-"""Answers that end a request: the reply, one log line with the reason and the Call-ID, and a line in the call's story."""
+"""Refusals: the reply, one log line with the reason and the Call-ID, and a line in the call's story."""
 
 from __future__ import annotations
 

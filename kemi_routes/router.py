@@ -20,7 +20,8 @@ from kemi_routes import (
     stage_calls,
     streams,
 )
-from kemi_routes.pipeline import NEXT, Request, run
+from kemi_routes.pipeline import DONE, NEXT, Refusal, Request, run
+from kemi_routes.replies import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ def answer_registration(ksr: Ksr, request: Request) -> Outcome:
     if request.method != "REGISTER":
         return NEXT
     run(REGISTRATION, ksr, request)
-    return dialogs.DONE
+    return DONE
 
 
 def answer_asterisk(ksr: Ksr, request: Request) -> Outcome:
@@ -46,7 +47,7 @@ def answer_asterisk(ksr: Ksr, request: Request) -> Outcome:
         return NEXT
     if request.number == stage_calls.USER:
         return stage_calls.ring_stage(ksr, request)
-    return checks.refuse(ksr, request, checks.Refusal(404, "Not Here", "Asterisk may only call a stage"))
+    return refuse(ksr, request, Refusal(404, "Not Here", "Asterisk may only call a stage"))
 
 
 REGISTRATION: tuple[Step, ...] = (
@@ -60,6 +61,7 @@ REQUEST: tuple[Step, ...] = (
     checks.check_hops,
     checks.strip_foreign_headers,
     dialogs.pass_cancel,
+    dialogs.pass_ack,
     dialogs.pass_in_dialog,
     flood.check_barred,
     dialogs.absorb_retransmission,
@@ -78,7 +80,7 @@ REQUEST: tuple[Step, ...] = (
 def guard(
     callback: Callable[Concatenate[Router, _Args], None],
 ) -> Callable[Concatenate[Router, _Args], int]:
-    """Make the border of a callback: an exception is one log line with the Call-ID, and 500 where a reply is legal.
+    """Guard a callback: an exception is one log line with the Call-ID, and 500 where a reply is legal.
 
     app_python3 itself would log a traceback of many lines and send nothing (cookbook 1.3).
     """
@@ -105,7 +107,7 @@ class Router:
         self._nodes = nodes.NodeWatch(self._settings)
 
     def child_init(self, _rank: int) -> int:
-        """Called in every process after the fork. Connections are opened by the processes that use them, at first use."""
+        """Called in every process after the fork. Connections are opened where they are used, at first use."""
         return 0
 
     @guard
@@ -165,7 +167,7 @@ class Router:
         self._nodes.tick(self._ksr)
 
     def failed(self, callback: str, error: Exception) -> None:
-        """Log an exception that left a callback, and answer 500 (400 for text that is not UTF-8) where that is legal."""
+        """Log an exception that left a callback; answer 500 (400 for text that is not UTF-8) where that is legal."""
         ksr = self._ksr
         try:
             call_id = ksr.kx.get_callid()

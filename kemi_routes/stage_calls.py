@@ -1,4 +1,4 @@
-"""Stages: one INVITE of Asterisk forked to every contact of every account it names; the first to answer ends the others."""
+"""Stages: one INVITE of Asterisk forked to every contact of every account it names; one answer ends the others."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ ON_REPLY = "on_stage_reply"
 ON_FAILURE = "on_stage_failure"
 # Kept with the transaction: `call_id LF stage LF` and a line `ruid TAB account TAB contact` for each branch.
 _BRANCHES = "$avp(branches)"
+# Branches that have had a negative reply: `leg Call-ID, ruid`.
+_ENDED = "ended"
 _MAX_BRANCHES = 30
 # Asterisk ends a stage itself; this only bounds it. A device silent for 5 s is not there.
 _STAGE_MS = 180_000
@@ -95,15 +97,10 @@ def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[li
     return branches, absent
 
 
-def parse_branches(text: str, ruid: str) -> tuple[str, int, Branch | None]:
-    """Call-ID, stage, and the branch of a contact, out of what is kept with the transaction."""
-    call_id, stage, _ = text.split("\n", 2)
-    # With the line ends around it, so that no id is taken for the end of a longer one.
-    start = text.find(f"\n{ruid}\t") + 1 if ruid else 0
-    if start == 0:
-        return call_id, int(stage), None
-    _, account, contact = text[start : text.index("\n", start)].split("\t")
-    return call_id, int(stage), Branch(ruid, account, contact)
+def parse_branches(text: str) -> tuple[str, int, list[Branch]]:
+    """Call-ID, stage and branches, out of what is kept with the transaction."""
+    call_id, stage, *lines = text.removesuffix("\n").split("\n")
+    return call_id, int(stage), [Branch(*line.split("\t")) for line in lines]
 
 
 def on_reply(ksr: Ksr) -> None:
@@ -112,20 +109,38 @@ def on_reply(ksr: Ksr) -> None:
     if status < _RING:
         return
     headers.strip_private(ksr)
+    if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
+        ksr.nathelper.set_contact_alias()
     kept = ksr.pv.get(_BRANCHES)
+    ruid = ksr.pv.get("$T_reply_ruid")
     if not isinstance(kept, str):
         return
-    call_id, stage, branch = parse_branches(kept, str(ksr.pv.get("$T_reply_ruid") or ""))
-    if branch is not None:
-        index = ksr.tm.t_get_branch_index()
-        story.branch(ksr, call_id, stage, index, branch.account, branch.contact, story.outcome_of(status), status)
-    if status < _NEGATIVE:
-        if ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
-            ksr.nathelper.set_contact_alias()
-        if status >= _ANSWER:
-            nodes.end_leg(ksr, ksr.kx.get_callid() or "")
-            if branch is not None:
+    call_id, stage, branches = parse_branches(kept)
+    for index, branch in enumerate(branches):
+        if branch.ruid == ruid:
+            _tell(ksr, call_id, stage, branches, index=index, status=status)
+            if _ANSWER <= status < _NEGATIVE:
                 ksr.hdr.append(f"{headers.ANSWERED_BY}: {branch.account}\r\n")
+            return
+
+
+def _tell(ksr: Ksr, call_id: str, stage: int, branches: list[Branch], *, index: int, status: int) -> None:
+    """Write the story of a reply. A final one is told once, though 200 and negative replies are repeated."""
+    leg_id = ksr.kx.get_callid() or ""
+    _, account, contact = branches[index]
+    if _ANSWER <= status < _NEGATIVE:
+        if not nodes.is_in_setup(ksr, leg_id):
+            return
+        nodes.end_leg(ksr, leg_id)
+        story.branch(ksr, call_id, stage, index, account, contact, "answered", status)
+        # The others are being cancelled by tm, which passes their 487 to no callback once the call is answered.
+        for other, (ruid, other_account, other_contact) in enumerate(branches):
+            if other != index and ksr.htable.sht_get(_ENDED, f"{leg_id} {ruid}") is None:
+                story.branch(ksr, call_id, stage, other, other_account, other_contact, "cancelled", None)
+        return
+    if status >= _NEGATIVE:
+        ksr.htable.sht_seti(_ENDED, f"{leg_id} {branches[index].ruid}", 1)
+    story.branch(ksr, call_id, stage, index, account, contact, story.outcome_of(status), status)
 
 
 def on_failure(ksr: Ksr) -> None:

@@ -1,4 +1,4 @@
-"""The story of each call: events put in a queue by SIP workers, for streams.py to ship (docs/contracts.md, section 7)."""
+"""The story of each call: events that SIP workers queue for streams.py to ship (docs/contracts.md, section 7)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from KSR import Ksr
 
 QUEUE = "story"
+_FINAL = 200
+_NEGATIVE = 300
 
 
 def _now_ms() -> int:
@@ -36,7 +38,7 @@ def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
     )
 
 
-def branch(
+def branch(  # noqa: PLR0917 - the fields of the contract, in its order
     ksr: Ksr,
     call_id: str,
     stage: int,
@@ -44,16 +46,19 @@ def branch(
     account: str,
     contact: str | None,
     outcome: str,
-    status: int | None,
+    sip_status: int | None,
 ) -> None:
-    """One thing that happened to one branch of a stage. `index` and `contact` are None for an account without contact."""
+    """One thing that happened to one branch of a stage.
+
+    `index` and `contact` are None for an account without contact, `sip_status` where no device has spoken.
+    """
     ksr.mqueue.mq_add(
         QUEUE,
         call_id,
         f'{{"event":"branch","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"stage":{stage},'
         f'"branch":{"null" if index is None else index},"account":{quoted(account)},'
         f'"contact":{"null" if contact is None else quoted(contact)},"outcome":"{outcome}",'
-        f'"sip_status":{"null" if status is None else status}}}',
+        f'"sip_status":{"null" if sip_status is None else sip_status}}}',
     )
 
 
@@ -73,8 +78,8 @@ _OUTCOMES = {
 
 def outcome_of(status: int) -> str:
     """What a reply of a device says, in the words of the contract."""
-    if status < 200:
+    if status < _FINAL:
         return "ringing"
-    if status < 300:
+    if status < _NEGATIVE:
         return "answered"
     return _OUTCOMES.get(status, "failed")

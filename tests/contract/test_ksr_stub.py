@@ -46,7 +46,9 @@ def rpc_socket(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "etc" / "dispatcher.list").write_text("1 sip:127.0.0.21:5060 0 10 duid=ast1\n")
     schema = root / "usr" / "share" / "kamailio" / "db_sqlite"
     sql = "".join((schema / f"{part}-create.sql").read_text() for part in ("standard", "usrloc"))
-    subprocess.run(["python3", "-c", _MAKE_DATABASE, str(tmp_path / "lib" / "location.db")], input=sql, text=True, check=True)
+    subprocess.run(
+        ["python3", "-c", _MAKE_DATABASE, str(tmp_path / "lib" / "location.db")], input=sql, text=True, check=True
+    )
     log = tmp_path / "log"
     environment = os.environ | {"ROOT": str(root), "WORK": str(tmp_path), "REPOSITORY": str(REPOSITORY)}
     unshare = ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-ec", _BOOT]

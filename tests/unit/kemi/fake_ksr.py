@@ -1,4 +1,4 @@
-"""A strict stand-in for KSR: knows the functions of the stub and no others, checks every argument, and models what we use.
+"""A strict stand-in for KSR: knows the functions of the stub only, checks every argument, models what we use.
 
 Where Kamailio would log an error and return False (unknown function, wrong type, too few arguments), this raises.
 """
@@ -170,7 +170,11 @@ class FakeKsr:
         """The message as text."""
         if self.message.latin1:
             b"\xff".decode()
-        first = f"SIP/2.0 {self.message.status} X" if self.message.status else f"{self.message.method} {self.message.ruri} SIP/2.0"
+        first = (
+            f"SIP/2.0 {self.message.status} X"
+            if self.message.status
+            else f"{self.message.method} {self.message.ruri} SIP/2.0"
+        )
         return "\r\n".join([first, *(f"{k}: {v}" for k, v in self.message.headers), "", self.message.body])
 
     def reply(self, status: int, phrase: str) -> int:
@@ -196,9 +200,17 @@ class FakeKsr:
         """Read a pseudo-variable."""
         user, host = self.user_host()
         fixed: dict[str, Value] = {
-            "$ru": self.message.ruri, "$rU": user, "$rd": host, "$du": self.dst_uri, "$ci": self.message.call_id,
-            "$cs": self.message.cseq, "$rm": self.message.method, "$si": self.message.source_ip,
-            "$sp": self.message.source_port, "$ruid": self.ruid, "$branch(count)": len(self.branches),
+            "$ru": self.message.ruri,
+            "$rU": user,
+            "$rd": host,
+            "$du": self.dst_uri,
+            "$ci": self.message.call_id,
+            "$cs": self.message.cseq,
+            "$rm": self.message.method,
+            "$si": self.message.source_ip,
+            "$sp": self.message.source_port,
+            "$ruid": self.ruid,
+            "$branch(count)": len(self.branches),
         }
         if name in fixed:
             return fixed[name]
@@ -263,7 +275,7 @@ class FakeKsr:
             floor = re.search(r"id > (-?\d+)", text)
             if floor is None:
                 raise NotModelledError(text)
-            self._rows = sorted((row for row in self.changes if row[0] > int(floor[1])), key=lambda row: row[0])
+            self._rows = sorted(row for row in self.changes if row[0] > int(floor[1]))
         return 1
 
     def rows(self) -> list[tuple[object, ...]]:
@@ -367,10 +379,22 @@ _HANDLERS: dict[str, Callable[..., object]] = {
     **dict.fromkeys(("err", "warn", "notice", "info", "dbg"), _log),
     **dict.fromkeys(
         (
-            "tm.t_on_reply", "tm.t_on_failure", "tm.t_set_fr", "rr.record_route", "nathelper.set_contact_alias",
-            "nathelper.fix_nated_register", "nathelper.handle_ruri_alias", "auth.consume_credentials", "registrar.save",
-            "sanity.sanity_reply", "sqlops.sql_result_free", "mqueue.mq_pv_free", "htable.sht_iterator_end",
-            "tmx.t_cancel_callid", "rr.loose_route", "tm.t_check_trans",
+            "tm.t_on_reply",
+            "tm.t_on_failure",
+            "tm.t_set_fr",
+            "rr.record_route",
+            "nathelper.set_contact_alias",
+            "nathelper.fix_nated_register",
+            "nathelper.handle_ruri_alias",
+            "auth.consume_credentials",
+            "registrar.save",
+            "sanity.sanity_reply",
+            "sqlops.sql_result_free",
+            "mqueue.mq_pv_free",
+            "htable.sht_iterator_end",
+            "tmx.t_cancel_callid",
+            "rr.loose_route",
+            "tm.t_check_trans",
         ),
         _positive,
     ),

@@ -153,8 +153,12 @@ def test_503_is_made_from_a_provisional_reply() -> None:
     lines = nodes.as_503(PROVISIONAL).decode().split("\r\n")
     assert lines[0] == "SIP/2.0 503 Node Lost"
     assert lines[1:7] == [
-        "Via: SIP/2.0/UDP 127.0.0.10;branch=z9hG4bKa.b.0", "Via: SIP/2.0/UDP 127.0.1.1;branch=x", "From: <sip:p1@d>;tag=f",
-        "To: <sip:12@d>;tag=node-lost", "Call-ID: c", "CSeq: 2 INVITE",
+        "Via: SIP/2.0/UDP 127.0.0.10;branch=z9hG4bKa.b.0",
+        "Via: SIP/2.0/UDP 127.0.1.1;branch=x",
+        "From: <sip:p1@d>;tag=f",
+        "To: <sip:12@d>;tag=node-lost",
+        "Call-ID: c",
+        "CSeq: 2 INVITE",
     ]
     with pytest.raises(ValueError, match="no provisional"):
         nodes.as_503("SIP/2.0 200 OK\r\n\r\n")
@@ -166,7 +170,9 @@ def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
     receiver.settimeout(5)
     fake.defines |= {"EP_SIP_ADDRESS": "127.0.0.1", "EP_SIP_PORT": str(receiver.getsockname()[1])}
     fake.tables["setup"] |= {
-        "c1": "P 127.0.0.21:5060 rings 1", "c2": "P 127.0.0.22:5060 rings 1", "s1": "S 127.0.0.21:5060 7",
+        "c1": "P 127.0.0.21:5060 rings 1",
+        "c2": "P 127.0.0.22:5060 rings 1",
+        "s1": "S 127.0.0.21:5060 7",
         "s2": "S 127.0.0.22:5060 8",
     }
     fake.tables["provisional"]["c1"] = PROVISIONAL
@@ -221,9 +227,8 @@ def test_a_story_is_json_whatever_is_in_it(call_id: str, account: str, contact: 
     assert (event["call_id"], event["account"], event["contact"]) == (call_id, account, contact)
 
 
-def test_a_branch_is_found_by_its_whole_id() -> None:
-    kept = "c\n2\nuloc-1-1\th1\tsip:a\nuloc-1-11\th2\tsip:b\n"
-    assert stage_calls.parse_branches(kept, "uloc-1-11") == ("c", 2, stage_calls.Branch("uloc-1-11", "h2", "sip:b"))
-    assert stage_calls.parse_branches(kept, "uloc-1-1")[2] == stage_calls.Branch("uloc-1-1", "h1", "sip:a")
-    assert stage_calls.parse_branches(kept, "")[2] is None
-    assert stage_calls.parse_branches(kept, "loc-1-11")[2] is None
+@given(st.lists(ACCOUNT, min_size=1, max_size=5))
+def test_branches_survive_the_transaction(names: list[str]) -> None:
+    branches = [stage_calls.Branch(f"uloc-{i}", name, f"sip:{name}@h") for i, name in enumerate(names)]
+    lines = "".join("\t".join(branch) + "\n" for branch in branches)
+    assert stage_calls.parse_branches(f"c\n2\n{lines}") == ("c", 2, branches)

@@ -22,7 +22,11 @@ def test_every_callback_named_anywhere_is_a_method() -> None:
 
 
 def test_only_the_entry_imports_ksr() -> None:
-    importing = {p.name for p in (REPOSITORY / "kemi_routes").glob("*.py") if re.search(r"^import KSR", p.read_text(), re.M)}
+    importing = {
+        p.name
+        for p in (REPOSITORY / "kemi_routes").glob("*.py")
+        if re.search(r"^import KSR", p.read_text(), re.MULTILINE)
+    }
     assert importing == {"entry.py"}
 
 

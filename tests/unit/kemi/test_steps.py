@@ -169,7 +169,9 @@ def test_emergency_calls_pass_a_bar(fake: FakeKsr, request_of: Make) -> None:
     assert flood.check_barred(fake.ksr, request_of(fake)) is NEXT
 
 
-def test_a_flood_gets_503_then_silence_and_two_lines(fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_gets_503_then_silence_and_two_lines(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(time, "time", lambda: 1000.0)
     fake.message.method = "REGISTER"
     for _ in range(500):
@@ -180,7 +182,9 @@ def test_a_flood_gets_503_then_silence_and_two_lines(fake: FakeKsr, request_of: 
     assert fake.reply_headers[0] == "Retry-After: 10\r\n"
 
 
-def test_good_credentials_are_served_beside_a_flood(fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_good_credentials_are_served_beside_a_flood(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(time, "time", lambda: 1000.0)
     for _ in range(500):
         digest.authenticate(fake.ksr, request_of(fake))
@@ -287,7 +291,11 @@ def test_a_panels_call_goes_to_a_node_with_its_kind(fake: FakeKsr, request_of: M
     assert fake.relayed == ["sip:127.0.0.21:5060"]
     assert fake.message.headers == [("X-Entryphone-Kind", "panel")]
     assert events(fake)[0] | {"at_ms": 0} == {
-        "event": "dialled", "call_id": "call-1", "at_ms": 0, "panel": "p1", "dialled": "12",
+        "event": "dialled",
+        "call_id": "call-1",
+        "at_ms": 0,
+        "panel": "p1",
+        "dialled": "12",
     }
 
 
@@ -353,7 +361,9 @@ def test_above_the_rate_calls_are_refused_but_not_emergency_calls(
     assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
 
 
-def test_silent_calls_bound_admission_and_expire(fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_calls_bound_admission_and_expire(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(time, "time", lambda: 1000.5)
     receipts = [admission.silent_begins(fake.ksr) for _ in range(200)]
     assert admission.check_load(fake.ksr, request_of(fake)) is DONE
@@ -418,9 +428,22 @@ def test_the_answer_tells_who_and_cannot_be_forged(fake: FakeKsr, request_of: Ma
     fake.pvs["$T_reply_ruid"] = "r13"
     stage_calls.on_reply(fake.ksr)
     assert fake.message.headers == [("X-Entryphone-Answered-By", "h3")]
-    assert events(fake)[-1]["outcome"] == "answered"
-    assert events(fake)[-1]["account"] == "h3"
+    told = [(event["outcome"], event["account"]) for event in events(fake)[2:]]
+    assert told == [("answered", "h3"), ("cancelled", "h2")]
+    stage_calls.on_reply(fake.ksr)  # the same 200 once more
+    assert len(events(fake)) == 4
     assert not fake.tables["setup"]
+
+
+def test_who_was_busy_is_not_told_as_cancelled(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h2,h3")
+    fake.location = {"h2": [Contact("sip:a@1", "r1")], "h3": [Contact("sip:c@3", "r2")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    for ruid, status in (("r1", 486), ("r2", 200)):
+        fake.message.status = status
+        fake.pvs["$T_reply_ruid"] = ruid
+        stage_calls.on_reply(fake.ksr)
+    assert [event["outcome"] for event in events(fake)[2:]] == ["busy", "answered"]
 
 
 # ---- dialogs ----
@@ -451,7 +474,7 @@ def test_a_device_reaches_only_nodes_in_a_dialog(fake: FakeKsr, request_of: Make
 def test_a_stray_ack_is_dropped_without_an_answer(fake: FakeKsr, request_of: Make) -> None:
     fake.message = Message(method="ACK", to_tag=True)
     fake.results = {"rr.loose_route": -1, "tm.t_check_trans": -1}
-    assert dialogs.pass_in_dialog(fake.ksr, request_of(fake)) is DONE
+    assert dialogs.pass_ack(fake.ksr, request_of(fake)) is DONE
     assert fake.relayed == []
 
 
