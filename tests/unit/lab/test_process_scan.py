@@ -45,6 +45,7 @@ def start(tmp_path: Path) -> Iterator[Begin]:
         return process, process.stdout.readline().strip()
 
     yield begin
+    process_scan.end_processes(tmp_path, tmp_path / "run", grace_s=0)
     for process in started:
         process.kill()
         process.wait()
