@@ -9,7 +9,7 @@ import msgspec
 # An account ends up in a SIP header and in dialplan arguments; 30 of them must fit one AGI command.
 Account = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,59}$")]
 Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9*#A-DwW]{1,16}$")]
-Language = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_]{0,12}$")]
+Language = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_-]{0,12}$")]
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class RingPlan(msgspec.Struct, frozen=True):
     dialled: str
     issued_at_ms: int
     outcome: Literal["ring", "blocked", "unknown_number", "emergency"]
-    caller_name: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    caller_name: str = ""
     language: Language = "en"
     talk_limit_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 120
     stages: tuple[Stage, ...] = ()

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from agi_apps.ring_plan import RingPlan
 
 
+# A longer display name helps no handset, and all outputs should fit one AGI command.
+CALLER_NAME_LIMIT = 64
+
+
 def stage_outputs(plan: RingPlan, first: int, nobody: Prompt = Prompt.NOBODY_HOME) -> Outputs:
     """Outputs that dial the first stage from index `first` on that has targets; without one, the prompt `nobody`."""
     for index in range(first, len(plan.stages)):
@@ -23,7 +27,7 @@ def stage_outputs(plan: RingPlan, first: int, nobody: Prompt = Prompt.NOBODY_HOM
                 Variable.STAGE: str(index),
                 Variable.RING_TIMEOUT_S: str(stage.ring_timeout_s),
                 Variable.TALK_LIMIT_MS: str(plan.talk_limit_s * 1_000),
-                Variable.CALLER_NAME: plan.caller_name,
+                Variable.CALLER_NAME: plan.caller_name[:CALLER_NAME_LIMIT],
             }
     return prompt_outputs(nobody)
 

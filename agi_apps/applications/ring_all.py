@@ -37,7 +37,7 @@ def decide(found: FoundPlan) -> Outputs:
         outputs = prompt_outputs(Prompt.UNKNOWN_NUMBER)
     else:
         outputs = stage_outputs(plan, first=0)
-    outputs[Variable.LANGUAGE] = plan.language
+    outputs[Variable.LANGUAGE] = plan.language.replace("-", "_")  # Asterisk writes pt_BR
     outputs[Variable.PLAN_SOURCE] = found.source
     return outputs
 

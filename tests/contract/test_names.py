@@ -1,0 +1,68 @@
+"""Names that cross the border between processes are the same on both sides (docs/contracts.md, 3, 4, 5, 7, 8)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agi_apps import redis_keys as agi_keys
+from agi_apps.registry import APPLICATIONS
+from agi_apps.variables import Decision, Variable
+from crm_api.adapters import redis_keys as crm_keys
+from crm_api.domain.kinds import ACCOUNT_KINDS
+from kemi_routes import headers, policy, stage_calls, streams
+
+REPOSITORY = Path(__file__).parents[2]
+DIALPLAN = "\n".join(
+    line for line in (REPOSITORY / "asterisk/extensions.conf").read_text().splitlines() if not line.startswith(";")
+)
+CONTRACTS = (REPOSITORY / "docs/contracts.md").read_text()
+
+
+def test_every_private_header_of_the_dialplan_is_known_to_kamailio_and_the_other_way_round() -> None:
+    ours = {headers.KIND, headers.ACCOUNTS, headers.CALL_ID, headers.STAGE, headers.ANSWERED_BY}
+    assert set(re.findall(r"X-Entryphone-[A-Za-z-]+", DIALPLAN)) == ours
+    assert all(f"`{name}`" in CONTRACTS for name in ours)
+
+
+def test_asterisk_calls_the_user_that_kamailio_takes_for_a_stage() -> None:
+    assert set(re.findall(r"PJSIP/kamailio/sip:([^@]+)@", DIALPLAN)) == {stage_calls.USER}
+
+
+@pytest.mark.parametrize("variable", list(Variable))
+def test_the_dialplan_uses_what_an_application_sets(variable: Variable) -> None:
+    name = variable.value.removeprefix("__")
+    assert f"${{{name}}}" in DIALPLAN
+    assert f"`{name}`" in CONTRACTS
+
+
+def test_every_variable_of_the_dialplan_is_in_the_contract() -> None:
+    local = {"EP_AGI", "EP_KAMAILIO", "EP_NODE", "EP_UNAVAILABLE_PROMPT", "EP_CALL", "EP_STARTED_AT_MS"}
+    used = set(re.findall(r"\bEP_[A-Z_]+", DIALPLAN)) - local
+    assert {name for name in used if f"`{name}`" not in CONTRACTS} == set()
+
+
+def test_the_dialplan_calls_each_application_with_its_number_of_arguments() -> None:
+    called: dict[str, int] = {}
+    for name, given in re.findall(r"AGI\(agi://\$\{EP_AGI\}/([a-z_]+),(.*)\)$", DIALPLAN, re.MULTILINE):
+        # EP_CALL holds the first three; a comma in brackets parts the arguments of a function.
+        flat = re.sub(r"\([^()]*(\([^()]*\)[^()]*)*\)", "", given)
+        called[name] = flat.replace("${EP_CALL}", "a,b,c").count(",") + 1
+    assert called == {name: len(application.arguments) for name, application in APPLICATIONS.items()}
+
+
+def test_decisions_tested_by_the_dialplan_exist() -> None:
+    tested = set(re.findall(r'"([a-z]+)SUCCESS"', DIALPLAN))
+    assert tested <= {decision.value for decision in Decision}
+
+
+def test_redis_names_are_the_same_on_all_sides() -> None:
+    assert agi_keys.ring_plan_key("p1", "12") == crm_keys.ring_plan("p1", "12")
+    assert agi_keys.DELIVERED_AT_KEY == crm_keys.CRM_DELIVERED_AT_MS
+    assert agi_keys.EVENT_STREAM == crm_keys.CALL_EVENTS == streams.STREAM
+
+
+def test_kinds_of_accounts_are_the_same_in_crm_and_kamailio() -> None:
+    assert set(policy.REACH) == set(ACCOUNT_KINDS)
