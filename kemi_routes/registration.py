@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from kemi_routes.pipeline import Outcome, Request
 
 TABLE = "location"
+# Flag of save().
+_NO_REPLY = 2
+# Result of save() that is no refusal by rule.
+_FAULT = -1
 # Branch flag of usrloc's nat_bflag: contacts that get keep-alive pings.
 _NATTED_FLAG = 6
 # nat_uac_test: Via against source address (2) and port (16), Contact against source address (32) and port (128). A
@@ -31,9 +35,14 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     if ksr.nathelper.nat_uac_test(NAT_TESTS) > 0:
         ksr.nathelper.fix_nated_register()
         ksr.setbflag(_NATTED_FLAG)
-    if ksr.registrar.save(TABLE, 0) < 0:
-        # The registrar has answered (too many contacts, too brief, ...); this is the line that says why.
+    kept = ksr.registrar.save(TABLE, _NO_REPLY)
+    if kept == _FAULT:
+        # Once more, for when the database was busy. usrloc's timer writes what is in memory only.
+        kept = ksr.registrar.save(TABLE, _NO_REPLY)
+    if kept < 0:
+        # The registrar's answer says which (too many contacts, too brief, ...).
         ksr.notice(
             f"REGISTER not kept; account={request.account} source={request.source_ip} call_id={request.call_id}\n"
         )
+    ksr.registrar.reg_send_reply()
     return DONE

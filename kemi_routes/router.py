@@ -10,6 +10,7 @@ from kemi_routes import (
     admission,
     changes,
     checks,
+    contacts_database,
     dialogs,
     digest,
     flood,
@@ -106,8 +107,9 @@ class Router:
         self._story = streams.StoryShipper(streams.RedisStream(self._settings.redis_url))
         self._nodes = nodes.NodeWatch(self._settings)
 
-    def child_init(self, _rank: int) -> int:
-        """Called in every process after the fork. Connections are opened where they are used, at first use."""
+    def child_init(self, rank: int) -> int:
+        """Called in every process after the fork. Connections of ours are opened where they are used, at first use."""
+        contacts_database.prepare(self._ksr, rank, self._settings.location_url)
         return 0
 
     @guard

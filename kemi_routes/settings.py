@@ -21,6 +21,7 @@ class Settings:
     sip_port: int
     domain: str
     redis_url: str
+    location_url: str
     emergency_numbers: frozenset[str]
     concierge_numbers: frozenset[str]
     unauth_window_s: int
@@ -89,6 +90,7 @@ def read(ksr: Ksr) -> Settings:
         sip_port=_number(ksr, "EP_SIP_PORT"),
         domain=_text(ksr, "EP_DOMAIN"),
         redis_url=_text(ksr, "EP_REDIS_URL"),
+        location_url=_text(ksr, "EP_LOCATION_DB_URL"),
         emergency_numbers=frozenset(_list(ksr, "EP_EMERGENCY_NUMBERS")),
         concierge_numbers=frozenset(_list(ksr, "EP_CONCIERGE_NUMBERS")),
         unauth_window_s=_number(ksr, "EP_UNAUTH_WINDOW_S"),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kemi_routes import headers, nodes, settings, stage_calls, story
+from kemi_routes import contacts_database, headers, nodes, settings, stage_calls, story
 from kemi_routes.changes import ChangeFollower
 from kemi_routes.streams import RedisStream, StoryShipper, command
 from tests.unit.kemi.fake_ksr import FakeKsr
@@ -232,3 +232,14 @@ def test_branches_survive_the_transaction(names: list[str]) -> None:
     branches = [stage_calls.Branch(f"uloc-{i}", name, f"sip:{name}@h") for i, name in enumerate(names)]
     lines = "".join("\t".join(branch) + "\n" for branch in branches)
     assert stage_calls.parse_branches(f"c\n2\n{lines}") == ("c", 2, branches)
+
+
+@pytest.mark.parametrize(("rank", "asked"), [(-127, 0), (0, 0), (-4, 0), (1, 1), (-1, 1)])
+def test_contacts_are_written_without_waiting_for_the_disk(fake: FakeKsr, rank: int, asked: int) -> None:
+    contacts_database.prepare(fake.ksr, rank, "sqlite:////var/lib/location.db")
+    assert len(fake.called("sqlops.sql_query")) == asked
+
+
+def test_another_database_is_left_alone(fake: FakeKsr) -> None:
+    contacts_database.prepare(fake.ksr, 1, "postgres://user:word@host/location")
+    assert fake.calls == []

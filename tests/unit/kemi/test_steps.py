@@ -253,7 +253,19 @@ def test_contacts_behind_nat_are_kept_alive(fake: FakeKsr, request_of: Make) -> 
     request.kind = "handset"
     assert registration.save_contacts(fake.ksr, request) is DONE
     assert fake.called("setbflag") == [(6,)]
-    assert fake.called("registrar.save") == [("location", 0)]
+    assert fake.called("registrar.save") == [("location", 2)]
+    assert len(fake.called("registrar.reg_send_reply")) == 1
+
+
+def test_a_busy_database_is_asked_once_more_before_the_answer(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.method = "REGISTER"
+    request = request_of(fake)
+    request.kind = "handset"
+    fake.results["registrar.save"] = -1
+    registration.save_contacts(fake.ksr, request)
+    assert len(fake.called("registrar.save")) == 2
+    assert len(fake.called("registrar.reg_send_reply")) == 1
+    assert len(fake.logs) == 1
 
 
 def test_a_trunk_does_not_register(fake: FakeKsr, request_of: Make) -> None:
