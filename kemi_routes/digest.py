@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kemi_routes import accounts, flood
 from kemi_routes.pipeline import DONE, NEXT, Refusal
+from kemi_routes.policy import PANEL
 from kemi_routes.replies import refuse, retry_after
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _NONCE_REUSED = -6
 _USER_MISMATCH = -8
 # Results that are no wrong password, and the flag of the challenge that follows.
 _NOTHING_PROVED = {_STALE_NONCE: _STALE, _NONCE_REUSED: _STALE, _NO_CREDENTIALS: 0}
-# Checked against when there is no such account: same work, same answer.
+# Checked against when there is no account to check against.
 _NOBODY = "0" * 32
 
 
@@ -38,21 +39,61 @@ def authenticate(ksr: Ksr, request: Request) -> Outcome:
     try:
         account = accounts.find(ksr, name, settings.account_fresh_s)
     except accounts.DatabaseAwayError:
-        retry_after(ksr, settings.retry_after_s)
-        return refuse(ksr, request, Refusal(503, "Service Unavailable", f"account {name} not cached, database away"))
-    ha1 = account.ha1 if account is not None and account.enabled else _NOBODY
-    result = ksr.auth.pv_auth_check(settings.domain, ha1, _HA1_GIVEN, _CHECK_USER)
-    if result > 0 and account is not None and account.enabled:
-        flood.proved(ksr, request)
-        ksr.auth.consume_credentials()
-        request.account = name
-        request.kind = account.kind
-        return NEXT
+        return _unreadable(ksr, request, name)
+    # The same work for an account that does not exist.
+    result = _check(ksr, request, _NOBODY if account is None else account.ha1)
+    if result <= 0 or account is None:
+        return _not_proved(ksr, request, name, result)
+    if not account.enabled:
+        return _disabled(ksr, request, name)
+    flood.proved(ksr, request)
+    ksr.auth.consume_credentials()
+    request.account = name
+    request.kind = account.kind
+    return NEXT
+
+
+def _check(ksr: Ksr, request: Request, ha1: str) -> int:
+    return ksr.auth.pv_auth_check(request.settings.domain, ha1, _HA1_GIVEN, _CHECK_USER)
+
+
+def _not_proved(ksr: Ksr, request: Request, name: str, result: int) -> Outcome:
     if result == _USER_MISMATCH:
         return refuse(ksr, request, Refusal(403, "Forbidden", f"authenticated as {name}, but From or To names another"))
     if result in _NOTHING_PROVED:
         return _challenge(ksr, request, _NOTHING_PROVED[result])
     return _wrong_password(ksr, request, name)
+
+
+def _disabled(ksr: Ksr, request: Request, name: str) -> Outcome:
+    """Answer as to a wrong password, but count none: a phone that keeps trying must not bar its house's address."""
+    ksr.notice(
+        f"account {name} is disabled, password right: {request.method} challenged again; "
+        f"source={request.source_ip} call_id={request.call_id}\n"
+    )
+    return _challenge(ksr, request, 0)
+
+
+def _unreadable(ksr: Ksr, request: Request, name: str) -> Outcome:
+    """The account is neither cached nor readable: 503, but an emergency call goes on unproved.
+
+    Its nonce must be ours and fresh, so the sender is at the address it claims; its password cannot be checked
+    (docs/decisions/0004-emergency-calls-fail-open.md).
+    """
+    if not request.emergency:
+        retry_after(ksr, request.settings.retry_after_s)
+        return refuse(ksr, request, Refusal(503, "Service Unavailable", f"account {name} not cached, database away"))
+    result = _check(ksr, request, _NOBODY)
+    if result in _NOTHING_PROVED:
+        return _challenge(ksr, request, _NOTHING_PROVED[result])
+    ksr.auth.consume_credentials()
+    ksr.warn(
+        f"emergency call let in unproved: account {name} not cached, database away; number={request.number} "
+        f"source={request.source_ip} call_id={request.call_id}\n"
+    )
+    request.account = name
+    request.kind = PANEL
+    return NEXT
 
 
 def _wrong_password(ksr: Ksr, request: Request, name: str) -> Outcome:

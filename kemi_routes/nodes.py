@@ -4,10 +4,10 @@ A leg in setup is kept in shared memory under its Call-ID, from the INVITE to th
 `P <node> <state> <second>` a panel's call (state `sent`, `rings`, `lost`; second: receipt of admission.silent_begins),
 `S <node> <cseq>` a stage that Asterisk has rung.
 
-When the dispatcher finds a node dead, its stages are cancelled, so that no handset rings for nobody. Its panels' calls
-get, in the node's name, the answer it can no longer give: 503 on the branch, made from its first provisional reply and
-sent to ourselves. So the transaction ends that branch the ordinary way (a transport failure counts as 503, RFC 3261,
-8.1.3.1), its failure route runs and relays to the next node.
+When the dispatcher finds a node dead, and it has sent nothing either (node_life.py), its stages are cancelled, so that
+no handset rings for nobody. Its panels' calls get, in the node's name, the answer it can no longer give: 503 on the
+branch, made from its first provisional reply and sent to ourselves. So the transaction ends that branch the ordinary
+way (a transport failure counts as 503, RFC 3261, 8.1.3.1), its failure route runs and relays to the next node.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
+from kemi_routes.node_life import SET, address_of, bring_back, lives, name_of
+
 if TYPE_CHECKING:
     from KSR import Ksr
 
     from kemi_routes.settings import Settings
 
-SET = 1
 QUEUE = "lost_nodes"
 _SETUP = "setup"
 _PROVISIONAL = "provisional"
 _ITERATOR = "setup"
 # ds_is_from_list_uri: compare addresses only, neither port nor protocol.
 _ADDRESS_ONLY = 1 | 2
-_DEFAULT_PORT = ":5060"
 
 SENT = "sent"
 RINGS = "rings"
@@ -40,12 +40,6 @@ class PanelLeg(NamedTuple):
     node: str
     state: str
     second: str
-
-
-def name_of(uri: str) -> str:
-    """`host:port` of a node's URI, the name under which its legs are kept."""
-    host = uri.partition(":")[2].rpartition("@")[2].partition(";")[0]
-    return host if ":" in host else host + _DEFAULT_PORT
 
 
 def is_node(ksr: Ksr, uri: str) -> bool:
@@ -137,7 +131,12 @@ class NodeWatch:
         while ksr.mqueue.mq_fetch(QUEUE) > 0:
             uri = ksr.mqueue.mqk_get(QUEUE)
             ksr.mqueue.mq_pv_free(QUEUE)
-            if isinstance(uri, str):
+            if not isinstance(uri, str):
+                continue
+            if lives(ksr, address_of(uri)):
+                bring_back(ksr, uri)
+                ksr.warn(f"node {uri} does not answer probes but carries calls: it stays up\n")
+            else:
                 self._end_legs(ksr, name_of(uri))
 
     def _end_legs(self, ksr: Ksr, node: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import admission, headers, nodes, policy, registration, story
+from kemi_routes import admission, headers, node_life, nodes, policy, registration, story
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import refuse, retry_after
 
@@ -18,9 +18,16 @@ ON_REPLY = "on_panel_reply"
 ON_FAILURE = "on_panel_failure"
 _ROUND_ROBIN = 4
 # A node that says nothing for this long is passed over; one that rings may do so for as long as a stage list takes.
-_NODE_SILENT_MS = 1000
+# Shorter, and a node that is only slow would ring the apartment a second time through its neighbour.
+_NODE_SILENT_MS = 2000
+# Nodes that an emergency call has been sent to, as `host:port host:port`.
+_TRIED = "$avp(tried)"
 _SETUP_MS = 180_000
+_EVERYDAY = frozenset((480, 486, 487))
+_NOT_FOUND = 404
 _FAILED_NODE = frozenset((500, 502, 503))
+# Refused by the node before its dialplan runs, so that nobody else tells of it: the offer cannot be met.
+_NO_OFFER = {415: "media type not supported", 488: "no common codec"}
 _RING = 101
 _FINAL = 200
 _NEGATIVE = 300
@@ -36,7 +43,9 @@ def check_permission(ksr: Ksr, request: Request) -> Outcome:
 
 def send_to_node(ksr: Ksr, request: Request) -> Outcome:
     """Relay the call to a node of the dispatcher."""
-    if ksr.dispatcher.ds_select_dst(nodes.SET, _ROUND_ROBIN) < 0:
+    if ksr.dispatcher.ds_select_dst(node_life.SET, _ROUND_ROBIN) < 0 and not _take_node_that_is_down(
+        ksr, emergency=request.emergency
+    ):
         retry_after(ksr, request.settings.retry_after_s)
         return refuse(ksr, request, Refusal(503, "Service Unavailable", "no Asterisk node is up"))
     # Nobody chooses his way through us beforehand (RFC 3261, 16.4): we are the only hop.
@@ -46,12 +55,25 @@ def send_to_node(ksr: Ksr, request: Request) -> Outcome:
     if ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
         ksr.nathelper.set_contact_alias()
     story.dialled(ksr, request.call_id, request.account, request.number)
-    _relay(ksr, request.call_id)
+    _relay(ksr, request.call_id, emergency=request.emergency)
     return DONE
 
 
-def _relay(ksr: Ksr, call_id: str) -> None:
-    node = nodes.name_of(ksr.kx.get_duri() or "")
+def _take_node_that_is_down(ksr: Ksr, *, emergency: bool) -> bool:
+    """Choose a node beside the dispatcher: for an emergency call any not tried yet, else one heard just now."""
+    tried = ksr.pv.get(_TRIED)
+    names = tried.split() if isinstance(tried, str) else []
+    for uri in node_life.every_uri(ksr):
+        if node_life.name_of(uri) not in names and (emergency or node_life.lives(ksr, node_life.address_of(uri))):
+            ksr.pv.sets("$du", uri)
+            return True
+    return False
+
+
+def _relay(ksr: Ksr, call_id: str, *, emergency: bool) -> None:
+    node = node_life.name_of(ksr.kx.get_duri() or "")
+    if emergency:
+        ksr.pv.sets(_TRIED, f"{ksr.pv.get(_TRIED) or ''} {node}")
     nodes.keep_panel_leg(ksr, call_id, nodes.PanelLeg(node, nodes.SENT, admission.silent_begins(ksr)))
     ksr.tm.t_on_reply(ON_REPLY)
     ksr.tm.t_on_failure(ON_FAILURE)
@@ -97,13 +119,27 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
     silent = ksr.tm.t_branch_timeout() > 0 and ksr.tm.t_branch_replied() < 0
     lost = leg.state == nodes.LOST
     if not lost and (leg.state == nodes.RINGS or not (silent or status in _FAILED_NODE)):
+        _log_end(ksr, call_id, leg, status)
         return
+    emergency = ksr.kx.gete_ruser() in settings.emergency_numbers
     why = "lost" if lost else "silent" if silent else f"answered {status}"
-    if ksr.dispatcher.ds_next_dst() > 0:
+    if ksr.dispatcher.ds_next_dst() > 0 or (emergency and _take_node_that_is_down(ksr, emergency=True)):
         ksr.warn(f"node {leg.node} {why}, call goes on to {ksr.kx.get_duri()}; call_id={call_id}\n")
-        _relay(ksr, call_id)
+        _relay(ksr, call_id, emergency=emergency)
         return
     ksr.warn(f"node {leg.node} {why}, no node left: call refused with 503; call_id={call_id}\n")
     story.refused(ksr, call_id, "no Asterisk node left", 503)
     retry_after(ksr, settings.retry_after_s)
     ksr.tm.t_reply(503, "Service Unavailable")
+
+
+def _log_end(ksr: Ksr, call_id: str, leg: nodes.PanelLeg, status: int) -> None:
+    """Log a node's refusal, except the everyday ones: nobody answers, busy, gone, or a prompt has told the reason."""
+    if status in _EVERYDAY or (status == _NOT_FOUND and leg.state == nodes.RINGS):
+        return
+    reason = _NO_OFFER.get(status) or ksr.pv.get("$T_reply_reason") or "-"
+    ksr.notice(
+        f"call ended by node: {status} {reason}; node={leg.node} number={ksr.kx.gete_ruser()} call_id={call_id}\n"
+    )
+    if status in _NO_OFFER:
+        story.refused(ksr, call_id, str(reason), status)

@@ -14,6 +14,7 @@ from kemi_routes import (
     dialogs,
     digest,
     flood,
+    node_life,
     nodes,
     panel_calls,
     registration,
@@ -105,6 +106,7 @@ class Router:
         self._settings = settings.read(ksr)
         self._changes = changes.ChangeFollower()
         self._story = streams.StoryShipper(streams.RedisStream(self._settings.redis_url))
+        self._hearing = node_life.Hearing()
         self._nodes = nodes.NodeWatch(self._settings)
 
     def child_init(self, rank: int) -> int:
@@ -124,13 +126,16 @@ class Router:
             kx.get_srcip() or "",
             kx.gete_ruser(),
             in_dialog=ksr.siputils.has_totag() > 0,
-            from_node=ksr.dispatcher.ds_is_from_list(nodes.SET) > 0,
+            from_node=ksr.dispatcher.ds_is_from_list(node_life.SET) > 0,
         )
+        if request.from_node:
+            self._hearing.note(ksr, request.source_ip)
         run(REQUEST, ksr, request)
 
     @guard
     def on_panel_reply(self, _message: object) -> None:
         """Replies of a node to a device's call."""
+        self._hearing.note(self._ksr, self._ksr.kx.get_srcip() or "")
         panel_calls.on_reply(self._ksr)
 
     @guard

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import nodes, settings
+from kemi_routes import node_life, settings
 from kemi_routes.pipeline import Request
 from tests.unit.kemi.fake_ksr import FakeKsr
 
@@ -47,7 +47,7 @@ def request_of() -> Callable[[FakeKsr], Request]:
             message.source_ip,
             fake.user_host()[0],
             in_dialog=message.to_tag,
-            from_node=fake.ksr.dispatcher.ds_is_from_list(nodes.SET) > 0,
+            from_node=fake.ksr.dispatcher.ds_is_from_list(node_life.SET) > 0,
         )
 
     return make

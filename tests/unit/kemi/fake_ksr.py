@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import json
 import re
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 STUB = Path(__file__).resolve().parents[3] / "stubs" / "KSR.pyi"
 _TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool}
-_READ_ONLY = frozenset(("$ci", "$cs", "$rm", "$si", "$sp", "$ruid", "$T_reply_ruid", "$branch(count)"))
+_READ_ONLY = frozenset(
+    ("$ci", "$cs", "$rm", "$si", "$sp", "$ruid", "$T_reply_ruid", "$T_reply_reason", "$branch(count)")
+)
 
 
 class NoSuchFunctionError(AttributeError):
@@ -114,6 +117,7 @@ class FakeKsr:
         self.dst_uri: str | None = None
         self.branches: list[Contact] = []
         self.ruid: str | None = None
+        self.rpc_answer: str | None = None
         self._rows: list[tuple[object, ...]] = []
         self._item: tuple[str, str] | None = None
         self._iterator: list[tuple[str, str | int]] = []
@@ -218,7 +222,7 @@ class FakeKsr:
         if found:
             contact = self.branches[int(found[2])]
             return contact.uri if found[1] == "uri" else contact.ruid
-        if name.startswith(("$avp(", "$T_reply_ruid")):
+        if name.startswith(("$avp(", "$T_reply_ruid", "$T_reply_reason")):
             return self.pvs.get(name)
         if name.startswith(("$shtitkey", "$shtitval")):
             return self._iterator[0][0 if "key" in name else 1]
@@ -235,6 +239,8 @@ class FakeKsr:
             self.message.ruri = f"sip:{value}@{host}"
         elif name == "$rd":
             self.message.ruri = f"sip:{user}@{value}"
+        elif name == "$du":
+            self.dst_uri = str(value)
         elif name.startswith("$avp("):
             self.pvs[name] = value
         else:
@@ -334,6 +340,21 @@ class FakeKsr:
         """ds_select_dst: all nodes, in order."""
         self.next_nodes = list(self.nodes)
         return self.next_node()
+
+    def mark(self, state: str, uri: str) -> int:
+        """ds_mark_addr: only taking up again is modelled."""
+        if state != "ap":
+            raise NotModelledError(state)
+        self.nodes.append(uri)
+        return 1
+
+    def remote_procedure(self, text: str) -> int:
+        """jsonrpcs.exec of dispatcher.list: every node, up or down."""
+        if json.loads(text)["method"] != "dispatcher.list":
+            raise NotModelledError(text)
+        targets = [{"DEST": {"URI": f"sip:{address}:5060"}} for address in sorted(self.node_addresses)]
+        self.rpc_answer = json.dumps({"result": {"RECORDS": [{"SET": {"ID": 1, "TARGETS": targets}}]}})
+        return 1
 
     def is_node_uri(self, uri: str) -> int:
         """ds_is_from_list_uri by address."""
@@ -446,6 +467,9 @@ _HANDLERS: dict[str, Callable[..., object]] = {
     "dispatcher.ds_is_from_list_uri": lambda fake, _set, _mode, uri: fake.is_node_uri(uri),
     "dispatcher.ds_select_dst": lambda fake, _set, _algorithm: fake.select_node(),
     "dispatcher.ds_next_dst": lambda fake: fake.next_node(),
+    "dispatcher.ds_mark_addr": lambda fake, state, _set, uri: fake.mark(state, uri),
+    "jsonrpcs.exec": lambda fake, text: fake.remote_procedure(text),
+    "jsonrpcs.response": lambda fake: fake.rpc_answer,
     "registrar.lookup_uri": lambda fake, _table, uri: fake.lookup(uri, rewrite=True),
     "registrar.lookup_to_dset": lambda fake, _table, uri: fake.lookup(uri, rewrite=False),
     "pv.get": lambda fake, name: fake.get_pv(name),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kemi_routes import contacts_database, headers, nodes, settings, stage_calls, story
+from kemi_routes import contacts_database, headers, node_life, nodes, settings, stage_calls, story
 from kemi_routes.changes import ChangeFollower
 from kemi_routes.streams import RedisStream, StoryShipper, command
 from tests.unit.kemi.fake_ksr import FakeKsr
@@ -189,9 +189,32 @@ def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
         watch._socket.close()
 
 
+def test_a_node_that_misses_probes_but_was_heard_stays_up(fake: FakeKsr) -> None:
+    node_life.Hearing().note(fake.ksr, "127.0.0.21")
+    fake.tables["setup"]["c1"] = "P 127.0.0.21:5060 rings 1"
+    fake.message.ruri = "sip:127.0.0.21:5060"
+    nodes.node_event(fake.ksr, "dispatcher:dst-down")
+    nodes.NodeWatch(settings.read(fake.ksr)).tick(fake.ksr)
+    assert fake.called("dispatcher.ds_mark_addr") == [("ap", 1, "sip:127.0.0.21:5060")]
+    assert fake.tables["setup"]["c1"] == "P 127.0.0.21:5060 rings 1"
+
+
+def test_what_was_heard_is_noted_now_and_then_and_grows_old(fake: FakeKsr, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = 10**18
+    monkeypatch.setattr("kemi_routes.node_life.time.time_ns", lambda: now_ns)
+    hearing = node_life.Hearing()
+    for _ in range(100):
+        hearing.note(fake.ksr, "a")
+    assert len(fake.called("htable.sht_sets")) == 1
+    assert node_life.lives(fake.ksr, "a")
+    now_ns += 2 * 10**9
+    assert not node_life.lives(fake.ksr, "a")
+    assert not node_life.lives(fake.ksr, "b")
+
+
 @pytest.mark.parametrize("uri", ["sip:10.0.0.1:5060", "sip:10.0.0.1", "sip:x@10.0.0.1:5060;transport=udp"])
 def test_names_of_nodes(uri: str) -> None:
-    assert nodes.name_of(uri) == "10.0.0.1:5060"
+    assert node_life.name_of(uri) == "10.0.0.1:5060"
 
 
 ACCOUNT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}", fullmatch=True)

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import accounts, admission, checks, dialogs, digest, flood, panel_calls, registration, stage_calls
+from kemi_routes import (
+    accounts,
+    admission,
+    checks,
+    dialogs,
+    digest,
+    flood,
+    node_life,
+    panel_calls,
+    registration,
+    stage_calls,
+)
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.fake_ksr import Contact, FakeKsr, Message
 
@@ -230,6 +241,28 @@ def test_away_and_not_cached_is_503_and_no_wrong_password(fake: FakeKsr, request
     assert not fake.tables["wrong"]
 
 
+def test_an_emergency_call_goes_on_although_its_account_cannot_be_read(fake: FakeKsr, request_of: Make) -> None:
+    login(fake)
+    fake.database = None
+    fake.message.ruri = "sip:112@entryphone.test"
+    request = request_of(fake)
+    assert digest.authenticate(fake.ksr, request) is NEXT
+    assert (request.account, request.kind) == ("p1", "panel")
+    assert "unproved" in fake.logs[0]
+    fake.results["auth.pv_auth_check"] = -4  # a nonce that is not fresh proves no address
+    assert digest.authenticate(fake.ksr, request) is DONE
+    assert fake.called("auth.auth_challenge") == [("entryphone.test", 17)]
+
+
+def test_a_disabled_account_with_the_right_password_bars_nobody(fake: FakeKsr, request_of: Make) -> None:
+    login(fake, enabled=0)
+    for _ in range(20):
+        assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
+    assert set(fake.replies) == {(407, "challenge")}
+    assert not fake.tables["barred"]
+    assert all("disabled" in line for line in fake.logs)
+
+
 def test_sql_never_sees_what_is_no_account_name(fake: FakeKsr) -> None:
     assert accounts.find(fake.ksr, "x' or '1'='1", 300) is None
     assert fake.called("sqlops.sql_query") == []
@@ -317,6 +350,48 @@ def test_no_node_up_is_503_with_retry_after(fake: FakeKsr, request_of: Make) -> 
     assert fake.replies == [(503, "Service Unavailable")]
     assert fake.reply_headers == ["Retry-After: 2\r\n"]
     assert events(fake)[0]["event"] == "refused"
+
+
+def test_a_node_that_is_down_but_was_heard_takes_calls(fake: FakeKsr, request_of: Make) -> None:
+    fake.nodes = []
+    node_life.Hearing().note(fake.ksr, "127.0.0.22")
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    assert fake.relayed == ["sip:127.0.0.22:5060"]
+
+
+def test_an_emergency_call_tries_every_node_although_none_is_up(fake: FakeKsr, request_of: Make) -> None:
+    fake.nodes = []
+    fake.message.ruri = "sip:112@entryphone.test"
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    fake.message.status = 503
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert sorted(fake.relayed) == ["sip:127.0.0.21:5060", "sip:127.0.0.22:5060"]
+    assert fake.replies == []
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert fake.replies == [(503, "Service Unavailable")]
+
+
+@pytest.mark.parametrize(
+    ("status", "rang", "logged"),
+    [
+        (488, False, "no common codec"),
+        (404, False, "Because"),
+        (404, True, ""),
+        (486, False, ""),
+        (480, True, ""),
+    ],
+)
+def test_what_a_node_refuses_is_one_line(fake: FakeKsr, request_of: Make, status: int, rang: bool, logged: str) -> None:
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    if rang:
+        fake.message.status = 183
+        panel_calls.on_reply(fake.ksr)
+    fake.message.status = status
+    fake.pvs["$T_reply_reason"] = "Because"
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert len(fake.logs) == int(bool(logged))
+    assert all(f"call ended by node: {status} {logged}; node=127.0.0.21:5060" in line for line in fake.logs)
+    assert [event["event"] for event in events(fake)].count("refused") == int(status == 488)
 
 
 def test_a_silent_node_is_passed_over(fake: FakeKsr, request_of: Make) -> None:

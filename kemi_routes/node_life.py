@@ -1,0 +1,82 @@
+"""Which Asterisk nodes live: what they send counts more than an answer to a probe that comes late.
+
+On a busy machine a node answers probes late, or drops them (its own overload guard), while it carries calls. Taking it
+for dead would move its calls, ring apartments twice and double the load of the other node.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from KSR import Ksr
+
+SET = 1
+_HEARD = "heard"
+# A node that sent anything within this time lives. Two missed probes take longer (1.75 s), so a dead node is not kept up.
+_LIVES_MS = 1600
+# The moment is written down at most this often by each process.
+_NOTE_EVERY_MS = 250
+_LIST = '{"jsonrpc":"2.0","id":1,"method":"dispatcher.list"}'
+_DEFAULT_PORT = ":5060"
+_UP_AND_PROBED = "ap"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Hearing:
+    """Notes for all processes when a node was last heard by this one."""
+
+    def __init__(self) -> None:
+        self._noted_ms: dict[str, int] = {}
+
+    def note(self, ksr: Ksr, address: str) -> None:
+        """A message from this address is being handled."""
+        now_ms = _now_ms()
+        if now_ms - self._noted_ms.get(address, 0) >= _NOTE_EVERY_MS:
+            self._noted_ms[address] = now_ms
+            ksr.htable.sht_sets(_HEARD, address, str(now_ms))
+
+
+def lives(ksr: Ksr, address: str) -> bool:
+    """Tell whether a node has sent us anything just now."""
+    heard = ksr.htable.sht_get(_HEARD, address)
+    return isinstance(heard, str) and _now_ms() - int(heard) < _LIVES_MS
+
+
+def bring_back(ksr: Ksr, uri: str) -> None:
+    """Take a node up again that probes had taken down."""
+    ksr.dispatcher.ds_mark_addr(_UP_AND_PROBED, SET, uri)
+
+
+def every_uri(ksr: Ksr) -> list[str]:
+    """URIs of all nodes, up or down, those that live first; none (and a line in the log) when there is no list.
+
+    Costs a remote procedure within the process: only for when no node counts as up.
+    """
+    if ksr.jsonrpcs.exec(_LIST) < 0:
+        ksr.err("list of Asterisk nodes is not to be had: dispatcher.list fails\n")
+        return []
+    answer = json.loads(str(ksr.jsonrpcs.response()))
+    found = [
+        str(target["DEST"]["URI"])
+        for record in answer["result"]["RECORDS"]
+        if record["SET"]["ID"] == SET
+        for target in record["SET"]["TARGETS"]
+    ]
+    return sorted(found, key=lambda uri: not lives(ksr, address_of(uri)))
+
+
+def name_of(uri: str) -> str:
+    """`host:port` of a node's URI, the name under which its legs are kept."""
+    host = uri.partition(":")[2].rpartition("@")[2].partition(";")[0]
+    return host if ":" in host else host + _DEFAULT_PORT
+
+
+def address_of(uri: str) -> str:
+    """Address of a node's URI, without port."""
+    return name_of(uri).rpartition(":")[0]
