@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SET = 1
 _HEARD = "heard"
-# A node that sent anything within this time lives. Two missed probes take longer (1.75 s), so a dead node is not kept up.
+# A node that sent anything within this time lives. Two missed probes take longer (1.75 s): a dead node is not kept up.
 _LIVES_MS = 1600
 # The moment is written down at most this often by each process.
 _NOTE_EVERY_MS = 250
