@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from agi_apps.application import NOTHING, Application, Outputs
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
     from agi_apps.application import Services
 
+_log = logging.getLogger(__name__)
+
+# Nobody was rung, or nobody could be: whoever looks for the call in the log finds the reason.
+_TOLD = frozenset({"blocked", "unknown_number", "no_answer", "failed"})
+
 _BY_PROMPT = {
     Prompt.BLOCKED: "blocked",
     Prompt.UNKNOWN_NUMBER: "unknown_number",
@@ -23,13 +29,14 @@ _BY_PROMPT = {
 
 def run(arguments: Sequence[str], services: Services) -> Outputs:
     """Record the end of a call."""
-    (call_id, panel, dialled, dial_status, cause, talk_ms, answered_by, plan_source, decision, sound, started) = (
-        arguments
-    )
+    (call_id, panel, dialled, dial_status, cause, talk_ms, plan_source, decision, sound, started) = arguments
+    result = result_of(dial_status, decision, sound)
+    if result in _TOLD:
+        _log.info("[%s] %s dialled %s: %s (cause %s)", call_id, panel, dialled, result, cause or "-")
     services.events.add({
         "event": "ended", "call_id": call_id, "at_ms": services.now_ms(), "panel": panel, "dialled": dialled,
-        "started_at_ms": _number(started), "talk_ms": _number(talk_ms), "answered_by": answered_by or None,
-        "result": result_of(dial_status, decision, sound), "cause": _number(cause), "plan_source": plan_source or None,
+        "started_at_ms": _number(started), "talk_ms": _number(talk_ms),
+        "result": result, "cause": _number(cause), "plan_source": plan_source or None,
     })  # fmt: skip
     return NOTHING
 
@@ -53,7 +60,7 @@ def _number(text: str) -> int:
 APPLICATION = Application(
     name="call_ended",
     arguments=(
-        "EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "DIALSTATUS", "HANGUPCAUSE", "ANSWEREDTIME_MS", "EP_ANSWERED_BY",
+        "EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "DIALSTATUS", "HANGUPCAUSE", "ANSWEREDTIME_MS",
         "EP_PLAN_SOURCE", "EP_DECISION", "EP_PROMPT", "EP_STARTED_AT_MS",
     ),
     run=run,

@@ -37,6 +37,8 @@ class Dialog:
         self.requests: list[Received] = []
         self.remote_video: sdp.Media | None = None
         self.video_port: int | None = None
+        self.video_type = sdp.H264
+        self.payload_types: tuple[int, ...] = (sdp.PCMU, sdp.PCMA, sdp.TELEPHONE_EVENT)
         self.watch = Watch()
 
     @property
@@ -117,7 +119,13 @@ class Dialog:
 
     def describe(self) -> bytes:
         """Our session description."""
-        return sdp.write(self.socket.address, self.rtp.port, video_port=self.video_port)
+        return sdp.write(
+            self.socket.address,
+            self.rtp.port,
+            payload_types=self.payload_types,
+            video_port=self.video_port,
+            video_type=self.video_type,
+        )
 
     def respond(self, got: Received, status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = ()) -> None:
         """Answer a request of the other side."""

@@ -132,6 +132,21 @@ class RtpStream(asyncio.DatagramProtocol):
         """Until so many packets of any kind arrived."""
         await self._wait(lambda: self.packets >= count, timeout_s, f"{count} packets")
 
+    async def quiet(self, for_s: float, timeout_s: float = 5.0) -> None:
+        """Until nothing audible has arrived for so long.
+
+        Raises:
+            TimeoutError: it stayed loud.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            heard = self.audible_packets
+            await asyncio.sleep(for_s)
+            if self.audible_packets == heard:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"RTP: not quiet within {timeout_s} s; {self._summary()}")
+
     def close(self) -> None:
         """Stop talking and close the socket."""
         self.hush()

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-PCMU, PCMA, G722, TELEPHONE_EVENT, H264 = 0, 8, 9, 101, 99
+PCMU, PCMA, G722, VP8, H264, TELEPHONE_EVENT, OPUS = 0, 8, 9, 98, 99, 101, 107
 _RTPMAP = {
     PCMU: "PCMU/8000",
     PCMA: "PCMA/8000",
     G722: "G722/8000",
     18: "G729/8000",
     TELEPHONE_EVENT: "telephone-event/8000",
+    VP8: "VP8/90000",
     H264: "H264/90000",
+    OPUS: "opus/48000/2",
 }
 _FMTP = {TELEPHONE_EVENT: "0-15", H264: "profile-level-id=42801F;packetization-mode=1"}
 
@@ -43,10 +45,11 @@ def write(  # an SDP has these knobs, and a scripted peer turns each of them som
     *,
     payload_types: tuple[int, ...] = (PCMU, PCMA, TELEPHONE_EVENT),
     video_port: int | None = None,
+    video_type: int = H264,
     direction: str = "sendrecv",
     version: int = 1,
 ) -> bytes:
-    """A session description for one audio stream and, with `video_port`, one H.264 stream."""
+    """A session description for one audio stream and, with `video_port`, one video stream."""
     lines = [
         "v=0",
         f"o=- 20261 {version} IN IP4 {address}",
@@ -56,7 +59,7 @@ def write(  # an SDP has these knobs, and a scripted peer turns each of them som
         *_section("audio", audio_port, payload_types, direction),
     ]
     if video_port is not None:
-        lines += _section("video", video_port, (H264,), direction)
+        lines += _section("video", video_port, (video_type,), direction)
     return ("\r\n".join(lines) + "\r\n").encode()
 
 

@@ -41,6 +41,22 @@ def the_neighbour(town: Town) -> Resident:
     return apartment.residents[0]
 
 
+def in_two_stages(town: Town) -> Place:
+    """The handset rings first, the app after ten seconds."""
+    return town.apartment("handset first")
+
+
+def from_the_gate(town: Town) -> list[Place]:
+    """The apartments 12 of both houses, as the gate shared by them dials them."""
+    gate = next(panel for panel in town.panels if "gate" in panel.name.lower())
+    account = gate.credentials.username
+    return [
+        (apartment, gate, apartment.dial[account])
+        for apartment in town.apartments
+        if apartment.number == "12" and account in apartment.dial
+    ]
+
+
 def nobody_home(town: Town) -> Place:
     """Accounts, but never a phone registered."""
     return town.apartment("nobody registered")

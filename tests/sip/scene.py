@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import tempfile
 import time
 from contextlib import AsyncExitStack
@@ -20,6 +21,8 @@ from lab.peers.scripted import ScriptedPeer
 from lab.peers.town import read_town
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
     from lab.peers.calls import IncomingCall, OutgoingCall
     from lab.peers.town import Apartment, Panel, Resident
     from lab.settings import LabSettings
@@ -35,6 +38,9 @@ class Stack(Protocol):
 
     def start(self, *services: str) -> None:
         """Start services again and wait until they are healthy."""
+
+    def restart(self, service: str) -> None:
+        """End a service in good order and start it again."""
 
 
 @dataclass
@@ -61,21 +67,29 @@ class Scene:
     _exits: AsyncExitStack = field(default_factory=AsyncExitStack)
     _directory: tempfile.TemporaryDirectory[str] | None = None
     _killed: list[str] = field(default_factory=list)
+    _log_offsets: dict[str, int] = field(default_factory=dict)
     _peers: dict[tuple[str, int], ScriptedPeer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.town = read_town(self.stack.settings.town_file)
         self.office = Office(self.town)
+        for path in self.stack.settings.log.rglob("*"):
+            if path.is_file():
+                self._log_offsets[str(path)] = path.stat().st_size
 
     async def close(self) -> None:
         """Start again what the story killed, take every registration away, stop everybody."""
         try:
-            if self._killed:  # together: the CRM is not healthy without Redis
-                await asyncio.to_thread(self.stack.start, *self._killed)
+            if self._killed:
+                await self.revive()
         finally:
             await self._exits.aclose()
             if self._directory is not None:
                 self._directory.cleanup()
+
+    def when_over(self, stop: Callable[[], Awaitable[None]]) -> None:
+        """Call this when the story is over, however it ends."""
+        self._exits.push_async_callback(stop)
 
     # --- real phones --------------------------------------------------------------------------------------------
 
@@ -151,23 +165,46 @@ class Scene:
             await asyncio.to_thread(self.stack.kill, service)
             self._killed.append(service)
 
+    async def revive(self) -> None:
+        """Start again what the story has killed, together: the CRM is not healthy without Redis."""
+        killed, self._killed = self._killed, []
+        await asyncio.to_thread(self.stack.start, *killed)
+
     async def restart(self, service: str) -> None:
         """Kill a service with signal 9 and start it again."""
         await asyncio.to_thread(self.stack.kill, service)
         await asyncio.to_thread(self.stack.start, service)
 
-    async def log_line(self, service: str, *parts: str, timeout_s: float = 2.0) -> str:
-        """The first line of a service's log that contains every part."""
-        path = self.stack.settings.log / f"{service}.log"
+    @contextlib.asynccontextmanager
+    async def agi_settings(self, **changes: object) -> AsyncIterator[None]:
+        """FastAGI runs with other settings inside the block."""
+        path = self.stack.settings.etc / "agi.json"
+        usual = path.read_text(encoding="utf-8")
+        path.write_text(json.dumps(json.loads(usual) | changes), encoding="utf-8")
+        try:
+            await asyncio.to_thread(self.stack.restart, "agi")
+            yield
+        finally:
+            path.write_text(usual, encoding="utf-8")
+            await asyncio.to_thread(self.stack.restart, "agi")
+
+    def log_lines(self, log: str, *parts: str) -> list[str]:
+        """The lines that a log has gained in this story and that contain every part; `log` is a path without `.log`."""
+        path = self.stack.settings.log / (log if "/" in log else f"{log}.log")
+        with path.open("rb") as file:
+            file.seek(self._log_offsets.get(str(path), 0))
+            text = file.read().decode("utf-8", "replace")
+        return [line for line in text.splitlines() if all(part in line for part in parts)]
+
+    async def log_line(self, log: str, *parts: str, timeout_s: float = 2.0) -> str:
+        """The only line that a log has gained in this story and that contains every part."""
         deadline = time.monotonic() + timeout_s
-        while True:
-            text = await asyncio.to_thread(path.read_text, "utf-8", "replace")
-            found = next((line for line in text.splitlines() if all(part in line for part in parts)), None)
-            if found is not None:
-                return found
+        while not (found := self.log_lines(log, *parts)):
             if time.monotonic() > deadline:
-                raise AssertionError(f"{path.name} has no line with {parts}")
-            await asyncio.sleep(0.05)  # a file has nothing to wait on
+                raise AssertionError(f"{log}: no new line with {parts}")
+            await asyncio.sleep(0.02)  # a file has nothing to wait on
+        assert len(found) == 1, f"{log}: said more than once: {found}"
+        return found[0]
 
     def _config(
         self, account: str, password: str, address: str, dtmf: Literal["rtpevent", "info"] = "rtpevent"

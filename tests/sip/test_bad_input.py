@@ -1,128 +1,136 @@
-"""Bad input gets the right answer within a second, one log line says why, and a good call goes on beside it."""
+"""Bad input gets the right answer within a second, one log line says why, and a good call goes well afterwards."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lab.peers import sdp
-from lab.peers.digest import Credentials
-from tests.sip.households import family
+from lab.peers.transactions import new_branch
+from tests.sip.households import family, nobody_home, stranger
+from tests.sip.ordinary import a_good_call, answered_within_a_second
 
 if TYPE_CHECKING:
+    from lab.peers.town import Panel
     from tests.sip.scene import Scene
 
-_STRANGER = "127.0.3.1"  # an address of nobody in the town
+_STRANGER = "127.0.3.2"  # an address of nobody in the town
+_PROMPT_LIMIT_S = 15.0
+_VIA = "Via: SIP/2.0/UDP 127.0.3.2:5060;branch=z9hG4bKbad;rport\r\n"
+_PARTIES = "From: <sip:a@entryphone.test>;tag=1\r\nTo: <sip:12@entryphone.test>\r\n"
 
-
-# Kamailio 6.1 drops it before any route runs ("parse_addr_spec(): unexpected char [/13]"): no answer can be sent.
-_FOLDED = pytest.mark.xfail(reason="Kamailio's parser knows no folding inside a quoted display name", strict=True)
-
-
-async def _a_good_call_still_rings(scene: Scene) -> None:
-    apartment, at, number = family(scene.town)
-    home = await scene.home(apartment)
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, number)
-    await home.all_ring()
-    assert (await call.cancel()).status == 487
-
-
-async def test_an_unknown_user_cannot_register(scene: Scene) -> None:
-    peer = await scene.peer(_STRANGER)
-    answer = await peer.register(Credentials("nosuchaccount", "x"), timeout_s=1)
-    assert answer.status in (401, 403)
-    await scene.log_line("kamailio", "nosuchaccount")
-
-
-async def test_a_wrong_password_is_refused(scene: Scene) -> None:
-    apartment, _, _ = family(scene.town)
-    account = apartment.residents[0].credentials.username
-    peer = await scene.peer(_STRANGER)
-
-    answer = await peer.register(Credentials(account, "not the password"), timeout_s=1)
-
-    assert answer.status in (401, 403)
-    await scene.log_line("kamailio", account, "password")
-
-
-async def test_the_tenth_wrong_password_in_a_row_bars_the_address(scene: Scene) -> None:
-    apartment, _, _ = family(scene.town)
-    right = apartment.residents[0].credentials
-    guesser = await scene.peer("127.0.3.10")
-    for guess in range(10):
-        await guesser.register(Credentials(right.username, f"guess {guess}"), timeout_s=1)
-
-    barred = await guesser.register(right, timeout_s=1)
-
-    assert barred.status in (403, 429, 503)
-    elsewhere = await scene.resident(apartment.residents[0])  # the account itself is not locked out
-    assert elsewhere.ringing == []
-
-
-async def test_an_invite_without_credentials_is_challenged(scene: Scene) -> None:
-    _, at, number = family(scene.town)
-    peer = await scene.visitor(at)
-    invite = peer.request("INVITE", f"sip:{number}@{scene.town.sip.domain}", at.credentials.username, to=number)
-    answer = await peer.send(invite, timeout_s=1)
-    assert answer.status in (401, 407)
-
-
-async def test_a_handset_may_not_call_like_a_panel(scene: Scene) -> None:
-    apartment, _, number = family(scene.town)
-    peer = await scene.peer(apartment.residents[0].address)
-    call = await peer.call(apartment.residents[0].credentials, number)
-    assert (await call.final(1)).status == 403
+# RFC 3261 section 25.1 allows folding inside a quoted display name (qdtext = LWS / ...). Kamailio 6.1.5 does not know
+# it: its core parses From before any route runs, fails ("parse_addr_spec(): unexpected char [/13]") and drops the request.
+# A callback that sees it earlier (core:pre-routing) would run Python for every message, replies included.
+_FOLDED = pytest.mark.xfail(reason="Kamailio's core drops a From with a folded quoted name: nobody can answer it")
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "statuses", "logged"),
     [
-        pytest.param(b"INVITE\r\n\r\n", id="only-a-method"),
-        pytest.param(b"INVITE sip:12@entryphone.test SIP/2.0\r\nFrom\r\nVia:\r\n\r\n", id="no-headers-worth-the-name"),
-        pytest.param(b"\x00" * 512, id="zeros"),
-        pytest.param(b"REGISTER sip:entryphone.test SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.3.1\r\n\r\n", id="no-call-id"),
-        pytest.param(b"INVITE sip:\xff\xfe@ SIP/2.0\r\nCall-ID: x\r\nCSeq: abc INVITE\r\n\r\n", id="not-utf8-bad-cseq"),
         pytest.param(
-            b"OPTIONS sip:entryphone.test SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.3.1:5060;branch=z9hG4bKa\r\n"
-            b"From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\nContent-Length: -5\r\n\r\n",
+            "INVITE sip:12@entryphone.test\r\n\r\n", [], "core parsing of SIP message failed", id="no-version"
+        ),
+        pytest.param("\0" * 512, [], "core parsing of SIP message failed", id="zeros"),
+        pytest.param(
+            "INVITE sip:12@entryphone.test SIP/2.0\r\nFrom\r\nVia:\r\n\r\n",
+            [],
+            "core parsing of SIP message failed",
+            id="headers-without-values",
+        ),
+        pytest.param(
+            f"REGISTER sip:entryphone.test SIP/2.0\r\n{_VIA}\r\n",
+            [],
+            "required headers not found in request",
+            id="no-call-id",
+        ),
+        pytest.param(
+            f"OPTIONS sip:entryphone.test SIP/2.0\r\n{_VIA}{_PARTIES}Call-ID: bad-1\r\nCSeq: one OPTIONS\r\n\r\n",
+            [400],
+            "call_id=bad-1",
+            id="cseq-without-number",
+        ),
+        pytest.param(
+            f"OPTIONS sip:entryphone.test SIP/2.0\r\n{_VIA}{_PARTIES}Call-ID: bad-2\r\nCSeq: 1 INVITE\r\n\r\n",
+            [400],
+            "call_id=bad-2",
+            id="cseq-of-another-method",
+        ),
+        pytest.param(
+            f"INVITE sip:12@entryphone.test SIP/2.0\r\n{_VIA}{_PARTIES}Call-ID: bad-3\r\nCSeq: 1 INVITE\r\n"
+            "Proxy-Require: mind-reading\r\n\r\n",
+            [420],
+            "call_id=bad-3",
+            id="proxy-require-of-the-unknown",
+        ),
+        pytest.param(
+            f"INVITE mailto:12@entryphone.test SIP/2.0\r\n{_VIA}{_PARTIES}Call-ID: bad-4\r\nCSeq: 1 INVITE\r\n\r\n",
+            [400, 404, 416],
+            "call_id=bad-4",
+            id="another-scheme",
+        ),
+        pytest.param(
+            f"INVITE sip:12@entryphone.test SIP/2.0\r\n{_VIA}{_PARTIES}Call-ID: bad-5\r\nCSeq: 1 INVITE\r\n"
+            "Content-Length: 900\r\n\r\nshort",
+            [400],
+            "call_id=bad-5",
+            id="body-shorter-than-told",
+        ),
+        pytest.param(
+            f"OPTIONS sip:entryphone.test SIP/2.0\r\n{_VIA}{_PARTIES}Call-ID: bad-6\r\nCSeq: 1 OPTIONS\r\n"
+            "Content-Length: -5\r\n\r\n",
+            [],
+            "call_id=bad-6",
             id="negative-content-length",
+        ),
+        pytest.param(
+            f"INVITE sip:\udcff\udcfe@entryphone.test SIP/2.0\r\n{_VIA}{_PARTIES}Call-ID: bad-7\r\n"
+            "CSeq: 1 INVITE\r\n\r\n",
+            [400, 404],
+            "bad-7",
+            id="not-utf-8",
         ),
     ],
 )
-async def test_malformed_sip_disturbs_nobody(scene: Scene, broken: bytes) -> None:
+async def test_malformed_sip(scene: Scene, broken: str, statuses: list[int], logged: str) -> None:
+    """Answered where it has what an answer copies (RFC 3261 section 8.2.6.2), else logged."""
     peer = await scene.peer(_STRANGER)
-    for _ in range(20):
-        peer.socket.send_bytes(broken)
 
-    await _a_good_call_still_rings(scene)
+    with answered_within_a_second():
+        peer.socket.send_bytes(broken.encode("utf-8", "surrogateescape"))
+        if statuses:
+            got = await peer.socket.wait_received(lambda found: found.is_response, 1, "an answer")
+            assert got.message.status in statuses, got.message.start_line
+    await scene.log_line("kamailio", logged)
 
-    statuses = [got.message.status for got in peer.socket.received]
-    assert all(400 <= status < 500 for status in statuses), statuses
+    await a_good_call(scene)
+    assert len(peer.socket.received) == bool(statuses)
 
 
 @pytest.mark.parametrize(
-    ("display_name", "shown"),
+    "display_name",
     [
-        pytest.param('"say \\"hello\\""', "hello", id="quotes"),
-        pytest.param('"a\r\n b"', "a", id="folded-newline", marks=_FOLDED),
-        pytest.param('"x\\\\\\" EXEC System rm"', "EXEC", id="looks-like-an-agi-command"),
-        pytest.param('"дверь & <ворота>"', "дверь", id="utf-8"),
-        pytest.param(f'"{"n" * 300}"', "n", id="long"),
+        pytest.param('"say \\"hello\\""', id="escaped-quotes"),
+        pytest.param('"x\\\\\\" EXEC System rm"', id="looks-like-an-agi-command"),
+        pytest.param('"a\\nHANGUP"', id="backslash-n"),
+        pytest.param('"a%0d%0aX-Entryphone-Accounts: h10011"', id="percent-encoded-newline"),
+        pytest.param('"дверь & <ворота>; ${SHELL(id)}"', id="utf-8-and-dialplan"),
+        pytest.param(f'"{"n" * 500}"', id="500-characters"),
+        pytest.param('"a\r\n b"', id="folded-newline", marks=_FOLDED),
     ],
 )
-async def test_a_strange_display_name_rings_all_the_same(scene: Scene, display_name: str, shown: str) -> None:
-    del shown  # the caller's name comes from the ring plan, not from the panel
+async def test_a_strange_display_name_rings_all_the_same(scene: Scene, display_name: str) -> None:
     apartment, at, number = family(scene.town)
     home = await scene.home(apartment)
     visitor = await scene.visitor(at)
 
-    call = await visitor.call(at.credentials, number, display_name=display_name)
-    rings = await home.all_ring()
+    with answered_within_a_second():
+        call = await visitor.call(at.credentials, number, display_name=display_name, timeout_s=1)
+        rings = await home.all_ring()
 
-    assert display_name not in rings[0].invite.get("From")
+    # What the phones show is the ring plan's, never the panel's own words.
+    assert rings[0].invite.get("From").startswith(f'"{at.name}"')
     rings[0].answer()
     await call.answered()
     await rings[0].established()
@@ -131,64 +139,81 @@ async def test_a_strange_display_name_rings_all_the_same(scene: Scene, display_n
     await call.bye()
 
 
+@pytest.mark.parametrize("newline", ["\r\n", "\n", "\r"], ids=["crlf", "lf", "cr"])
+async def test_a_raw_newline_in_a_display_name_injects_no_header(scene: Scene, newline: str) -> None:
+    """Not a folded line but the end of one: From is broken then (no RFC 3261 answer is possible without it)."""
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    other = next(place for place in scene.town.apartments if place != apartment and place.residents)
+    neighbour = await scene.resident(other.residents[0])
+    visitor = await scene.visitor(at)
+    injected = f'"a{newline}X-Entryphone-Accounts: {other.residents[0].credentials.username}{newline}X-Rest: b"'
+    built = visitor.request("INVITE", f"sip:{number}@{scene.town.sip.domain}", at.credentials.username, to=number)
+    built.replace("From", f"{injected} {built.get('From')}")
+    built.headers.insert(0, ("Via", visitor.socket.via(new_branch())))
+
+    visitor.socket.send_bytes(built.encode())
+
+    await scene.log_line("kamailio", "required headers not found in request")
+    await a_good_call(scene)
+    assert neighbour.ringing == []
+    assert [len(phone.ringing) for _, phone in home.phones] == [1] * len(home.phones)  # by the good call only
+
+
 async def test_a_60_kb_invite_is_refused(scene: Scene) -> None:
     _, at, number = family(scene.town)
     visitor = await scene.visitor(at)
     padding = tuple((f"X-Padding-{index}", "p" * 1000) for index in range(59))
 
-    began_s = time.monotonic()
-    call = await visitor.call(at.credentials, number, headers=padding, timeout_s=1)
-    final = await call.final(1)
+    with answered_within_a_second():
+        call = await visitor.call(at.credentials, number, headers=padding)
+        final = await call.final()
 
-    assert final.status in (413, 513)
-    assert time.monotonic() - began_s < 1
-    await _a_good_call_still_rings(scene)
-
-
-async def test_a_register_flood_is_slowed_and_others_are_not(scene: Scene) -> None:
-    flooder = await scene.peer("127.0.3.20")
-    for index in range(2000):
-        built = flooder.request("REGISTER", f"sip:{scene.town.sip.domain}", f"flood{index}")
-        built.headers.insert(0, ("Via", flooder.socket.via(f"z9hG4bKflood{index}")))
-        flooder.socket.send_bytes(built.encode())
-
-    await _a_good_call_still_rings(scene)
-
-    await scene.log_line("kamailio", "127.0.3.20", "flood")
+    assert final.status == 513
+    await scene.log_line("kamailio", "513", "message of 6", f"call_id={call.call_id}")
+    await a_good_call(scene)
 
 
 async def test_no_common_codec_is_488(scene: Scene) -> None:
-    apartment, at, number = family(scene.town)
-    await scene.home(apartment)
+    _, at, number = family(scene.town)
     visitor = await scene.visitor(at)
     only_g729 = sdp.write(at.address, 40000, payload_types=(18,))
 
-    call = await visitor.call(at.credentials, number, description=only_g729)
+    with answered_within_a_second():
+        call = await visitor.call(at.credentials, number, description=only_g729)
+        final = await call.final()
 
-    assert (await call.final(1)).status == 488
-    await scene.log_line("kamailio", call.call_id, timeout_s=2)
+    assert final.status == 488
+    await scene.log_line("kamailio", "no common codec", f"call_id={call.call_id}")
+    await a_good_call(scene)
 
 
-async def test_forged_private_headers_change_nothing(scene: Scene) -> None:
-    apartment, at, number = family(scene.town)
-    other = next(place for place in scene.town.apartments if place != apartment and place.residents)
-    home = await scene.home(apartment)
-    stranger = await scene.resident(other.residents[0])
+async def _hears_why_nobody_rings(scene: Scene, at: Panel, number: str, reason: str) -> int:
     visitor = await scene.visitor(at)
+    with answered_within_a_second():
+        call = await visitor.call(at.credentials, number)
+        await call.wait_status(183, 1)
+        await call.rtp.wait_for_sound(1)
+    final = await call.final(_PROMPT_LIMIT_S)
+    await scene.log_line("agi", call.call_id, number, reason)
+    await a_good_call(scene)
+    return final.status
 
-    call = await visitor.call(
-        at.credentials,
-        number,
-        headers=(
-            ("X-Entryphone-Accounts", other.residents[0].credentials.username),
-            ("X-Entryphone-Kind", "trunk"),
-            ("x-entryphone-call-id", "forged"),
-        ),
-    )
-    rings = await home.all_ring()
 
-    assert stranger.ringing == []
-    for ring in rings:
-        assert [name for name, _ in ring.invite.headers if name.lower().startswith("x-entryphone")] == []
-    await call.cancel()
-    assert (await scene.office.call_record(call.call_id))["panel"] == at.credentials.username
+async def test_an_apartment_that_is_not_behind_the_panel(scene: Scene) -> None:
+    apartment, at, number = stranger(scene.town)
+    home = await scene.home(apartment)
+
+    assert await _hears_why_nobody_rings(scene, at, number, "unknown_number") == 404
+
+    assert all(phone.ringing == [] for _, phone in home.phones)
+
+
+async def test_an_apartment_that_does_not_exist(scene: Scene) -> None:
+    _, at, _ = family(scene.town)
+    assert await _hears_why_nobody_rings(scene, at, "9871", "unknown_number") == 404
+
+
+async def test_nobody_registered(scene: Scene) -> None:
+    _, at, number = nobody_home(scene.town)
+    assert await _hears_why_nobody_rings(scene, at, number, "no_answer") >= 400

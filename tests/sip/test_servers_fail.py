@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -71,6 +73,41 @@ async def test_a_fresh_permission_opens_without_the_crm(scene: Scene) -> None:
 
     await call.rtp.wait_for_key(at.door_code[0], 3)
     await call.bye()
+
+
+async def test_an_expired_permission_opens_nothing_without_the_crm_and_the_resident_hears_so(scene: Scene) -> None:
+    """A permission is fresh for one second here; its last voucher is the plan's issue or the outbox's heartbeat."""
+    _, at, _ = family(scene.town)
+    fresh_s = 1
+    async with scene.agi_settings(permission_fresh_s=fresh_s):
+        home = await _a_first_call(scene)
+        await scene.kill("crm", "crm-outbox")
+        died_s = time.monotonic()
+        call, ring = await _talk_again(scene, home)
+        await ring.rtp.wait_for_sound(3)
+        call.rtp.hush()
+        await ring.rtp.quiet(0.3)
+        await asyncio.sleep(max(0.0, died_s + fresh_s - time.monotonic()))  # only time makes a permission old
+        heard_before = ring.rtp.audible_packets
+
+        await ring.rtp.press("#")
+
+        await ring.rtp.wait_for_sound(5, packets=heard_before + 20)
+        await scene.log_line("agi", call.call_id, "stays shut")
+        assert call.rtp.keys == []
+
+        await scene.revive()  # and with the CRM back the same key in the same call opens
+        await ring.rtp.quiet(0.3, timeout_s=10)
+        since_s = time.monotonic()
+        while not call.rtp.keys:
+            assert time.monotonic() - since_s < 10
+            await ring.rtp.press("#")
+            with contextlib.suppress(TimeoutError):  # FastAGI leaves a server alone for a second after a failure
+                await call.rtp.wait_for_key(at.door_code[0], 1)
+        await call.bye()
+        doors = await scene.office.access_records(call.call_id, 2)
+        assert doors[0]["result"] == "failed"
+        assert doors[-1]["result"] == "sent"
 
 
 async def test_an_asterisk_node_dies_while_it_rings_and_the_next_call_goes_through_the_other(scene: Scene) -> None:

@@ -71,42 +71,6 @@ async def test_a_re_invite_reaches_the_other_side_of_the_call(scene: Scene) -> N
     await ring.wait_request("BYE", 3)
 
 
-async def test_early_media_of_a_ringing_phone_reaches_the_panel(scene: Scene) -> None:
-    apartment, at, number = family(scene.town)
-    phone = await scene.resident(apartment.residents[0])
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, number)
-
-    ring = await phone.incoming()
-    ring.show_early_media()
-
-    await call.wait_status(183, 3)
-    await call.rtp.wait_for_sound(3)
-    assert 200 not in call.statuses
-    await call.cancel()
-
-
-async def test_video_of_the_panel_reaches_the_phone(scene: Scene) -> None:
-    apartment, at, number = family(scene.town)
-    phone = await scene.resident(apartment.residents[0])
-    visitor = await scene.visitor(at)
-
-    call = await visitor.call(at.credentials, number, video_port=40100)
-    ring = await phone.incoming()
-
-    offered = sdp.video(ring.invite.body)
-    assert offered is not None
-    assert "H264/90000" in offered.rtpmap.values()
-    ring.video_port = 40102
-    ring.ring()
-    ring.answer()
-    final = await call.final()
-    answered = sdp.video(final.body)
-    assert answered is not None
-    assert "H264/90000" in answered.rtpmap.values()
-    await call.bye()
-
-
 async def test_max_forwards_zero_is_483(scene: Scene) -> None:
     _, at, number = family(scene.town)
     visitor = await scene.visitor(at)

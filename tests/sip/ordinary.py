@@ -1,0 +1,44 @@
+"""An ordinary call, played after something extraordinary: nothing else may have been disturbed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tests.sip.households import family
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.sip.scene import Scene
+
+from contextlib import contextmanager
+
+ANSWER_LIMIT_S = 1.0
+
+
+async def a_good_call(scene: Scene) -> None:
+    """The family rings within a second, one answers, the key opens, the visitor hangs up."""
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    began_s = time.monotonic()
+    call = await visitor.call(at.credentials, number)
+    rings = await home.all_ring(since_s=began_s)
+    await call.ringing()
+    assert time.monotonic() - began_s < ANSWER_LIMIT_S
+    rings[0].answer()
+    await call.answered()
+    await rings[0].established()
+    await rings[0].rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    assert await call.bye() == 200
+    await rings[0].wait_request("BYE", 3)
+
+
+@contextmanager
+def answered_within_a_second() -> Iterator[None]:
+    """What is asked inside the block is answered in time."""
+    began_s = time.monotonic()
+    yield
+    assert time.monotonic() - began_s < ANSWER_LIMIT_S

@@ -1,0 +1,118 @@
+"""Who rings, and when: stages one after another, a gate of two houses, several phones of one account."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sip.households import family, from_the_gate, in_two_stages
+
+if TYPE_CHECKING:
+    from tests.sip.scene import Scene
+
+_FIRST_STAGE_S = 10
+
+
+async def test_with_nobody_in_the_first_stage_the_second_rings_at_once(scene: Scene) -> None:
+    apartment, at, number = in_two_stages(scene.town)
+    handset, app = apartment.residents
+    peer = await scene.resident(app)
+    visitor = await scene.visitor(at)
+    began_s = time.monotonic()
+    call = await visitor.call(at.credentials, number)
+
+    ring = await peer.incoming()
+
+    assert time.monotonic() - began_s < 1
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await call.bye()
+    record = await scene.office.call_record(call.call_id)
+    assert record["answered_by"] == app.credentials.username
+    outcomes = {(branch["stage"], branch["account"]): branch["outcome"] for branch in record["branches"]}
+    assert outcomes == {(0, handset.credentials.username): "offline", (1, app.credentials.username): "answered"}
+
+
+async def test_a_first_stage_that_does_not_answer_gives_way_to_the_second(scene: Scene) -> None:
+    apartment, at, number = in_two_stages(scene.town)
+    home = await scene.home(apartment)
+    (_, handset), (_, app) = home.phones
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    first = await handset.incoming()
+    first.ring()
+    rang_s = time.monotonic()
+    assert app.ringing == []
+
+    second = await app.incoming(timeout_s=_FIRST_STAGE_S + 3)
+
+    assert _FIRST_STAGE_S - 1 < time.monotonic() - rang_s < _FIRST_STAGE_S + 2
+    await first.wait_cancelled()
+    assert not first.answered_elsewhere  # nobody answered: the handset keeps a missed call
+    second.ring()
+    second.answer()
+    await call.answered()
+    await second.established()
+    await call.bye()
+    record = await scene.office.call_record(call.call_id)
+    assert [branch["outcome"] for branch in sorted(record["branches"], key=lambda found: int(found["stage"]))] == [
+        "cancelled",
+        "answered",
+    ]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+async def test_the_gate_reaches_the_same_number_in_each_of_its_houses(scene: Scene, which: int) -> None:
+    places = from_the_gate(scene.town)
+    assert sorted(number for _, _, number in places) == ["2112", "2212"]
+    apartment, gate, number = places[which]
+    elsewhere = await scene.home(places[1 - which][0])
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(gate)
+
+    call = await visitor.call(gate.credentials, number)
+    await home.all_ring()
+
+    assert all(peer.ringing == [] for _, peer in elsewhere.phones)
+    await call.cancel()
+    assert (await scene.office.call_record(call.call_id))["dialled"] == number
+
+
+async def test_the_gate_does_not_take_a_number_without_its_code(scene: Scene) -> None:
+    (apartment, gate, number), *_ = from_the_gate(scene.town)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(gate)
+    call = await visitor.call(gate.credentials, number[2:])
+    assert (await call.final(15)).status == 404
+    assert all(peer.ringing == [] for _, peer in home.phones)
+
+
+async def test_every_phone_of_every_account_rings_after_kill_9_without_registering_anew(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    resident = apartment.residents[0]
+    home = await scene.home(apartment)
+    tablet = await scene.peer(resident.address, port=5062)
+    assert (await tablet.register(resident.credentials)).status == 200
+    phones = [peer for _, peer in home.phones] + [tablet]
+    before = [len(phone.socket.received) for phone in phones]
+
+    await scene.restart("kamailio")
+
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    rings = await asyncio.gather(*(phone.incoming() for phone in phones))
+    for ring in rings:
+        ring.ring()
+    for phone, count in zip(phones, before, strict=True):  # neither asked to register nor answered one
+        assert {got.message.method for got in phone.socket.received[count:]} <= {"INVITE", "OPTIONS"}
+    rings[-1].answer()
+    await call.answered()
+    for ring in rings[:-1]:
+        await ring.wait_cancelled()
+        assert ring.answered_elsewhere, ring.reason
+    await call.bye()

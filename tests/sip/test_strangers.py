@@ -1,0 +1,211 @@
+"""Who cannot prove who he is gets the right answer at once, one line in the log, and disturbs nobody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lab.peers.digest import Credentials
+from tests.sip.households import family
+from tests.sip.ordinary import a_good_call, answered_within_a_second
+
+if TYPE_CHECKING:
+    from tests.sip.scene import Scene
+
+_STRANGER = "127.0.3.1"  # an address of nobody in the town
+_GUESSER = "127.0.3.10"
+_WRONG_PASSWORDS = 10
+
+
+async def test_an_unknown_user_cannot_register(scene: Scene) -> None:
+    peer = await scene.peer(_STRANGER)
+
+    with answered_within_a_second():
+        answer = await peer.register(Credentials("nosuchaccount", "x"))
+
+    assert answer.status == 401
+    await scene.log_line("kamailio", "unknown account 'nosuchaccount'", f"call_id={answer.get('Call-ID')}")
+    await a_good_call(scene)
+
+
+async def test_an_unknown_user_cannot_call(scene: Scene) -> None:
+    _, _, number = family(scene.town)
+    peer = await scene.peer(_STRANGER)
+
+    with answered_within_a_second():
+        call = await peer.call(Credentials("nosuchaccount", "x"), number)
+        answer = await call.final()
+
+    assert answer.status in (401, 407)
+    await scene.log_line("kamailio", "unknown account 'nosuchaccount'", "INVITE", f"call_id={call.call_id}")
+    await a_good_call(scene)
+
+
+async def test_a_wrong_password_is_refused(scene: Scene) -> None:
+    apartment, _, _ = family(scene.town)
+    account = apartment.residents[0].credentials.username
+    peer = await scene.peer(_STRANGER)
+
+    with answered_within_a_second():
+        answer = await peer.register(Credentials(account, "not the password"))
+
+    assert answer.status == 401
+    await scene.log_line("kamailio", "wrong password", account, f"call_id={answer.get('Call-ID')}")
+    await a_good_call(scene)
+
+
+async def test_the_tenth_wrong_password_in_a_row_bars_the_address_and_no_other(scene: Scene) -> None:
+    apartment, at, _ = family(scene.town)
+    right = apartment.residents[0].credentials
+    guesser = await scene.peer(_GUESSER)
+
+    for guess in range(1, _WRONG_PASSWORDS):
+        answer = await guesser.register(Credentials(right.username, f"guess {guess}"))
+        assert answer.status == 401, f"guess {guess}"
+    with answered_within_a_second():
+        tenth = await guesser.register(Credentials(right.username, "guess 10"))
+
+    assert tenth.status == 403
+    await scene.log_line("kamailio", "10 wrong passwords in a row", _GUESSER, f"call_id={tenth.get('Call-ID')}")
+    with answered_within_a_second():
+        assert (await guesser.register(right)).status == 403  # the right password no longer helps from there
+    assert (await (await guesser.call(at.credentials, "12")).final()).status == 403
+    await a_good_call(scene)  # the account itself, and every other address, go on
+
+    emergency = await guesser.call(at.credentials, "112")
+    await emergency.wait_status(183, 2)  # it has reached Asterisk: rings, or says why it cannot
+    await emergency.cancel()
+
+
+async def test_nine_wrong_passwords_and_a_right_one_begin_a_new_row(scene: Scene) -> None:
+    apartment, _, _ = family(scene.town)
+    right = apartment.residents[0].credentials
+    forgetful = await scene.peer("127.0.3.11")
+    for _ in range(2):
+        for guess in range(1, _WRONG_PASSWORDS):
+            assert (await forgetful.register(Credentials(right.username, f"guess {guess}"))).status == 401
+        assert (await forgetful.register(right)).status == 200
+    assert (await forgetful.register(right, expires_s=0, contact="*")).status == 200
+
+
+async def test_an_invite_without_credentials_is_challenged_and_rings_nobody(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    peer = await scene.visitor(at)
+    invite = peer.request("INVITE", f"sip:{number}@{scene.town.sip.domain}", at.credentials.username, to=number)
+
+    with answered_within_a_second():
+        answer = await peer.send(invite)
+
+    assert answer.status in (401, 407)
+    await a_good_call(scene)
+    assert [len(phone.ringing) for _, phone in home.phones] == [1] * len(home.phones)  # by the good call only
+
+
+async def test_a_hundred_invites_without_credentials_are_named_in_the_log_and_refused(scene: Scene) -> None:
+    _, _, number = family(scene.town)
+    peer = await scene.peer("127.0.3.21")
+    statuses: list[int] = []
+    while 503 not in statuses and len(statuses) < 202:  # the window of ten seconds may end once meanwhile
+        invite = peer.request("INVITE", f"sip:{number}@{scene.town.sip.domain}", "somebody", to=number)
+        statuses.append((await peer.send(invite)).status)
+
+    assert set(statuses[:-1]) <= {401, 407}
+    assert statuses[-1] == 503
+    await scene.log_line("kamailio", "flood: 101 unauthenticated requests", "127.0.3.21", "INVITE")
+    await a_good_call(scene)
+
+
+async def test_nobody_calls_with_the_name_of_another_account(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    own = apartment.residents[0].credentials
+    peer = await scene.peer(apartment.residents[0].address)
+    invite = peer.request("INVITE", f"sip:{number}@{scene.town.sip.domain}", at.credentials.username, to=number)
+
+    with answered_within_a_second():
+        answer = await peer.send(invite, own)
+
+    assert answer.status == 403
+    await scene.log_line("kamailio", f"authenticated as {own.username}", f"call_id={invite.get('Call-ID')}")
+    await a_good_call(scene)
+
+
+async def test_a_handset_may_not_call_like_a_panel(scene: Scene) -> None:
+    apartment, _, number = family(scene.town)
+    peer = await scene.peer(apartment.residents[0].address)
+
+    with answered_within_a_second():
+        call = await peer.call(apartment.residents[0].credentials, number)
+        assert (await call.final()).status == 403
+
+    await scene.log_line("kamailio", "may not call this number", f"call_id={call.call_id}")
+    await a_good_call(scene)
+
+
+async def test_a_register_flood_is_refused_and_others_are_not(scene: Scene) -> None:
+    flooder = await scene.peer("127.0.3.20")
+    for index in range(2000):
+        built = flooder.request("REGISTER", f"sip:{scene.town.sip.domain}", f"flood{index}")
+        built.headers.insert(0, ("Via", flooder.socket.via(f"z9hG4bKflood{index}")))
+        flooder.socket.send_bytes(built.encode())
+
+    await a_good_call(scene)
+
+    refused = await flooder.socket.wait_received(lambda got: got.status == 503, 1, "503")
+    assert int(refused.message.get("Retry-After")) > 0
+    assert len(flooder.socket.received) < 1000  # most of it was met with silence
+    for what in ("answering 503", "silent now"):
+        assert len(scene.log_lines("kamailio", "flood", "127.0.3.20", what)) in (1, 2)  # once for each window of 10 s
+
+
+async def test_forged_private_headers_change_nothing(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    other = next(place for place in scene.town.apartments if place != apartment and place.residents)
+    home = await scene.home(apartment)
+    stranger = await scene.resident(other.residents[0])
+    visitor = await scene.visitor(at)
+
+    call = await visitor.call(
+        at.credentials,
+        number,
+        headers=(
+            ("X-Entryphone-Accounts", other.residents[0].credentials.username),
+            ("X-Entryphone-Kind", "trunk"),
+            ("x-entryphone-call-id", "forged"),
+        ),
+    )
+    rings = await home.all_ring()
+
+    assert stranger.ringing == []
+    for ring in rings:
+        assert [name for name, _ in ring.invite.headers if name.lower().startswith("x-entryphone")] == []
+    await call.cancel()
+    assert (await scene.office.call_record(call.call_id))["panel"] == at.credentials.username
+
+
+async def test_a_stranger_cannot_call_a_stage(scene: Scene) -> None:
+    """`stage` is what Asterisk calls; from anybody else it is a number nobody may dial."""
+    apartment, at, _ = family(scene.town)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    accounts = ",".join(who.credentials.username for who, _ in home.phones)
+
+    with answered_within_a_second():
+        call = await visitor.call(at.credentials, "stage", headers=(("X-Entryphone-Accounts", accounts),))
+        assert (await call.final()).status == 403
+
+    await scene.log_line("kamailio", "may not call this number", f"call_id={call.call_id}")
+    assert all(phone.ringing == [] for _, phone in home.phones)
+
+
+async def test_asterisk_answers_nobody_but_the_proxy(scene: Scene) -> None:
+    """From another address Asterisk rings nobody and registers nobody: it asks for a password that does not exist."""
+    _, at, number = family(scene.town)
+    peer = await scene.visitor(at)
+    node = (next(iter(scene.stack.settings.asterisk_nodes.values())), scene.stack.settings.asterisk_port)
+    user = at.credentials.username
+    for method in ("INVITE", "OPTIONS", "REGISTER", "MESSAGE", "SUBSCRIBE"):
+        built = peer.request(method, f"sip:{number}@{node[0]}", user, to=number)
+        transaction = peer.socket.send_request(built, node)
+        answer = await transaction.wait_final(1)
+        assert answer.status == 401, f"{method}: {answer.start_line}"  # there is no password that would satisfy it
+    await a_good_call(scene)
