@@ -78,6 +78,7 @@ def proved(ksr: Ksr, request: Request) -> None:
     """Good credentials: the row of wrong passwords ends, and the challenge that led here no longer counts."""
     if ksr.htable.sht_get(_WRONG, request.source_ip):
         ksr.htable.sht_rm(_WRONG, request.source_ip)
-    count = ksr.htable.sht_get(_UNAUTH, _window(request))
+    window = _window(request)
+    count = ksr.htable.sht_get(_UNAUTH, window)
     if isinstance(count, int) and 0 < count <= request.settings.unauth_limit:
-        ksr.htable.sht_dec(_UNAUTH, _window(request))
+        ksr.htable.sht_dec(_UNAUTH, window)

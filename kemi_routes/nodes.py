@@ -81,10 +81,15 @@ def keep_provisional(ksr: Ksr, call_id: str) -> None:
         ksr.htable.sht_sets(_PROVISIONAL, call_id, text)
 
 
-def end_leg(ksr: Ksr, call_id: str) -> None:
-    """Forget a leg: it has its final reply."""
+def end_panel_leg(ksr: Ksr, call_id: str) -> None:
+    """Forget a panel's leg: it has its final reply."""
     ksr.htable.sht_rm(_SETUP, call_id)
     ksr.htable.sht_rm(_PROVISIONAL, call_id)
+
+
+def end_stage_leg(ksr: Ksr, call_id: str) -> None:
+    """Forget the leg of a stage: it has its final reply."""
+    ksr.htable.sht_rm(_SETUP, call_id)
 
 
 def node_event(ksr: Ksr, event: str) -> None:

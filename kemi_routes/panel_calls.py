@@ -88,7 +88,7 @@ def _end(ksr: Ksr, call_id: str) -> None:
     leg = nodes.panel_leg(ksr, call_id)
     if leg is not None and leg.state == nodes.SENT:
         admission.silent_ends(ksr, leg.second)
-    nodes.end_leg(ksr, call_id)
+    nodes.end_panel_leg(ksr, call_id)
 
 
 def on_reply(ksr: Ksr) -> None:

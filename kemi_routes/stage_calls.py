@@ -47,12 +47,14 @@ def ring_stage(ksr: Ksr, request: Request) -> Outcome:
     stage_text = ksr.hdr.gete(headers.STAGE)
     stage = int(stage_text) if stage_text.isdecimal() else 0
     branches, absent = _find_contacts(ksr, accounts, request.settings.domain)
-    for account in absent:
-        story.branch(ksr, call_id, stage, None, account, None, "offline", None)
+    events = [story.BranchEvent(None, account, None, "offline", None) for account in absent]
+    events += [
+        story.BranchEvent(index, account, contact, "invited", None)
+        for index, (_, account, contact) in enumerate(branches)
+    ]
+    story.branches(ksr, call_id, stage, events)
     if not branches:
         return refuse(ksr, request, Refusal(480, "Nobody Registered", f"no contact of {','.join(accounts)}"))
-    for index, (_, account, contact) in enumerate(branches):
-        story.branch(ksr, call_id, stage, index, account, contact, "invited", None)
     lines = "\n".join(f"{b.ruid}\t{b.account}\t{b.contact}" for b in branches)
     ksr.pv.sets(_BRANCHES, f"{call_id}\n{stage}\n{lines}\n")
     headers.strip_private(ksr)
@@ -64,7 +66,7 @@ def ring_stage(ksr: Ksr, request: Request) -> Outcome:
     ksr.tm.t_on_failure(ON_FAILURE)
     ksr.tm.t_set_fr(_STAGE_MS, _DEVICE_SILENT_MS)
     if ksr.tm.t_relay() < 0:
-        nodes.end_leg(ksr, request.call_id)
+        nodes.end_stage_leg(ksr, request.call_id)
         ksr.err(f"stage cannot be relayed to any contact; call_id={request.call_id}\n")
         ksr.sl.send_reply_error()
     return DONE
@@ -131,18 +133,22 @@ def _tell(ksr: Ksr, call_id: str, stage: int, branches: list[Branch], *, index: 
     if _ANSWER <= status < _NEGATIVE:
         if not nodes.is_in_setup(ksr, leg_id):
             return
-        nodes.end_leg(ksr, leg_id)
-        story.branch(ksr, call_id, stage, index, account, contact, "answered", status)
+        nodes.end_stage_leg(ksr, leg_id)
+        events = [story.BranchEvent(index, account, contact, "answered", status)]
         # The others are being cancelled by tm, which passes their 487 to no callback once the call is answered.
-        for other, (ruid, other_account, other_contact) in enumerate(branches):
-            if other != index and ksr.htable.sht_get(_ENDED, f"{leg_id} {ruid}") is None:
-                story.branch(ksr, call_id, stage, other, other_account, other_contact, "cancelled", None)
+        events += [
+            story.BranchEvent(other, other_account, other_contact, "cancelled", None)
+            for other, (ruid, other_account, other_contact) in enumerate(branches)
+            if other != index and ksr.htable.sht_get(_ENDED, f"{leg_id} {ruid}") is None
+        ]
+        story.branches(ksr, call_id, stage, events)
         return
     if status >= _NEGATIVE:
         ksr.htable.sht_seti(_ENDED, f"{leg_id} {branches[index].ruid}", 1)
-    story.branch(ksr, call_id, stage, index, account, contact, story.outcome_of(status), status)
+    event = story.BranchEvent(index, account, contact, story.outcome_of(status), status)
+    story.branches(ksr, call_id, stage, [event])
 
 
 def on_failure(ksr: Ksr) -> None:
     """Nobody answered: Asterisk gets the best reply (RFC 3261, 16.7) and judges."""
-    nodes.end_leg(ksr, ksr.kx.get_callid() or "")
+    nodes.end_stage_leg(ksr, ksr.kx.get_callid() or "")

@@ -1,12 +1,17 @@
-"""The story of each call: events that SIP workers queue for streams.py to ship (docs/contracts.md, section 7)."""
+"""The story of each call: events that SIP workers queue for streams.py to ship (docs/contracts.md, section 7).
+
+An item of the queue is one JSON object, or several with commas between them.
+"""
 
 from __future__ import annotations
 
 import time
 from json.encoder import encode_basestring_ascii as quoted
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from KSR import Ksr
 
 QUEUE = "story"
@@ -38,28 +43,30 @@ def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
     )
 
 
-def branch(  # noqa: PLR0917 - the fields of the contract, in its order
-    ksr: Ksr,
-    call_id: str,
-    stage: int,
-    index: int | None,
-    account: str,
-    contact: str | None,
-    outcome: str,
-    sip_status: int | None,
-) -> None:
+class BranchEvent(NamedTuple):
     """One thing that happened to one branch of a stage.
 
-    `index` and `contact` are None for an account without contact, `sip_status` where no device has spoken.
+    `branch` (its index) and `contact` are None for an account without contact, `sip_status` where no device has spoken.
     """
-    ksr.mqueue.mq_add(
-        QUEUE,
-        call_id,
-        f'{{"event":"branch","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"stage":{stage},'
-        f'"branch":{"null" if index is None else index},"account":{quoted(account)},'
+
+    branch: int | None
+    account: str
+    contact: str | None
+    outcome: str
+    sip_status: int | None
+
+
+def branches(ksr: Ksr, call_id: str, stage: int, happened: Iterable[BranchEvent]) -> None:
+    """What happened to branches of a stage in one moment: one item of the queue, as each costs a lock."""
+    head = f'{{"event":"branch","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"stage":{stage},'
+    events = ",".join(
+        f'{head}"branch":{"null" if index is None else index},"account":{quoted(account)},'
         f'"contact":{"null" if contact is None else quoted(contact)},"outcome":"{outcome}",'
-        f'"sip_status":{"null" if sip_status is None else sip_status}}}',
+        f'"sip_status":{"null" if sip_status is None else sip_status}}}'
+        for index, account, contact, outcome, sip_status in happened
     )
+    if events:
+        ksr.mqueue.mq_add(QUEUE, call_id, events)
 
 
 _OUTCOMES = {

@@ -245,7 +245,7 @@ def test_any_header_gives_good_names_or_an_error(text: str) -> None:
 @given(st.text(), st.text(), st.text())
 def test_a_story_is_json_whatever_is_in_it(call_id: str, account: str, contact: str) -> None:
     fake = FakeKsr()
-    story.branch(fake.ksr, call_id, 0, 1, account, contact, "invited", None)
+    story.branches(fake.ksr, call_id, 0, [story.BranchEvent(1, account, contact, "invited", None)])
     event = json.loads(fake.queues["story"][0][1])
     assert (event["call_id"], event["account"], event["contact"]) == (call_id, account, contact)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def events(fake: FakeKsr) -> list[dict[str, object]]:
-    return [json.loads(value) for _, value in fake.queues["story"]]
+    return [event for _, value in fake.queues["story"] for event in json.loads(f"[{value}]")]
 
 
 # ---- bad input ----
