@@ -42,6 +42,11 @@ def write_host_files(settings: LabSettings) -> InstanceSecrets:
 def kamailio_host_file(settings: LabSettings, secrets: InstanceSecrets) -> str:
     """`kamailio-host.cfg` of the lab."""
     example = (settings.repository / "kamailio" / "kamailio-host.cfg.example").read_text(encoding="utf-8")
+    crm_url = f"sqlite:///{SERVERS_LIB}/crm.db"
+    if settings.database == "postgres":
+        crm_url = f"postgres://postgres@{settings.postgres_host}:{settings.postgres_port}/postgres"
+        example = replace_lines(example, {"# #!define EP_POSTGRES": "#!define EP_POSTGRES"})
+        example = replace_lines(example, {f'#!substdef "!EP_CRM_DB_FILE!{SERVERS_LIB}/crm.db!g"': ""})
     return set_kamailio_names(
         example,
         {
@@ -49,14 +54,29 @@ def kamailio_host_file(settings: LabSettings, secrets: InstanceSecrets) -> str:
             "EP_SIP_PORT": str(settings.sip_port),
             "EP_DOMAIN": settings.domain,
             "EP_AUTH_SECRET": secrets.sip_nonce_secret,
-            "EP_CRM_DB_URL": f"sqlite:///{SERVERS_LIB}/crm.db",
-            "EP_CRM_DB_FILE": f"{SERVERS_LIB}/crm.db",
+            "EP_CRM_DB_URL": crm_url,
             "EP_LOCATION_DB_URL": f"sqlite:///{SERVERS_LIB}/location.db",
             "EP_LOCATION_DB_FILE": f"{SERVERS_LIB}/location.db",
             "EP_REDIS_URL": settings.redis_url,
             **settings.kamailio_overrides,
         },
     )
+
+
+def replace_lines(example: str, lines: dict[str, str]) -> str:
+    """Put other lines in the place of lines of `kamailio-host.cfg.example`.
+
+    Raises:
+        HostFileError: the example has not exactly one such line.
+    """
+    found = example.split("\n")
+    for line, other in lines.items():
+        if found.count(line) != 1:
+            raise HostFileError(
+                f"kamailio-host.cfg.example has {found.count(line)} lines {line!r}, the lab expects one"
+            )
+        found[found.index(line)] = other
+    return "\n".join(found)
 
 
 def set_kamailio_names(example: str, values: dict[str, str]) -> str:
@@ -103,7 +123,7 @@ def agi_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, s
 def crm_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, object]:
     """`crm.json`. The CRM runs on the machine, so its paths are the machine's; `migrate` makes both tokens."""
     return {
-        "database_url": f"sqlite:///{settings.lib}/crm.db",
+        "database_url": settings.crm_database_url,
         "redis_url": settings.redis_url,
         "sip_domain": settings.domain,
         "encryption_key_file": str(settings.lib / "crm-encryption.key"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEFAULT_DIRECTORY = REPOSITORY / "var" / "lab"
@@ -34,6 +35,7 @@ class LabSettings:
     crm_port: int = 8080
     postgres_host: str = "127.0.0.60"
     postgres_port: int = 5432
+    database: Literal["sqlite", "postgres"] = "sqlite"  # where the CRM keeps its tables
     kamailio_overrides: dict[str, str] = field(default_factory=dict)  # names of kamailio-host.cfg.example
 
     @property
@@ -85,6 +87,13 @@ class LabSettings:
     def redis_url(self) -> str:
         """URL of the lab's Redis."""
         return f"redis://{self.redis_host}:{self.redis_port}/0"
+
+    @property
+    def crm_database_url(self) -> str:
+        """URL of the CRM's database as the CRM wants it."""
+        if self.database == "postgres":
+            return f"postgresql://postgres@{self.postgres_host}:{self.postgres_port}/postgres"
+        return f"sqlite:///{self.lib}/crm.db"
 
     def create_directories(self) -> None:
         """Make the instance's directories; they hold secrets, so only their owner may enter."""

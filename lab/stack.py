@@ -151,6 +151,8 @@ class Stack:
 
     def _migrate(self) -> None:
         """Bring the CRM's tables up to date and make sure of the lab's tokens, while the other servers start."""
+        if self.settings.database == "postgres":
+            self._wait_until_healthy([self.services["postgres"]])
         command = [
             str(self.settings.python),
             "-m",

@@ -10,13 +10,15 @@ import pytest
 from tests.sip.scene import Scene, Stack
 
 _HERE = "tests/sip/"
+_LAST = "test_nothing_is_left"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every story needs the servers."""
+    """Every story needs the servers; what looks at the servers after all stories comes last."""
     for item in items:
         if _HERE in item.path.as_posix():
             item.add_marker(pytest.mark.stack)
+    items.sort(key=lambda item: item.path.stem == _LAST)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -42,6 +42,9 @@ class Stack(Protocol):
     def restart(self, service: str) -> None:
         """End a service in good order and start it again."""
 
+    def pids(self, service: str) -> list[int]:
+        """The processes of a service."""
+
 
 @dataclass
 class Home:

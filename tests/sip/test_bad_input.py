@@ -21,7 +21,7 @@ _VIA = "Via: SIP/2.0/UDP 127.0.3.2:5060;branch=z9hG4bKbad;rport\r\n"
 _PARTIES = "From: <sip:a@entryphone.test>;tag=1\r\nTo: <sip:12@entryphone.test>\r\n"
 
 # RFC 3261 section 25.1 allows folding inside a quoted display name (qdtext = LWS / ...). Kamailio 6.1.5 does not know
-# it: its core parses From before any route runs, fails ("parse_addr_spec(): unexpected char [/13]") and drops the request.
+# it: its core parses From before any route runs, fails ("unexpected char [/13]") and drops the request.
 # A callback that sees it earlier (core:pre-routing) would run Python for every message, replies included.
 _FOLDED = pytest.mark.xfail(reason="Kamailio's core drops a From with a folded quoted name: nobody can answer it")
 

@@ -111,3 +111,12 @@ def test_stored_secrets_of_another_version_are_completed(tmp_path: Path) -> None
     path.write_text(json.dumps({"crm_service_token": "kept" * 10, "gone": "x"}))
     assert load_secrets(path).crm_service_token == "kept" * 10
     assert "gone" not in json.loads(path.read_text())
+
+
+def test_on_postgres_kamailio_reads_the_crms_database_there(tmp_path: Path) -> None:
+    settings = replace(LabSettings(), directory=tmp_path, database="postgres")
+    text = host_files.kamailio_host_file(settings, load_secrets(tmp_path / "secrets.json")).splitlines()
+    assert '#!substdef "!EP_CRM_DB_URL!postgres://postgres@127.0.0.60:5432/postgres!g"' in text
+    assert "#!define EP_POSTGRES" in text
+    assert not [line for line in text if "EP_CRM_DB_FILE" in line and not line.startswith("# ")]
+    assert '#!substdef "!EP_LOCATION_DB_URL!sqlite:////var/lib/entryphone/location.db!g"' in text

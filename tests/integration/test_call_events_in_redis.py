@@ -1,0 +1,166 @@
+"""Call events in a real Redis stream: recorded once, whoever dies in between, and spooled while Redis is away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis as redis_py
+from cryptography.fernet import Fernet
+
+from crm_api.adapters import redis_keys
+from crm_api.adapters.call_event_stream import CallEventStream
+from crm_api.adapters.encryption import Encryption
+from crm_api.call_records import recorder
+from crm_api.migrations import migrate
+from crm_api.services.call_recording import CallRecording
+from crm_api.services.context import Context
+from crm_api.tables.database import CrmDatabase
+from tests.sip.households import family
+from tests.sip.ordinary import a_good_call
+from tests.sip.scene import Scene
+from tests.unit.crm.test_call_records import story
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lab.stack import Stack
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[CrmDatabase]:
+    database = CrmDatabase(f"sqlite:///{tmp_path}/crm.db")
+    migrate(database)
+    yield database
+    database.forget_connection()
+
+
+def _recording(database: CrmDatabase) -> CallRecording:
+    return CallRecording(Context(database, "entryphone.test", Encryption(Fernet.generate_key()), lambda: 1))
+
+
+def _send(client: redis_py.Redis, events: list[dict[str, Any]]) -> None:
+    client.xadd(redis_keys.CALL_EVENTS, {"source": "agi", "events": json.dumps(events)})
+
+
+def _calls(database: CrmDatabase) -> list[Any]:
+    return [row[0] for row in database.rows("SELECT call_id FROM call_records ORDER BY call_id", ())]
+
+
+def _openings(database: CrmDatabase) -> int:
+    return int(database.rows("SELECT count(*) FROM access_records", ())[0][0])
+
+
+def test_events_are_recorded_and_leave_the_stream(url: str, client: redis_py.Redis, database: CrmDatabase) -> None:
+    work = recorder(CallEventStream(url, "one"), _recording(database))
+    work()  # makes the group
+    for number in range(5):
+        _send(client, story(f"call-{number}"))
+    work()
+    work()
+    assert _calls(database) == [f"call-{number}" for number in range(5)]
+    assert client.xlen(redis_keys.CALL_EVENTS) == 0
+
+
+def test_a_reader_that_died_between_writing_and_acknowledging_records_nothing_twice(
+    url: str, client: redis_py.Redis, database: CrmDatabase
+) -> None:
+    first = CallEventStream(url, "one")
+    first.read(10, 1)  # makes the group
+    _send(client, story("call-1"))
+    taken = first.read(10, 1000) or first.read(10, 1000)
+    assert len(taken) == 1
+    _recording(database).record(taken)  # written; and here the process dies
+    assert (_calls(database), _openings(database)) == (["call-1"], 1)
+
+    again = CallEventStream(url, "one")
+    assert again.read(10, 1) == taken  # taken before and never acknowledged: given again first
+    _recording(database).record(taken)
+    again.done([entry_id for entry_id, _ in taken])
+
+    assert (_calls(database), _openings(database)) == (["call-1"], 1)
+    assert client.xlen(redis_keys.CALL_EVENTS) == 0
+    assert again.read(10, 1) == []
+
+
+def test_a_reader_that_died_before_writing_loses_nothing(
+    url: str, client: redis_py.Redis, database: CrmDatabase
+) -> None:
+    first = CallEventStream(url, "one")
+    first.read(10, 1)
+    _send(client, story("call-1"))
+    assert first.read(10, 1000) or first.read(10, 1000)  # and here the process dies
+
+    recorder(CallEventStream(url, "one"), _recording(database))()
+
+    assert _calls(database) == ["call-1"]
+
+
+def test_a_database_that_refuses_once_is_given_the_same_entries_again(
+    url: str, client: redis_py.Redis, database: CrmDatabase
+) -> None:
+    recording = _recording(database)
+
+    class Refusing(CallRecording):
+        def record(self, entries: Any) -> None:
+            del entries
+            raise OSError("database is away")
+
+    stream = CallEventStream(url, "one")
+    stream.read(10, 1)
+    _send(client, story("call-1"))
+    failing = recorder(stream, Refusing(Context(database, "x", Encryption(Fernet.generate_key()), lambda: 1)))
+    with pytest.raises(OSError, match="away"):
+        failing()
+    assert _calls(database) == []
+
+    recorder(stream, recording)()
+    assert _calls(database) == ["call-1"]
+
+
+def test_events_of_the_time_before_a_redis_restart_are_gone_but_new_ones_are_read(
+    redis_lab: Stack, url: str, client: redis_py.Redis, database: CrmDatabase
+) -> None:
+    """Redis keeps nothing on disk here: its consumer group must be made anew by itself."""
+    work = recorder(CallEventStream(url, "one"), _recording(database))
+    work()
+    redis_lab.restart("redis")
+    _send(client, story("call-2"))
+    deadline_s = time.monotonic() + 3
+    while not _calls(database):
+        assert time.monotonic() < deadline_s
+        with contextlib.suppress(redis_py.ConnectionError):  # one failure of the old connection is allowed
+            work()
+    assert _calls(database) == ["call-2"]
+
+
+@pytest.mark.stack
+def test_the_record_of_a_call_made_without_redis_arrives_when_it_is_back(stack: Stack) -> None:
+    async def play() -> None:
+        scene = Scene(stack)
+        try:
+            await a_good_call(scene)  # so that the plan is known
+            await scene.kill("redis")
+            apartment, at, number = family(scene.town)
+            began_s = time.monotonic()
+            home = await scene.home(apartment)
+            visitor = await scene.visitor(at)
+            call = await visitor.call(at.credentials, number)
+            ring, *_ = await home.all_ring(since_s=began_s)
+            ring.answer()
+            await call.answered()
+            await ring.established()
+            await call.bye()
+            await ring.wait_request("BYE", 3)
+            await scene.revive()
+            record = await scene.office.call_record(call.call_id, timeout_s=15)
+            assert (record["result"], record["answered_by"]) == ("answered", home.phones[0][0].credentials.username)
+        finally:
+            await scene.close()
+
+    asyncio.run(play())

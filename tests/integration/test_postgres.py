@@ -1,0 +1,144 @@
+"""The CRM on PostgreSQL: its own tests, and a call of the whole platform with Kamailio reading the views there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from lab.peers.digest import Credentials
+from lab.settings import LabSettings
+from lab.stack import Stack
+from tests.conftest import in_own_network
+from tests.sip.households import family
+from tests.sip.ordinary import a_good_call
+from tests.sip.scene import Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A platform of its own beside the session's: other addresses, PostgreSQL instead of SQLite."""
+    if not in_own_network():
+        pytest.exit("tests with servers need a network of their own: run `make test TESTS=...`", returncode=2)
+    settings = replace(
+        LabSettings(),
+        directory=tmp_path_factory.mktemp("postgres-lab"),
+        database="postgres",
+        sip_address="127.0.4.10",
+        asterisk_nodes={"ast1": "127.0.4.21", "ast2": "127.0.4.22"},
+        agi_host="127.0.4.30",
+        redis_host="127.0.4.40",
+        crm_host="127.0.4.50",
+        postgres_host="127.0.4.60",
+    )
+    stack = Stack(settings)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.discard()
+
+
+def _admin(stack: Stack) -> psycopg.Connection[tuple[object, ...]]:
+    settings = stack.settings
+    return psycopg.connect(host=settings.postgres_host, port=settings.postgres_port, user="postgres", autocommit=True)
+
+
+def test_the_town_is_in_postgres_and_nowhere_else(on_postgres: Stack) -> None:
+    with _admin(on_postgres) as admin:
+        rows = admin.execute("SELECT account, kind, enabled FROM kamailio_accounts WHERE kind = 'panel'").fetchall()
+    assert {row[0] for row in rows} == {panel["account"] for panel in on_postgres.town["panels"]}
+    assert {row[2] for row in rows} == {1}
+    assert not (on_postgres.settings.lib / "crm.db").exists()
+
+
+def test_the_crms_own_tests_pass_on_postgres(on_postgres: Stack) -> None:
+    settings = on_postgres.settings
+    url = f"postgresql://postgres@{settings.postgres_host}:{settings.postgres_port}/postgres"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "tests/unit/crm",
+            "--ignore=tests/unit/crm/test_panel_drivers.py",
+            "-q",
+            "-x",
+            "--durations=0",
+            "-p",
+            "no:cacheprovider",
+        ],
+        cwd=settings.repository,
+        env=os.environ | {"ENTRYPHONE_TEST_POSTGRES_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    with _admin(on_postgres) as admin:
+        left = admin.execute("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%'").fetchall()
+        made = admin.execute("SELECT max(oid::bigint) - min(oid::bigint) FROM pg_database").fetchone()
+    assert left == []
+    assert made is not None
+
+
+def test_a_call_on_postgres(on_postgres: Stack) -> None:
+    async def play() -> None:
+        scene = Scene(on_postgres)
+        try:
+            await a_good_call(scene)
+        finally:
+            await scene.close()
+
+    asyncio.run(play())
+
+
+def test_a_changed_password_is_felt_within_a_second_on_postgres(on_postgres: Stack) -> None:
+    async def play() -> None:
+        scene = Scene(on_postgres)
+        try:
+            apartment, _, _ = family(scene.town)
+            name = apartment.residents[0].credentials.username
+            lives_in = (await scene.office.get(f"/v1/accounts/{name}"))["apartment_id"]
+            wanted = {"account": "postgres-app", "kind": "app", "apartment_id": lives_in}
+            made = await scene.office.send("POST", "/v1/accounts", wanted)
+            peer = await scene.peer("127.0.3.40")
+            old = Credentials("postgres-app", made["password"])
+            assert (await peer.register(old)).status == 200
+            rotated = await scene.office.send("POST", "/v1/accounts/postgres-app/rotate-password")
+            began_s = time.monotonic()
+            while (await peer.register(Credentials("postgres-app", rotated["password"]))).status != 200:
+                assert time.monotonic() - began_s < 1
+                await asyncio.sleep(0.2)  # ten refusals in a row would bar the address
+            assert (await peer.register(old)).status == 401
+        finally:
+            await scene.close()
+
+    asyncio.run(play())
+
+
+def test_phones_register_and_calls_ring_while_postgres_is_away(on_postgres: Stack) -> None:
+    """Kamailio's cached accounts stay valid, the ring plan is in Redis."""
+
+    async def play() -> None:
+        scene = Scene(on_postgres)
+        try:
+            await a_good_call(scene)
+            await scene.kill("postgres")
+            await a_good_call(scene)
+        finally:
+            await scene.close()
+
+    asyncio.run(play())

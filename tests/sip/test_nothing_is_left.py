@@ -1,0 +1,93 @@
+"""After every story: no channel, no transaction, no contact, no event is left. Played last (tests/sip/conftest.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lab.probes import kamailio_rpc, redis_command
+from lab.services import CALL_EVENTS, CALL_RECORDS_GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.sip.scene import Scene
+
+_SETTLE_S = 15.0  # tm keeps a finished transaction for 5 s, and one whose CANCEL nobody answered for longer
+
+
+async def _until(read: Callable[[], object], wanted: object) -> None:
+    deadline_s = time.monotonic() + _SETTLE_S
+    while (found := await asyncio.to_thread(read)) != wanted:
+        assert time.monotonic() < deadline_s, f"still {found}, wanted {wanted}"
+        await asyncio.sleep(0.25)
+
+
+def _asterisk(scene: Scene, node: str, command: str) -> str:
+    """One command on the node's console."""
+    (pid, *_) = scene.stack.pids(node)
+    enter = ["nsenter", f"--target={pid}", "--mount", "--root", "--wd=/"]
+    config = f"/etc/entryphone/asterisk/{node}/asterisk.conf"
+    done = subprocess.run(
+        [*enter, "/usr/sbin/asterisk", "-C", config, "-r", "-x", command], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def _kamailio(scene: Scene, method: str, *parameters: str) -> Any:
+    answer = kamailio_rpc(scene.stack.settings.run / "kamailio" / "rpc.sock", method, *parameters)
+    assert "result" in answer, answer
+    return answer["result"]
+
+
+@pytest.mark.parametrize("node", ["ast1", "ast2"])
+async def test_no_channel_is_left(scene: Scene, node: str) -> None:
+    def channels() -> int:
+        found = re.search(r"^(\d+) active channels?$", _asterisk(scene, node, "core show channels count"), re.MULTILINE)
+        assert found is not None
+        return int(found[1])
+
+    await _until(channels, 0)
+
+
+async def test_no_transaction_is_left(scene: Scene) -> None:
+    # The dispatcher's own probes come and go, so a few are always there; none of them is an INVITE.
+    def many() -> bool:
+        return int(_kamailio(scene, "tm.stats")["current"]) > 10
+
+    await _until(many, False)
+
+
+async def test_no_contact_is_left(scene: Scene) -> None:
+    def contacts() -> object:
+        domains = _kamailio(scene, "ul.dump", "brief")["Domains"]
+        return [domain["Domain"].get("AoRs") or [] for domain in domains]
+
+    assert contacts() == [[]]
+
+
+async def test_no_lock_of_a_call_is_left(scene: Scene) -> None:
+    """Legs in setup are forgotten when the call is answered or over; an entry left would count as a running call."""
+
+    def legs() -> object:
+        return _kamailio(scene, "htable.dump", "setup")
+
+    await _until(legs, [])
+
+
+async def test_every_event_is_recorded(scene: Scene) -> None:
+    redis = (scene.stack.settings.redis_host, scene.stack.settings.redis_port)
+    await _until(lambda: redis_command(*redis, "XLEN", CALL_EVENTS), 0)
+    script = "return redis.call('XPENDING', KEYS[1], ARGV[1])[1]"
+    assert redis_command(*redis, "EVAL", script, "1", CALL_EVENTS, CALL_RECORDS_GROUP) == 0
+
+
+@pytest.mark.parametrize("log", ["agi", "crm", "crm-outbox", "crm-call-records", "kamailio"])
+async def test_no_exception_was_logged(scene: Scene, log: str) -> None:
+    text = (scene.stack.settings.log / f"{log}.log").read_text("utf-8", "replace")
+    assert [line for line in text.splitlines() if "Traceback" in line or "exception in" in line.lower()] == []
