@@ -47,7 +47,7 @@ bench: $(INSTALLED) ## load the running stack and compare it with a bare dialpla
 	@$(BIN)/python -m lab.bench
 
 lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml
-	$(BIN)/pip-compile --quiet --allow-unsafe --extra=dev --generate-hashes --no-emit-find-links --no-emit-index-url \
+	$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --extra=dev --generate-hashes --no-emit-find-links --no-emit-index-url \
 	    --no-emit-trusted-host --output-file=requirements.lock pyproject.toml
 
 clean: ## stop everything, then remove all that make has made here (not the machine-wide cache)
