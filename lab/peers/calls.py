@@ -36,6 +36,7 @@ class Dialog:
         self.local_cseq = secrets.randbelow(10_000) + 1
         self.requests: list[Received] = []
         self.remote_video: sdp.Media | None = None
+        self.hung_up = False
         self.video_port: int | None = None
         self.video_type = sdp.H264
         self.payload_types: tuple[int, ...] = (sdp.PCMU, sdp.PCMA, sdp.TELEPHONE_EVENT)
@@ -45,6 +46,11 @@ class Dialog:
     def ended(self) -> bool:
         """The other side has hung up."""
         return any(got.message.method == "BYE" for got in self.requests)
+
+    @property
+    def is_established(self) -> bool:
+        """Answered and acknowledged, and nobody has hung up."""
+        raise NotImplementedError
 
     def request(self, method: str, body: bytes = b"", content_type: str = "") -> SipMessage:
         """An in-dialog request with the next sequence number."""
@@ -65,6 +71,7 @@ class Dialog:
 
     async def bye(self, timeout_s: float = 5.0) -> int:
         """Hang up; returns the status of the answer."""
+        self.hung_up = True
         return (await self.socket.send_request(self.request("BYE")).wait_final(timeout_s)).status
 
     async def info(self, key: str, duration_ms: int = 160, timeout_s: float = 5.0) -> int:
@@ -153,6 +160,16 @@ class OutgoingCall(Dialog):
         self.transaction: ClientTransaction | None = None
 
     @property
+    def is_established(self) -> bool:
+        """Answered and acknowledged, and nobody has hung up."""
+        return bool(self.target) and not self.hung_up and not self.ended
+
+    @property
+    def is_pending(self) -> bool:
+        """No final answer yet, but a provisional one: it can be cancelled (RFC 3261 section 9.1)."""
+        return self.transaction is not None and self.transaction.final is None and bool(self.transaction.responses)
+
+    @property
     def statuses(self) -> list[int]:
         """Status codes of the INVITE so far (of the one with credentials, once it is sent)."""
         return self._transaction().statuses
@@ -222,6 +239,11 @@ class IncomingCall(Dialog):
         self.target = message.uri_of(self.invite.get("Contact"))
         self.routes = [entry for value in self.invite.get_all("Record-Route") for entry in message.split_list(value)]
         self.aim(self.invite.body)
+
+    @property
+    def is_established(self) -> bool:
+        """Answered and acknowledged, and nobody has hung up."""
+        return any(got.message.method == "ACK" for got in self.requests) and not self.hung_up and not self.ended
 
     @property
     def reason(self) -> str:

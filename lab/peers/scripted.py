@@ -6,6 +6,7 @@ Real phones are `lab.peers.baresip`.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -82,6 +83,15 @@ class ScriptedPeer:
             stream.close()
         if self._socket is not None:
             self._socket.close()
+
+    async def hang_up_everything(self) -> None:
+        """End every call this peer has placed or taken and that goes on; a call that does not end is left."""
+        for call in self._calls.values():
+            with contextlib.suppress(TimeoutError):
+                if call.is_established:
+                    await call.bye(1.0)
+                elif isinstance(call, OutgoingCall) and call.is_pending:
+                    await call.cancel(1.0)
 
     def request(self, method: str, uri: str, account: str, *, to: str = "", display_name: str = "") -> SipMessage:
         """An out-of-dialog request of an account, ready to send or to be spoilt.

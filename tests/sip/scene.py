@@ -86,6 +86,8 @@ class Scene:
             if self._killed:
                 await self.revive()
         finally:
+            for peer in self._peers.values():
+                await peer.hang_up_everything()
             await self._exits.aclose()
             if self._directory is not None:
                 self._directory.cleanup()

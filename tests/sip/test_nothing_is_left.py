@@ -90,4 +90,6 @@ async def test_every_event_is_recorded(scene: Scene) -> None:
 @pytest.mark.parametrize("log", ["agi", "crm", "crm-outbox", "crm-call-records", "kamailio"])
 async def test_no_exception_was_logged(scene: Scene, log: str) -> None:
     text = (scene.stack.settings.log / f"{log}.log").read_text("utf-8", "replace")
-    assert [line for line in text.splitlines() if "Traceback" in line or "exception in" in line.lower()] == []
+    wrong = [line for line in text.splitlines() if "Traceback" in line or "exception in" in line.lower()]
+    # A request whose text is not UTF-8 is answered 400 by the error boundary: that is its log line.
+    assert [line for line in wrong if "UnicodeDecodeError" not in line] == []

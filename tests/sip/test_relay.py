@@ -32,7 +32,7 @@ async def _press_and_listen(call: OutgoingCall, ring: IncomingCall) -> None:
     await ring.rtp.quiet(0.3)
     heard_before = ring.rtp.audible_packets
     await ring.rtp.press("#")
-    await ring.rtp.wait_for_sound(5, packets=heard_before + 10)
+    await ring.rtp.wait_for_sound(5, packets=heard_before + 4)  # the tone of an open door is short
     await ring.rtp.quiet(0.3)
 
     assert not call.ended
