@@ -134,11 +134,9 @@ async def _tell(cast: Cast) -> tuple[str, Ladder]:
 
     await asyncio.sleep(_THINKING_S)  # a resident needs a moment to reach the phone
     (resident, answering), *others = cast.phones
+    ladder.step(_title(resident), "answers")
     await answering.accept()
-    answered = await answering.wait_for("CALL_ESTABLISHED", timeout_s=_STEP_LIMIT_S)
-    ladder.step(_title(resident), "answers", answered.at_s)
-    talking = await panel.phone.wait_for("CALL_ESTABLISHED", timeout_s=_STEP_LIMIT_S)
-    ladder.step(cast.panel_name, "talks", talking.at_s)
+    await answering.wait_for("CALL_ESTABLISHED", timeout_s=_STEP_LIMIT_S)
 
     async def hear_elsewhere(other: Resident, phone: BaresipAgent) -> None:
         reason = await phone.told_on_cancel(_STEP_LIMIT_S)
@@ -148,6 +146,8 @@ async def _tell(cast: Cast) -> tuple[str, Ladder]:
         ladder.step(_title(other), "stops ringing: answered elsewhere", closed.at_s)
 
     await asyncio.gather(*(hear_elsewhere(*entry) for entry in others))
+    talking = await panel.phone.wait_for("CALL_ESTABLISHED", timeout_s=_STEP_LIMIT_S)
+    ladder.step(cast.panel_name, "talks", talking.at_s)
     await panel.phone.wait_for("CALL_RTPESTAB", timeout_s=_STEP_LIMIT_S)
 
     pressed_s = time.monotonic()

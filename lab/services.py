@@ -131,7 +131,7 @@ def _postgres(settings: LabSettings) -> Service:
     return Service(
         name="postgres",
         in_root=True,
-        optional=True,
+        optional=settings.database != "postgres",
         command=("/bin/sh", "-c", start),
         probe=functools.partial(probes.probe_postgres, settings.postgres_host, settings.postgres_port),
         start_timeout_s=60.0,

@@ -51,9 +51,11 @@ class Office:
                 found = str(error)
             else:
                 unfinished = [branch for branch in record["branches"] if branch["outcome"] in ("invited", "ringing")]
-                if record.get("result") and not unfinished:
+                nameless = record.get("result") == "answered" and not record.get("answered_by")  # Kamailio tells who
+                if record.get("result") and not unfinished and not nameless:
                     return record
-                found = f"GET {path}: result {record.get('result')}, unfinished branches {unfinished}"
+                answerer = record.get("answered_by")
+                found = f"GET {path}: result {record.get('result')} by {answerer}, unfinished branches {unfinished}"
             if time.monotonic() > deadline:
                 raise OfficeError(f"no complete call record in {timeout_s} s: {found}")
             await asyncio.sleep(_ASK_AGAIN_S)  # the API has nothing to wait on

@@ -183,6 +183,7 @@ def load_town(*, api_url: str, token: str, town: Path, sip_address: str, domain:
     """
     loader = TownLoader(ApiClient(api_url, token), passwords_of(town))
     told = loader.load(api_url, operator_token or token, sip_address, domain)
+    told["api"]["operator_may"] = "act for the one company" if operator_token else "act for every company"
     fresh = town.with_suffix(".new")
     fresh.touch(mode=0o600)
     fresh.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
