@@ -23,8 +23,9 @@ _log = logging.getLogger(__name__)
 # Beside the application's own deadline: how long the peer may take for its environment and for reading our answer.
 PEER_DEADLINE_S = 5.0
 _FIRST_BYTES = 4_096
-# Asterisk writes the environment line by line, twenty-odd writes within 0.2 ms. Waiting a moment reads it in one go;
-# reading at once wakes this process five times.
+# Asterisk writes the environment line by line, twenty-odd writes within 0.2 ms, each a segment of its own as long as we
+# acknowledge at once. The listener delays acknowledgements (prefork.py), so that Nagle's algorithm gathers the lines at
+# the sender; after this moment one acknowledgement brings them all: 12 segments a connection instead of 44.
 _GATHER_S = 0.0005
 
 
@@ -49,6 +50,7 @@ class Connections:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with _Deadline(PEER_DEADLINE_S):
                 gevent.sleep(_GATHER_S)
+                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
                 first = peer.recv(_FIRST_BYTES)
                 if first.startswith(b"GET "):
                     peer.sendall(self._health())

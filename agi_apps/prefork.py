@@ -30,9 +30,8 @@ _CELL = struct.Struct("=d")
 def listen(address: tuple[str, int], sockets: int) -> list[socket.socket]:
     """Listening sockets on one address, one for each worker; the kernel spreads connections over them.
 
-    One socket for all would wake every worker for every connection (measured: six of seven wake-ups for nothing, most
-    of the server's CPU). They are opened by the master and outlive a worker, so what queues at a dead worker's socket
-    is served by its successor.
+    One socket for all would wake every worker for every connection, and all but one for nothing. They are opened by
+    the master and outlive a worker, so what queues at a dead worker's socket is served by its successor.
     """
     return [_listen(address) for _ in range(sockets)]
 
@@ -41,6 +40,7 @@ def _listen(address: tuple[str, int]) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)  # inherited; connection.py says why
     listener.bind(address)
     listener.listen(BACKLOG)
     listener.setblocking(False)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+# Two rising notes, 0.12 s: while it sounds neither side hears the other.
+_OUR_SOUNDS = "/opt/entryphone/asterisk/sounds"
+
 
 class Spoken(NamedTuple):
     """A prompt.
@@ -26,7 +29,7 @@ class Prompt(Enum):
     NOBODY_HOME = Spoken("vm-nobodyavail", 19)
     BUSY = Spoken("im-sorry&vm-isonphone", 17)
     SERVICE_UNAVAILABLE = Spoken("im-sorry&please-try-call-later", 20)
-    DOOR_OPENED = Spoken("beep", 16)
+    DOOR_OPENED = Spoken(f"{_OUR_SOUNDS}/door-opened", 16)
     DOOR_ON_ITS_WAY = Spoken("ascending-2tone", 16)
     DOOR_REFUSED = Spoken("im-sorry&feature-not-avail-line", 16)
     DOOR_FAILED = Spoken("im-sorry&something-terribly-wrong", 16)

@@ -24,7 +24,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     Raises:
         NoPlan: nobody knows the number; the fallback prompt is played.
     """
-    _call_id, panel, dialled, _kind = arguments
+    _call_id, panel, dialled = arguments
     return decide(services.plans.find(panel, dialled))
 
 
@@ -44,7 +44,7 @@ def decide(found: FoundPlan) -> Outputs:
 
 APPLICATION = Application(
     name="ring_all",
-    arguments=("EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "kind"),
+    arguments=("EP_CALL_ID", "EP_PANEL", "EP_DIALLED"),
     run=run,
     deadline_s=2.5,
     fallback=UNAVAILABLE,

@@ -49,7 +49,6 @@ class Event(msgspec.Struct, frozen=True):
     result: str | None = None
     started_at_ms: int | None = None
     talk_ms: int | None = None
-    answered_by: str | None = None
     cause: int | str | None = None
     plan_source: str | None = None
 
@@ -85,6 +84,7 @@ class Call:
     reason: str | None = None
     cause: int | None = None
     plan_source: str | None = None
+    answered_at_ms: int | None = None
     branches: dict[BranchKey, Branch] = field(default_factory=dict)
     doors: list[Event] = field(default_factory=list)
 
@@ -105,7 +105,6 @@ def add(calls: dict[str, Call], event: Event) -> None:
         call.started_at_ms = min(call.started_at_ms, event.started_at_ms or event.at_ms)
         call.ended_at_ms = _earliest(call.ended_at_ms, event.at_ms)
         call.talk_ms = event.talk_ms
-        call.answered_by = event.answered_by or None
         call.result = event.result
         call.cause = _number(event.cause)
         call.plan_source = event.plan_source or None
@@ -121,6 +120,8 @@ def add(calls: dict[str, Call], event: Event) -> None:
 def _add_branch(call: Call, event: Event) -> None:
     key = (event.stage or 0, event.account or "", "" if event.branch is None else str(event.branch))
     outcome = event.outcome or "invited"
+    if outcome == "answered" and (call.answered_at_ms is None or event.at_ms < call.answered_at_ms):
+        call.answered_at_ms, call.answered_by = event.at_ms, event.account
     branch = call.branches.get(key)
     if branch is None:
         branch = call.branches[key] = Branch(outcome, event.sip_status, event.contact)

@@ -14,7 +14,7 @@ from agi_apps.ring_plan import Door, InvalidPlan, decode_plan
 from agi_apps.variables import Decision, Variable
 from tests.unit.agi.stand_ins import NOW_MS, Crm, Events, Plans, plan_json, ring_plan, services
 
-RING = ("call-1", "p10001", "12", "panel")
+RING = ("call-1", "p10001", "12")
 PRESS = ("call-1", "p10001", "12", "h10012a", "#", "")
 
 
@@ -171,7 +171,7 @@ def test_a_permission_is_fresh_after_the_later_of_issue_and_heartbeat(
 )
 def test_result_of_a_call(status: str, decision: str, sound: str, result: str) -> None:
     events = Events()
-    arguments = ("c", "p10001", "12", status, "16", "", "", "redis", decision, sound, "1790000000000")
+    arguments = ("c", "p10001", "12", status, "16", "", "redis", decision, sound, "1790000000000")
     call_ended.run(arguments, services(Plans(None), events=events))
     assert (events.kept[0]["result"], events.kept[0]["talk_ms"]) == (result, 0)
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Server = tuple[subprocess.Popen[bytes], tuple[str, int]]
-RING = ("call-1", "p10001", "12", "panel")
-ENDED = ("call-1", "p10001", "12", "ANSWER", "16", "900", "h10012a", "last_known", "dial", "", "1790000000000")
+RING = ("call-1", "p10001", "12")
+ENDED = ("call-1", "p10001", "12", "ANSWER", "16", "900", "last_known", "dial", "", "1790000000000")
 
 
 def free_port() -> int:
@@ -88,7 +88,7 @@ def test_with_redis_and_crm_away_an_old_permission_opens_nothing(server: Server)
 
 
 def test_a_number_nobody_knows_gets_the_fallback_prompt(server: Server) -> None:
-    variables = FakeAsterisk(server[1]).agi("ring_all", "call-1", "p10001", "13", "panel")
+    variables = FakeAsterisk(server[1]).agi("ring_all", "call-1", "p10001", "13")
     assert variables["EP_DECISION"] == "prompt"
 
 

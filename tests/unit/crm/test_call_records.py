@@ -42,7 +42,7 @@ def story(call: str) -> list[dict[str, Any]]:
         },
         {
             "event": "ended", "call_id": call, "at_ms": T + 9000, "panel": "p1", "dialled": "12",
-            "started_at_ms": T - 5, "talk_ms": 6000, "answered_by": "a12", "result": "answered", "cause": "16",
+            "started_at_ms": T - 5, "talk_ms": 6000, "result": "answered", "cause": "16",
             "plan_source": "redis",
         },
     ]  # fmt: skip
@@ -125,6 +125,13 @@ def test_a_refused_call_has_a_record_and_ended_has_the_last_word(
     recording.record([entry(2, [story("c1")[-1]])])
     recording.record([entry(3, [refused])])
     assert database.rows("SELECT result FROM call_records") == [("answered",)]
+
+
+def test_the_device_that_answered_first_is_who_answered(
+    town: Town, recording: CallRecording, database: CrmDatabase
+) -> None:
+    late = {**story("c1")[6], "at_ms": T + 3002, "account": "h12", "branch": 0}
+    recording.record([entry(1, [late, *story("c1")])])
     assert town.platform("GET", "/v1/calls")["items"][0]["answered_by"] == "a12"
 
 
