@@ -116,8 +116,9 @@ def test_a_call_that_never_ends_has_a_record(town: Town, recording: CallRecordin
     assert database.rows("SELECT result, ended_at_ms, apartment_id FROM call_records") == [(None, None, town.apartment)]
 
 
+@pytest.mark.usefixtures("town")
 def test_a_refused_call_has_a_record_and_ended_has_the_last_word(
-    town: Town, recording: CallRecording, database: CrmDatabase
+    recording: CallRecording, database: CrmDatabase
 ) -> None:
     refused = {"event": "refused", "call_id": "c1", "at_ms": T, "reason": "flood", "sip_status": 503}
     recording.record([entry(1, [refused])])
@@ -127,9 +128,7 @@ def test_a_refused_call_has_a_record_and_ended_has_the_last_word(
     assert database.rows("SELECT result FROM call_records") == [("answered",)]
 
 
-def test_the_device_that_answered_first_is_who_answered(
-    town: Town, recording: CallRecording, database: CrmDatabase
-) -> None:
+def test_the_device_that_answered_first_is_who_answered(town: Town, recording: CallRecording) -> None:
     late = {**story("c1")[6], "at_ms": T + 3002, "account": "h12", "branch": 0}
     recording.record([entry(1, [late, *story("c1")])])
     assert town.platform("GET", "/v1/calls")["items"][0]["answered_by"] == "a12"
