@@ -42,8 +42,7 @@ status: $(INSTALLED) ## each process: running, healthy, and if not, why
 logs: $(INSTALLED) ## print and follow the logs (NAMES="kamailio agi" to choose)
 	@$(LAB) logs --follow $(NAMES)
 
-bench: $(INSTALLED) ## load the running stack and compare it with a bare dialplan
-	@$(LAB) up
+bench: $(INSTALLED) ## load a stack of its own and compare it with a bare dialplan
 	@$(BIN)/python -m lab.bench
 
 lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml
