@@ -452,7 +452,8 @@ def test_silent_calls_bound_admission_and_expire(
     fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: 1000.5)
-    receipts = [admission.silent_begins(fake.ksr) for _ in range(200)]
+    limit = request_of(fake).settings.silent_calls
+    receipts = [admission.silent_begins(fake.ksr) for _ in range(limit)]
     assert admission.check_load(fake.ksr, request_of(fake)) is DONE
     admission.silent_ends(fake.ksr, receipts[0])
     assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
