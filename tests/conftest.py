@@ -11,6 +11,7 @@ import pytest
 
 from lab.settings import TEST_DIRECTORY, LabSettings
 from lab.stack import Stack, instance_lock
+from tests.at_rest import await_rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,7 @@ def stack() -> Iterator[Stack]:
         running.discard()
         try:
             running.start()
+            await_rest(running.settings)
             yield running
         finally:
             running.stop()

@@ -19,6 +19,7 @@ from lab.peers.office import Office
 from lab.peers.panel import SimulatedPanel
 from lab.peers.scripted import ScriptedPeer
 from lab.peers.town import read_town
+from tests.at_rest import await_rest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -174,6 +175,7 @@ class Scene:
         """Start again what the story has killed, together: the CRM is not healthy without Redis."""
         killed, self._killed = self._killed, []
         await asyncio.to_thread(self.stack.start, *killed)
+        await asyncio.to_thread(await_rest, self.stack.settings)
 
     async def restart(self, service: str) -> None:
         """Kill a service with signal 9 and start it again."""

@@ -1,0 +1,31 @@
+"""A town at rest: nothing in it has just been changed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+if TYPE_CHECKING:
+    from lab.settings import LabSettings
+
+
+def await_rest(settings: LabSettings, timeout_s: float = 10.0) -> None:
+    """Wait until what the CRM has changed up to now is delivered and its tombstones are gone.
+
+    For two seconds after a change, or after Redis started anew, no plan is cached and no last known permission is
+    trusted: stories about servers that die are about a town at rest.
+    """
+    loaded_at_ms, deadline = time.time() * 1000, time.monotonic() + timeout_s
+    client: Any = redis.Redis(settings.redis_host, settings.redis_port)
+    try:
+        while True:
+            delivered = int(client.get("ep:crm_delivered_at_ms") or 0) > loaded_at_ms
+            if delivered and not any(client.get(key) == b"" for key in client.scan_iter("ep:ring_plan:*")):
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the town's changes are not delivered after {timeout_s} s")
+            time.sleep(0.05)
+    finally:
+        client.close()
