@@ -56,7 +56,7 @@ def rpc_socket(tmp_path: Path) -> Iterator[Path]:
         try:
             socket_path = tmp_path / "run" / "kamailio" / "rpc.sock"
             deadline = time.monotonic() + _BOOT_S
-            while not (tmp_path / "run" / "kamailio" / "pid").exists():
+            while not socket_path.exists():  # made after the pid file
                 if kamailio.poll() is not None or time.monotonic() > deadline:
                     pytest.fail(f"Kamailio did not boot:\n{log.read_text()[-3000:]}")
                 time.sleep(0.02)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.sip.scene import Scene
 
-_SETTLE_S = 15.0  # tm keeps a finished transaction for 5 s, and one whose CANCEL nobody answered for longer
+_SETTLE_S = 60.0  # tm keeps a finished transaction for 5 s, and one whose CANCEL nobody answered for longer
 
 
 async def _until(read: Callable[[], object], wanted: object) -> None:
