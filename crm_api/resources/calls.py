@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from crm_api.adapters.plan_cache import RedisErrors
-from crm_api.domain.inputs import DoorOpening, RecordQuery
+from crm_api.domain.inputs.calls import DoorOpening, RecordQuery
 from crm_api.domain.problems import NotFoundError
 from crm_api.resources.authentication import CALLS, PEOPLE, SERVICE, tenant_of
 from crm_api.resources.kept import page
@@ -42,7 +42,7 @@ class RingPlan:
         """Decide. An operator sees the plans of its own company's panels only."""
         plan = self._planning.planned(key, dialled).plan
         tenant = tenant_of(req)
-        if not tenant.is_platform and plan.company_id != tenant.company_id:
+        if not tenant.sees(plan.company_id):
             raise NotFoundError.of("panel", key)
         send(resp, plan)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crm_api.domain.inputs import MAX_ID
+from crm_api.domain.inputs.base import MAX_ID
 from crm_api.domain.problems import NotFoundError
 from crm_api.resources.authentication import PEOPLE, tenant_of
 from crm_api.resources.rendering import body_of, query_of, send
@@ -12,7 +12,7 @@ from crm_api.resources.rendering import body_of, query_of, send
 if TYPE_CHECKING:
     import falcon
 
-    from crm_api.domain.inputs import Input, PageQuery
+    from crm_api.domain.inputs.base import Input, PageQuery
     from crm_api.services.context import Tenant
     from crm_api.services.kept import Document
 

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from pydantic import ValidationError
 
-from crm_api.domain.inputs import Input
+from crm_api.domain.inputs.base import Input
 from crm_api.domain.problems import FieldProblem, InvalidFieldsError, ProblemError
 from crm_api.tables.database import DatabaseErrors, ValueErrors
 

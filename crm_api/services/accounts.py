@@ -15,7 +15,7 @@ from crm_api.tables.models import Account, Apartment
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crm_api.domain import inputs
+    from crm_api.domain.inputs.accounts import NewAccount
 
 PREFIXES: Final = {
     "panel": "p",
@@ -46,7 +46,7 @@ class Accounts(Kept[Account]):
             raise NotFoundError.of(self.noun, key)
         return row
 
-    def create(self, tenant: Tenant, new: inputs.NewAccount) -> Document:
+    def create(self, tenant: Tenant, new: NewAccount) -> Document:
         """Make an account; the answer, and nothing after it, holds the password."""
         name = new.account or PREFIXES[new.kind] + "".join(secrets.choice(ALPHABET) for _ in range(10))
         password = new_password()
@@ -91,7 +91,7 @@ class Accounts(Kept[Account]):
             self.changes.credential(key)
             row.delete_instance()
 
-    def _company(self, tenant: Tenant, new: inputs.NewAccount) -> int | None:
+    def _company(self, tenant: Tenant, new: NewAccount) -> int | None:
         if new.kind in HOUSEHOLD_KINDS:
             if new.apartment_id is None:
                 raise InvalidFieldsError.one("apartment_id", None, f"an account of kind {new.kind} needs its apartment")

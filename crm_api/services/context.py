@@ -35,25 +35,38 @@ class Context:
 
 @dataclass(frozen=True)
 class Tenant:
-    """Whose rows a request may see: one company's, or (`company_id` None) everybody's."""
+    """Who asks, and whose rows may be seen: those of some companies, or (`companies` None) everybody's."""
 
-    company_id: int | None
+    companies: frozenset[int] | None
     name: str = ""
+    """Who asks, as records and the audit log name them."""
+    principal_id: int | None = None
+    """The row of `principals`; None for a task of the platform itself."""
+
+    @classmethod
+    def of(cls, *company_ids: int) -> Tenant:
+        """Return whoever may see the rows of these companies and nothing else."""
+        return cls(frozenset(company_ids))
 
     @property
     def is_platform(self) -> bool:
         """Say whether the platform's own people ask."""
-        return self.company_id is None
+        return self.companies is None
+
+    @property
+    def only_company(self) -> int | None:
+        """Return the company that a new row belongs to when the request names none; None when it has to name one."""
+        return next(iter(self.companies)) if self.companies is not None and len(self.companies) == 1 else None
+
+    def sees(self, company_id: int | None) -> bool:
+        """Say whether rows of this company (None: of no company) may be seen."""
+        return self.companies is None or company_id in self.companies
 
 
 def visible(tenant: Tenant, model: type[Row]) -> Any:
     """Return a query for the rows of this table that the tenant may see: the only door to another's rows."""
     query = model.select()
-    if tenant.company_id is None:
-        return query
-    fields: Any = model
-    column = fields.id if model.__name__ == "Company" else fields.company_id
-    return query.where(column == tenant.company_id)
+    return query if tenant.companies is None else query.where(model.of_companies(tenant.companies))
 
 
 def find(tenant: Tenant, model: type[Row], noun: str, key: int) -> Row:

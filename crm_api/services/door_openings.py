@@ -12,7 +12,7 @@ from crm_api.tables.models import AccessRecord, Account, Door, Panel
 
 if TYPE_CHECKING:
     from crm_api.adapters.panel_drivers import PanelDriver
-    from crm_api.domain import inputs
+    from crm_api.domain.inputs.calls import DoorOpening
     from crm_api.domain.ring_plan import RingPlan
     from crm_api.services.context import Context
     from crm_api.services.kept import Document
@@ -36,7 +36,7 @@ class DoorOpenings:
         self._planning = planning
         self._drivers = drivers
 
-    def in_call(self, wish: inputs.DoorOpening) -> Document:
+    def in_call(self, wish: DoorOpening) -> Document:
         """Open, or grant, or refuse the door for the account that talks (docs/contracts.md §6)."""
         at_ms = self._context.now_ms()
         planned = self._planning.planned(wish.panel, wish.dialled)

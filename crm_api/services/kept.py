@@ -58,11 +58,11 @@ class Kept(Generic[Row]):
 
 def company_for(tenant: Tenant, company_id: int | None) -> int:
     """Return the company that a new row belongs to: the tenant's own, or the one that the platform names."""
-    if company_id is None and tenant.company_id is None:
+    chosen = tenant.only_company if company_id is None else company_id
+    if chosen is None:
         raise InvalidFieldsError.one("company_id", None, "name the company")
-    chosen = tenant.company_id if company_id is None else company_id
-    find(tenant, Company, "company", int(chosen or 0))
-    return int(chosen or 0)
+    find(tenant, Company, "company", chosen)
+    return chosen
 
 
 def platform_only(tenant: Tenant) -> None:

@@ -15,7 +15,7 @@ from crm_api.tables.models import Account, Door, Entrance, House, Panel, PanelPl
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crm_api.domain import inputs
+    from crm_api.domain.inputs.panels import NewPanel
 
 
 class Panels(Kept[Panel]):
@@ -53,14 +53,14 @@ class Panels(Kept[Panel]):
             for row in rows
         ]
 
-    def create(self, tenant: Tenant, new: inputs.NewPanel) -> Document:
+    def create(self, tenant: Tenant, new: NewPanel) -> Document:
         """Make a panel for an account of kind panel."""
         with self.database.transaction():
             account = visible(tenant, Account).where((Account.account == new.account) & (Account.kind == "panel"))
             found: Account | None = account.first()
             if found is None or found.company_id is None:
                 raise InvalidFieldsError.one("account", new.account, "make an account of kind panel first")
-            company = Tenant(found.company_id)
+            company = Tenant.of(found.company_id)
             panel = Panel.create(
                 company_id=found.company_id,
                 account_id=found.id,
@@ -78,7 +78,7 @@ class Panels(Kept[Panel]):
         """Change a panel; numbers that it reached before and reaches after are planned anew."""
         with self.database.transaction():
             panel = self.row(tenant, key)
-            company = Tenant(panel.company_id)
+            company = Tenant.of(panel.company_id)
             if "places" in values:
                 self.changes.numbers(dialled_numbers.of_scope(self.database, "panel", key))
                 PanelPlace.delete().where(PanelPlace.panel_id == key).execute()
@@ -115,7 +115,7 @@ class Panels(Kept[Panel]):
                 house_id = find(company, House, "house", place["house_id"]).id
             PanelPlace.create(
                 panel_id=panel_id,
-                company_id=company.company_id,
+                company_id=company.only_company,
                 house_id=house_id,
                 entrance_id=place["entrance_id"],
                 code=place["code"],
@@ -132,4 +132,4 @@ class Panels(Kept[Panel]):
             if door["output"] in kept and wanted:
                 Door.update(**door).where(Door.id == kept[door["output"]].id).execute()
             else:
-                Door.create(company_id=company.company_id, panel_id=panel_id, **door)
+                Door.create(company_id=company.only_company, panel_id=panel_id, **door)

@@ -22,7 +22,7 @@ from crm_api.tables.models import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crm_api.domain import inputs
+    from crm_api.domain.inputs.places import NewApartment, NewCity, NewCompany, NewEntrance, NewHouse
 
 
 def dispatch_accounts(of: str, ids: Sequence[int]) -> dict[int, str]:
@@ -43,7 +43,7 @@ def set_dispatch(tenant: Tenant, of: str, key: int, account: str | None) -> None
     if account is None:
         return
     row = Account.select().where((Account.account == account) & (Account.kind == "trunk")).first()
-    if row is None or not (tenant.is_platform or row.company_id in (None, tenant.company_id)):
+    if row is None or not (row.company_id is None or tenant.sees(row.company_id)):
         raise NotFoundError.of("account of kind trunk", account)
     DispatchCentre.insert({DispatchCentre.account_id: row.id, column: key}).execute()
 
@@ -67,7 +67,7 @@ class Cities(Kept[City]):
         dispatch = dispatch_accounts("city_id", [row.id for row in rows])
         return [{**row.__data__, "dispatch_account": dispatch.get(row.id)} for row in rows]
 
-    def create(self, tenant: Tenant, new: inputs.NewCity) -> Document:
+    def create(self, tenant: Tenant, new: NewCity) -> Document:
         """Make a city."""
         platform_only(tenant)
         with self.database.transaction():
@@ -104,7 +104,7 @@ class Companies(Kept[Company]):
         dispatch = dispatch_accounts("company_id", [row.id for row in rows])
         return [{**row.__data__, "dispatch_account": dispatch.get(row.id)} for row in rows]
 
-    def create(self, tenant: Tenant, new: inputs.NewCompany) -> Document:
+    def create(self, tenant: Tenant, new: NewCompany) -> Document:
         """Make a company."""
         platform_only(tenant)
         with self.database.transaction():
@@ -136,7 +136,7 @@ class Houses(Kept[House]):
     noun = "house"
     model = House
 
-    def create(self, tenant: Tenant, new: inputs.NewHouse) -> Document:
+    def create(self, tenant: Tenant, new: NewHouse) -> Document:
         """Make a house."""
         with self.database.transaction():
             company_id = company_for(tenant, new.company_id)
@@ -162,7 +162,7 @@ class Entrances(Kept[Entrance]):
     noun = "entrance"
     model = Entrance
 
-    def create(self, tenant: Tenant, new: inputs.NewEntrance) -> Document:
+    def create(self, tenant: Tenant, new: NewEntrance) -> Document:
         """Make an entrance."""
         with self.database.transaction():
             house = find(tenant, House, "house", new.house_id)
@@ -191,7 +191,7 @@ class Apartments(Kept[Apartment]):
         """Show each apartment with the panels that reach it and the number to dial there."""
         return [{**row.__data__, "dial": self._dial(row.id)} for row in rows]
 
-    def create(self, tenant: Tenant, new: inputs.NewApartment) -> Document:
+    def create(self, tenant: Tenant, new: NewApartment) -> Document:
         """Make an apartment."""
         with self.database.transaction():
             entrance = find(tenant, Entrance, "entrance", new.entrance_id)

@@ -24,7 +24,8 @@ from crm_api.tables.models import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crm_api.domain import inputs
+    from crm_api.domain.inputs.blocks import NewBlock, NewBlockKind
+    from crm_api.domain.inputs.ring_plans import NewRingPlan
 
 
 class BlockKinds(Kept[BlockKind]):
@@ -33,7 +34,7 @@ class BlockKinds(Kept[BlockKind]):
     noun = "block kind"
     model = BlockKind
 
-    def create(self, tenant: Tenant, new: inputs.NewBlockKind) -> Document:
+    def create(self, tenant: Tenant, new: NewBlockKind) -> Document:
         """Make a kind of block."""
         with self.database.transaction():
             values = new.model_dump(exclude={"company_id"})
@@ -59,7 +60,7 @@ class Blocks(Kept[Block]):
     noun = "block"
     model = Block
 
-    def create(self, tenant: Tenant, new: inputs.NewBlock) -> Document:
+    def create(self, tenant: Tenant, new: NewBlock) -> Document:
         """Put a block on an apartment."""
         now_ms = self.context.now_ms()
         starts_at_ms = now_ms if new.starts_at_ms is None else new.starts_at_ms
@@ -67,7 +68,7 @@ class Blocks(Kept[Block]):
             raise InvalidFieldsError.one("ends_at_ms", new.ends_at_ms, f"must be after the start, {starts_at_ms}")
         with self.database.transaction():
             apartment = find(tenant, Apartment, "apartment", new.apartment_id)
-            kind = find(Tenant(apartment.company_id), BlockKind, "block kind", new.kind_id)
+            kind = find(Tenant.of(apartment.company_id), BlockKind, "block kind", new.kind_id)
             row = Block.create(
                 company_id=apartment.company_id,
                 apartment_id=apartment.id,
@@ -134,7 +135,7 @@ class RingPlans(Kept[RingPlanRow]):
             stages[stage_id]["targets"].append({"kind": kind} if account is None else {"account": account})
         return [{**row.__data__, "stages": shown.get(row.id, [])} for row in rows]
 
-    def create(self, tenant: Tenant, new: inputs.NewRingPlan) -> Document:
+    def create(self, tenant: Tenant, new: NewRingPlan) -> Document:
         """Keep a plan."""
         if new.house_id is not None and new.apartment_id is not None:
             raise InvalidFieldsError.one("house_id", new.house_id, "give house_id or apartment_id, not both")
@@ -177,7 +178,7 @@ class RingPlans(Kept[RingPlanRow]):
                 account_id = None
                 if target["account"] is not None:
                     field = f"stages.{position}.targets.{line}.account"
-                    account_id = self._account_id(Tenant(plan.company_id), field, target["account"])
+                    account_id = self._account_id(Tenant.of(plan.company_id), field, target["account"])
                 RingTarget.create(stage_id=row.id, position=line, kind=target["kind"], account_id=account_id)
 
     @staticmethod

@@ -77,7 +77,7 @@ class Tokens:
         )
         if row is None:
             raise UnauthorisedError("This token is unknown or was revoked; ask for a new one")
-        return Principal(row[0], Tenant(row[1], row[2]))
+        return Principal(row[0], Tenant(None if row[1] is None else frozenset((row[1],)), row[2]))
 
 
 def _hash(token: str) -> str:

@@ -12,8 +12,9 @@ from agi_apps import ring_plan as read
 from agi_apps.applications.ring_all import decide
 from agi_apps.plan_lookup import FoundPlan
 from agi_apps.variables import mset_arguments
-from crm_api.domain import inputs, kinds
+from crm_api.domain import kinds
 from crm_api.domain import ring_plan as written
+from crm_api.domain.inputs import base
 
 ACCOUNT = st.from_regex(r"[a-z0-9][a-z0-9-]{1,31}", fullmatch=True)
 NAME = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f", exclude_categories=["Cs"]), max_size=140)
@@ -25,7 +26,7 @@ STAGE = st.builds(
 )
 DOOR = st.builds(
     written.Door,
-    door_id=st.integers(1, inputs.MAX_ID),
+    door_id=st.integers(1, base.MAX_ID),
     method=st.sampled_from(get_args(written.DoorMethod)),
     dtmf=st.none() | st.from_regex(r"[0-9A-D*#]{1,8}", fullmatch=True),
 )
@@ -33,10 +34,10 @@ PLAN = st.builds(
     written.RingPlan,
     panel=ACCOUNT,
     dialled=st.from_regex(r"[0-9*#]{1,12}", fullmatch=True),
-    issued_at_ms=st.integers(0, inputs.MAX_MS),
+    issued_at_ms=st.integers(0, base.MAX_MS),
     outcome=st.sampled_from(get_args(written.Outcome)),
-    apartment_id=st.none() | st.integers(1, inputs.MAX_ID),
-    company_id=st.none() | st.integers(1, inputs.MAX_ID),
+    apartment_id=st.none() | st.integers(1, base.MAX_ID),
+    company_id=st.none() | st.integers(1, base.MAX_ID),
     caller_name=NAME,
     language=st.from_regex(r"[a-z]{2,3}(-[A-Z]{2})?", fullmatch=True),
     talk_limit_s=st.integers(10, 3600),

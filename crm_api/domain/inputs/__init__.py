@@ -1,0 +1,1 @@
+"""What may be asked of the CRM: one model for each request body and query; an unknown field is an error."""

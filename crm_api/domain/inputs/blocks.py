@@ -1,0 +1,46 @@
+"""Kinds of blocks, and blocks on apartments, as they are asked for."""
+
+from __future__ import annotations
+
+from crm_api.domain.inputs.base import FilterId, Flag, Id, Input, Ms, Name, PageQuery, unchanged
+
+
+class NewBlockKind(Input):
+    """A kind of block and what it stops."""
+
+    company_id: Id | None = None
+    name: Name
+    stops_calls: Flag
+    stops_opening: Flag
+
+
+class BlockKindChange(Input):
+    """Fields of a block kind that may change."""
+
+    name: Name = unchanged()
+    stops_calls: Flag = unchanged()
+    stops_opening: Flag = unchanged()
+
+
+class NewBlock(Input):
+    """A block put on an apartment, from now or from `starts_at_ms`, for good or until `ends_at_ms`."""
+
+    apartment_id: Id
+    kind_id: Id
+    reason: Name
+    starts_at_ms: Ms | None = None
+    ends_at_ms: Ms | None = None
+
+
+class BlockChange(Input):
+    """Fields of a block that may change."""
+
+    reason: Name = unchanged()
+    ends_at_ms: Ms | None = unchanged()
+
+
+class OfApartmentQuery(PageQuery):
+    """Rows of an apartment."""
+
+    company_id: FilterId = None
+    apartment_id: FilterId = None

@@ -1,0 +1,47 @@
+"""Kept ring plans as they are asked for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from crm_api.domain.inputs.base import AccountName, Id, Input, Name, unchanged
+from crm_api.domain.kinds import HouseholdKind  # noqa: TC001 - pydantic reads the annotations
+
+
+class NewTarget(Input):
+    """A line of a stage: a kind of the household's accounts (or `all`), or one account by name."""
+
+    kind: Literal["all"] | HouseholdKind | None = None
+    account: AccountName | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> NewTarget:
+        if (self.kind is None) == (self.account is None):
+            raise ValueError("give either kind or account")
+        return self
+
+
+class NewStage(Input):
+    """A stage of a ring plan."""
+
+    ring_timeout_s: Annotated[int, Field(ge=1, le=120, strict=True)]
+    targets: Annotated[list[NewTarget], Field(min_length=1, max_length=30)]
+
+
+class NewRingPlan(Input):
+    """A kept ring plan: of an apartment, of a house, or (neither given) a company's default."""
+
+    company_id: Id | None = None
+    house_id: Id | None = None
+    apartment_id: Id | None = None
+    name: Name = "Ring plan"
+    stages: Annotated[list[NewStage], Field(min_length=1, max_length=8)]
+
+
+class RingPlanChange(Input):
+    """Fields of a ring plan that may change; `stages` replaces what there was."""
+
+    name: Name = unchanged()
+    stages: Annotated[list[NewStage], Field(min_length=1, max_length=8)] = unchanged()
