@@ -31,6 +31,17 @@ class Table(Model):
         database = DATABASE
         table_function = table_name
 
+    @classmethod
+    def of_companies(cls, companies: frozenset[int]) -> Any:
+        """Return the condition that a row is one of these companies' (a table without `company_id` has its own)."""
+        fields: Any = cls
+        return among(fields.company_id, companies)
+
+
+def among(column: Any, companies: frozenset[int]) -> Any:
+    """Return the condition that a column names one of the companies; one company is the plain case for an index."""
+    return column == next(iter(companies)) if len(companies) == 1 else column.in_(sorted(companies))
+
 
 class City(Table):
     """A city; its dispatch centre answers 112."""
@@ -52,6 +63,11 @@ class Company(Table):
     ring_timeout_s = BigIntegerField()
     talk_limit_s = BigIntegerField()
     created_at_ms = BigIntegerField()
+
+    @classmethod
+    def of_companies(cls, companies: frozenset[int]) -> Any:
+        """Return the condition that it is one of these companies."""
+        return among(cls.id, companies)
 
 
 class House(Table):
