@@ -11,7 +11,11 @@ TESTS ?= tests
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check up down status logs bench lock clean root
+SIZE ?= demo
+SEED ?= 1
+DATABASE ?=
+
+.PHONY: help town demo test check up down status logs bench lock clean root
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -44,6 +48,9 @@ logs: $(INSTALLED) ## print and follow the logs (NAMES="kamailio agi" to choose)
 
 bench: $(INSTALLED) ## load a stack of its own and compare it with a bare dialplan
 	@$(BIN)/python -m lab.bench
+
+town: $(INSTALLED) ## a city from a seed, in bulk (SIZE=demo|district|city, SEED=1, DATABASE=url; the lab's by default)
+	@$(BIN)/python -m lab.town.city --size $(SIZE) --seed $(SEED) --database "$(DATABASE)"
 
 lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --extra=dev --generate-hashes --no-emit-find-links --no-emit-index-url \

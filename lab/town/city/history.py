@@ -1,0 +1,150 @@
+"""A year of calls as the city makes them: the daily curve, who rang, how it ended, who opened the door."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Final
+
+from crm_api.domain.numbering import number_to_dial
+from lab.town.city.rows import Table, household_accounts, panel_account
+from lab.town.city.sizes import HOURS, RESULTS, WEEKDAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.town.city.layout import Layout
+
+_DAYS: Final = 365
+_HOUR_MS: Final = 3_600_000
+_OPENED_SHARE: Final = 0.85
+_CALL_COLUMNS: Final = (
+    "id", "call_id", "company_id", "panel_id", "apartment_id", "panel", "dialled", "started_at_ms", "ended_at_ms",
+    "talk_ms", "answered_by", "result", "cause", "plan_source",
+)  # fmt: skip
+_BRANCH_COLUMNS: Final = (
+    "call_id", "stage", "account", "branch", "contact", "outcome", "sip_status", "invited_at_ms", "ringing_at_ms",
+    "ended_at_ms",
+)  # fmt: skip
+_ACCESS_COLUMNS: Final = (
+    "id", "company_id", "at_ms", "panel_id", "apartment_id", "panel", "door_id", "account", "call_id", "key", "method",
+    "result", "event_at_ms",
+)  # fmt: skip
+_CAUSES: Final = {"busy": 17, "no_answer": 19, "unknown_number": 1, "failed": 41}
+_OTHER_CAUSE: Final = 16
+# What a branch that was not the one to answer came to, and the SIP status that tells it.
+_OUTCOMES: Final = {
+    "answered": ("cancelled", None),
+    "no_answer": ("cancelled", None),
+    "caller_hung_up": ("cancelled", None),
+    "busy": ("busy", 486),
+    "failed": ("failed", 503),
+}
+
+
+class History:
+    """Makes call records, their branches and openings in one pass over the year; the newest calls come last.
+
+    `calls` must be read to its end before `branches` and `access_records`, which it fills.
+    """
+
+    def __init__(self, layout: Layout, seed: int, until: datetime) -> None:
+        self._layout = layout
+        self._rng = random.Random(f"{seed}:history")
+        self._until = until
+        self._branches: list[tuple[Any, ...]] = []
+        self._openings: list[tuple[Any, ...]] = []
+
+    def tables(self) -> Iterator[Table]:
+        """Calls first: branches refer to them."""
+        yield Table("call_records", _CALL_COLUMNS, self._layout.size.calls, self._calls())
+        # WITHOUT ROWID: rows in the order of the key are appended instead of sought for.
+        self._branches.sort()
+        yield Table("call_branches", _BRANCH_COLUMNS, len(self._branches), self._branches)
+        yield Table("access_records", _ACCESS_COLUMNS, len(self._openings), self._numbered_openings())
+
+    def moments_ms(self) -> Iterator[int]:
+        """When calls start, in order: exactly as many as the size wants."""
+        rng, calls = self._rng, self._layout.size.calls
+        days = [self._until.astimezone(UTC) - timedelta(days=back) for back in range(_DAYS, 0, -1)]
+        shares = list(accumulate(WEEKDAYS[day.weekday()] for day in days))
+        made = 0
+        for day, share in zip(days, shares, strict=True):
+            count = calls * share // shares[-1] - made
+            made += count
+            midnight_ms = int(day.timestamp() * 1000)
+            hours = rng.choices(range(len(HOURS)), HOURS, k=count)
+            yield from sorted(midnight_ms + int((hour + rng.random()) * _HOUR_MS) for hour in hours)
+
+    def _calls(self) -> Iterator[tuple[Any, ...]]:
+        layout, rng = self._layout, self._rng
+        keep_branches_from = layout.size.calls - layout.size.calls_with_branches
+        results = [name for name, percent in RESULTS for _ in range(percent)]
+        for index, at_ms in enumerate(self.moments_ms()):
+            result = results[int(rng.random() * len(results))]
+            apartment = int(rng.random() * layout.size.apartments)
+            entrance = layout.entrance_of[apartment]
+            panels = layout.panels_of[entrance]
+            panel = panels[0] if rng.random() < 0.7 else panels[int(rng.random() * len(panels))]  # noqa: PLR2004 - most come in by the main door
+            company = layout.panels[panel].company
+            call_id = f"{rng.getrandbits(64):016x}@{panel + 1}"
+            dialled, accounts = self._dialled(panel, entrance, apartment), household_accounts(layout, apartment)
+            if result == "unknown_number":
+                dialled, accounts = "9999", []
+            elif not accounts:
+                result = "no_answer"
+            ringing_ms = 1200 + int(rng.random() * 14_000)
+            talk_ms, answered_by = 0, None
+            if result == "answered":
+                talk_ms = 2000 + int(rng.expovariate(1 / 9000))
+                answered_by = accounts[int(rng.random() * len(accounts))][0]
+            elif result == "no_answer":
+                ringing_ms = 30_000
+            ended_at_ms = at_ms + ringing_ms + talk_ms
+            if index >= keep_branches_from and result not in ("unknown_number", "blocked"):
+                self._ring(call_id, accounts, result, answered_by, (at_ms, ringing_ms, ended_at_ms))
+            if answered_by is not None and rng.random() < _OPENED_SHARE:
+                opened_at_ms = at_ms + ringing_ms + talk_ms // 2
+                self._openings.append((company, opened_at_ms, panel, apartment + 1, answered_by, call_id))
+            home_id = None if result == "unknown_number" else apartment + 1
+            cause = _CAUSES.get(result, _OTHER_CAUSE)
+            yield (
+                index + 1, call_id, company, panel + 1, home_id, panel_account(panel), dialled, at_ms, ended_at_ms,
+                talk_ms, answered_by, result, cause, "redis",
+            )  # fmt: skip
+
+    def _dialled(self, panel: int, entrance: int, apartment: int) -> str:
+        house, number = self._layout.entrances[entrance].house, self._layout.number_of(apartment)
+        code = next(place.code for place in self._layout.panels[panel].places if place.house == house)
+        return number_to_dial(code, number)
+
+    def _ring(
+        self,
+        call_id: str,
+        accounts: list[tuple[str, str]],
+        result: str,
+        answered_by: str | None,
+        moments: tuple[int, int, int],
+    ) -> None:
+        at_ms, ringing_ms, ended_at_ms = moments
+        for branch, (account, _) in enumerate(accounts):
+            outcome, status = _OUTCOMES[result]
+            if account == answered_by:
+                outcome, status = "answered", 200
+            elif self._rng.random() < 0.15:  # noqa: PLR2004 - phones that are off or away
+                self._branches.append((call_id, 0, account, "", None, "offline", None, at_ms + 20, None, at_ms + 20))
+                continue
+            contact = f"sip:{account}@10.200.{branch}.{len(self._branches) % 250}:5060"
+            rang_at_ms = at_ms + 40 if outcome != "failed" else None
+            answered_at_ms = at_ms + ringing_ms if result == "answered" else ended_at_ms
+            self._branches.append(
+                (call_id, 0, account, str(branch), contact, outcome, status, at_ms + 20, rang_at_ms, answered_at_ms)
+            )
+
+    def _numbered_openings(self) -> Iterator[tuple[Any, ...]]:
+        for identifier, (company, at_ms, panel, home, account, call_id) in enumerate(self._openings, 1):
+            yield (
+                identifier, company, at_ms, panel + 1, home, panel_account(panel), panel + 1, account, call_id, "#",
+                "dtmf", "sent", at_ms,
+            )  # fmt: skip
