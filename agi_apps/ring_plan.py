@@ -12,12 +12,13 @@ Digits = Annotated[str, msgspec.Meta(pattern=r"^[0-9*#A-DwW]{1,16}$")]
 Language = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_-]{0,12}$")]
 
 
-class Target(msgspec.Struct, frozen=True):
-    """One account to ring."""
+class Target(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One account to ring; a phone has the `number` (E.164) that a trunk dials."""
 
     account: Account
     kind: str
     may_open: bool
+    number: Annotated[str, msgspec.Meta(pattern=r"^\+[1-9][0-9]{2,14}$")] | None = None
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -25,6 +26,7 @@ class Stage(msgspec.Struct, frozen=True):
 
     ring_timeout_s: Annotated[int, msgspec.Meta(ge=1, le=600)]
     targets: Annotated[tuple[Target, ...], msgspec.Meta(max_length=30)]
+    on_refusal: Literal["next", "stop"] = "next"
 
 
 class Door(msgspec.Struct, frozen=True):

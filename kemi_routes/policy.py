@@ -26,11 +26,12 @@ REACH = {
     "indoor_unit": Reach.CONCIERGES,
     "app": Reach.CONCIERGES,
     "home_gateway": Reach.CONCIERGES,
+    "phone": Reach.NOTHING,
     "concierge": Reach.CONCIERGES,
     "trunk": Reach.NOTHING,
 }
 
-MAY_REGISTER = frozenset(REACH) - {"trunk"}
+MAY_REGISTER = frozenset(REACH) - {"phone", "trunk"}
 
 # Keys of a panel; `*` and `#` may come escaped (RFC 3261, 19.1.2).
 _NUMBER = re.compile(r"\+?(?:[0-9*#]|%2[aA3]){1,32}", re.ASCII)

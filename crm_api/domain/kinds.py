@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
-AccountKind = Literal["panel", "handset", "indoor_unit", "app", "home_gateway", "concierge", "trunk"]
-HouseholdKind = Literal["handset", "indoor_unit", "app", "home_gateway"]
+AccountKind = Literal["panel", "handset", "indoor_unit", "app", "home_gateway", "concierge", "phone", "trunk"]
+HouseholdKind = Literal["handset", "indoor_unit", "app", "home_gateway", "phone"]
 
 ACCOUNT_KINDS: Final[tuple[str, ...]] = get_args(AccountKind)
 HOUSEHOLD_KINDS: Final[tuple[str, ...]] = get_args(HouseholdKind)

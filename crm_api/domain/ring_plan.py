@@ -9,6 +9,7 @@ import msgspec
 
 Outcome = Literal["ring", "blocked", "unknown_number", "emergency"]
 DoorMethod = Literal["dtmf", "http"]
+OnRefusal = Literal["next", "stop"]
 
 MAX_ACCOUNTS_PER_STAGE: Final = 30
 """Limit of the header that carries a stage (docs/contracts.md §3)."""
@@ -16,19 +17,24 @@ DISPATCH_RING_TIMEOUT_S: Final = 120
 DEFAULT_TALK_LIMIT_S: Final = 120
 
 
-class Target(msgspec.Struct, frozen=True):
-    """An account that rings, and whether it may open the door."""
+class Target(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An account that rings, and whether it may open the door. `number` (E.164) is set for a phone and left out else."""
 
     account: str
     kind: str
     may_open: bool
+    number: str | None = None
 
 
 class Stage(msgspec.Struct, frozen=True):
-    """Accounts that ring together, for so many seconds."""
+    """Accounts that ring together, for so many seconds.
+
+    `on_refusal`: when everybody who rang has refused, the call goes on to the `next` stage at once, or it `stop`s.
+    """
 
     ring_timeout_s: int
     targets: list[Target]
+    on_refusal: OnRefusal = "next"
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -74,17 +80,22 @@ class PanelFacts:
 
 @dataclass(frozen=True)
 class Member:
-    """An account as the plan sees it; `apartment_id` is None for a concierge or a trunk."""
+    """An account as the plan sees it; `apartment_id` is None for a concierge or a trunk, `number` for all but phones."""
 
     account: str
     kind: str
     enabled: bool
     apartment_id: int | None
+    number: str | None = None
 
 
 @dataclass(frozen=True)
 class TargetRule:
-    """One line of a kept plan: either `kind` (`all`, or a kind of the household's accounts) or one given account."""
+    """One line of a kept plan: either `kind` or one given account.
+
+    Kinds: `all` (whatever of the household is reached over SIP), a kind of the household's accounts, or `concierge`
+    (the desks on duty, one stage for each priority).
+    """
 
     kind: str | None = None
     member: Member | None = None
@@ -96,17 +107,23 @@ class StageRule:
 
     ring_timeout_s: int
     targets: tuple[TargetRule, ...]
+    on_refusal: OnRefusal = "next"
 
 
 @dataclass(frozen=True)
 class Household:
-    """What is known of the apartment called. `stages` is None when no plan is kept for it: everybody rings at once."""
+    """What is known of the apartment called.
+
+    `stages` is None when no plan is kept for it: everybody rings at once, then the phones. `desks` are the desks on
+    duty that answer for this house, by priority, lowest first.
+    """
 
     apartment_id: int
     members: tuple[Member, ...]
     stops_calls: bool
     stops_opening: bool
     stages: tuple[StageRule, ...] | None
+    desks: tuple[tuple[Member, ...], ...] = ()
 
 
 def unknown_number(panel: str, dialled: str, issued_at_ms: int, facts: PanelFacts | None) -> RingPlan:
@@ -135,18 +152,18 @@ def household_plan(panel: str, dialled: str, issued_at_ms: int, facts: PanelFact
         return _plan(panel, dialled, issued_at_ms, "blocked", facts, apartment_id=household.apartment_id)
     rules = household.stages
     if rules is None:
-        rules = (StageRule(facts.ring_timeout_s, (TargetRule(kind="all"),)),)
+        rules = tuple(StageRule(facts.ring_timeout_s, (TargetRule(kind=kind),)) for kind in ("all", "phone"))
     seen: set[str] = set()
     stages = []
     for rule in rules:
-        targets: list[Target] = []
-        for line in rule.targets:
-            for member in _chosen(line, household.members):
+        for members in _rung(rule, household):
+            targets: list[Target] = []
+            for member in members:
                 if member.enabled and member.account not in seen and len(targets) < MAX_ACCOUNTS_PER_STAGE:
                     seen.add(member.account)
-                    targets.append(Target(member.account, member.kind, _may_open(member, household)))
-        if targets:
-            stages.append(Stage(rule.ring_timeout_s, targets))
+                    targets.append(Target(member.account, member.kind, _may_open(member, household), member.number))
+            if targets:
+                stages.append(Stage(rule.ring_timeout_s, targets, rule.on_refusal))
     return _plan(
         panel,
         dialled,
@@ -159,10 +176,25 @@ def household_plan(panel: str, dialled: str, issued_at_ms: int, facts: PanelFact
     )
 
 
-def _chosen(line: TargetRule, members: tuple[Member, ...]) -> tuple[Member, ...]:
-    if line.member is not None:
-        return (line.member,)
-    return tuple(m for m in members if line.kind in ("all", m.kind))
+def _rung(rule: StageRule, household: Household) -> list[list[Member]]:
+    """Return who rings in this stage, and in those that follow it for desks of a lower priority."""
+    rung: list[list[Member]] = [[]]
+    for line in rule.targets:
+        if line.member is not None:
+            rung[0].append(line.member)
+        elif line.kind == "concierge":
+            for place, desks in enumerate(household.desks):
+                if place == len(rung):
+                    rung.append([])
+                rung[place].extend(desks)
+        else:
+            rung[0].extend(m for m in household.members if line.kind == m.kind or _by_all(line, m))
+    return rung
+
+
+def _by_all(line: TargetRule, member: Member) -> bool:
+    """A phone costs money and ends in an answering machine: it rings only where a plan names phones."""
+    return line.kind == "all" and member.kind != "phone"
 
 
 def _may_open(member: Member, household: Household) -> bool:

@@ -18,11 +18,18 @@ from crm_api.domain.inputs import base
 
 ACCOUNT = st.from_regex(r"[a-z0-9][a-z0-9-]{1,31}", fullmatch=True)
 NAME = st.text(st.characters(min_codepoint=32, exclude_characters="\x7f", exclude_categories=["Cs"]), max_size=140)
-TARGET = st.builds(written.Target, account=ACCOUNT, kind=st.sampled_from(kinds.ACCOUNT_KINDS), may_open=st.booleans())
+TARGET = st.builds(
+    written.Target,
+    account=ACCOUNT,
+    kind=st.sampled_from(kinds.ACCOUNT_KINDS),
+    may_open=st.booleans(),
+    number=st.none() | st.from_regex(r"\+[1-9][0-9]{2,14}", fullmatch=True),
+)
 STAGE = st.builds(
     written.Stage,
     ring_timeout_s=st.integers(5, 120),
     targets=st.lists(TARGET, max_size=4),
+    on_refusal=st.sampled_from(get_args(written.OnRefusal)),
 )
 DOOR = st.builds(
     written.Door,
