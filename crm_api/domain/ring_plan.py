@@ -18,7 +18,7 @@ DEFAULT_TALK_LIMIT_S: Final = 120
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An account that rings, and whether it may open the door. `number` (E.164) is set for a phone and left out else."""
+    """An account that rings, and whether it may open the door. `number` (E.164) is there for a phone alone."""
 
     account: str
     kind: str
@@ -80,7 +80,7 @@ class PanelFacts:
 
 @dataclass(frozen=True)
 class Member:
-    """An account as the plan sees it; `apartment_id` is None for a concierge or a trunk, `number` for all but phones."""
+    """An account as the plan sees it; `apartment_id` is None for a concierge or a trunk, `number` is a phone's."""
 
     account: str
     kind: str
