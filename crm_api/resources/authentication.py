@@ -31,8 +31,8 @@ class Authentication:
         if allowed is None:
             return
         principal = self._tokens.principal(req.get_header("Authorization"))
-        if principal.kind not in allowed:
-            raise ForbiddenError(f"A {principal.kind} token may not use {req.path}")
+        if principal.reach not in allowed:
+            raise ForbiddenError(f"A {principal.reach} token may not use {req.path}")
         req.context.tenant = principal.tenant
 
 

@@ -1,4 +1,4 @@
-"""API tokens: shown once when made, kept as SHA-256 (the token itself has 256 random bits)."""
+"""API tokens and sessions: shown once when made, kept as SHA-256 (the token itself has 256 random bits)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,45 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from crm_api.domain.problems import ConflictError, InvalidFieldsError, UnauthorisedError
 from crm_api.services.context import Tenant
+from crm_api.tables.database import DatabaseErrors
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
 
 KINDS: Final = ("platform", "operator", "service")
+ROLE_OF_KIND: Final = {"platform": "admin", "operator": "operator", "service": "calls"}
+LAST_USED_EVERY_MS: Final = 60_000
+"""`last_used_at_ms` is at most this old: a write for each request would cost more than the request."""
+
+_KNOWN = """
+SELECT t.id, t.expires_at_ms, t.last_used_at_ms, p.id, p.kind, p.name, p.role, p.all_companies, c.company_id
+FROM tokens t JOIN principals p ON p.id = t.principal_id
+LEFT JOIN principal_companies c ON c.principal_id = p.id
+WHERE t.token_hash = ? AND t.revoked_at_ms IS NULL AND p.enabled = ?
+"""
+
+_log = structlog.get_logger("crm_api.tokens")
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks: `platform` (all companies), `operator` (one company), `service` (the AGI server)."""
+    """Who asks: staff or a service account, with a role, limited to a tenant."""
 
     kind: str
+    role: str
     tenant: Tenant
+    token_id: int
+
+    @property
+    def reach(self) -> str:
+        """Return the kind of token of the first release: `service`, `platform` or `operator`."""
+        if self.role == "calls":
+            return "service"
+        return "platform" if self.tenant.is_platform else "operator"
 
 
 class Tokens:
@@ -33,7 +57,11 @@ class Tokens:
     def create(
         self, name: str, kind: str, company: str | None = None, *, replace: bool = False, token: str = ""
     ) -> str:
-        """Make a token and return it. `replace` takes the place of a token with the same name; `token` is a given one.
+        """Make a service account with a token and return the token.
+
+        `kind` says role and reach: `platform` is an admin of all companies, `operator` an operator of one company,
+        `service` the AGI server. `replace` takes the place of the service account with the same name; `token` is a
+        given one (a service account that has just this token stays as it is).
 
         Raises:
             InvalidFieldsError: unknown kind or company, or an operator without company.
@@ -43,7 +71,6 @@ class Tokens:
             raise InvalidFieldsError.one("kind", kind, f"one of {', '.join(KINDS)}")
         if (kind == "operator") != (company is not None):
             raise InvalidFieldsError.one("company", company, "an operator token, and only that, needs its company")
-        token = token or f"ep_{secrets.token_urlsafe(32)}"
         database = self._context.database
         with database.transaction():
             company_id = None
@@ -52,13 +79,28 @@ class Tokens:
                 if row is None:
                     raise InvalidFieldsError.one("company", company, "name an existing company")
                 company_id = row[0]
+            if replace and token and self._is_kept(name, ROLE_OF_KIND[kind], token):
+                return token
+            token = token or new_token()
             if replace:
-                database.rows("DELETE FROM api_tokens WHERE name = ?", (name,))
-            elif database.row("SELECT id FROM api_tokens WHERE name = ?", (name,)) is not None:
+                database.rows("DELETE FROM principals WHERE kind = 'service_account' AND name = ?", (name,))
+            elif database.row("SELECT id FROM principals WHERE kind = 'service_account' AND name = ?", (name,)):
                 raise ConflictError(f"name: there is a token {name!r} already; give --replace or another name")
+            now_ms = self._context.now_ms()
+            made = database.row(
+                "INSERT INTO principals (kind, name, role, all_companies, enabled, created_at_ms) "
+                "VALUES ('service_account', ?, ?, ?, ?, ?) RETURNING id",
+                (name, ROLE_OF_KIND[kind], company_id is None, True, now_ms),
+            )
+            principal_id = 0 if made is None else made[0]
+            if company_id is not None:
+                database.rows(
+                    "INSERT INTO principal_companies (principal_id, company_id) VALUES (?, ?)",
+                    (principal_id, company_id),
+                )
             database.rows(
-                "INSERT INTO api_tokens (name, kind, company_id, token_hash, created_at_ms) VALUES (?, ?, ?, ?, ?)",
-                (name, kind, company_id, _hash(token), self._context.now_ms()),
+                "INSERT INTO tokens (principal_id, kind, name, token_hash, created_at_ms) VALUES (?, 'token', ?, ?, ?)",
+                (principal_id, name, hash_of(token), now_ms),
             )
         return token
 
@@ -66,19 +108,47 @@ class Tokens:
         """Return who a header `Authorization: Bearer <token>` speaks for.
 
         Raises:
-            UnauthorisedError: no header, another scheme, an unknown or revoked token.
+            UnauthorisedError: no header, another scheme, an unknown, expired or revoked token, a disabled owner.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthorisedError("Send the header Authorization: Bearer <token>")
+        rows = self._context.database.rows(_KNOWN, (hash_of(token.strip()), True))
+        now_ms = self._context.now_ms()
+        if not rows or (rows[0][1] is not None and rows[0][1] <= now_ms):
+            raise UnauthorisedError(
+                "This token is unknown, has expired or was revoked; log in again or ask for a new one"
+            )
+        token_id, _, last_used_at_ms, principal_id, kind, name, role, all_companies, _ = rows[0]
+        if last_used_at_ms is None or now_ms - last_used_at_ms >= LAST_USED_EVERY_MS:
+            self._remember_use(token_id, now_ms)
+        companies = None if all_companies else frozenset(row[-1] for row in rows if row[-1] is not None)
+        return Principal(kind, role, Tenant(companies, name, principal_id), token_id)
+
+    def _is_kept(self, name: str, role: str, token: str) -> bool:
         row = self._context.database.row(
-            "SELECT kind, company_id, name FROM api_tokens WHERE token_hash = ? AND revoked_at_ms IS NULL",
-            (_hash(token.strip()),),
+            "SELECT p.id FROM principals p JOIN tokens t ON t.principal_id = p.id "
+            "WHERE p.kind = 'service_account' AND p.name = ? AND p.role = ? AND p.all_companies = ? AND p.enabled = ? "
+            "AND t.token_hash = ? AND t.revoked_at_ms IS NULL",
+            (name, role, True, True, hash_of(token)),
         )
-        if row is None:
-            raise UnauthorisedError("This token is unknown or was revoked; ask for a new one")
-        return Principal(row[0], Tenant(None if row[1] is None else frozenset((row[1],)), row[2]))
+        return row is not None
+
+    def _remember_use(self, token_id: int, now_ms: int) -> None:
+        """Write the time of use, unless somebody else is writing: a call must never wait for this."""
+        database = self._context.database
+        try:
+            with database.transaction_at_once():
+                database.rows("UPDATE tokens SET last_used_at_ms = ? WHERE id = ?", (now_ms, token_id))
+        except DatabaseErrors as error:
+            _log.debug("use of a token not noted", token_id=token_id, reason=str(error))
 
 
-def _hash(token: str) -> str:
+def new_token() -> str:
+    """Return a token that nobody can guess."""
+    return f"ep_{secrets.token_urlsafe(32)}"
+
+
+def hash_of(token: str) -> str:
+    """Return what is kept of a token."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

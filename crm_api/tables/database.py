@@ -22,6 +22,9 @@ Dialect = Literal["sqlite", "postgresql"]
 SQLITE_FILE_MODE = 0o664
 """Kamailio reads the file as another user of the group; its -wal and -shm files take over the mode."""
 
+SQLITE_BUSY_MS = 5000
+LOCK_AT_ONCE_MS = 20
+
 SQLITE_PRAGMAS = (
     ("journal_mode", "wal"),
     ("synchronous", "normal"),
@@ -52,7 +55,11 @@ class CrmDatabase:
                 path.touch(mode=SQLITE_FILE_MODE)
                 path.chmod(SQLITE_FILE_MODE)
             self.peewee: Any = peewee.SqliteDatabase(
-                str(path), pragmas=SQLITE_PRAGMAS, timeout=5, lock_type="IMMEDIATE", autoconnect=True
+                str(path),
+                pragmas=SQLITE_PRAGMAS,
+                timeout=SQLITE_BUSY_MS / 1000,
+                lock_type="IMMEDIATE",
+                autoconnect=True,
             )
         elif parts.scheme == "postgresql" and len(parts.path) > 1:
             self.dialect = "postgresql"
@@ -100,6 +107,21 @@ class CrmDatabase:
                 yield
         except (peewee.IntegrityError, sqlite3.IntegrityError, psycopg.IntegrityError) as error:
             raise conflict_of(error) from error
+
+    @contextmanager
+    def transaction_at_once(self) -> Iterator[None]:
+        """As `transaction`, but raise one of `DatabaseErrors` instead of waiting for another writer."""
+        if self.dialect == "postgresql":
+            with self.transaction():
+                self.rows(f"SET LOCAL lock_timeout = {LOCK_AT_ONCE_MS}")
+                yield
+            return
+        self.rows("PRAGMA busy_timeout = 0")
+        try:
+            with self.transaction():
+                yield
+        finally:
+            self.rows(f"PRAGMA busy_timeout = {SQLITE_BUSY_MS}")
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

@@ -90,7 +90,7 @@ class Clock:
         return self.now
 
 
-def _database(url_or_dir: Path) -> Iterator[CrmDatabase]:
+def empty_database(url_or_dir: Path) -> Iterator[CrmDatabase]:
     if not POSTGRES_URL:
         database = CrmDatabase(f"sqlite:///{url_or_dir}/crm.db")
         yield database
@@ -110,7 +110,7 @@ def _database(url_or_dir: Path) -> Iterator[CrmDatabase]:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[CrmDatabase]:
-    for database in _database(tmp_path):
+    for database in empty_database(tmp_path):
         migrate(database)
         yield database
 

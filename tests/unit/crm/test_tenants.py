@@ -58,4 +58,4 @@ def test_tokens_are_needed_and_limited(town: Town, services: Services) -> None:
     town.service("GET", "/v1/houses", expect=403)
     town.platform("POST", "/v1/door-openings", {}, 403)
     assert town.client.simulate_get("/health").status_code == 200
-    assert "ep_" not in str(services.tokens._context.database.rows("SELECT * FROM api_tokens"))
+    assert "ep_" not in str(services.tokens._context.database.rows("SELECT * FROM tokens"))
