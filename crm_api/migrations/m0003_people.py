@@ -14,6 +14,7 @@ PRINCIPALS = (
     enabled {bool} NOT NULL,
     password_hash TEXT,
     created_at_ms {int} NOT NULL,
+    version {int} NOT NULL DEFAULT 1,
     CHECK ((kind = 'staff') = (login IS NOT NULL)),
     CHECK ((kind = 'staff') = (password_hash IS NOT NULL)),
     CHECK (role <> 'calls' OR kind = 'service_account')
@@ -74,6 +75,7 @@ RESIDENTS = (
     name TEXT NOT NULL,
     note TEXT,
     created_at_ms {int} NOT NULL,
+    version {int} NOT NULL DEFAULT 1,
     UNIQUE (id, company_id)
 ){strict}""",
     "CREATE INDEX residents_company ON residents (company_id)",
@@ -112,6 +114,7 @@ GROUPS = (
     name TEXT NOT NULL,
     note TEXT,
     created_at_ms {int} NOT NULL,
+    version {int} NOT NULL DEFAULT 1,
     UNIQUE (company_id, name),
     UNIQUE (id, company_id)
 ){strict}""",

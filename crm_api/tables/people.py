@@ -21,6 +21,7 @@ class Principal(Table):
     enabled = BooleanField()
     password_hash = TextField(null=True)
     created_at_ms = BigIntegerField()
+    version = BigIntegerField(default=1)
 
     @classmethod
     def of_companies(cls, companies: frozenset[int]) -> Any:
@@ -80,6 +81,7 @@ class Resident(Table):
     name = TextField()
     note = TextField(null=True)
     created_at_ms = BigIntegerField()
+    version = BigIntegerField(default=1)
 
 
 class ResidentPhone(Table):
@@ -117,6 +119,7 @@ class Group(Table):
     name = TextField()
     note = TextField(null=True)
     created_at_ms = BigIntegerField()
+    version = BigIntegerField(default=1)
 
 
 class GroupMember(Table):
