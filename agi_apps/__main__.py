@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from agi_apps.config import AgiConfig, InvalidConfig, load_config
+from agi_apps.config import InvalidConfig, load_config
 from agi_apps.prefork import Master, listen
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable
+from agi_apps.worker import Worker
 
 
 def main() -> int:
@@ -33,26 +28,8 @@ def main() -> int:
         logging.critical("cannot start: %s", error)  # noqa: LOG015 - there is no module to name yet
         return 2
     logging.getLogger("agi_apps").info("listening on %s with %d workers", config.agi_address, config.workers)
-    Master(listeners, lambda sock, beat: _work(config, sock, beat), config.drain_timeout_s).run()
+    Master(listeners, lambda sock, beat: Worker(config, sock, beat).run(), config.drain_timeout_s).run()
     return 0
-
-
-def _work(config: AgiConfig, listener: socket.socket, beat: Callable[[], None]) -> None:
-    """The life of a worker process. gevent is imported and patched in here and nowhere else."""
-    from gevent import monkey  # noqa: PLC0415 - the master stays free of gevent
-
-    monkey.patch_all()
-    import gevent  # noqa: PLC0415
-    from gevent import socket as green_socket  # noqa: PLC0415
-
-    from agi_apps.worker import Worker  # noqa: PLC0415 - must see the patched modules
-
-    green = green_socket.socket(fileno=listener.detach())
-    worker = Worker(config, green, beat)
-    gevent.signal_handler(signal.SIGTERM, worker.drain)
-    # Ctrl-C reaches the whole process group; the master decides when we go.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker.run()
 
 
 if __name__ == "__main__":

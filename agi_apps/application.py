@@ -9,6 +9,7 @@ from agi_apps.variables import Variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor
 
     from agi_apps.call_events import CallEvents
     from agi_apps.crm_client import CrmClient
@@ -20,7 +21,7 @@ NOTHING: Outputs = {}
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What applications work with. `now_ms` is the clock."""
+    """What applications work with. `now_ms` is the clock, `beside` runs what may outlast the application."""
 
     plans: PlanLookup
     crm: CrmClient
@@ -28,6 +29,7 @@ class Services:
     now_ms: Callable[[], int]
     permission_fresh_s: int
     opening_wait_s: float
+    beside: Executor
 
 
 @dataclass(frozen=True, slots=True)

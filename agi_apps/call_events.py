@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
+import time
+from collections import deque
 from typing import TYPE_CHECKING
 
-import gevent
-import gevent.event
 import msgspec
 
 from agi_apps.redis_keys import EVENT_SOURCE, EVENT_STREAM, EVENT_STREAM_LENGTH
@@ -16,7 +17,6 @@ from agi_apps.redis_link import RedisAway
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from agi_apps.background import Runner
     from agi_apps.local_store import LocalStore
     from agi_apps.redis_link import RedisLink
 
@@ -29,22 +29,20 @@ EventValue = str | int | None
 
 
 class CallEvents:
-    """Takes events from the applications at once; a greenlet delivers them.
+    """Takes events from the applications at once; a thread delivers them.
 
     An event that Redis may have taken although its answer was lost is delivered again: readers of the stream treat
     (`event`, `call_id`, `at_ms`) as the identity of an event.
     """
 
-    def __init__(
-        self, redis: RedisLink, store: LocalStore, in_thread: Runner, gather_s: float = 0.1, retry_s: float = 1.0
-    ) -> None:
+    def __init__(self, redis: RedisLink, store: LocalStore, gather_s: float = 0.1, retry_s: float = 1.0) -> None:
         self._redis = redis
         self._store = store
-        self._in_thread = in_thread
         self._gather_s = gather_s
         self._retry_s = retry_s
-        self._waiting: list[bytes] = []
-        self._wake = gevent.event.Event()
+        self._waiting: deque[bytes] = deque()
+        self._wake = threading.Event()
+        self._delivering = threading.Lock()
         self._closing = False
         self.dropped = 0
 
@@ -54,13 +52,14 @@ class CallEvents:
             self.dropped += 1
             return
         self._waiting.append(msgspec.json.encode(event))
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def run(self) -> None:
         """Deliver until `close`."""
         while not self._closing:
             if self._wake.wait(self._retry_s):
-                gevent.sleep(self._gather_s)
+                time.sleep(self._gather_s)
             self.deliver()
 
     def close(self) -> None:
@@ -71,16 +70,20 @@ class CallEvents:
 
     def deliver(self) -> None:
         """Hand over everything that waits: first what is spooled, so that order is kept, then the new."""
-        self._wake.clear()
-        try:
-            spooled = self._unspool()
-        except sqlite3.Error:
-            _log.exception("event spool cannot be read; new events are still delivered")
-            spooled = True
-        while self._waiting:
-            events, self._waiting = self._waiting[:BATCH_EVENTS], self._waiting[BATCH_EVENTS:]
-            if not spooled or not self._send(events):
-                self._spool(events)
+        with self._delivering:
+            self._wake.clear()
+            try:
+                spooled = self._unspool()
+            except sqlite3.Error:
+                _log.exception("event spool cannot be read; new events are still delivered")
+                spooled = True
+            while events := self._take(BATCH_EVENTS):
+                if not (spooled and self._send(events)) and not self._spool(events):
+                    return
+
+    def _take(self, limit: int) -> list[bytes]:
+        waiting = self._waiting
+        return [waiting.popleft() for _ in range(min(limit, len(waiting)))]
 
     def _send(self, events: list[bytes]) -> bool:
         command = ("XADD", EVENT_STREAM, "MAXLEN", "~", EVENT_STREAM_LENGTH, "*",
@@ -91,14 +94,16 @@ class CallEvents:
             return False
         return True
 
-    def _spool(self, events: list[bytes]) -> None:
+    def _spool(self, events: list[bytes]) -> bool:
+        """Keep events on disk; False when that failed and they are kept in memory for the next try."""
         try:
-            self._in_thread(lambda: self._store.spool(events))
+            self._store.spool(events)
         except sqlite3.Error:
-            self._waiting = (events + self._waiting)[:BUFFER_LIMIT_EVENTS]
+            self._waiting.extendleft(reversed(events))
             _log.exception("Redis is away and the event spool cannot be written; %d events are kept in memory",
                            len(self._waiting))  # fmt: skip
-            gevent.sleep(self._retry_s)
+            return False
+        return True
 
     def _unspool(self) -> bool:
         """Deliver spooled events; whether nothing is left of them."""
@@ -108,11 +113,6 @@ class CallEvents:
         return True
 
     def _deliver_spooled_batch(self) -> bool:
-        with self._in_thread.alone():
-            events = self._in_thread(lambda: self._store.take_spooled(BATCH_EVENTS))
-            delivered = False
-            try:
-                delivered = not events or self._send(events)
-            finally:
-                self._in_thread(lambda: self._store.settle(delivered=delivered))
-        return delivered
+        with self._store.taking_spooled(BATCH_EVENTS) as batch:
+            batch.delivered = not batch.events or self._send(batch.events)
+        return batch.delivered

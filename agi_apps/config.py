@@ -15,7 +15,7 @@ class AgiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     agi_address: `host:port` to listen on; `GET /health` is answered there, too.
     workers: processes.
-    calls_per_worker: AGI connections served at once by one process; more wait in the kernel's queue.
+    calls_per_worker: AGI connections served at once by one process, a thread each; more wait in the kernel's queue.
     redis_url: `redis://[:password@]host:port[/database]`.
     crm_url, crm_token: base URL of the CRM and the service token sent as Bearer.
     store_path: SQLite file for last known plans and spooled events; absolute.
@@ -33,7 +33,7 @@ class AgiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crm_token: str
     store_path: str
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
-    calls_per_worker: Annotated[int, msgspec.Meta(ge=1)] = 1_000
+    calls_per_worker: Annotated[int, msgspec.Meta(ge=1)] = 256
     permission_fresh_s: Annotated[int, msgspec.Meta(ge=0)] = 300
     redis_timeout_s: Positive = 0.15
     crm_timeout_s: Positive = 1.5

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
-
-import gevent
 
 from agi_apps.agi_session import AgiSession, CallHungUp, ProtocolError
 from agi_apps.crm_client import CrmAway
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from agi_apps.application import Application, Services
+    from agi_apps.deadlines import Deadlines, Turn
+    from agi_apps.variables import Variable
 
 _log = logging.getLogger(__name__)
 
@@ -29,47 +30,47 @@ _FIRST_BYTES = 4_096
 _GATHER_S = 0.0005
 
 
-class _Deadline(gevent.Timeout):
-    """Our own class: a timeout of somebody else's is not mistaken for it."""
-
-
 class Connections:
     """Serves connections of Asterisk, and `GET /health` on the same port."""
 
     def __init__(
-        self, applications: Mapping[str, Application], services: Services, health: Callable[[], bytes]
+        self,
+        applications: Mapping[str, Application],
+        services: Services,
+        health: Callable[[], bytes],
+        deadlines: Deadlines,
     ) -> None:
         self._applications = applications
         self._services = services
         self._health = health
+        self._deadlines = deadlines
 
     def serve(self, peer: socket.socket) -> None:
         """Serve one connection and close it. Raises nothing."""
+        turn = self._deadlines.begin(peer, PEER_DEADLINE_S)
         session: AgiSession | None = None
         try:
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with _Deadline(PEER_DEADLINE_S):
-                gevent.sleep(_GATHER_S)
-                peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-                first = peer.recv(_FIRST_BYTES)
-                if first.startswith(b"GET "):
-                    peer.sendall(self._health())
-                elif first:  # else a probe: connected and left
-                    session = AgiSession(peer, first)
-                    self._run(session)
-        except CallHungUp:
-            pass  # normal
-        except _Deadline:
-            _log.warning("[%s] AGI peer stalled; connection closed", _call_id(session))
-        except (ProtocolError, OSError) as error:
-            _log.warning("[%s] AGI connection failed: %s", _call_id(session), error)
+            time.sleep(_GATHER_S)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            first = peer.recv(_FIRST_BYTES)
+            if first.startswith(b"GET "):
+                peer.sendall(self._health())
+            elif first:  # else a probe: connected and left
+                session = AgiSession(peer, first)
+                self._run(session, turn)
+        except (CallHungUp, ProtocolError, OSError) as error:
+            if turn.expired or isinstance(error, BlockingIOError):
+                _log.warning("[%s] AGI peer stalled; connection closed", _call_id(session))
+            elif not isinstance(error, CallHungUp):  # a hang-up is normal
+                _log.warning("[%s] AGI connection failed: %s", _call_id(session), error)
         except Exception:  # noqa: BLE001 - the boundary: a bug in one call disturbs no other
             # Closing without an answer leaves EP_DECISION=error, which the dialplan has preset.
             _log.exception("[%s] bug in an AGI application", _call_id(session))
         finally:
+            self._deadlines.end(turn)
             peer.close()
 
-    def _run(self, session: AgiSession) -> None:
+    def _run(self, session: AgiSession, turn: Turn) -> None:
         application = self._applications.get(session.application)
         if application is None:
             raise ProtocolError(f"no application {session.application!r}; there are {', '.join(self._applications)}")
@@ -77,24 +78,36 @@ class Connections:
         if len(arguments) != len(application.arguments):
             expected = ", ".join(application.arguments)
             raise ProtocolError(f"{application.name} got {len(arguments)} arguments, takes {expected}")
-        outputs = application.fallback
-        deadline = _Deadline(application.deadline_s)
-        try:
-            with deadline:
-                outputs = application.run(arguments, self._services)
-        except (NoPlan, CrmAway) as error:
-            _log.warning("[%s] %s uses its fallback: %s", arguments[0], application.name, error)
-        except _Deadline as expired:
-            if expired is not deadline:
-                raise
+
+        def too_late() -> None:
             _log.error(
                 "[%s] %s took longer than %s s and uses its fallback",
                 arguments[0],
                 application.name,
                 application.deadline_s,
             )
-        if outputs:
-            session.set_variables(outputs)
+            if application.fallback:
+                _answer(session, application.fallback, arguments[0])
+
+        turn.expect(application.deadline_s, too_late)
+        outputs = application.fallback
+        try:
+            outputs = application.run(arguments, self._services)
+        except (NoPlan, CrmAway) as error:
+            _log.warning("[%s] %s uses its fallback: %s", arguments[0], application.name, error)
+        if turn.claim():
+            turn.expect(PEER_DEADLINE_S)
+            if outputs:
+                session.set_variables(outputs)
+        else:
+            turn.wait_for_late(PEER_DEADLINE_S)
+
+
+def _answer(session: AgiSession, outputs: Mapping[Variable, str], call_id: str) -> None:
+    try:
+        session.set_variables(outputs)
+    except (CallHungUp, ProtocolError, OSError) as error:
+        _log.warning("[%s] the fallback did not arrive: %s", call_id, error)
 
 
 def _call_id(session: AgiSession | None) -> str:

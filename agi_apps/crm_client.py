@@ -29,7 +29,7 @@ _HTTP_OK = 200
 
 
 class CrmClient:
-    """A pool of keep-alive connections to the CRM. Any number of greenlets may use it at once."""
+    """A pool of keep-alive connections to the CRM. Any number of threads may use it at once."""
 
     def __init__(self, base_url: str, token: str, *, plan_timeout_s: float, opening_timeout_s: float) -> None:
         self._base_url = base_url.rstrip("/")

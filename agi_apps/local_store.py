@@ -1,12 +1,14 @@
 """What this host remembers by itself (SQLite): last known ring plans, and call events that Redis could not take yet.
 
-Shared by the worker processes. Reads are quick and happen on the path of a call; writes happen in a thread.
+Shared by the worker processes. Reads are quick and happen on the path of a call; writes happen beside it.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +23,18 @@ CREATE TABLE IF NOT EXISTS spooled_event (id INTEGER PRIMARY KEY AUTOINCREMENT, 
 """
 
 
+@dataclass
+class SpooledBatch:
+    """Spooled events taken for delivery; whoever takes them says whether they were delivered."""
+
+    events: list[bytes]
+    delivered: bool = False
+
+
 class LocalStore:
     """One SQLite file in WAL mode: readers never wait for a writer.
 
-    The reading connection is used by greenlets directly. The writing methods use one other connection and must be
-    called one at a time (`agi_apps.background.ThreadRunner` sees to both the thread and the turns).
+    Any thread may call any method: readers share one connection, writers another, each used by one thread at a time.
     """
 
     def __init__(self, path: str, busy_timeout_s: float = 5.0) -> None:
@@ -35,12 +44,15 @@ class LocalStore:
         self._writer.execute("PRAGMA synchronous=NORMAL")
         self._writer.executescript(_SCHEMA)
         self._reader = sqlite3.connect(path, 0.05, isolation_level=None, check_same_thread=False)
+        self._writing = threading.Lock()
+        self._reading = threading.Lock()
 
     def last_known_plan(self, panel: str, dialled: str) -> bytes | None:
         """The plan last seen for this number, None when there never was one."""
-        row = self._reader.execute(
-            "SELECT plan FROM last_known_plan WHERE panel = ? AND dialled = ?", (panel, dialled)
-        ).fetchone()
+        with self._reading:
+            row = self._reader.execute(
+                "SELECT plan FROM last_known_plan WHERE panel = ? AND dialled = ?", (panel, dialled)
+            ).fetchone()
         return None if row is None else bytes(row[0])
 
     def remember_plans(self, plans: list[tuple[str, str, bytes]]) -> None:
@@ -55,29 +67,30 @@ class LocalStore:
 
     def spooled(self) -> int:
         """How many events wait for delivery."""
-        return int(self._reader.execute("SELECT count(*) FROM spooled_event").fetchone()[0])
+        with self._reading:
+            return int(self._reader.execute("SELECT count(*) FROM spooled_event").fetchone()[0])
 
-    def take_spooled(self, limit: int) -> list[bytes]:
-        """The oldest spooled events. `settle` must follow: they are gone only then.
+    @contextmanager
+    def taking_spooled(self, limit: int) -> Iterator[SpooledBatch]:
+        """The oldest spooled events, gone at the end of the block if they were delivered, else kept for the next try.
 
         The write lock of the file is held until then, so no other worker takes the same events: each is delivered
-        once, unless this process dies between the delivery and `settle`.
+        once, unless this process dies between the delivery and the end of the block.
         """
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            rows = self._writer.execute(
-                "DELETE FROM spooled_event WHERE id IN (SELECT id FROM spooled_event ORDER BY id LIMIT ?) "
-                "RETURNING id, event",
-                (limit,),
-            ).fetchall()
-        except BaseException:
-            self._writer.execute("ROLLBACK")
-            raise
-        return [bytes(event) for _, event in sorted(rows)]
-
-    def settle(self, *, delivered: bool) -> None:
-        """End what `take_spooled` began: forget the events, or keep them for the next try."""
-        self._writer.execute("COMMIT" if delivered else "ROLLBACK")
+        with self._writing:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                rows = self._writer.execute(
+                    "DELETE FROM spooled_event WHERE id IN (SELECT id FROM spooled_event ORDER BY id LIMIT ?) "
+                    "RETURNING id, event",
+                    (limit,),
+                ).fetchall()
+                batch = SpooledBatch([bytes(event) for _, event in sorted(rows)])
+                yield batch
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT" if batch.delivered else "ROLLBACK")
 
     def close(self) -> None:
         """Close both connections."""
@@ -86,10 +99,11 @@ class LocalStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._writer
-        except BaseException:
-            self._writer.execute("ROLLBACK")
-            raise
-        self._writer.execute("COMMIT")
+        with self._writing:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")

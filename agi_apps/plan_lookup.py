@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
-
-import gevent
-import gevent.event
 
 from agi_apps.crm_client import CrmAway
 from agi_apps.redis_keys import DELIVERED_AT_KEY, PLAN_TTL_S, UNKNOWN_NUMBER_TTL_S, ring_plan_key
@@ -18,7 +16,6 @@ from agi_apps.ring_plan import InvalidPlan, RingPlan, decode_plan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agi_apps.background import Runner
     from agi_apps.crm_client import CrmClient
     from agi_apps.local_store import LocalStore
     from agi_apps.redis_link import RedisLink
@@ -64,14 +61,14 @@ class NoPlan(Exception):  # noqa: N818 - states the fact
 class PlanLookup:
     """Ring plans for one worker."""
 
-    def __init__(self, redis: RedisLink, crm: CrmClient, store: LocalStore, in_thread: Runner) -> None:
+    def __init__(self, redis: RedisLink, crm: CrmClient, store: LocalStore) -> None:
         self._redis = redis
         self._crm = crm
         self._store = store
-        self._in_thread = in_thread
         self._seen: dict[tuple[str, str], int] = {}
         self._to_remember: dict[tuple[str, str], bytes] = {}
-        self._wake = gevent.event.Event()
+        self._gathering = threading.Lock()
+        self._wake = threading.Event()
 
     def find(self, panel: str, dialled: str) -> FoundPlan:
         """The plan of a number.
@@ -96,26 +93,27 @@ class PlanLookup:
             plan = decode_plan(raw, panel, dialled)
         except (CrmAway, InvalidPlan) as error:
             return self._last_known(panel, dialled, error, dropped=dropped)
-        gevent.spawn(self._publish, plan, raw)
+        self._publish(plan, raw)
         self._remember(panel, dialled, raw)
         return FoundPlan(plan, CRM, plan.issued_at_ms)
 
     def run(self) -> None:
-        """Write remembered plans to disk until killed."""
+        """Write remembered plans to disk as long as the process lives."""
         while True:
             self._wake.wait()
-            gevent.sleep(GATHER_S)
+            time.sleep(GATHER_S)
             self.flush()
 
     def flush(self) -> None:
         """Write remembered plans to disk now."""
         self._wake.clear()
-        plans = [(panel, dialled, raw) for (panel, dialled), raw in self._to_remember.items()]
-        self._to_remember = {}
+        with self._gathering:
+            gathered, self._to_remember = self._to_remember, {}
+        plans = [(panel, dialled, raw) for (panel, dialled), raw in gathered.items()]
         if not plans:
             return
         try:
-            self._in_thread(lambda: self._store.remember_plans(plans))
+            self._store.remember_plans(plans)
         except sqlite3.Error:
             _log.exception("%d last known ring plans could not be written", len(plans))
             self._seen.clear()
@@ -143,10 +141,11 @@ class PlanLookup:
         key, mark = (panel, dialled), hash(raw)
         if self._seen.get(key) == mark:
             return
-        if len(self._seen) >= SEEN_LIMIT:
-            self._seen.clear()
-        self._seen[key] = mark
-        self._to_remember[key] = raw
+        with self._gathering:
+            if len(self._seen) >= SEEN_LIMIT:
+                self._seen.clear()
+            self._seen[key] = mark
+            self._to_remember[key] = raw
         self._wake.set()
 
 

@@ -6,6 +6,7 @@ redis-py spends several times the CPU of the command itself on each call; on the
 from __future__ import annotations
 
 import socket
+import struct
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -45,6 +46,11 @@ class _Connection:
     def __init__(self, address: _Address, timeout_s: float) -> None:
         self._socket = socket.create_connection((address.host, address.port), timeout_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # The kernel keeps the time: Python's own timeouts cost a poll() before each recv() and send().
+        self._socket.setblocking(True)
+        limit = struct.pack("@ll", int(timeout_s), int(timeout_s % 1 * 1e6))
+        for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, direction, limit)
         self._reader = hiredis.Reader()
         hello: list[tuple[Argument, ...]] = []
         if address.password:
@@ -78,7 +84,7 @@ class _Connection:
 
 
 class RedisLink:
-    """Commands to one Redis. Any number of greenlets may use it at once."""
+    """Commands to one Redis. Any number of threads may use it at once."""
 
     def __init__(self, url: str, timeout_s: float = 0.15, rest_s: float = 1.0) -> None:
         self._address = _parse(url)
@@ -123,8 +129,8 @@ class RedisLink:
             raise RedisAway("left alone after a failure")
         connection: _Connection | None = None
         try:
-            if self._idle:
-                connection = self._idle.pop()
+            connection = self._take_idle()
+            if connection is not None:
                 try:
                     replies = connection.pipeline(commands)
                 except (ConnectionError, BrokenPipeError):
@@ -139,10 +145,8 @@ class RedisLink:
             self._breaker.failed()
             self._close(connection)
             self._drop_idle()
-            raise RedisAway(str(error)) from error
-        except BaseException:  # a deadline cut the exchange: the connection has an answer pending
-            self._close(connection)
-            raise
+            told = f"no answer within {self._timeout_s} s" if isinstance(error, BlockingIOError) else str(error)
+            raise RedisAway(told) from error
         self._idle.append(connection)
         for reply in replies:
             if isinstance(reply, hiredis.HiredisError):
@@ -154,6 +158,12 @@ class RedisLink:
         if connection is not None:
             connection.close()
 
+    def _take_idle(self) -> _Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
     def _drop_idle(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        while (connection := self._take_idle()) is not None:
+            connection.close()

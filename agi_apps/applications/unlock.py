@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, NamedTuple
-
-import gevent
 
 from agi_apps.application import Application, Outputs
 from agi_apps.crm_client import CrmAway, Opening
@@ -104,12 +103,11 @@ def _opened(prompt: Prompt, services: Services) -> Outputs:
 
 def _ask_crm(press: _Press, door: Door | None, services: Services) -> Outputs:
     """Let the CRM decide and open. Its work goes on when it takes longer than the resident should wait for a tone."""
-    request = gevent.spawn(_request, press, services)
-    request.join(services.opening_wait_s)
-    if not request.ready():
-        request.link(lambda done: _record_late(press, door, services, done.value))
+    request = services.beside.submit(_request, press, services)
+    if not wait((request,), services.opening_wait_s).done:
+        request.add_done_callback(lambda done: _record_late(press, door, services, done.result()))
         return _opened(Prompt.DOOR_ON_ITS_WAY, services)
-    opening = request.value
+    opening = request.result()
     if opening is None:
         raise _Shut("failed", "the CRM gave no answer", door)
     door = opening.door or door

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-import gevent
 import pytest
 
 from agi_apps.crm_client import CrmAway
@@ -19,7 +17,6 @@ from tests.unit.agi.stand_ins import plan_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     import redis as redis_py
 
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
     from agi_apps.local_store import LocalStore
     from lab.stack import Stack
 
-Result = TypeVar("Result")
 _PANEL, _DIALLED = "p10001", "12"
 _KEY = redis_keys.ring_plan(_PANEL, _DIALLED)
 
@@ -66,16 +62,6 @@ class _Store:
         return self.plans.get((panel, dialled))
 
 
-class _Here:
-    """Runs work at once instead of in a thread."""
-
-    def __call__(self, work: Callable[[], Result], /) -> Result:
-        return work()
-
-    def alone(self) -> AbstractContextManager[object]:
-        return nullcontext()
-
-
 class Connect(Protocol):
     def __call__(self, **settings: float) -> RedisLink: ...
 
@@ -95,7 +81,7 @@ def connect(url: str) -> Iterator[Connect]:
 
 
 def _lookup(link: RedisLink, crm: _Crm, store: _Store) -> PlanLookup:
-    return PlanLookup(link, cast("CrmClient", crm), cast("LocalStore", store), _Here())
+    return PlanLookup(link, cast("CrmClient", crm), cast("LocalStore", store))
 
 
 def _published(client: redis_py.Redis) -> None:
@@ -103,7 +89,7 @@ def _published(client: redis_py.Redis) -> None:
     began_s = time.monotonic()
     while client.get(_KEY) is None:
         assert time.monotonic() - began_s < 2
-        gevent.sleep(0.005)
+        time.sleep(0.005)
 
 
 def test_a_killed_redis_costs_a_call_milliseconds_and_is_used_again_when_it_is_back(

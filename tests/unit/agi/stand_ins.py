@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, cast
 
 from agi_apps.application import Services
@@ -72,9 +74,11 @@ class Events:
 
     def __init__(self) -> None:
         self.kept: list[Mapping[str, EventValue]] = []
+        self.arrived = threading.Event()
 
     def add(self, event: Mapping[str, EventValue]) -> None:
         self.kept.append(event)
+        self.arrived.set()
 
 
 def services(plans: Plans, crm: Crm | None = None, events: Events | None = None) -> Services:
@@ -82,5 +86,5 @@ def services(plans: Plans, crm: Crm | None = None, events: Events | None = None)
     return Services(
         plans=cast("PlanLookup", plans), crm=cast("CrmClient", crm or Crm()),
         events=cast("CallEvents", events or Events()), now_ms=lambda: NOW_MS, permission_fresh_s=300,
-        opening_wait_s=0.2,
+        opening_wait_s=0.2, beside=ThreadPoolExecutor(4),
     )  # fmt: skip
