@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from peewee import AutoField, BigIntegerField, BooleanField, CompositeKey, DatabaseProxy, Model, TextField
+from peewee import AutoField, BigIntegerField, BooleanField, CompositeKey, DatabaseProxy, DoubleField, Model, TextField
 
 DATABASE: Any = DatabaseProxy()
 
@@ -50,6 +50,8 @@ class City(Table):
     name = TextField()
     fias_id = TextField(null=True)
     time_zone = TextField()
+    dispatch_number = TextField(null=True)
+    version = BigIntegerField(default=1)
 
 
 class Company(Table):
@@ -57,12 +59,14 @@ class Company(Table):
 
     id = AutoField()
     name = TextField()
+    billing_id = TextField(null=True)
     city_id = BigIntegerField(null=True)
     language = TextField()
     active = BooleanField()
     ring_timeout_s = BigIntegerField()
     talk_limit_s = BigIntegerField()
     created_at_ms = BigIntegerField()
+    version = BigIntegerField(default=1)
 
     @classmethod
     def of_companies(cls, companies: frozenset[int]) -> Any:
@@ -77,6 +81,10 @@ class House(Table):
     company_id = BigIntegerField()
     city_id = BigIntegerField(null=True)
     address = TextField()
+    fias_id = TextField(null=True)
+    latitude = DoubleField(null=True)
+    longitude = DoubleField(null=True)
+    version = BigIntegerField(default=1)
 
 
 class Entrance(Table):
@@ -86,6 +94,7 @@ class Entrance(Table):
     company_id = BigIntegerField()
     house_id = BigIntegerField()
     number = BigIntegerField()
+    version = BigIntegerField(default=1)
 
 
 class Apartment(Table):
@@ -96,6 +105,9 @@ class Apartment(Table):
     house_id = BigIntegerField()
     entrance_id = BigIntegerField()
     number = BigIntegerField()
+    label = TextField(null=True)
+    floor = BigIntegerField(null=True)
+    version = BigIntegerField(default=1)
 
 
 class Account(Table):
@@ -106,9 +118,11 @@ class Account(Table):
     apartment_id = BigIntegerField(null=True)
     account = TextField()
     kind = TextField()
-    ha1 = TextField()
+    ha1 = TextField(null=True)
+    phone = TextField(null=True)
     enabled = BooleanField()
     created_at_ms = BigIntegerField()
+    version = BigIntegerField(default=1)
 
 
 class DispatchCentre(Table):
@@ -130,6 +144,13 @@ class Panel(Table):
     driver = TextField()
     address = TextField(null=True)
     credentials = TextField(null=True)
+    maker = TextField(null=True)
+    model = TextField(null=True)
+    latitude = DoubleField(null=True)
+    longitude = DoubleField(null=True)
+    last_seen_at_ms = BigIntegerField(null=True)
+    gate_id = BigIntegerField(null=True)
+    version = BigIntegerField(default=1)
 
 
 class PanelPlace(Table):
@@ -144,15 +165,19 @@ class PanelPlace(Table):
 
 
 class Door(Table):
-    """A door that a panel opens, by DTMF in the call or by HTTP."""
+    """A door that a panel opens (by DTMF in the call, by HTTP, or by a relay), or that a relay opens by itself."""
 
     id = AutoField()
     company_id = BigIntegerField()
-    panel_id = BigIntegerField()
+    panel_id = BigIntegerField(null=True)
+    relay_id = BigIntegerField(null=True)
     output = BigIntegerField()
+    relay_output = BigIntegerField(null=True)
     name = TextField()
     method = TextField()
     dtmf = TextField(null=True)
+    entrance_id = BigIntegerField(null=True)
+    gate_id = BigIntegerField(null=True)
 
 
 class BlockKind(Table):
@@ -163,6 +188,9 @@ class BlockKind(Table):
     name = TextField()
     stops_calls = BooleanField()
     stops_opening = BooleanField()
+    stops_keys = BooleanField()
+    stops_codes = BooleanField()
+    version = BigIntegerField(default=1)
 
 
 class Block(Table):
@@ -175,7 +203,10 @@ class Block(Table):
     reason = TextField()
     starts_at_ms = BigIntegerField()
     ends_at_ms = BigIntegerField(null=True)
+    lifted_at_ms = BigIntegerField(null=True)
+    lift_reason = TextField(null=True)
     created_at_ms = BigIntegerField()
+    version = BigIntegerField(default=1)
 
 
 class RingPlanRow(Table):
@@ -186,6 +217,7 @@ class RingPlanRow(Table):
     house_id = BigIntegerField(null=True)
     apartment_id = BigIntegerField(null=True)
     name = TextField()
+    version = BigIntegerField(default=1)
 
 
 class RingStage(Table):
@@ -195,6 +227,7 @@ class RingStage(Table):
     plan_id = BigIntegerField()
     position = BigIntegerField()
     ring_timeout_s = BigIntegerField()
+    on_refusal = TextField()
 
 
 class RingTarget(Table):
@@ -215,6 +248,7 @@ class CallRecord(Table):
     company_id = BigIntegerField(null=True)
     panel_id = BigIntegerField(null=True)
     apartment_id = BigIntegerField(null=True)
+    house_id = BigIntegerField(null=True)
     panel = TextField(null=True)
     dialled = TextField(null=True)
     started_at_ms = BigIntegerField()
@@ -255,6 +289,9 @@ class AccessRecord(Table):
     at_ms = BigIntegerField()
     panel_id = BigIntegerField(null=True)
     apartment_id = BigIntegerField(null=True)
+    house_id = BigIntegerField(null=True)
+    key_id = BigIntegerField(null=True)
+    access_code_id = BigIntegerField(null=True)
     panel = TextField()
     door_id = BigIntegerField(null=True)
     account = TextField(null=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -16,12 +16,16 @@ Ms = Annotated[int, Field(ge=0, le=MAX_MS, strict=True)]
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,31}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")]
 Flag = Annotated[bool, Field(strict=True)]
+Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 
 
 class Input(BaseModel):
-    """Base: nothing unknown is accepted."""
+    """Base: nothing unknown is accepted. The `EXAMPLE` of a body is shown in the OpenAPI document."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    EXAMPLE: ClassVar[dict[str, Any]]
 
 
 def unchanged() -> Any:
@@ -37,10 +41,14 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 
 class PageQuery(Input):
-    """Query of every list: at most `limit` rows after the row `after`."""
+    """Query of every list: a page of `limit` rows, beginning where the page with this `next` ended.
 
-    after: Annotated[int, Field(ge=0, le=MAX_ID)] = 0
+    A noun's own query adds filters, and widens `sort` by columns that have an index and are never NULL.
+    """
+
+    cursor: Annotated[str, StringConstraints(min_length=1, max_length=1000)] | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
+    sort: Literal["id", "-id"] = "id"
 
 
 FilterId = Annotated[int, Field(ge=1, le=MAX_ID)] | None

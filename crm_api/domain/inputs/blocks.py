@@ -10,8 +10,10 @@ class NewBlockKind(Input):
 
     company_id: Id | None = None
     name: Name
-    stops_calls: Flag
-    stops_opening: Flag
+    stops_calls: Flag = False
+    stops_opening: Flag = False
+    stops_keys: Flag = False
+    stops_codes: Flag = False
 
 
 class BlockKindChange(Input):
@@ -20,6 +22,8 @@ class BlockKindChange(Input):
     name: Name = unchanged()
     stops_calls: Flag = unchanged()
     stops_opening: Flag = unchanged()
+    stops_keys: Flag = unchanged()
+    stops_codes: Flag = unchanged()
 
 
 class NewBlock(Input):
@@ -37,6 +41,12 @@ class BlockChange(Input):
 
     reason: Name = unchanged()
     ends_at_ms: Ms | None = unchanged()
+
+
+class BlockLift(Input):
+    """A block is taken off, from now; the block stays on record."""
+
+    reason: Name
 
 
 class OfApartmentQuery(PageQuery):

@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from crm_api.domain.inputs.base import PRINTABLE, AccountName, Id, Input, Name, unchanged
+from crm_api.domain.inputs.base import PRINTABLE, AccountName, Id, Input, Latitude, Longitude, Name, unchanged
 
 Dtmf = Annotated[str, StringConstraints(pattern=r"^[0-9A-D*#]{1,8}$")]
+Output = Annotated[int, Field(ge=1, le=16, strict=True)]
+Driver = Literal["beward", "generic"]
 Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$")]
 
 
@@ -27,17 +29,41 @@ class NewPlace(Input):
 
 
 class NewDoor(Input):
-    """A door of a panel. `dtmf` is needed when the method is `dtmf`."""
+    """A door of a panel.
 
-    output: Annotated[int, Field(ge=1, le=16, strict=True)] = 1
+    It opens by the digits `dtmf` in the call, over `http` through the panel's driver, or by a `relay` of its own.
+    """
+
+    output: Output = 1
     name: Name = "Door"
-    method: Literal["dtmf", "http"]
+    method: Literal["dtmf", "http", "relay"]
     dtmf: Dtmf | None = None
+    relay_id: Id | None = None
+    relay_output: Output | None = None
 
     @model_validator(mode="after")
-    def _dtmf_given(self) -> NewDoor:
+    def _what_the_method_needs(self) -> NewDoor:
         if self.method == "dtmf" and self.dtmf is None:
             raise ValueError("method dtmf needs dtmf: the digits that open this door")
+        if (self.method == "relay") != (self.relay_id is not None) or (self.relay_id is None) != (
+            self.relay_output is None
+        ):
+            raise ValueError("method relay, and only that, needs relay_id and relay_output")
+        return self
+
+
+class NewRelayDoor(Input):
+    """A door of a relay, and the entrance or gate where it is."""
+
+    output: Output
+    name: Name = "Door"
+    entrance_id: Id | None = None
+    gate_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> NewRelayDoor:
+        if self.entrance_id is not None and self.gate_id is not None:
+            raise ValueError("a door is at an entrance or at a gate: give one of them")
         return self
 
 
@@ -53,9 +79,14 @@ class NewPanel(Input):
 
     account: AccountName
     name: Name
-    driver: Literal["beward", "generic"] = "generic"
+    maker: Name | None = None
+    model: Name | None = None
+    driver: Driver = "generic"
     address: Address | None = None
     credentials: Credentials | None = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+    gate_id: Id | None = None
     places: Annotated[list[NewPlace], Field(min_length=1, max_length=88)]
     doors: Annotated[tuple[NewDoor, ...], Field(max_length=16)] = ()
 
@@ -64,8 +95,42 @@ class PanelChange(Input):
     """Fields of a panel that may change; `places` and `doors` replace what there was."""
 
     name: Name = unchanged()
-    driver: Literal["beward", "generic"] = unchanged()
+    maker: Name | None = unchanged()
+    model: Name | None = unchanged()
+    driver: Driver = unchanged()
     address: Address | None = unchanged()
     credentials: Credentials | None = unchanged()
+    latitude: Latitude | None = unchanged()
+    longitude: Longitude | None = unchanged()
+    gate_id: Id | None = unchanged()
     places: Annotated[list[NewPlace], Field(min_length=1, max_length=88)] = unchanged()
     doors: Annotated[list[NewDoor], Field(max_length=16)] = unchanged()
+
+
+class NewRelay(Input):
+    """A network relay that opens doors and carries no calls."""
+
+    company_id: Id | None = None
+    name: Name
+    maker: Name | None = None
+    model: Name | None = None
+    driver: Driver = "generic"
+    address: Address
+    credentials: Credentials | None = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+    doors: Annotated[tuple[NewRelayDoor, ...], Field(max_length=16)] = ()
+
+
+class RelayChange(Input):
+    """Fields of a relay that may change; `doors` replaces what there was."""
+
+    name: Name = unchanged()
+    maker: Name | None = unchanged()
+    model: Name | None = unchanged()
+    driver: Driver = unchanged()
+    address: Address = unchanged()
+    credentials: Credentials | None = unchanged()
+    latitude: Latitude | None = unchanged()
+    longitude: Longitude | None = unchanged()
+    doors: Annotated[list[NewRelayDoor], Field(max_length=16)] = unchanged()

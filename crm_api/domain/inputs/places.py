@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from crm_api.domain.inputs.base import AccountName, FilterId, Flag, Id, Input, Language, Name, PageQuery, unchanged
+from crm_api.domain.inputs.base import (
+    PRINTABLE,
+    AccountName,
+    FilterId,
+    Flag,
+    Id,
+    Input,
+    Language,
+    Latitude,
+    Longitude,
+    Name,
+    PageQuery,
+    unchanged,
+)
+
+FiasId = Annotated[
+    str, StringConstraints(to_lower=True, pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+]
+"""A UUID of the Russian address register, such as 0c5b2444-70a0-4932-980c-b4dc0d3f02b5."""
+DispatchNumber = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{2,15}$")]
+EntranceNumber = Annotated[int, Field(ge=1, le=99, strict=True)]
+ApartmentNumber = Annotated[int, Field(ge=1, le=9999, strict=True)]
+Floor = Annotated[int, Field(ge=-9, le=200, strict=True)]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20, pattern=PRINTABLE)]
 
 
 def _known_zone(name: str) -> str:
@@ -20,7 +43,8 @@ class NewCity(Input):
     """A city."""
 
     name: Name
-    fias_id: Name | None = None
+    fias_id: FiasId | None = None
+    dispatch_number: DispatchNumber | None = None
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     dispatch_account: AccountName | None = None
 
@@ -29,7 +53,8 @@ class CityChange(Input):
     """Fields of a city that may change."""
 
     name: Name = unchanged()
-    fias_id: Name | None = unchanged()
+    fias_id: FiasId | None = unchanged()
+    dispatch_number: DispatchNumber | None = unchanged()
     time_zone: Annotated[str, AfterValidator(_known_zone)] = unchanged()
     dispatch_account: AccountName | None = unchanged()
 
@@ -38,6 +63,7 @@ class NewCompany(Input):
     """A management company."""
 
     name: Name
+    billing_id: Name | None = None
     city_id: Id | None = None
     language: Language = "en"
     active: Flag = True
@@ -50,6 +76,7 @@ class CompanyChange(Input):
     """Fields of a company that may change."""
 
     name: Name = unchanged()
+    billing_id: Name | None = unchanged()
     city_id: Id | None = unchanged()
     language: Language = unchanged()
     active: Flag = unchanged()
@@ -64,6 +91,9 @@ class NewHouse(Input):
     company_id: Id | None = None
     city_id: Id | None = None
     address: Name
+    fias_id: FiasId | None = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
 
 
 class HouseChange(Input):
@@ -71,33 +101,95 @@ class HouseChange(Input):
 
     city_id: Id | None = unchanged()
     address: Name = unchanged()
+    fias_id: FiasId | None = unchanged()
+    latitude: Latitude | None = unchanged()
+    longitude: Longitude | None = unchanged()
 
 
 class NewEntrance(Input):
     """An entrance of a house."""
 
     house_id: Id
-    number: Annotated[int, Field(ge=1, le=99, strict=True)]
+    number: EntranceNumber
 
 
 class EntranceChange(Input):
     """Fields of an entrance that may change."""
 
-    number: Annotated[int, Field(ge=1, le=99, strict=True)] = unchanged()
+    number: EntranceNumber = unchanged()
 
 
 class NewApartment(Input):
-    """An apartment; its number is unique in the house."""
+    """An apartment: its number is dialled, its label is what the door says instead; both are unique in the house."""
 
     entrance_id: Id
-    number: Annotated[int, Field(ge=1, le=9999, strict=True)]
+    number: ApartmentNumber
+    label: Label | None = None
+    floor: Floor | None = None
 
 
 class ApartmentChange(Input):
     """Fields of an apartment that may change."""
 
     entrance_id: Id = unchanged()
-    number: Annotated[int, Field(ge=1, le=9999, strict=True)] = unchanged()
+    number: ApartmentNumber = unchanged()
+    label: Label | None = unchanged()
+    floor: Floor | None = unchanged()
+
+
+class NewPart(Input):
+    """Apartments of one floor (or of no known floor) of one entrance: `1-4, 7`."""
+
+    entrance: EntranceNumber
+    floor: Floor | None = None
+    numbers: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
+class NewApartmentRange(Input):
+    """Apartments of a house made together.
+
+    Either a regular house: `first` to `last` run on through `floors`, then through `entrances`, as many on each floor.
+    Or an irregular one: `parts` list what stands where. `labels` name doors that say something else than the number.
+    """
+
+    house_id: Id
+    first: ApartmentNumber | None = None
+    last: ApartmentNumber | None = None
+    entrances: Annotated[list[EntranceNumber], Field(min_length=1, max_length=99)] | None = None
+    floors: Annotated[int, Field(ge=1, le=200, strict=True)] = 1
+    first_floor: Annotated[int, Field(ge=-9, le=100, strict=True)] = 1
+    parts: Annotated[list[NewPart], Field(min_length=1, max_length=2000)] | None = None
+    labels: dict[Annotated[int, Field(ge=1, le=9999)], Label] = Field(default_factory=dict)
+    make_entrances: Flag = False
+    """Make entrances that are missing; without it a number that is no entrance is an error."""
+    dry_run: Flag = False
+    """Tell what would be made, and make nothing."""
+
+    @model_validator(mode="after")
+    def _regular_or_listed(self) -> Self:
+        regular = (self.first, self.last, self.entrances)
+        if any(value is None for value in regular) if self.parts is None else regular != (None, None, None):
+            raise ValueError("give either first, last and entrances, or parts")
+        return self
+
+
+class NewGate(Input):
+    """A gate or wicket that several houses share."""
+
+    company_id: Id | None = None
+    name: Name
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+    houses: Annotated[list[Id], Field(min_length=1, max_length=500)]
+
+
+class GateChange(Input):
+    """Fields of a gate that may change; `houses` replaces what there was."""
+
+    name: Name = unchanged()
+    latitude: Latitude | None = unchanged()
+    longitude: Longitude | None = unchanged()
+    houses: Annotated[list[Id], Field(min_length=1, max_length=500)] = unchanged()
 
 
 class HouseQuery(PageQuery):

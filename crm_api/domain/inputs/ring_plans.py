@@ -13,7 +13,7 @@ from crm_api.domain.kinds import HouseholdKind  # noqa: TC001 - pydantic reads t
 class NewTarget(Input):
     """A line of a stage: a kind of the household's accounts (or `all`), or one account by name."""
 
-    kind: Literal["all"] | HouseholdKind | None = None
+    kind: Literal["all", "concierge"] | HouseholdKind | None = None
     account: AccountName | None = None
 
     @model_validator(mode="after")
@@ -28,6 +28,7 @@ class NewStage(Input):
 
     ring_timeout_s: Annotated[int, Field(ge=1, le=120, strict=True)]
     targets: Annotated[list[NewTarget], Field(min_length=1, max_length=30)]
+    on_refusal: Literal["next", "stop"] = "next"
 
 
 class NewRingPlan(Input):

@@ -1,0 +1,143 @@
+"""The tables of the housing fund beyond houses and panels: gates, relays, push tokens, keys, codes, desks, jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import AutoField, BigIntegerField, BlobField, BooleanField, CompositeKey, DoubleField, TextField
+
+from crm_api.tables.models import Table
+
+
+class Gate(Table):
+    """A gate or wicket that several houses share."""
+
+    id = AutoField()
+    version = BigIntegerField(default=1)
+    company_id = BigIntegerField()
+    name = TextField()
+    latitude = DoubleField(null=True)
+    longitude = DoubleField(null=True)
+
+
+class GateHouse(Table):
+    """One house whose people go through a gate."""
+
+    gate_id = BigIntegerField()
+    company_id = BigIntegerField()
+    house_id = BigIntegerField()
+
+    class Meta:
+        """No id: gate and house are the key."""
+
+        primary_key = CompositeKey("gate_id", "house_id")
+
+
+class Relay(Table):
+    """A network relay: opens doors, carries no calls; `credentials` are encrypted."""
+
+    id = AutoField()
+    version = BigIntegerField(default=1)
+    company_id = BigIntegerField()
+    name = TextField()
+    maker = TextField(null=True)
+    model = TextField(null=True)
+    driver = TextField()
+    address = TextField()
+    credentials = TextField(null=True)
+    latitude = DoubleField(null=True)
+    longitude = DoubleField(null=True)
+    last_seen_at_ms = BigIntegerField(null=True)
+
+
+class PushToken(Table):
+    """Where one device of an app's account is woken."""
+
+    id = AutoField()
+    version = BigIntegerField(default=1)
+    company_id = BigIntegerField()
+    account_id = BigIntegerField()
+    device = TextField()
+    platform = TextField()
+    token = TextField()
+    created_at_ms = BigIntegerField()
+    updated_at_ms = BigIntegerField()
+    invalidated_at_ms = BigIntegerField(null=True)
+    invalid_reason = TextField(null=True)
+
+
+class ConciergeDesk(Table):
+    """A desk that answers for a company, or for one house of it; the lowest priority rings first."""
+
+    id = AutoField()
+    version = BigIntegerField(default=1)
+    company_id = BigIntegerField()
+    house_id = BigIntegerField(null=True)
+    account_id = BigIntegerField()
+    name = TextField()
+    priority = BigIntegerField()
+    on_duty = BooleanField()
+
+
+class RfidKey(Table):
+    """A key and the one thing that it is bound to (`scope` names which)."""
+
+    id = AutoField()
+    version = BigIntegerField(default=1)
+    company_id = BigIntegerField()
+    number = TextField()
+    scope = TextField()
+    resident_id = BigIntegerField(null=True)
+    apartment_id = BigIntegerField(null=True)
+    entrance_id = BigIntegerField(null=True)
+    house_id = BigIntegerField(null=True)
+    enabled = BooleanField()
+    note = TextField()
+    created_at_ms = BigIntegerField()
+
+
+class AccessCode(Table):
+    """A code that opens an entrance or a gate; the clear text is encrypted, the hash is keyed."""
+
+    id = AutoField()
+    version = BigIntegerField(default=1)
+    company_id = BigIntegerField()
+    entrance_id = BigIntegerField(null=True)
+    gate_id = BigIntegerField(null=True)
+    apartment_id = BigIntegerField(null=True)
+    code_encrypted = TextField()
+    code_hash = TextField()
+    single_use = BooleanField()
+    valid_from_ms = BigIntegerField()
+    valid_until_ms = BigIntegerField(null=True)
+    note = TextField()
+    created_at_ms = BigIntegerField()
+    last_used_at_ms = BigIntegerField(null=True)
+    ended_at_ms = BigIntegerField(null=True)
+    end_reason = TextField(null=True)
+
+
+class Job(Table):
+    """A piece of work that is done in the background."""
+
+    id = AutoField()
+    company_id = BigIntegerField()
+    kind = TextField()
+    state = TextField()
+    options = TextField()
+    made_by = TextField()
+    created_at_ms = BigIntegerField()
+    started_at_ms = BigIntegerField(null=True)
+    heartbeat_at_ms = BigIntegerField(null=True)
+    finished_at_ms = BigIntegerField(null=True)
+    attempts = BigIntegerField()
+    rows_total = BigIntegerField(null=True)
+    rows_done = BigIntegerField()
+    result = TextField(null=True)
+
+
+class JobFile(Table):
+    """What a job works on; removed when the job is done."""
+
+    job_id: Any = BigIntegerField(primary_key=True)
+    content: Any = BlobField()
