@@ -76,7 +76,7 @@ class BareServers:
         options = ("-A", "WITH_DIGEST=1") if digest else ()
         command = (
             "kamailio", "-DD", "-E", "-f", f"{_HERE}/kamailio.cfg", "-P", "/run/entryphone/kamailio/pid",
-            "-w", "/run/entryphone/kamailio", "-m", "512", "-M", "16", "-x", "fm", "-X", "fm", *options,
+            "-w", "/run/entryphone/kamailio", "-m", "2048", "-M", "1280", "-x", "fm", "-X", "fm", *options,
         )  # fmt: skip
         kamailio = start_process(settings, Service("kamailio", command, lambda: None, in_root=True))
         for name in settings.asterisk_nodes:
