@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from heapq import merge
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ from lab.town.city.sizes import HOURS, RESULTS, WEEKDAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from lab.town.city.layout import Layout
 
@@ -20,16 +22,16 @@ _DAYS: Final = 365
 _HOUR_MS: Final = 3_600_000
 _OPENED_SHARE: Final = 0.85
 _CALL_COLUMNS: Final = (
-    "id", "call_id", "company_id", "panel_id", "apartment_id", "panel", "dialled", "started_at_ms", "ended_at_ms",
-    "talk_ms", "answered_by", "result", "cause", "plan_source",
+    "id", "call_id", "company_id", "panel_id", "house_id", "apartment_id", "panel", "dialled", "started_at_ms",
+    "ended_at_ms", "talk_ms", "answered_by", "result", "cause", "plan_source",
 )  # fmt: skip
 _BRANCH_COLUMNS: Final = (
     "call_id", "stage", "account", "branch", "contact", "outcome", "sip_status", "invited_at_ms", "ringing_at_ms",
     "ended_at_ms",
 )  # fmt: skip
 _ACCESS_COLUMNS: Final = (
-    "id", "company_id", "at_ms", "panel_id", "apartment_id", "panel", "door_id", "account", "call_id", "key", "method",
-    "result", "event_at_ms",
+    "id", "company_id", "at_ms", "panel_id", "house_id", "apartment_id", "panel", "door_id", "account", "call_id",
+    "key", "method", "result", "event_at_ms", "key_id",
 )  # fmt: skip
 _CAUSES: Final = {"busy": 17, "no_answer": 19, "unknown_number": 1, "failed": 41}
 _OTHER_CAUSE: Final = 16
@@ -46,11 +48,12 @@ _OUTCOMES: Final = {
 class History:
     """Makes call records, their branches and openings in one pass over the year; the newest calls come last.
 
-    `calls` must be read to its end before `branches` and `access_records`, which it fills.
+    Its tables must be read in their order and to the end: calls make the branches and openings that follow.
     """
 
-    def __init__(self, layout: Layout, seed: int, until: datetime) -> None:
+    def __init__(self, layout: Layout, seed: int, until: datetime, key_homes: list[int]) -> None:
         self._layout = layout
+        self._key_homes = key_homes
         self._rng = random.Random(f"{seed}:history")
         self._until = until
         self._branches: list[tuple[Any, ...]] = []
@@ -62,16 +65,17 @@ class History:
         # WITHOUT ROWID: rows in the order of the key are appended instead of sought for.
         self._branches.sort()
         yield Table("call_branches", _BRANCH_COLUMNS, len(self._branches), self._branches)
-        yield Table("access_records", _ACCESS_COLUMNS, len(self._openings), self._numbered_openings())
+        openings = len(self._openings) + self._layout.size.key_openings
+        yield Table("access_records", _ACCESS_COLUMNS, openings, self._numbered_openings())
 
-    def moments_ms(self) -> Iterator[int]:
-        """When calls start, in order: exactly as many as the size wants."""
-        rng, calls = self._rng, self._layout.size.calls
-        days = [self._until.astimezone(UTC) - timedelta(days=back) for back in range(_DAYS, 0, -1)]
+    def moments_ms(self, wanted: int) -> Iterator[int]:
+        """So many moments of the year, in order."""
+        rng = self._rng
+        days = [self._until - timedelta(days=back) for back in range(_DAYS, 0, -1)]
         shares = list(accumulate(WEEKDAYS[day.weekday()] for day in days))
         made = 0
         for day, share in zip(days, shares, strict=True):
-            count = calls * share // shares[-1] - made
+            count = wanted * share // shares[-1] - made
             made += count
             midnight_ms = int(day.timestamp() * 1000)
             hours = rng.choices(range(len(HOURS)), HOURS, k=count)
@@ -81,7 +85,7 @@ class History:
         layout, rng = self._layout, self._rng
         keep_branches_from = layout.size.calls - layout.size.calls_with_branches
         results = [name for name, percent in RESULTS for _ in range(percent)]
-        for index, at_ms in enumerate(self.moments_ms()):
+        for index, at_ms in enumerate(self.moments_ms(layout.size.calls)):
             result = results[int(rng.random() * len(results))]
             apartment = int(rng.random() * layout.size.apartments)
             entrance = layout.entrance_of[apartment]
@@ -106,12 +110,15 @@ class History:
                 self._ring(call_id, accounts, result, answered_by, (at_ms, ringing_ms, ended_at_ms))
             if answered_by is not None and rng.random() < _OPENED_SHARE:
                 opened_at_ms = at_ms + ringing_ms + talk_ms // 2
-                self._openings.append((company, opened_at_ms, panel, apartment + 1, answered_by, call_id))
-            home_id = None if result == "unknown_number" else apartment + 1
+                self._openings.append((opened_at_ms, panel, apartment, answered_by, call_id, None))
+            house_id: int | None = layout.entrances[entrance].house + 1
+            home_id: int | None = apartment + 1
+            if result == "unknown_number":
+                house_id = home_id = None
             cause = _CAUSES.get(result, _OTHER_CAUSE)
             yield (
-                index + 1, call_id, company, panel + 1, home_id, panel_account(panel), dialled, at_ms, ended_at_ms,
-                talk_ms, answered_by, result, cause, "redis",
+                index + 1, call_id, company, panel + 1, house_id, home_id, panel_account(panel), dialled, at_ms,
+                ended_at_ms, talk_ms, answered_by, result, cause, "redis",
             )  # fmt: skip
 
     def _dialled(self, panel: int, entrance: int, apartment: int) -> str:
@@ -143,8 +150,27 @@ class History:
             )
 
     def _numbered_openings(self) -> Iterator[tuple[Any, ...]]:
-        for identifier, (company, at_ms, panel, home, account, call_id) in enumerate(self._openings, 1):
+        layout = self._layout
+        for identifier, opening in enumerate(
+            merge(sorted(self._openings, key=_moment), self._by_key(), key=_moment), 1
+        ):
+            at_ms, panel, apartment, account, call_id, key = opening
+            company = layout.panels[panel].company
+            house = layout.entrances[layout.entrance_of[apartment]].house
+            how = ("#", "dtmf", "sent", at_ms) if key is None else (None, "key", "opened", None)
             yield (
-                identifier, company, at_ms, panel + 1, home, panel_account(panel), panel + 1, account, call_id, "#",
-                "dtmf", "sent", at_ms,
+                identifier, company, at_ms, panel + 1, house + 1, apartment + 1, panel_account(panel), panel + 1,
+                account, call_id, *how, key,
             )  # fmt: skip
+
+    def _by_key(self) -> Iterator[tuple[Any, ...]]:
+        """Doors opened with the key of an apartment, at the main door: sampled, spread as calls are."""
+        layout, rng, homes = self._layout, self._rng, self._key_homes
+        for at_ms in self.moments_ms(layout.size.key_openings):
+            key = int(rng.random() * len(homes))
+            panel = layout.panels_of[layout.entrance_of[homes[key]]][0]
+            yield at_ms, panel, homes[key], None, None, key + 1
+
+
+def _moment(opening: tuple[Any, ...]) -> int:
+    return int(opening[0])
