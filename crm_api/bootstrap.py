@@ -15,7 +15,7 @@ from crm_api.adapters.plan_cache import PlanCache
 from crm_api.services.accounts import Accounts
 from crm_api.services.context import Context
 from crm_api.services.door_openings import DoorOpenings
-from crm_api.services.history import History
+from crm_api.services.history import AccessRecords, CallRecords
 from crm_api.services.panels import Panels
 from crm_api.services.places import Apartments, Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
@@ -44,7 +44,8 @@ class Services:
     ring_plans: RingPlans
     planning: Planning
     door_openings: DoorOpenings
-    history: History
+    call_records: CallRecords
+    access_records: AccessRecords
     tokens: Tokens
 
 
@@ -73,7 +74,8 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         ring_plans=RingPlans(context),
         planning=planning,
         door_openings=DoorOpenings(context, planning, panel_drivers() if drivers is None else drivers),
-        history=History(),
+        call_records=CallRecords(context),
+        access_records=AccessRecords(context),
         tokens=Tokens(context),
     )
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from crm_api.domain.inputs.base import Input
 from crm_api.domain.problems import FieldProblem, InvalidFieldsError, ProblemError
+from crm_api.resources.declaration import operation_of
 from crm_api.tables.database import DatabaseErrors, ValueErrors
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ PROBLEM_JSON: Final = "application/problem+json"
 
 STATUS: Final = {
     "invalid-fields": (422, "Fields are wrong"),
+    "wrong-cursor": (422, "The cursor belongs to another query"),
+    "stale": (412, "Changed by somebody else"),
+    "precondition-required": (428, "If-Match is needed"),
     "not-found": (404, "Not found"),
     "conflict": (409, "Contradicts what is kept"),
     "forbidden": (403, "This token may not do this"),
@@ -41,9 +45,11 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 Body = TypeVar("Body", bound=Input)
 
 
-def send(resp: falcon.Response, document: Any, status: int = 200) -> None:
+def send(resp: falcon.Response, document: Any, status: int = 200, etag: str | None = None) -> None:
     """Answer with a JSON document."""
     resp.status = status
+    if etag is not None:
+        resp.set_header("ETag", etag)
     resp.content_type = falcon.MEDIA_JSON
     resp.data = _encoder.encode(document)
 
@@ -67,6 +73,7 @@ def send_problem(
 
 def body_of(req: falcon.Request, model: type[Body]) -> Body:
     """Return the checked body, or raise `InvalidFieldsError` naming everything that is wrong with it."""
+    _must_be_declared(req, "body", model)
     raw = req.bounded_stream.read(MAX_BODY_BYTES + 1)
     if len(raw) > MAX_BODY_BYTES:
         raise TooLargeError(f"The body is longer than {MAX_BODY_BYTES} bytes: send less at once")
@@ -78,10 +85,18 @@ def body_of(req: falcon.Request, model: type[Body]) -> Body:
 
 def query_of(req: falcon.Request, model: type[Body]) -> Body:
     """Return the checked query parameters."""
+    _must_be_declared(req, "query", model)
     try:
         return model.model_validate(req.params)
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+def _must_be_declared(req: falcon.Request, what: str, model: type[Input]) -> None:
+    """Make sure that what is read is what the OpenAPI document tells."""
+    declared = getattr(operation_of(req), what)
+    if declared is not model:
+        raise TypeError(f"{req.method} {req.uri_template}: {what} {model.__name__} is read, {declared} is declared")
 
 
 class TooLargeError(ProblemError):

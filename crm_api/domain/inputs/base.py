@@ -48,20 +48,22 @@ class PageQuery(Input):
 
     cursor: Annotated[str, StringConstraints(min_length=1, max_length=1000)] | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
-    sort: Literal["id", "-id"] = "id"
+    sort: Annotated[str, StringConstraints(pattern="^-?id$")] = "id"
 
 
 FilterId = Annotated[int, Field(ge=1, le=MAX_ID)] | None
+FilterText = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")] | None
 
 
 class OfCompanyQuery(PageQuery):
     """Rows of a company."""
 
     company_id: FilterId = None
-    name: str | None = None
+    name: FilterText = None
 
 
 class NameQuery(PageQuery):
     """Rows with this name."""
 
-    name: str | None = None
+    name: FilterText = None
+    sort: Literal["id", "-id", "name", "-name"] = "id"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 
-from crm_api.domain.inputs.base import MAX_ID, FilterId, Input, PageQuery
+from crm_api.domain.inputs.base import FilterId, FilterText, Input, PageQuery
 
 
 class DoorOpening(Input):
@@ -18,10 +18,19 @@ class DoorOpening(Input):
     account: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     key: Annotated[str, StringConstraints(max_length=8)] = "#"
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "call_id": "3f1c9a0e@10.20.30.40",
+        "panel": "p10001",
+        "dialled": "12",
+        "account": "h10012a",
+        "key": "#",
+    }
+
 
 class RecordQuery(PageQuery):
-    """Records, newest first, of an apartment or a panel's account."""
+    """Records of an apartment or of a panel's account; newest first unless asked otherwise."""
 
-    after: Annotated[int, Field(ge=0, le=MAX_ID)] = 0
-    apartment: FilterId = None
-    panel: str | None = None
+    company_id: FilterId = None
+    apartment_id: FilterId = None
+    panel: FilterText = None
+    sort: Literal["id", "-id"] = "-id"
