@@ -12,13 +12,20 @@ import structlog
 from crm_api.adapters.encryption import Encryption
 from crm_api.adapters.panel_drivers import panel_drivers
 from crm_api.adapters.plan_cache import PlanCache
+from crm_api.services.access_codes import AccessCodes
 from crm_api.services.accounts import Accounts
+from crm_api.services.apartments import Apartments
+from crm_api.services.concierge_desks import ConciergeDesks
 from crm_api.services.context import Context
 from crm_api.services.door_openings import DoorOpenings
+from crm_api.services.gates import Gates
 from crm_api.services.history import AccessRecords, CallRecords
+from crm_api.services.keys import Keys
 from crm_api.services.panels import Panels
-from crm_api.services.places import Apartments, Cities, Companies, Entrances, Houses
+from crm_api.services.places import Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
+from crm_api.services.push_tokens import PushTokens
+from crm_api.services.relays import Relays
 from crm_api.services.rules import BlockKinds, Blocks, RingPlans
 from crm_api.services.tokens import Tokens
 from crm_api.tables.database import CrmDatabase
@@ -37,11 +44,17 @@ class Services:
     houses: Houses
     entrances: Entrances
     apartments: Apartments
+    gates: Gates
     accounts: Accounts
+    push_tokens: PushTokens
     panels: Panels
+    relays: Relays
+    keys: Keys
+    access_codes: AccessCodes
     block_kinds: BlockKinds
     blocks: Blocks
     ring_plans: RingPlans
+    concierge_desks: ConciergeDesks
     planning: Planning
     door_openings: DoorOpenings
     call_records: CallRecords
@@ -67,11 +80,17 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         houses=Houses(context),
         entrances=Entrances(context),
         apartments=Apartments(context),
+        gates=Gates(context),
         accounts=Accounts(context),
+        push_tokens=PushTokens(context),
         panels=Panels(context),
+        relays=Relays(context),
+        keys=Keys(context),
+        access_codes=AccessCodes(context),
         block_kinds=BlockKinds(context),
         blocks=Blocks(context),
         ring_plans=RingPlans(context),
+        concierge_desks=ConciergeDesks(context),
         planning=planning,
         door_openings=DoorOpenings(context, planning, panel_drivers() if drivers is None else drivers),
         call_records=CallRecords(context),
