@@ -1,13 +1,15 @@
-"""SIP accounts, panels and their doors."""
+"""SIP accounts and push tokens, panels and relays, their doors."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crm_api.domain.inputs import accounts, panels
+from crm_api.domain.inputs import accounts, panels, push_tokens
 from crm_api.domain.inputs.base import OfCompanyQuery
 from crm_api.domain.outputs.accounts import AccountDocument, AccountWithPassword
+from crm_api.domain.outputs.fund import PushTokenDocument, RelayDocument
 from crm_api.domain.outputs.panels import DoorOpeningDocument, PanelDocument
+from crm_api.resources.acts import Act
 from crm_api.resources.authentication import ENGINEERS
 from crm_api.resources.calls import DoorOpen, RotatePassword
 from crm_api.resources.declaration import ID, Answer, Endpoint, Key, Operation, id_key
@@ -52,6 +54,32 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             {"key": ACCOUNT},
         ),
         *kept(
+            "/v1/push-tokens",
+            tag="SIP accounts",
+            plural="push tokens",
+            service=services.push_tokens,
+            query=push_tokens.PushTokenQuery,
+            document=PushTokenDocument,
+            new=push_tokens.NewPushToken,
+            writers=ENGINEERS,
+        ),
+        Endpoint(
+            f"/v1/push-tokens/{ID}/invalidate",
+            "SIP accounts",
+            Act(services.push_tokens.invalidate, push_tokens.PushTokenInvalid),
+            (
+                Operation(
+                    "POST",
+                    "Stop using a push token",
+                    ENGINEERS,
+                    (Answer(200, "The device, without a valid token", PushTokenDocument, headers=("ETag",)),),
+                    "Until the device sends another token.",
+                    body=push_tokens.PushTokenInvalid,
+                ),
+            ),
+            id_key("push token"),
+        ),
+        *kept(
             "/v1/panels",
             tag="Devices",
             plural="panels",
@@ -60,6 +88,17 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=PanelDocument,
             new=panels.NewPanel,
             change=panels.PanelChange,
+            writers=ENGINEERS,
+        ),
+        *kept(
+            "/v1/relays",
+            tag="Devices",
+            plural="relays",
+            service=services.relays,
+            query=OfCompanyQuery,
+            document=RelayDocument,
+            new=panels.NewRelay,
+            change=panels.RelayChange,
             writers=ENGINEERS,
         ),
         Endpoint(

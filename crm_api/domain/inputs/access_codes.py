@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -27,6 +27,8 @@ class NewAccessCode(Input):
     single_use: Flag = False
     note: Note = ""
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"entrance_id": 1, "apartment_id": 7, "single_use": True, "note": "courier"}
+
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if (self.entrance_id is None) == (self.gate_id is None):
@@ -38,6 +40,8 @@ class AccessCodeEnd(Input):
     """A code stops opening, from now; it stays on record."""
 
     reason: Name
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"reason": "told to too many"}
 
 
 class AccessCodeQuery(PageQuery):

@@ -58,6 +58,8 @@ class BlockLift(Input):
 
     reason: Name
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"reason": "paid"}
+
 
 class OfApartmentQuery(PageQuery):
     """Rows of an apartment."""

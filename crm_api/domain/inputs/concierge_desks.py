@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ class NewConciergeDesk(Input):
     priority: Priority = 1
     on_duty: Flag = True
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"account": "c10001", "name": "Lobby", "house_id": 1, "priority": 1}
+
 
 class ConciergeDeskChange(Input):
     """Fields of a desk that may change."""
@@ -31,6 +33,8 @@ class ConciergeDeskChange(Input):
     house_id: Id | None = unchanged()
     priority: Priority = unchanged()
     on_duty: Flag = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"on_duty": False}
 
 
 class ConciergeDeskQuery(PageQuery):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -33,6 +33,8 @@ class NewKey(Input):
     enabled: Flag = True
     note: Note = ""
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"number": "198,34988", "apartment_id": 7, "note": "blue"}
+
     @model_validator(mode="after")
     def _one_owner(self) -> Self:
         owners = (*OWNERS, "company_id")
@@ -50,6 +52,8 @@ class KeyChange(Input):
     house_id: Id = unchanged()
     enabled: Flag = unchanged()
     note: Note = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"enabled": False, "note": "lost"}
 
 
 class KeyQuery(PageQuery):

@@ -133,6 +133,13 @@ class NewRelay(Input):
     longitude: Longitude | None = None
     doors: Annotated[tuple[NewRelayDoor, ...], Field(max_length=16)] = ()
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "name": "Barrier",
+        "company_id": 1,
+        "address": "10.20.30.50",
+        "doors": [{"output": 1, "name": "Barrier", "gate_id": 1}],
+    }
+
 
 class RelayChange(Input):
     """Fields of a relay that may change; `doors` replaces what there was."""
@@ -146,3 +153,5 @@ class RelayChange(Input):
     latitude: Latitude | None = unchanged()
     longitude: Longitude | None = unchanged()
     doors: Annotated[list[NewRelayDoor], Field(max_length=16)] = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"address": "10.20.30.51"}

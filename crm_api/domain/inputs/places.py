@@ -186,6 +186,8 @@ class NewApartmentRange(Input):
     dry_run: Flag = False
     """Tell what would be made, and make nothing."""
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"house_id": 1, "first": 1, "last": 144, "entrances": [1, 2, 3, 4], "floors": 9}
+
     @model_validator(mode="after")
     def _regular_or_listed(self) -> Self:
         regular = (self.first, self.last, self.entrances)
@@ -203,6 +205,8 @@ class NewGate(Input):
     longitude: Longitude | None = None
     houses: Annotated[list[Id], Field(min_length=1, max_length=500)]
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Yard gate", "houses": [1, 2]}
+
 
 class GateChange(Input):
     """Fields of a gate that may change; `houses` replaces what there was."""
@@ -211,6 +215,8 @@ class GateChange(Input):
     latitude: Latitude | None = unchanged()
     longitude: Longitude | None = unchanged()
     houses: Annotated[list[Id], Field(min_length=1, max_length=500)] = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"houses": [1, 2, 3]}
 
 
 class HouseQuery(PageQuery):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import StringConstraints
 
@@ -22,11 +22,20 @@ class NewPushToken(Input):
     platform: Platform
     token: PushTokenText
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "account": "a10012-olga",
+        "device": "pixel-7a1f",
+        "platform": "fcm",
+        "token": "fGc3s9:APA91bHun4",
+    }
+
 
 class PushTokenInvalid(Input):
     """The push service has refused the token: it is not used until the device sends another."""
 
     reason: Name
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"reason": "UNREGISTERED"}
 
 
 class PushTokenQuery(PageQuery):

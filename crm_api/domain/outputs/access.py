@@ -76,6 +76,7 @@ class TokenDocument(Output):
     expires_at_ms: Moment | None
     last_used_at_ms: Moment | None
     revoked_at_ms: Moment | None
+    version: Version
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "id": 9,
@@ -85,6 +86,7 @@ class TokenDocument(Output):
         "expires_at_ms": None,
         "last_used_at_ms": 1790000360000,
         "revoked_at_ms": None,
+        "version": 1,
     }
 
 

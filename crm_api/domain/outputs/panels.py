@@ -21,7 +21,7 @@ class DoorDocument(Output):
     id: RowId
     output: int
     name: str
-    method: Literal["dtmf", "http"]
+    method: Literal["dtmf", "http", "relay"]
     dtmf: str | None
     relay_id: RowId | None
     relay_output: int | None
