@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
-from heapq import merge
 from itertools import accumulate
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.numbering import number_to_dial
-from lab.town.city.rows import Table, household_accounts, panel_account
+from lab.town.city.rows import Table, account_name, household_accounts, panel_account
 from lab.town.city.sizes import HOURS, RESULTS, WEEKDAYS
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _DAYS: Final = 365
 _HOUR_MS: Final = 3_600_000
 _OPENED_SHARE: Final = 0.85
+_MAIN_DOOR_SHARE: Final = 0.7
 _CALL_COLUMNS: Final = (
     "id", "call_id", "company_id", "panel_id", "house_id", "apartment_id", "panel", "dialled", "started_at_ms",
     "ended_at_ms", "talk_ms", "answered_by", "result", "cause", "plan_source",
@@ -82,49 +83,55 @@ class History:
             yield from sorted(midnight_ms + int((hour + rng.random()) * _HOUR_MS) for hour in hours)
 
     def _calls(self) -> Iterator[tuple[Any, ...]]:
-        layout, rng = self._layout, self._rng
+        """Two million times: whatever does not change is looked up once."""
+        layout, random_ = self._layout, self._rng.random
+        bits, entrance_of, panels_of, panels = (
+            self._rng.getrandbits,
+            layout.entrance_of,
+            layout.panels_of,
+            layout.panels,
+        )
+        apartments, names = layout.size.apartments, [panel_account(panel) for panel in range(len(layout.panels))]
         keep_branches_from = layout.size.calls - layout.size.calls_with_branches
         results = [name for name, percent in RESULTS for _ in range(percent)]
         for index, at_ms in enumerate(self.moments_ms(layout.size.calls)):
-            result = results[int(rng.random() * len(results))]
-            apartment = int(rng.random() * layout.size.apartments)
-            entrance = layout.entrance_of[apartment]
-            panels = layout.panels_of[entrance]
-            panel = panels[0] if rng.random() < 0.7 else panels[int(rng.random() * len(panels))]  # noqa: PLR2004 - most come in by the main door
-            company = layout.panels[panel].company
-            call_id = f"{rng.getrandbits(64):016x}@{panel + 1}"
-            dialled, accounts = self._dialled(panel, entrance, apartment), household_accounts(layout, apartment)
-            if result == "unknown_number":
-                dialled, accounts = "9999", []
-            elif not accounts:
-                result = "no_answer"
-            ringing_ms = 1200 + int(rng.random() * 14_000)
-            talk_ms, answered_by = 0, None
-            if result == "answered":
-                talk_ms = 2000 + int(rng.expovariate(1 / 9000))
-                answered_by = accounts[int(rng.random() * len(accounts))][0]
-            elif result == "no_answer":
-                ringing_ms = 30_000
+            result = results[int(random_() * len(results))]
+            apartment = int(random_() * apartments)
+            entrance = entrance_of[apartment]
+            here = panels_of[entrance]
+            panel = here[0] if random_() < _MAIN_DOOR_SHARE else here[int(random_() * len(here))]
+            call_id = f"{bits(64):016x}@{panel + 1}"
+            ringing_ms, talk_ms, answered_by = 1200 + int(random_() * 14_000), 0, None
+            kinds = layout.household(apartment)
+            if result == "answered" and kinds:
+                talk_ms = 2000 + int(random_() * random_() * 40_000)
+                chosen = int(random_() * len(kinds))
+                answered_by = account_name(kinds[chosen], apartment, chosen)
+            elif result == "no_answer" or (not kinds and result != "unknown_number"):
+                result, ringing_ms = "no_answer", 30_000
             ended_at_ms = at_ms + ringing_ms + talk_ms
             if index >= keep_branches_from and result not in ("unknown_number", "blocked"):
+                accounts = household_accounts(layout, apartment)
                 self._ring(call_id, accounts, result, answered_by, (at_ms, ringing_ms, ended_at_ms))
-            if answered_by is not None and rng.random() < _OPENED_SHARE:
-                opened_at_ms = at_ms + ringing_ms + talk_ms // 2
-                self._openings.append((opened_at_ms, panel, apartment, answered_by, call_id, None))
-            house_id: int | None = layout.entrances[entrance].house + 1
-            home_id: int | None = apartment + 1
+            if answered_by is not None and random_() < _OPENED_SHARE:
+                self._openings.append((at_ms + ringing_ms + talk_ms // 2, panel, apartment, answered_by, call_id, None))
+            house: int | None = layout.entrances[entrance].house + 1
+            home: int | None = apartment + 1
+            dialled = self._dialled(panel, entrance, apartment)
             if result == "unknown_number":
-                house_id = home_id = None
-            cause = _CAUSES.get(result, _OTHER_CAUSE)
+                house, home, dialled = None, None, "9999"
             yield (
-                index + 1, call_id, company, panel + 1, house_id, home_id, panel_account(panel), dialled, at_ms,
-                ended_at_ms, talk_ms, answered_by, result, cause, "redis",
+                index + 1, call_id, panels[panel].company, panel + 1, house, home, names[panel], dialled, at_ms,
+                ended_at_ms, talk_ms, answered_by, result, _CAUSES.get(result, _OTHER_CAUSE), "redis",
             )  # fmt: skip
 
     def _dialled(self, panel: int, entrance: int, apartment: int) -> str:
-        house, number = self._layout.entrances[entrance].house, self._layout.number_of(apartment)
-        code = next(place.code for place in self._layout.panels[panel].places if place.house == house)
-        return number_to_dial(code, number)
+        """What was pressed: at a gate of several houses the code of the house comes first."""
+        places, home = self._layout.panels[panel].places, self._layout.entrances[entrance]
+        number = home.first_number + apartment - home.apartments.start
+        if len(places) == 1:
+            return number_to_dial("", number)
+        return number_to_dial(next(place.code for place in places if place.house == home.house), number)
 
     def _ring(
         self,
@@ -151,10 +158,8 @@ class History:
 
     def _numbered_openings(self) -> Iterator[tuple[Any, ...]]:
         layout = self._layout
-        for identifier, opening in enumerate(
-            merge(sorted(self._openings, key=_moment), self._by_key(), key=_moment), 1
-        ):
-            at_ms, panel, apartment, account, call_id, key = opening
+        openings = sorted((*self._openings, *self._by_key()), key=itemgetter(0))
+        for identifier, (at_ms, panel, apartment, account, call_id, key) in enumerate(openings, 1):
             company = layout.panels[panel].company
             house = layout.entrances[layout.entrance_of[apartment]].house
             how = ("#", "dtmf", "sent", at_ms) if key is None else (None, "key", "opened", None)
@@ -170,7 +175,3 @@ class History:
             key = int(rng.random() * len(homes))
             panel = layout.panels_of[layout.entrance_of[homes[key]]][0]
             yield at_ms, panel, homes[key], None, None, key + 1
-
-
-def _moment(opening: tuple[Any, ...]) -> int:
-    return int(opening[0])

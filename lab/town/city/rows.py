@@ -52,10 +52,14 @@ def panel_account(panel: int) -> str:
     return f"p{panel + 1:06}"
 
 
+def account_name(kind: str, apartment: int, index: int) -> str:
+    """Account of a device of an apartment, by their positions."""
+    return f"{LETTERS[kind]}{apartment + 1:06}{index}"
+
+
 def household_accounts(layout: Layout, apartment: int) -> list[tuple[str, str]]:
     """Account and kind of every device of an apartment, by its position."""
-    kinds = layout.household(apartment)
-    return [(f"{LETTERS[kind]}{apartment + 1:06}{index}", kind) for index, kind in enumerate(kinds)]
+    return [(account_name(kind, apartment, index), kind) for index, kind in enumerate(layout.household(apartment))]
 
 
 class CityRows:
