@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import falcon
 
-from crm_api.endpoints import calls, devices, places, rules
+from crm_api.endpoints import about, calls, devices, keys, places, rules
 from crm_api.resources.authentication import Authentication
 from crm_api.resources.declaration import add_routes
 from crm_api.resources.rendering import install_error_handlers
@@ -23,8 +23,10 @@ def declared(services: Services, database: CrmDatabase, cache: PlanCache) -> tup
     return (
         *places.endpoints(services),
         *devices.endpoints(services),
+        *keys.endpoints(services),
         *rules.endpoints(services),
         *calls.endpoints(services, database, cache),
+        *about.endpoints(lambda: declared(services, database, cache)),
     )
 
 

@@ -137,7 +137,7 @@ class Served:
             ValueError: a responder or a parameter is missing, or something is declared twice.
         """
         self.endpoint = endpoint
-        self.operations = {operation.method: operation for operation in endpoint.operations}
+        self.operations: dict[str, Operation] = {operation.method: operation for operation in endpoint.operations}
         if len(self.operations) != len(endpoint.operations):
             raise ValueError(f"{endpoint.path}: a method is declared twice")
         named = set(_PARAMETER.findall(endpoint.path))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_ECHO: Final = 200
-SECRET_FIELDS: Final = frozenset({"password", "credentials"})
+SECRET_FIELDS: Final = frozenset({"password", "current", "credentials"})
 PROBLEM_JSON: Final = "application/problem+json"
 
 STATUS: Final = {
@@ -35,6 +35,7 @@ STATUS: Final = {
     "conflict": (409, "Contradicts what is kept"),
     "forbidden": (403, "This token may not do this"),
     "unauthorised": (401, "A token is needed"),
+    "too-many-logins": (429, "Too many wrong logins"),
     "too-large": (413, "The body is too large"),
     "unavailable": (503, "The database is away"),
     "internal": (500, "A fault of ours"),
@@ -129,6 +130,9 @@ def install_error_handlers(app: falcon.App[Any, Any], database: CrmDatabase) -> 
         send_problem(resp, error.kind, error.detail, error.fields)
         if error.kind == "unauthorised":
             resp.set_header("WWW-Authenticate", 'Bearer realm="entryphone"')
+        wait_s = getattr(error, "wait_s", None)
+        if wait_s is not None:
+            resp.set_header("Retry-After", str(wait_s))
 
     def bad_value(_req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
         send_problem(resp, "invalid-fields", f"The database does not take a value: {str(error).splitlines()[0]}")

@@ -148,8 +148,9 @@ def cache() -> FakeCache:
 def must_be_as_declared(client: falcon.testing.TestClient, method: str, path: str, answer: Any) -> None:
     """Hold an answer against what its operation declares: status, body, kind of problem."""
     route = client.app._router.find(path.partition("?")[0])
-    operation = route[0].operations.get(method) if route and isinstance(route[0], Served) else None
-    if operation is None:
+    served = route[0] if route else None
+    operation = served.operations.get(method) if isinstance(served, Served) else None
+    if operation is None or not isinstance(served, Served):
         assert answer.status_code in {404, 405}
         return
     what = f"{method} {path}: {answer.status_code} {answer.text}"
@@ -157,7 +158,7 @@ def must_be_as_declared(client: falcon.testing.TestClient, method: str, path: st
         operation.outcomes[answer.status_code][1].model_validate(answer.json)
     elif answer.status_code >= 400:
         problem = Problem.model_validate(answer.json)
-        assert problem.type.rpartition(":")[2] in problems_of(operation, route[0].endpoint), what
+        assert problem.type.rpartition(":")[2] in problems_of(operation, served.endpoint), what
     else:
         declared = next(a for a in operation.answers if a.status == answer.status_code)
         if declared.document is None:
