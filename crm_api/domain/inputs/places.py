@@ -24,7 +24,7 @@ from crm_api.domain.inputs.base import (
 )
 
 FiasId = Annotated[
-    str, StringConstraints(to_lower=True, pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 ]
 """A UUID of the Russian address register, such as 0c5b2444-70a0-4932-980c-b4dc0d3f02b5."""
 DispatchNumber = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{2,15}$")]
