@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import hmac
@@ -22,6 +23,7 @@ class Encryption:
         self._fernet = Fernet(key)
         # A key of its own for hashes (RFC 5869 in one step: the file's key has full entropy).
         self._hash_key = hmac.digest(key, b"entryphone keyed hash", hashlib.sha256)
+        self._binding_key = hmac.digest(key, b"entryphone bound key", hashlib.sha256)
 
     @classmethod
     def from_file(cls, path: Path) -> Encryption:
@@ -34,6 +36,10 @@ class Encryption:
                 with contextlib.suppress(FileExistsError):
                     os.link(file.name, path)
         return cls(path.read_bytes().strip())
+
+    def bound_to(self, word: str) -> Encryption:
+        """Return an encryption whose key is made of ours and a word: without both, nobody decrypts."""
+        return Encryption(base64.urlsafe_b64encode(hmac.digest(self._binding_key, word.encode(), hashlib.sha256)))
 
     def encrypted(self, secret: str) -> str:
         """Return the secret as text for the database."""

@@ -8,7 +8,7 @@ from crm_api.domain.inputs.base import MAX_ID
 from crm_api.domain.problems import NotFoundError
 from crm_api.resources.authentication import READERS, WRITERS, tenant_of
 from crm_api.resources.declaration import ID, Answer, Endpoint, Key, Operation, id_key
-from crm_api.resources.preconditions import expected_of, expected_or_anything
+from crm_api.resources.preconditions import expected_of, expected_or_anything, repeatable_of
 from crm_api.resources.rendering import body_of, query_of, send
 from crm_api.services.kept import etag_of
 from crm_api.services.paging import Asked
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crm_api.domain.inputs.base import Input, PageQuery
     from crm_api.domain.outputs.base import Output
     from crm_api.services.context import Tenant
+    from crm_api.services.idempotency import Repeatable
     from crm_api.services.kept import Document, Expected
     from crm_api.services.paging import Page
 
@@ -38,7 +39,7 @@ class ListedService(Protocol):
 class KeptService(ListedService, Protocol):
     """What a service that keeps one noun offers besides."""
 
-    def made(self, tenant: Tenant, new: Any) -> Document:
+    def made(self, tenant: Tenant, new: Any, wish: Repeatable | None = None) -> Document:
         """Make."""
 
     def changed(self, tenant: Tenant, key: Any, values: dict[str, Any], expected: Expected) -> Document:
@@ -80,7 +81,8 @@ class Collection:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make."""
         assert self._new is not None  # noqa: S101 - without it POST is not declared
-        document = self._service.made(tenant_of(req), body_of(req, self._new))
+        new = body_of(req, self._new)
+        document = self._service.made(tenant_of(req), new, repeatable_of(req, new))
         resp.location = f"{req.path}/{document[self._key]}"
         send(resp, document, 201, etag_of(document))
 
@@ -190,7 +192,13 @@ def kept(
         answer = Answer(201, f"The {noun} that was made", made or document, headers=("ETag", "Location"))
         in_list.append(
             Operation(
-                "POST", f"Make {_a(noun)}", writers, (answer,), body=new, problems=frozenset({"conflict", "not-found"})
+                "POST",
+                f"Make {_a(noun)}",
+                writers,
+                (answer,),
+                body=new,
+                headers=("Idempotency-Key",),
+                problems=frozenset({"conflict", "not-found"}),
             )
         )
     on_item = [Operation("GET", f"Read {_a(noun)}", readers, (shown,))]

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from crm_api.domain.outputs.base import Problem
 from crm_api.resources.declaration import JSON, problems_of
-from crm_api.resources.preconditions import IF_MATCH_PATTERN
+from crm_api.resources.preconditions import IDEMPOTENCY_KEY_PATTERN, IF_MATCH_PATTERN
 from crm_api.resources.rendering import PROBLEM_JSON, STATUS
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ REQUEST_HEADERS: Final[dict[str, _Schema]] = {
     "Idempotency-Key": {
         "description": "A name of this creation, chosen by the client, such as a UUID. The same key with the same body "
         "gets the same answer for 24 hours, and nothing is made twice; with another body it is refused.",
-        "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+        "schema": {"type": "string", "pattern": IDEMPOTENCY_KEY_PATTERN},
         "example": "3f0e6a1c-5d1b-4d0e-9a38-0f6c3a0b8f54",
     },
 }

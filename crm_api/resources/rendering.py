@@ -29,6 +29,7 @@ PROBLEM_JSON: Final = "application/problem+json"
 STATUS: Final = {
     "invalid-fields": (422, "Fields are wrong"),
     "wrong-cursor": (422, "The cursor belongs to another query"),
+    "idempotency-key-reused": (422, "The Idempotency-Key belongs to another request"),
     "stale": (412, "Changed by somebody else"),
     "precondition-required": (428, "If-Match is needed"),
     "not-found": (404, "Not found"),
@@ -123,16 +124,19 @@ def _field(error: ErrorDetails) -> FieldProblem:
     return FieldProblem(path, value, error["msg"])
 
 
+def _headers_of(error: ProblemError) -> dict[str, str]:
+    if error.kind == "unauthorised":
+        return {"WWW-Authenticate": 'Bearer realm="entryphone"'}
+    wait_s: int | None = getattr(error, "wait_s", None)
+    return {} if wait_s is None else {"Retry-After": str(wait_s)}
+
+
 def install_error_handlers(app: falcon.App[Any, Any], database: CrmDatabase) -> None:
     """Turn every exception into a problem document; log once what is our fault."""
 
     def problem(_req: falcon.Request, resp: falcon.Response, error: ProblemError, _params: dict[str, Any]) -> None:
         send_problem(resp, error.kind, error.detail, error.fields)
-        if error.kind == "unauthorised":
-            resp.set_header("WWW-Authenticate", 'Bearer realm="entryphone"')
-        wait_s = getattr(error, "wait_s", None)
-        if wait_s is not None:
-            resp.set_header("Retry-After", str(wait_s))
+        resp.set_headers(_headers_of(error))
 
     def bad_value(_req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
         send_problem(resp, "invalid-fields", f"The database does not take a value: {str(error).splitlines()[0]}")

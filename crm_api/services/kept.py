@@ -11,6 +11,7 @@ from crm_api.domain.problems import ForbiddenError, InvalidFieldsError, ProblemE
 from crm_api.services.audit import AuditTrail, audited
 from crm_api.services.changes import Changes
 from crm_api.services.context import Row, Tenant, find, visible
+from crm_api.services.idempotency import Idempotency
 from crm_api.services.paging import Asked, Page, cursor_after, position
 from crm_api.tables.models import Company
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from crm_api.services.context import Context
+    from crm_api.services.idempotency import Repeatable
 
 Document = dict[str, Any]
 Expected = frozenset[str] | None
@@ -77,7 +79,12 @@ class Listed(Generic[Row]):
         """Return one row more than asked for, if there is one."""
         model: Any = self.model
         companies = tenant.companies or frozenset()
-        if len(companies) > 1 and asked.column == "id" and "company_id" not in asked.filters:
+        if (
+            len(companies) > 1
+            and asked.column == "id"
+            and hasattr(model, "company_id")
+            and "company_id" not in asked.filters
+        ):
             # A page for each company, each read from its index in order; one query over all would have to sort them.
             pages = [self._rows(Tenant.of(company), asked, column, after) for company in sorted(companies)]
             found = {row.id: row for page in pages for row in page}
@@ -111,6 +118,7 @@ class Kept(Listed[Row]):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.changes = Changes(context)
+        self.idempotency = Idempotency(context)
         self.trail = AuditTrail(context)
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -138,10 +146,9 @@ class Kept(Listed[Row]):
         """Remove a row."""
         raise NotImplementedError
 
-    def made(self, tenant: Tenant, new: Any) -> Document:
-        """Make a row for the API."""
-        with self.database.transaction():
-            return self.create(tenant, new)
+    def made(self, tenant: Tenant, new: Any, wish: Repeatable | None = None) -> Document:
+        """Make a row for the API, once for each `Idempotency-Key`."""
+        return self.idempotency.once(tenant, wish, lambda: self.create(tenant, new))
 
     def changed(self, tenant: Tenant, key: Any, values: dict[str, Any], expected: Expected) -> Document:
         """Change a row for the API, unless it is no longer the one that was read.
