@@ -14,6 +14,7 @@ PYTEST_OPTIONS ?=
 SIZE ?= demo
 SEED ?= 1
 DATABASE ?=
+PARTS ?=
 
 .PHONY: help town demo test check up down status logs bench lock openapi clean root
 
@@ -46,8 +47,8 @@ status: $(INSTALLED) ## each process: running, healthy, and if not, why
 logs: $(INSTALLED) ## print and follow the logs (NAMES="kamailio agi" to choose)
 	@$(LAB) logs --follow $(NAMES)
 
-bench: $(INSTALLED) ## load a stack of its own and compare it with a bare dialplan
-	@$(BIN)/python -m lab.bench
+bench: $(INSTALLED) ## load servers of its own and measure them (PARTS="calls crm" to choose, QUICK=1 for a short look)
+	@$(BIN)/python -m lab.bench $(PARTS)
 
 town: $(INSTALLED) ## a city from a seed, in bulk (SIZE=demo|district|city, SEED=1, DATABASE=url; the lab's by default)
 	@$(BIN)/python -m lab.town.city --size $(SIZE) --seed $(SEED) --database "$(DATABASE)"

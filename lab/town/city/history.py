@@ -8,7 +8,6 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from crm_api.domain.numbering import number_to_dial
 from lab.town.city.rows import Table, account_name, household_accounts, panel_account
 from lab.town.city.sizes import HOURS, RESULTS, WEEKDAYS
 
@@ -117,21 +116,13 @@ class History:
                 self._openings.append((at_ms + ringing_ms + talk_ms // 2, panel, apartment, answered_by, call_id, None))
             house: int | None = layout.entrances[entrance].house + 1
             home: int | None = apartment + 1
-            dialled = self._dialled(panel, entrance, apartment)
+            dialled = layout.dialled(panel, apartment)
             if result == "unknown_number":
                 house, home, dialled = None, None, "9999"
             yield (
                 index + 1, call_id, panels[panel].company, panel + 1, house, home, names[panel], dialled, at_ms,
                 ended_at_ms, talk_ms, answered_by, result, _CAUSES.get(result, _OTHER_CAUSE), "redis",
             )  # fmt: skip
-
-    def _dialled(self, panel: int, entrance: int, apartment: int) -> str:
-        """What was pressed: at a gate of several houses the code of the house comes first."""
-        places, home = self._layout.panels[panel].places, self._layout.entrances[entrance]
-        number = home.first_number + apartment - home.apartments.start
-        if len(places) == 1:
-            return number_to_dial("", number)
-        return number_to_dial(next(place.code for place in places if place.house == home.house), number)
 
     def _ring(
         self,

@@ -67,9 +67,7 @@ class People:
 
     def _phones(self) -> Iterator[tuple[Any, ...]]:
         for identifier, apartment in enumerate(self._homes, 1):
-            # Multiplied by a number without a common divisor: every phone once, in no order.
-            phone = f"+79{identifier * 387_420_489 % 1_000_000_000:09}"
-            yield self._layout.company_of(apartment), identifier, phone, 0
+            yield self._layout.company_of(apartment), identifier, resident_phone(identifier), 0
 
     def _residencies(self) -> Iterator[tuple[Any, ...]]:
         last = -1
@@ -83,17 +81,22 @@ class People:
     def _keys(self, service: int) -> Iterator[tuple[Any, ...]]:
         layout = self._layout
         for identifier, apartment in enumerate(self.key_homes, 1):
-            number = f"{_key_number(identifier):08X}"
+            number = key_number(identifier)
             company = layout.company_of(apartment)
             yield identifier, company, number, "apartment", apartment + 1, None, True, "", self._created_at_ms
         for index in range(service):
             identifier = len(self.key_homes) + index + 1
             entrance = self._rng.randrange(len(layout.entrances))
             company = layout.houses[layout.entrances[entrance].house].company
-            number = f"{_key_number(identifier):08X}"
+            number = key_number(identifier)
             yield identifier, company, number, "entrance", None, entrance + 1, True, "почта", self._created_at_ms
 
 
-def _key_number(identifier: int) -> int:
-    """A number of four bytes without a leading zero byte, as keys are kept; each once."""
-    return 0x01000000 + identifier * 48_271 % 0xFEFFFFD5
+def resident_phone(identifier: int) -> str:
+    """Phone of the resident with this id: every one once, in no order (the factor shares no divisor with 10**9)."""
+    return f"+79{identifier * 387_420_489 % 1_000_000_000:09}"
+
+
+def key_number(identifier: int) -> str:
+    """Number of the key with this id, as it is kept: four bytes without a leading zero byte, every one once."""
+    return f"{0x01000000 + identifier * 48_271 % 0xFEFFFFD5:08X}"
