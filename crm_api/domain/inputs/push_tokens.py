@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import StringConstraints
 
-from crm_api.domain.inputs.base import AccountName, FilterId, Flag, Input, Name, PageQuery
+from crm_api.domain.inputs.base import AccountName, FilterId, Input, Name, PageQuery
 
 Platform = Literal["fcm", "apns", "apns_voip", "hms", "webhook"]
 Device = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
@@ -44,4 +44,4 @@ class PushTokenQuery(PageQuery):
     company_id: FilterId = None
     account: AccountName | None = None
     platform: Platform | None = None
-    valid: Flag | None = None
+    valid: bool | None = None
