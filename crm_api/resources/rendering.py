@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_ECHO: Final = 200
-SECRET_FIELDS: Final = frozenset({"password", "current", "credentials"})
+SECRET_FIELDS: Final = frozenset({"password", "current", "credentials", "token"})
 PROBLEM_JSON: Final = "application/problem+json"
 
 STATUS: Final = {
