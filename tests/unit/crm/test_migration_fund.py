@@ -41,7 +41,8 @@ def filled(tmp_path: Path) -> Iterator[CrmDatabase]:
     for database in empty_database(tmp_path):
         database.peewee.execute_sql("CREATE TABLE migrations (name TEXT PRIMARY KEY)")
         first = "m0001_places_accounts_calls"
-        migrations._apply(database, first, importlib.import_module(f"crm_api.migrations.{first}").STATEMENTS)
+        with database.peewee.atomic():
+            migrations._apply(database, first, importlib.import_module(f"crm_api.migrations.{first}").STATEMENTS)
         for statement in FILLED:
             database.rows(migrations.spelled(statement, database.dialect))
         assert "m0004_fund" in migrations.migrate(database)
