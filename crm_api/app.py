@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import falcon
 
-from crm_api.endpoints import about, calls, devices, keys, places, rules
+from crm_api.endpoints import about, access, calls, devices, keys, people, places, rules
 from crm_api.resources.authentication import Authentication
 from crm_api.resources.declaration import add_routes
 from crm_api.resources.rendering import install_error_handlers
@@ -22,9 +22,11 @@ def declared(services: Services, database: CrmDatabase, cache: PlanCache) -> tup
     """Return every endpoint, in the order in which the API's page shows them."""
     return (
         *places.endpoints(services),
+        *people.endpoints(services),
         *devices.endpoints(services),
         *keys.endpoints(services),
         *rules.endpoints(services),
+        *access.endpoints(services),
         *calls.endpoints(services, database, cache),
         *about.endpoints(lambda: declared(services, database, cache)),
     )

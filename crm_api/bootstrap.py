@@ -15,18 +15,23 @@ from crm_api.adapters.plan_cache import PlanCache
 from crm_api.services.access_codes import AccessCodes
 from crm_api.services.accounts import Accounts
 from crm_api.services.apartments import Apartments
+from crm_api.services.audit_log import AuditLog
 from crm_api.services.concierge_desks import ConciergeDesks
 from crm_api.services.context import Context
 from crm_api.services.door_openings import DoorOpenings
 from crm_api.services.gates import Gates
+from crm_api.services.groups import GroupApartments, GroupMembers, Groups
 from crm_api.services.history import AccessRecords, CallRecords
 from crm_api.services.keys import Keys
 from crm_api.services.panels import Panels
 from crm_api.services.places import Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
+from crm_api.services.principals import ServiceAccounts, Staff
 from crm_api.services.push_tokens import PushTokens
 from crm_api.services.relays import Relays
+from crm_api.services.residents import Residents
 from crm_api.services.rules import BlockKinds, Blocks, RingPlans
+from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
 from crm_api.tables.database import CrmDatabase
 
@@ -60,6 +65,15 @@ class Services:
     call_records: CallRecords
     access_records: AccessRecords
     tokens: Tokens
+    residents: Residents
+    groups: Groups
+    group_members: GroupMembers
+    group_apartments: GroupApartments
+    staff: Staff
+    service_accounts: ServiceAccounts
+    api_tokens: ApiTokens
+    sessions: Sessions
+    audit_log: AuditLog
 
 
 def make_context(config: CrmConfig) -> Context:
@@ -68,6 +82,7 @@ def make_context(config: CrmConfig) -> Context:
         database=CrmDatabase(config.database_url),
         realm=config.sip_domain,
         encryption=Encryption.from_file(config.encryption_key_file),
+        trusted_proxies=frozenset(config.trusted_proxies),
     )
 
 
@@ -96,6 +111,15 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         call_records=CallRecords(context),
         access_records=AccessRecords(context),
         tokens=Tokens(context),
+        residents=Residents(context),
+        groups=Groups(context),
+        group_members=GroupMembers(context),
+        group_apartments=GroupApartments(context),
+        staff=Staff(context),
+        service_accounts=ServiceAccounts(context),
+        api_tokens=ApiTokens(context),
+        sessions=Sessions(context),
+        audit_log=AuditLog(context),
     )
 
 

@@ -33,6 +33,8 @@ class Context:
     encryption: Encryption
     now_ms: Callable[[], int] = wall_clock_ms
     passwords: PasswordHashing = field(default_factory=PasswordHashing)
+    trusted_proxies: frozenset[str] = frozenset()
+    """Addresses of our proxies: they are believed when they say whom they ask for."""
 
 
 @dataclass(frozen=True)
