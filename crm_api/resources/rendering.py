@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import falcon
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_ECHO: Final = 200
+MAX_EXACT: Final = 2**53
+"""Below it a float of IEEE 754 names one integer only."""
 SECRET_FIELDS: Final = frozenset({"password", "current", "credentials", "token"})
 PROBLEM_JSON: Final = "application/problem+json"
 
@@ -79,10 +82,30 @@ def body_of(req: falcon.Request, model: type[Body]) -> Body:
     raw = req.bounded_stream.read(MAX_BODY_BYTES + 1)
     if len(raw) > MAX_BODY_BYTES:
         raise TooLargeError(f"The body is longer than {MAX_BODY_BYTES} bytes: send less at once")
+    return checked(model, raw)
+
+
+def checked(model: type[Body], raw: bytes) -> Body:
+    """Return the body of a request, or raise `InvalidFieldsError` naming everything that is wrong with it."""
     try:
-        return model.model_validate_json(raw)
+        document = json.loads(raw, parse_float=_number, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        told = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InvalidFieldsError.one("body", None, f"no JSON (RFC 8259): {told}") from None
+    try:
+        return model.model_validate(document)
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+def _number(text: str) -> float | int:
+    """Return 12.0 and 1.2e1 as 12: to JSON Schema they are the same integer."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < MAX_EXACT else number
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def query_of(req: falcon.Request, model: type[Body]) -> Body:
@@ -121,7 +144,7 @@ def _field(error: ErrorDetails) -> FieldProblem:
         value = value[:MAX_ECHO]
     elif not isinstance(value, (int, float, bool, type(None))):
         value = str(value)[:MAX_ECHO] if not isinstance(value, dict) else "(object)"
-    return FieldProblem(path, value, error["msg"])
+    return FieldProblem(path, value, error["msg"].removeprefix("Value error, "))
 
 
 def _headers_of(error: ProblemError) -> dict[str, str]:
