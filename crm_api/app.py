@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import falcon
 
-from crm_api.endpoints import about, access, calls, devices, keys, people, places, rules
+from crm_api.endpoints import about, access, calls, devices, jobs, keys, people, places, reports, rules
 from crm_api.resources.authentication import Authentication
 from crm_api.resources.declaration import add_routes
 from crm_api.resources.rendering import install_error_handlers
@@ -26,8 +26,10 @@ def declared(services: Services, database: CrmDatabase, cache: PlanCache) -> tup
         *devices.endpoints(services),
         *keys.endpoints(services),
         *rules.endpoints(services),
+        *jobs.endpoints(services),
         *access.endpoints(services),
         *calls.endpoints(services, database, cache),
+        *reports.endpoints(services),
         *about.endpoints(lambda: declared(services, database, cache)),
     )
 

@@ -19,9 +19,13 @@ from crm_api.services.audit_log import AuditLog
 from crm_api.services.concierge_desks import ConciergeDesks
 from crm_api.services.context import Context
 from crm_api.services.door_openings import DoorOpenings
+from crm_api.services.entry_reports import EntryReports
 from crm_api.services.gates import Gates
 from crm_api.services.groups import GroupApartments, GroupMembers, Groups
 from crm_api.services.history import AccessRecords, CallRecords
+from crm_api.services.imports import Imports
+from crm_api.services.jobs import Jobs
+from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
 from crm_api.services.panels import Panels
 from crm_api.services.places import Cities, Companies, Entrances, Houses
@@ -60,6 +64,10 @@ class Services:
     blocks: Blocks
     ring_plans: RingPlans
     concierge_desks: ConciergeDesks
+    jobs: Jobs
+    imports: Imports
+    entry_reports: EntryReports
+    key_uses: KeyUses
     planning: Planning
     door_openings: DoorOpenings
     call_records: CallRecords
@@ -89,6 +97,7 @@ def make_context(config: CrmConfig) -> Context:
 def make_services(context: Context, drivers: dict[str, PanelDriver] | None = None) -> Services:
     """Make the services on one context."""
     planning = Planning(context)
+    jobs = Jobs(context)
     return Services(
         cities=Cities(context),
         companies=Companies(context),
@@ -106,6 +115,10 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         blocks=Blocks(context),
         ring_plans=RingPlans(context),
         concierge_desks=ConciergeDesks(context),
+        jobs=jobs,
+        imports=Imports(context, jobs),
+        entry_reports=EntryReports(context),
+        key_uses=KeyUses(context),
         planning=planning,
         door_openings=DoorOpenings(context, planning, panel_drivers() if drivers is None else drivers),
         call_records=CallRecords(context),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crm_api.domain.inputs.calls import DoorOpening, RecordQuery
+from crm_api.domain.inputs.calls import AccessQuery, CallQuery, DoorOpening
 from crm_api.domain.outputs import calls as shown
 from crm_api.resources import calls
 from crm_api.resources.authentication import CALLS, READERS, SERVICE
@@ -67,7 +67,7 @@ def endpoints(services: Services, database: CrmDatabase, cache: PlanCache) -> tu
             tag="Records",
             plural="calls",
             service=services.call_records,
-            query=RecordQuery,
+            query=CallQuery,
             document=shown.CallDocument,
         ),
         Endpoint(
@@ -89,7 +89,7 @@ def endpoints(services: Services, database: CrmDatabase, cache: PlanCache) -> tu
             tag="Records",
             plural="access records",
             service=services.access_records,
-            query=RecordQuery,
+            query=AccessQuery,
             document=shown.AccessRecordDocument,
         ),
     )

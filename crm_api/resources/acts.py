@@ -1,11 +1,11 @@
-"""Acts on a row that are neither a change nor a removal: lift a block, end a code; and files that are streamed."""
+"""Acts on a row that are neither change nor removal, what is told to us, and files that are sent as they are read."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from crm_api.resources.authentication import tenant_of
-from crm_api.resources.declaration import CSV
+from crm_api.resources.declaration import CSV, JSON
 from crm_api.resources.rendering import body_of, query_of, send
 from crm_api.services.kept import etag_of
 
@@ -44,6 +44,32 @@ class Making:
         """Make; 201, or 200 when nothing was made."""
         document = self._make(tenant_of(req), body_of(req, self._body))
         send(resp, document, 200 if document["dry_run"] else 201)
+
+
+class Told:
+    """`POST` of something that happened elsewhere and is recorded here."""
+
+    def __init__(self, record: Callable[[Tenant, Any], Document], body: type[Input]) -> None:
+        self._record = record
+        self._body = body
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Record."""
+        send(resp, self._record(tenant_of(req), body_of(req, self._body)), 201)
+
+
+class JsonFile:
+    """`GET` of a document of any length, sent as it is read."""
+
+    def __init__(self, pieces: Callable[[Tenant, Any], Iterable[str]], query: type[Input]) -> None:
+        self._pieces = pieces
+        self._query = query
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Send."""
+        pieces = self._pieces(tenant_of(req), query_of(req, self._query))
+        resp.content_type = JSON
+        resp.stream = (piece.encode() for piece in pieces)
 
 
 class CsvFile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from crm_api.domain.problems import NotFoundError
 from crm_api.services.context import visible
@@ -10,6 +10,8 @@ from crm_api.services.kept import Listed
 from crm_api.tables.models import AccessRecord, CallBranch, CallRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from crm_api.services.context import Tenant
     from crm_api.services.kept import Document
 
@@ -19,6 +21,10 @@ class CallRecords(Listed[CallRecord]):
 
     noun = "call"
     model = CallRecord
+    filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "from_ms": lambda moment: CallRecord.started_at_ms >= moment,
+        "to_ms": lambda moment: CallRecord.started_at_ms < moment,
+    }
 
     def row(self, tenant: Tenant, key: Any) -> CallRecord:
         """Return a call by its Call-ID."""
@@ -47,3 +53,7 @@ class AccessRecords(Listed[AccessRecord]):
 
     noun = "access record"
     model = AccessRecord
+    filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "from_ms": lambda moment: AccessRecord.at_ms >= moment,
+        "to_ms": lambda moment: AccessRecord.at_ms < moment,
+    }

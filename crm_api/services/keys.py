@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain import key_numbers
-from crm_api.domain.csv_table import line
+from crm_api.domain.csv_table import SEPARATOR_NAMES, line
 from crm_api.domain.problems import InvalidFieldsError
 from crm_api.services.context import Tenant, find
 from crm_api.services.kept import Document, Kept, company_for
@@ -27,7 +27,6 @@ OWNERS: Final[dict[str, type[Table]]] = {
     "entrance": Entrance,
     "house": House,
 }
-SEPARATORS: Final = {"comma": ",", "semicolon": ";", "tab": "\t"}
 EXPORTED: Final = ("number", "scope", "address", "entrance", "apartment", "resident", "resident_id", "enabled", "note")
 """Columns of an export; an import takes them, too."""
 BATCH: Final = 1000
@@ -112,7 +111,7 @@ class Keys(Kept[RfidKey]):
         return self._lines(tenant, wanted)
 
     def _lines(self, tenant: Tenant, wanted: keys.KeyExport) -> Iterator[str]:
-        separator = SEPARATORS[wanted.separator]
+        separator = SEPARATOR_NAMES[wanted.separator]
         yield line(EXPORTED, separator)
         asked = key_rows.KeysAsked(tenant.companies, wanted.company_id, wanted.house_id, wanted.panel_id)
         for rows in key_rows.exported(self.database, asked, self.context.now_ms(), BATCH):

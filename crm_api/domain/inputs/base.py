@@ -52,6 +52,8 @@ class PageQuery(Input):
 
 
 FilterId = Annotated[int, Field(ge=1, le=MAX_ID)] | None
+FilterMs = Annotated[int, Field(ge=0, le=MAX_MS)] | None
+Separator = Literal["comma", "semicolon", "tab"]
 FilterText = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")] | None
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import StringConstraints, model_validator
 
-from crm_api.domain.inputs.base import PRINTABLE, FilterId, Flag, Id, Input, PageQuery, unchanged
+from crm_api.domain.inputs.base import PRINTABLE, FilterId, Flag, Id, Input, PageQuery, Separator, unchanged
 from crm_api.domain.key_numbers import ByteOrder, Notation  # noqa: TC001 - pydantic reads the annotations
 
 KeyScope = Literal["resident", "apartment", "entrance", "house", "company"]
@@ -77,4 +77,4 @@ class KeyExport(Input):
     """Keys that open at this panel now: bound to what it serves, enabled, not stopped by a block."""
     notation: Literal["hex", "decimal", "wiegand"] = "hex"
     byte_order: ByteOrder = "high_first"
-    separator: Annotated[Literal["comma", "semicolon", "tab"], Field()] = "comma"
+    separator: Separator = "comma"
