@@ -157,7 +157,7 @@ class Kept(Listed[Row]):
             StaleError: its ETag is none of `expected`.
         """
         with self.database.transaction():
-            self._check(tenant, key, expected)
+            self._must_be_expected(tenant, key, expected)
             return self.change(tenant, key, values)
 
     def removed(self, tenant: Tenant, key: Any, expected: Expected) -> None:
@@ -167,7 +167,7 @@ class Kept(Listed[Row]):
             StaleError: its ETag is none of `expected`.
         """
         with self.database.transaction():
-            self._check(tenant, key, expected)
+            self._must_be_expected(tenant, key, expected)
             self.remove(tenant, key)
 
     def update(self, row: Row, **values: Any) -> None:
@@ -186,7 +186,7 @@ class Kept(Listed[Row]):
             raise StaleError(f"The {self.noun} was changed by somebody else at the same moment; read it and try again")
         identity.version = values.get("version")
 
-    def _check(self, tenant: Tenant, key: Any, expected: Expected) -> None:
+    def _must_be_expected(self, tenant: Tenant, key: Any, expected: Expected) -> None:
         if expected is None:
             return
         row: Any = self.row(tenant, key)
