@@ -7,6 +7,7 @@ drift apart unnoticed.
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ def kamailio_host_file(settings: LabSettings, secrets: InstanceSecrets) -> str:
             "EP_SIP_ADDRESS": settings.sip_address,
             "EP_SIP_PORT": str(settings.sip_port),
             "EP_DOMAIN": settings.domain,
+            "EP_CHILDREN": str(max(2, os.cpu_count() or 2)),
             "EP_AUTH_SECRET": secrets.sip_nonce_secret,
             "EP_CRM_DB_URL": crm_url,
             "EP_LOCATION_DB_URL": f"sqlite:///{SERVERS_LIB}/location.db",

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from lab.bench.city_parts import CITY_BARS, CityBench, city_bench
 from lab.bench.crm_parts import CrmBench, CrmPlan, crm_bars
 from lab.bench.crm_server import DIALECTS
 from lab.bench.measures import BARS, Bar, Report
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 DIRECTORY: Final = REPOSITORY / "var" / "bench-lab"
 RESULT: Final = REPOSITORY / "var" / "bench" / "latest.json"
-PARTS: Final = ("calls", "crm")
+PARTS: Final = ("calls", "city", "crm")
 _INSIDE: Final = "ENTRYPHONE_BENCH_NAMESPACE"
 
 
@@ -65,6 +66,21 @@ def _call_parts(bench: Bench) -> list[Part]:
         Part("stop the platform", "ring_all", bench.stop_platform),
         Part("the same calls through the bare dialplan", "ring_all.cpu_ratio_to_bare_dialplan", bench.bare_dialplan),
         Part("REGISTER on a native script", "register.ratio_to_native", bench.native_registrar),
+    ]
+
+
+def _city_parts(bench: CityBench) -> list[Part]:
+    platform, name = "city's platform", f"{bench.size.name if bench.size else ''} of calls"
+    return [
+        Part(f"{name}: start the platform", "city", bench.start_platform, platform, starts=True),
+        Part(f"{name}: 100 calls/s, # metered beside", "city.ring_all.invite", bench.compared_rate, platform),
+        Part(f"{name}: 100 calls/s, CPU", "city.ring_all.cpu", bench.cpu_of_platform, platform),
+        Part(f"{name}: 161 calls/s", "city.ring_all.failed", bench.peak, platform),
+        Part(f"{name}: ceiling", "city.ring_all.rate", bench.ceiling, platform),
+        Part(f"{name}: overload at twice the ceiling", "city.overload", bench.overload, platform),
+        Part(f"{name}: Kamailio restarted", "city.restart", bench.restart, platform),
+        Part(f"{name}: stop the platform", "city", bench.stop_platform),
+        Part(f"{name}: the bare dialplan", "city.ring_all.cpu_ratio_to_bare_dialplan", bench.bare_dialplan),
     ]
 
 
@@ -144,6 +160,9 @@ def main() -> int:
     if "calls" in chosen:
         bars += BARS
         parts += _call_parts(Bench(QUICK if asked.quick else Plan(), platform, bare, load, report))
+    if "city" in chosen:
+        bars += CITY_BARS
+        parts += _city_parts(city_bench(size, QUICK if asked.quick else Plan(), (platform, bare, load), report))
     for dialect in DIALECTS if "crm" in chosen else ():
         bars += crm_bars(dialect)
         parts += _crm_parts(CrmBench(DIRECTORY, dialect, size, CrmPlan(), report))

@@ -69,7 +69,7 @@ class Bench:
     def __post_init__(self) -> None:
         """Divide the households: load, emergency calls, metered calls; the addresses follow the index."""
         plan = self.plan
-        everybody = bench_town.make_households(plan.households + plan.emergency_panels + plan.metered_households)
+        everybody = self.town(plan.households + plan.emergency_panels + plan.metered_households)
         self.everybody = everybody
         self.ringing: Sequence[Household] = everybody[: plan.households]
         self.emergency: Sequence[Household] = everybody[plan.households : plan.households + plan.emergency_panels]
@@ -83,11 +83,23 @@ class Bench:
         self.register_per_s = 0.0
         self.register_cpu_ms = 0.0
 
+    def town(self, count: int) -> list[Household]:
+        """Who takes part."""
+        return bench_town.make_households(count)
+
+    def prepare(self) -> None:
+        """What has to be there before a fresh platform starts."""
+
+    def fill(self, households: Sequence[Household]) -> None:
+        """Write the households into the database of the platform, which runs."""
+        bench_town.write_town(self.platform.lib / "crm.db", list(households), self.platform.domain)
+
     def start_platform(self) -> None:
         """A fresh platform with the bench's town in it, every handset registered, every apartment rung once."""
         self.stack.discard()
+        self.prepare()
         self.stack.start()
-        bench_town.write_town(self.platform.lib / "crm.db", self.everybody, self.platform.domain)
+        self.fill(self.everybody)
         started = time.monotonic()
         self.platform_load.register_all()
         _say(f"{3 * len(self.ringing)} handsets registered in {time.monotonic() - started:.1f} s")
