@@ -12,6 +12,7 @@ from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept, company_for
 from crm_api.tables.models import Account, Apartment
+from crm_api.tables.people import Residency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,18 @@ PREFIXES: Final = {
     "phone": "f",
     "trunk": "t",
 }
-SHOWN: Final = ("id", "company_id", "apartment_id", "account", "kind", "phone", "enabled", "created_at_ms", "version")
+SHOWN: Final = (
+    "id",
+    "company_id",
+    "apartment_id",
+    "resident_id",
+    "account",
+    "kind",
+    "phone",
+    "enabled",
+    "created_at_ms",
+    "version",
+)
 
 
 class Accounts(Kept[Account]):
@@ -58,9 +70,11 @@ class Accounts(Kept[Account]):
             raise InvalidFieldsError.one("phone", new.phone, remedy)
         with self.database.transaction():
             company_id = self._company(tenant, new)
+            self._announce_end(tenant, new.apartment_id, new.resident_id)
             row = Account.create(
                 company_id=company_id,
                 apartment_id=new.apartment_id,
+                resident_id=new.resident_id,
                 account=name,
                 kind=new.kind,
                 ha1=None if password is None else ha1(name, self.context.realm, password),
@@ -79,6 +93,7 @@ class Accounts(Kept[Account]):
             row = self.row(tenant, key)
             if "phone" in values and row.kind != "phone":
                 raise InvalidFieldsError.one("phone", values["phone"], f"account {key} is of kind {row.kind}: no phone")
+            self._announce_end(tenant, row.apartment_id, values.get("resident_id"))
             self.update(row, **values)
             self.changes.account_rings(row.id, row.apartment_id)
             self.changes.credential(key)
@@ -103,6 +118,19 @@ class Accounts(Kept[Account]):
             self.changes.account_rings(row.id, row.apartment_id)
             self.changes.credential(key)
             row.delete_instance()
+
+    def _announce_end(self, tenant: Tenant, apartment_id: int | None, resident_id: int | None) -> None:
+        """Have the apartment planned anew when the right of the account's resident ends."""
+        if resident_id is None:
+            return
+        lives: Any = visible(tenant, Residency).where(
+            (Residency.resident_id == resident_id) & (Residency.apartment_id == apartment_id)
+        )
+        home: Residency | None = lives.first()
+        if home is None:
+            raise InvalidFieldsError.one("resident_id", resident_id, "name a resident of the account's apartment")
+        if home.ends_at_ms is not None and home.ends_at_ms > self.context.now_ms():
+            self.changes.apartments([home.apartment_id], due_at_ms=home.ends_at_ms)
 
     def _company(self, tenant: Tenant, new: NewAccount) -> int | None:
         if new.kind in HOUSEHOLD_KINDS:

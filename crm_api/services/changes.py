@@ -41,9 +41,9 @@ class Changes:
         if kept:
             self._add("numbers", json.dumps(kept), due_at_ms)
 
-    def apartments(self, apartment_ids: Iterable[int]) -> None:
-        """Drop the plans of these apartments, under the numbers that reach them at this moment."""
-        self.numbers(dialled_numbers.of_apartments(self._context.database, apartment_ids))
+    def apartments(self, apartment_ids: Iterable[int], due_at_ms: int | None = None) -> None:
+        """Drop the plans of these apartments, under the numbers that reach them at this moment, now or later."""
+        self.numbers(dialled_numbers.of_apartments(self._context.database, apartment_ids), due_at_ms)
 
     def scope(self, scope: Scope, key: int) -> None:
         """Drop every plan of a panel, house, company or city; spelled out when delivered."""

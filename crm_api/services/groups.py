@@ -69,7 +69,7 @@ class Groups(Kept[Group]):
             group = self.row(tenant, key)
             column = COLUMNS[group.kind]
             field: Any = getattr(GroupMember, column)
-            self._check(group, wanted.add)
+            self._check_members(group, wanted.add)
             before = self.got(tenant, key)["members"]
             for first in range(0, len(wanted.remove), AT_ONCE):
                 chosen = field.in_(wanted.remove[first : first + AT_ONCE])
@@ -93,7 +93,7 @@ class Groups(Kept[Group]):
         return document
 
     @staticmethod
-    def _check(group: Group, ids: Sequence[int]) -> None:
+    def _check_members(group: Group, ids: Sequence[int]) -> None:
         model = MODELS[group.kind]
         company = Tenant.of(group.company_id)
         known: set[int] = set()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from crm_api.domain.problems import FieldProblem, InvalidFieldsError
 from crm_api.services.context import Tenant, visible
 from crm_api.services.kept import Document, Kept, company_for
-from crm_api.tables import dialled_numbers
 from crm_api.tables.models import Account, Apartment
 from crm_api.tables.people import Residency, Resident, ResidentPhone
 
@@ -121,10 +120,6 @@ class Residents(Kept[Resident]):
         ends = {home["apartment_id"]: home["ends_at_ms"] for home in homes}
         for account in Account.select().where(Account.resident_id == row.id):
             self.changes.account_rings(account.id, account.apartment_id)
-            self.announce_end(account.apartment_id, ends.get(account.apartment_id))
-
-    def announce_end(self, apartment_id: int, ends_at_ms: int | None) -> None:
-        """Have the apartment's plans dropped when a guest's right ends."""
-        if ends_at_ms is not None and ends_at_ms > self.context.now_ms():
-            pairs = dialled_numbers.of_apartments(self.database, [apartment_id])
-            self.changes.numbers(pairs, due_at_ms=ends_at_ms)
+            ends_at_ms = ends.get(account.apartment_id)
+            if ends_at_ms is not None and ends_at_ms > self.context.now_ms():
+                self.changes.apartments([account.apartment_id], due_at_ms=ends_at_ms)

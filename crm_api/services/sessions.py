@@ -121,7 +121,7 @@ class Sessions(TokensOfKind):
         token = new_token()
         with self.database.transaction():
             self._gate.succeeded(attempt)
-            if self.context.passwords.is_outdated(row.password_hash):
+            if kept is not None and self.context.passwords.is_outdated(kept):
                 renewed = self.context.passwords.hashed(password)
                 Principal.update(password_hash=renewed).where(Principal.id == row.id).execute()
             outlived = (Token.kind == self.kind) & (Token.expires_at_ms < now_ms - SESSIONS_KEPT_MS)
@@ -161,7 +161,7 @@ class Sessions(TokensOfKind):
             InvalidFieldsError: the current one is wrong, or the new one is too simple.
         """
         row = Principal.get_by_id(asker.tenant.principal_id)
-        if row.kind != "staff":
+        if row.login is None:
             raise InvalidFieldsError.one("Authorization", "(not shown)", "a service account has no password")
         check_password(change.password, row.login)
         attempt = self._gate.enter(row.login, address)

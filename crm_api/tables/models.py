@@ -118,6 +118,7 @@ class Account(Table):
     apartment_id = BigIntegerField(null=True)
     account = TextField()
     kind = TextField()
+    resident_id = BigIntegerField(null=True)
     ha1 = TextField(null=True)
     phone = TextField(null=True)
     enabled = BooleanField()

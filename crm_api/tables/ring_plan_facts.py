@@ -24,13 +24,17 @@ WHERE a.account = ?
 ORDER BY pp.id
 """
 APARTMENT = "SELECT id, entrance_id FROM apartments WHERE house_id = ? AND number = ?"
-MEMBERS = "SELECT account, kind, enabled, phone FROM accounts WHERE apartment_id = ? ORDER BY id"
+# An account of one resident's own has the rights that he has in the apartment: none after a guest's end.
+RINGS = """(a.enabled AND (a.resident_id IS NULL OR EXISTS (
+    SELECT 1 FROM residencies r WHERE r.resident_id = a.resident_id AND r.apartment_id = a.apartment_id
+    AND (r.ends_at_ms IS NULL OR r.ends_at_ms > ?))))"""
+MEMBERS = f"SELECT a.account, a.kind, {RINGS}, a.phone FROM accounts a WHERE a.apartment_id = ? ORDER BY a.id"  # noqa: S608
 STOPS = """
 SELECT k.stops_calls, k.stops_opening FROM blocks b JOIN block_kinds k ON k.id = b.kind_id
 WHERE b.apartment_id = ? AND b.starts_at_ms <= ? AND (b.ends_at_ms IS NULL OR b.ends_at_ms > ?)
 """
-KEPT_PLAN = """
-SELECT s.position, s.ring_timeout_s, s.on_refusal, t.kind, a.account, a.kind, a.enabled, a.apartment_id, a.phone
+KEPT_PLAN = f"""
+SELECT s.position, s.ring_timeout_s, s.on_refusal, t.kind, a.account, a.kind, {RINGS}, a.apartment_id, a.phone
 FROM ring_stages s
 LEFT JOIN ring_targets t ON t.stage_id = s.id
 LEFT JOIN accounts a ON a.id = t.account_id
@@ -39,7 +43,7 @@ WHERE s.plan_id = coalesce(
     (SELECT id FROM ring_plans WHERE house_id = ?),
     (SELECT id FROM ring_plans WHERE company_id = ? AND house_id IS NULL AND apartment_id IS NULL))
 ORDER BY s.position, t.position
-"""
+"""  # noqa: S608 - constants
 DESKS = """
 SELECT d.priority, a.account, a.kind, a.enabled FROM concierge_desks d JOIN accounts a ON a.id = d.account_id
 WHERE d.company_id = ? AND (d.house_id IS NULL OR d.house_id = ?) AND d.on_duty = ? AND a.enabled = ?
@@ -92,9 +96,9 @@ def household(
     """Return what decides the plan of this apartment at this moment."""
     members = tuple(
         Member(account, kind, bool(enabled), apartment_id, phone)
-        for account, kind, enabled, phone in database.rows(MEMBERS, (apartment_id,))
+        for account, kind, enabled, phone in database.rows(MEMBERS, (now_ms, apartment_id))
     )
-    stages = _stages(database.rows(KEPT_PLAN, (apartment_id, candidate.house_id, facts.company_id)))
+    stages = _stages(database.rows(KEPT_PLAN, (now_ms, apartment_id, candidate.house_id, facts.company_id)))
     stops = database.rows(STOPS, (apartment_id, now_ms, now_ms))
     return Household(
         apartment_id=apartment_id,

@@ -20,6 +20,8 @@ class NewAccount(Input):
     kind: AccountKind
     apartment_id: Id | None = None
     company_id: Id | None = None
+    resident_id: Id | None = None
+    """Whose own it is: it rings and opens while he lives in the apartment. None: the whole household's."""
     phone: Phone | None = None
     """Of a phone: the number that a trunk dials, E.164."""
     enabled: Flag = True
@@ -31,6 +33,7 @@ class AccountChange(Input):
     """Fields of an account that may change."""
 
     enabled: Flag = unchanged()
+    resident_id: Id | None = unchanged()
     phone: Phone = unchanged()
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"enabled": False}
@@ -41,6 +44,7 @@ class AccountQuery(PageQuery):
 
     company_id: FilterId = None
     apartment_id: FilterId = None
+    resident_id: FilterId = None
     kind: AccountKind | None = None
     account: FilterText = None
     sort: Literal["id", "-id", "account", "-account"] = "id"

@@ -14,6 +14,7 @@ class AccountDocument(Output):
     id: RowId
     company_id: RowId | None
     apartment_id: RowId | None
+    resident_id: RowId | None
     account: str
     kind: AccountKind
     phone: str | None
@@ -25,6 +26,7 @@ class AccountDocument(Output):
         "id": 21,
         "company_id": 1,
         "apartment_id": 7,
+        "resident_id": None,
         "account": "h10012a",
         "kind": "handset",
         "phone": None,
