@@ -75,7 +75,7 @@ def _import(services: Services, kind: ImportKind, query: type[asked.ImportQuery]
             Operation(
                 "POST",
                 f"Import {kind} from CSV",
-                changes(area),
+                changes(area) & changes("jobs"),
                 (
                     Answer(200, "The job, ended: `result` tells every wrong row", JobDocument, **headers),
                     Answer(202, "The job waits; read it again for its progress", JobDocument, **headers),
