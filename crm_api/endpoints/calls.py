@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crm_api.domain.access import changes, reads
 from crm_api.domain.inputs.calls import AccessQuery, CallQuery, DoorOpening
 from crm_api.domain.outputs import calls as shown
 from crm_api.resources import calls
-from crm_api.resources.authentication import CALLS, READERS, SERVICE
 from crm_api.resources.declaration import Answer, Endpoint, Key, Operation
 from crm_api.resources.kept import listed
 
@@ -42,7 +42,7 @@ def endpoints(services: Services, database: CrmDatabase, cache: PlanCache) -> tu
                 Operation(
                     "GET",
                     "Ask what happens when a number is pressed on a panel now",
-                    CALLS,
+                    reads("plans"),
                     (Answer(200, "The plan; an unknown number is an answer, too", shown.PlannedCall),),
                 ),
             ),
@@ -56,7 +56,7 @@ def endpoints(services: Services, database: CrmDatabase, cache: PlanCache) -> tu
                 Operation(
                     "POST",
                     "Ask to open a door in a call",
-                    SERVICE,
+                    changes("door_openings"),
                     (Answer(200, "Yes or no: `result` tells", shown.DoorOpeningAnswer),),
                     body=DoorOpening,
                 ),
@@ -69,6 +69,7 @@ def endpoints(services: Services, database: CrmDatabase, cache: PlanCache) -> tu
             service=services.call_records,
             query=CallQuery,
             document=shown.CallDocument,
+            readers=reads("records"),
         ),
         Endpoint(
             "/v1/calls/{call_id}",
@@ -78,7 +79,7 @@ def endpoints(services: Services, database: CrmDatabase, cache: PlanCache) -> tu
                 Operation(
                     "GET",
                     "Read a call with its branches and openings",
-                    READERS,
+                    reads("records"),
                     (Answer(200, "The call", shown.CallWithBranches),),
                 ),
             ),
@@ -91,5 +92,6 @@ def endpoints(services: Services, database: CrmDatabase, cache: PlanCache) -> tu
             service=services.access_records,
             query=AccessQuery,
             document=shown.AccessRecordDocument,
+            readers=reads("records"),
         ),
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crm_api.domain.access import changes, reads
 from crm_api.domain.inputs import accounts, panels, push_tokens
 from crm_api.domain.inputs.base import OfCompanyQuery
 from crm_api.domain.outputs.accounts import AccountDocument, AccountWithPassword
 from crm_api.domain.outputs.fund import PushTokenDocument, RelayDocument
 from crm_api.domain.outputs.panels import DoorOpeningDocument, PanelDocument
 from crm_api.resources.acts import Act
-from crm_api.resources.authentication import ENGINEERS
 from crm_api.resources.calls import DoorOpen, RotatePassword
 from crm_api.resources.declaration import ID, Answer, Endpoint, Key, Operation, id_key
 from crm_api.resources.kept import kept
@@ -36,7 +36,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             made=AccountWithPassword,
             key="account",
             named_by=ACCOUNT,
-            writers=ENGINEERS,
+            readers=reads("accounts"),
+            writers=changes("accounts"),
         ),
         Endpoint(
             "/v1/accounts/{key}/rotate-password",
@@ -46,7 +47,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                 Operation(
                     "POST",
                     "Give an account a new password",
-                    ENGINEERS,
+                    changes("accounts"),
                     (Answer(200, "The account with its new password, shown once", AccountWithPassword),),
                     "The old password is refused within a second. An account of kind phone has none.",
                     problems=frozenset({"conflict"}),
@@ -62,7 +63,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             query=push_tokens.PushTokenQuery,
             document=PushTokenDocument,
             new=push_tokens.NewPushToken,
-            writers=ENGINEERS,
+            readers=reads("accounts"),
+            writers=changes("accounts"),
         ),
         Endpoint(
             f"/v1/push-tokens/{ID}/invalidate",
@@ -72,7 +74,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                 Operation(
                     "POST",
                     "Stop using a push token",
-                    ENGINEERS,
+                    changes("accounts"),
                     (Answer(200, "The device, without a valid token", PushTokenDocument, headers=("ETag",)),),
                     "Until the device sends another token.",
                     body=push_tokens.PushTokenInvalid,
@@ -89,7 +91,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=PanelDocument,
             new=panels.NewPanel,
             change=panels.PanelChange,
-            writers=ENGINEERS,
+            readers=reads("devices"),
+            writers=changes("devices"),
         ),
         *kept(
             "/v1/relays",
@@ -100,7 +103,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=RelayDocument,
             new=panels.NewRelay,
             change=panels.RelayChange,
-            writers=ENGINEERS,
+            readers=reads("devices"),
+            writers=changes("devices"),
         ),
         Endpoint(
             f"/v1/doors/{ID}/open",
@@ -110,7 +114,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                 Operation(
                     "POST",
                     "Open a door",
-                    ENGINEERS,
+                    changes("doors"),
                     (Answer(200, "The panel confirmed", DoorOpeningDocument),),
                     "409: this door opens by DTMF in a call only. 502: the panel did not confirm.",
                     outcomes={

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crm_api.domain.access import changes, reads
 from crm_api.domain.inputs import places as asked
 from crm_api.domain.inputs.base import NameQuery, OfCompanyQuery
 from crm_api.domain.outputs import places as shown
 from crm_api.domain.outputs.fund import GateDocument, RangeMade
 from crm_api.resources.acts import Making
-from crm_api.resources.authentication import WRITERS
 from crm_api.resources.declaration import Answer, Endpoint, Operation
 from crm_api.resources.kept import kept
 
@@ -29,6 +29,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.CityDocument,
             new=asked.NewCity,
             change=asked.CityChange,
+            readers=reads("places"),
+            writers=changes("places"),
         ),
         *kept(
             "/v1/companies",
@@ -39,6 +41,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.CompanyDocument,
             new=asked.NewCompany,
             change=asked.CompanyChange,
+            readers=reads("companies"),
+            writers=changes("companies"),
         ),
         *kept(
             "/v1/houses",
@@ -49,6 +53,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.HouseDocument,
             new=asked.NewHouse,
             change=asked.HouseChange,
+            readers=reads("places"),
+            writers=changes("places"),
         ),
         *kept(
             "/v1/entrances",
@@ -59,6 +65,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.EntranceDocument,
             new=asked.NewEntrance,
             change=asked.EntranceChange,
+            readers=reads("places"),
+            writers=changes("places"),
         ),
         *kept(
             "/v1/apartments",
@@ -69,6 +77,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.ApartmentDocument,
             new=asked.NewApartment,
             change=asked.ApartmentChange,
+            readers=reads("places"),
+            writers=changes("places"),
         ),
         Endpoint(
             "/v1/apartment-ranges",
@@ -78,7 +88,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                 Operation(
                     "POST",
                     "Make the apartments of a house together",
-                    WRITERS,
+                    changes("places"),
                     (
                         Answer(201, "What was made", RangeMade),
                         Answer(200, "What would be made (`dry_run`)", RangeMade),
@@ -99,5 +109,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=GateDocument,
             new=asked.NewGate,
             change=asked.GateChange,
+            readers=reads("places"),
+            writers=changes("places"),
         ),
     )

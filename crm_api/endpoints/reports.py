@@ -58,7 +58,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                 Operation(
                     "POST",
                     "Tell that a key was held to a panel",
-                    changes("keys") | {"calls"},
+                    changes("key_uses"),
                     (Answer(201, "The access record", AccessRecordDocument),),
                     "For whatever receives the panels' events; a key that nobody knows is recorded, too.",
                     body=NewKeyUse,

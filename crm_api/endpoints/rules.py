@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from crm_api.domain.access import changes, reads
 from crm_api.domain.inputs import blocks, concierge_desks, ring_plans
 from crm_api.domain.inputs.base import OfCompanyQuery
 from crm_api.domain.outputs import rules as shown
 from crm_api.domain.outputs.fund import ConciergeDeskDocument
 from crm_api.resources.acts import Act
-from crm_api.resources.authentication import WRITERS
 from crm_api.resources.declaration import ID, Answer, Endpoint, Operation, id_key
 from crm_api.resources.kept import kept
 
@@ -29,6 +29,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.BlockKindDocument,
             new=blocks.NewBlockKind,
             change=blocks.BlockKindChange,
+            readers=reads("rules"),
+            writers=changes("rules"),
         ),
         *kept(
             "/v1/blocks",
@@ -39,6 +41,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.BlockDocument,
             new=blocks.NewBlock,
             change=blocks.BlockChange,
+            readers=reads("rules"),
+            writers=changes("rules"),
         ),
         Endpoint(
             f"/v1/blocks/{ID}/lift",
@@ -48,7 +52,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                 Operation(
                     "POST",
                     "Take a block off",
-                    WRITERS,
+                    changes("rules"),
                     (Answer(200, "The block, ended now", shown.BlockDocument, headers=("ETag",)),),
                     "It stays on record, with date and reason; a block that was a mistake is removed instead.",
                     body=blocks.BlockLift,
@@ -67,6 +71,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             new=ring_plans.NewRingPlan,
             change=ring_plans.RingPlanChange,
             key_is_text=True,
+            readers=reads("rules"),
+            writers=changes("rules"),
         ),
         *kept(
             "/v1/concierge-desks",
@@ -77,5 +83,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=ConciergeDeskDocument,
             new=concierge_desks.NewConciergeDesk,
             change=concierge_desks.ConciergeDeskChange,
+            readers=reads("rules"),
+            writers=changes("rules"),
         ),
     )

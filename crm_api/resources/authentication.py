@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from crm_api.domain.problems import ForbiddenError
 from crm_api.resources.declaration import Served
@@ -12,16 +12,6 @@ if TYPE_CHECKING:
 
     from crm_api.services.context import Tenant
     from crm_api.services.tokens import Principal, Tokens
-
-ADMINS: Final = frozenset({"admin"})
-WRITERS: Final = frozenset({"admin", "operator"})
-"""Who keeps places, people, accounts and rules."""
-ENGINEERS: Final = frozenset({"admin", "operator", "engineer"})
-"""Who keeps devices and opens doors."""
-READERS: Final = frozenset({"admin", "operator", "engineer", "read_only"})
-CALLS: Final = READERS | {"calls"}
-SERVICE: Final = frozenset({"calls"})
-"""The call path's own service account."""
 
 
 class Authentication:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import falcon
 
+    from crm_api.domain.access import Role
     from crm_api.domain.inputs.base import Input
     from crm_api.domain.outputs.base import Output
 
@@ -77,7 +78,7 @@ class Operation:
     Args:
         method: of HTTP.
         summary: a few words, shown in the list of operations.
-        allowed: roles that may use it (`crm_api.resources.authentication`); None: no token is needed.
+        allowed: roles that may use it (`crm_api.domain.access`); None: no token is needed.
         answers: its successes.
         description: what the summary does not say.
         body: model of the JSON body; its `EXAMPLE` is shown.
@@ -91,7 +92,7 @@ class Operation:
 
     method: Method
     summary: str
-    allowed: frozenset[str] | None
+    allowed: frozenset[Role] | None
     answers: tuple[Answer, ...]
     description: str = ""
     body: type[Input] | None = None

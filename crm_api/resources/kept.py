@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from crm_api.domain.inputs.base import MAX_ID
 from crm_api.domain.problems import NotFoundError
-from crm_api.resources.authentication import READERS, WRITERS, tenant_of
+from crm_api.resources.authentication import tenant_of
 from crm_api.resources.declaration import ID, Answer, Endpoint, Key, Operation, id_key
 from crm_api.resources.preconditions import expected_of, expected_or_anything, repeatable_of
 from crm_api.resources.rendering import body_of, query_of, send
@@ -16,6 +16,7 @@ from crm_api.services.paging import Asked
 if TYPE_CHECKING:
     import falcon
 
+    from crm_api.domain.access import Role
     from crm_api.domain.inputs.base import Input, PageQuery
     from crm_api.domain.outputs.base import Output
     from crm_api.services.context import Tenant
@@ -142,7 +143,7 @@ def listed(
     service: ListedService,
     query: type[PageQuery],
     document: type[Output],
-    readers: frozenset[str] = READERS,
+    readers: frozenset[Role],
 ) -> Endpoint:
     """Declare a list that is only read: `GET path`."""
     return Endpoint(path, tag, Collection(service, query, None, "id"), (_listing(plural, query, document, readers),))
@@ -163,8 +164,8 @@ def kept(
     key: str = "id",
     named_by: Key | None = None,
     key_is_text: bool = False,
-    readers: frozenset[str] = READERS,
-    writers: frozenset[str] = WRITERS,
+    readers: frozenset[Role],
+    writers: frozenset[Role],
 ) -> tuple[Endpoint, Endpoint]:
     """Declare the list and the item of a noun.
 
@@ -182,7 +183,7 @@ def kept(
         key: field of the document that stands in the item's path.
         named_by: description of that key when it is a text (an account's name) and no id.
         key_is_text: the id is text to the router, because another route has text in its place.
-        readers: roles that may read.
+        readers: roles that may read (`crm_api.domain.access`).
         writers: roles that may make, change and remove.
     """
     noun = service.noun
@@ -230,7 +231,7 @@ def kept(
     )
 
 
-def _listing(plural: str, query: type[PageQuery], document: type[Output], readers: frozenset[str]) -> Operation:
+def _listing(plural: str, query: type[PageQuery], document: type[Output], readers: frozenset[Role]) -> Operation:
     answer = Answer(200, f"A page of {plural}", document, is_page=True)
     return Operation("GET", f"List {plural}", readers, (answer,), query=query)
 

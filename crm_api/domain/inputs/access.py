@@ -10,7 +10,7 @@ from crm_api.domain.access import Role, StaffRole  # noqa: TC001 - pydantic read
 from crm_api.domain.inputs.base import FilterId, FilterText, Flag, Id, Input, Ms, Name, PageQuery, unchanged
 
 Login = Annotated[
-    str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[a-z0-9][a-z0-9._@+-]{2,127}$")
+    str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{2,127}$")
 ]
 NewPassword = Annotated[str, StringConstraints(min_length=12, max_length=128, pattern=r"^[^\x00]*$")]
 GivenPassword = Annotated[str, StringConstraints(min_length=1, max_length=128)]

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import falcon.testing
+import pytest
+from argon2 import PasswordHasher
+
+from crm_api.adapters.password_hashing import PasswordHashing
+from crm_api.resources.client_address import client_address
+from crm_api.services.login_gate import (
+    MOST_FROM_ADDRESS,
+    MOST_HERE,
+    MOST_OF_LOGIN,
+    WINDOW_MS,
+    LoginGate,
+    TooManyLoginsError,
+    network_of,
+)
+from crm_api.services.sessions import SESSION_MS
+from tests.unit.crm.conftest import Api
+from tests.unit.crm.test_access import PASSWORD, log_in, person, staff
+
+if TYPE_CHECKING:
+    from crm_api.services.context import Context
+    from crm_api.tables.database import CrmDatabase
+    from tests.unit.crm.conftest import Clock, Town
+
+
+def refused(context: Context, login: str, address: str) -> int:
+    """Return how long to wait, 0 when it is let in."""
+    try:
+        LoginGate(context).enter(login, address)
+    except TooManyLoginsError as error:
+        return error.wait_s
+    return 0
+
+
+def test_a_login_gives_a_session_that_ends_by_itself_or_by_logging_out(town: Town, clock: Clock) -> None:
+    staff(town)
+    session = log_in(town)
+    assert session["expires_at_ms"] - session["created_at_ms"] == SESSION_MS
+    anna = Api(town.client, session["token"])
+    anna("GET", "/v1/houses")
+    anna("POST", "/v1/logout")
+    anna("GET", "/v1/houses", expect=401)
+    anna = person(town)
+    clock.now += SESSION_MS
+    anna("GET", "/v1/houses", expect=401)
+    assert "ep_" in session["token"]
+
+
+def test_the_answer_to_a_wrong_login_does_not_tell_what_was_wrong(town: Town) -> None:
+    made = staff(town)["id"]
+    town.platform("PATCH", f"/v1/staff/{made}", {"enabled": False})
+    staff(town, "boris")
+    answers = [
+        log_in(town, "anna@homes.example", PASSWORD, 401),
+        log_in(town, "boris", "a wrong pass word", 401),
+        log_in(town, "nobody", PASSWORD, 401),
+        log_in(town, "' OR 1=1 --", PASSWORD, 401),
+    ]
+    assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"login": "anna"}, {"login": 5, "password": ["x"]}, {"login": "anna", "password": "x", "otp": "1"}]
+)
+def test_a_broken_login_is_told_what_is_wrong_without_the_password(town: Town, body: Any) -> None:
+    answer = town.client.simulate_post("/v1/login", json=body)
+    assert answer.status_code == 422
+    assert all(e["value"] in {None, "(not shown)", 5, "1"} for e in answer.json["errors"])
+
+
+def test_too_many_wrong_passwords_of_one_login_from_one_address_have_to_wait(town: Town, clock: Clock) -> None:
+    staff(town)
+    for _ in range(MOST_HERE):
+        log_in(town, password="a wrong pass word", expect=401)
+    answer = town.client.simulate_post("/v1/login", json={"login": "anna@homes.example", "password": PASSWORD})
+    assert answer.status_code == 429, "not even the right one is looked at"
+    wait_s = int(answer.headers["retry-after"])
+    assert WINDOW_MS // 1000 - 5 < wait_s <= WINDOW_MS // 1000
+    clock.now += wait_s * 1000
+    person(town)
+
+
+def test_the_right_password_begins_the_count_anew(town: Town) -> None:
+    staff(town)
+    for _ in range(3):
+        for _ in range(MOST_HERE - 1):
+            log_in(town, password="a wrong pass word", expect=401)
+        person(town)
+
+
+def test_a_stranger_does_not_keep_the_owner_out_from_one_address(context: Context) -> None:
+    for _ in range(MOST_HERE * 3):
+        refused(context, "anna", "203.0.113.5")
+    assert refused(context, "anna", "203.0.113.5") > 0
+    assert refused(context, "anna", "198.51.100.7") == 0
+
+
+def test_a_login_is_limited_over_all_addresses_and_an_address_over_all_logins(context: Context) -> None:
+    for n in range(MOST_OF_LOGIN):
+        assert refused(context, "anna", f"203.0.113.{n}") == 0
+    assert refused(context, "anna", "203.0.113.200") > 0
+    for n in range(MOST_FROM_ADDRESS):
+        assert refused(context, f"login{n}", "198.51.100.7") == 0
+    assert refused(context, "another", "198.51.100.7") > 0
+    assert refused(context, "another", "198.51.100.8") == 0
+
+
+def test_many_at_once_from_several_workers_are_counted(context: Context) -> None:
+    let_in, start = [], threading.Barrier(12)
+
+    def try_once() -> None:
+        start.wait()
+        if refused(context, "anna", "203.0.113.5") == 0:
+            let_in.append(1)
+        context.database.forget_connection()
+
+    threads = [threading.Thread(target=try_once) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(let_in) <= MOST_HERE
+
+
+def test_what_was_typed_as_login_is_not_kept(context: Context, database: CrmDatabase) -> None:
+    refused(context, "my password by mistake", "203.0.113.5")
+    assert "mistake" not in str(database.rows("SELECT * FROM login_attempts"))
+
+
+@pytest.mark.parametrize(
+    ("address", "counted_as"),
+    [
+        ("203.0.113.5", "203.0.113.5"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::1", "::/64"),
+        ("::ffff:203.0.113.5", "203.0.113.5"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_an_address_of_ipv6_is_a_customers_whole_network(address: str, counted_as: str) -> None:
+    assert network_of(address) == counted_as
+
+
+@pytest.mark.parametrize(
+    ("remote", "forwarded", "client"),
+    [
+        ("203.0.113.5", None, "203.0.113.5"),
+        ("203.0.113.5", "198.51.100.7", "203.0.113.5"),
+        ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "1.1.1.1, 198.51.100.7, 10.0.0.2", "198.51.100.7"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", None, "10.0.0.1"),
+    ],
+)
+def test_only_our_proxies_are_believed(remote: str, forwarded: str | None, client: str) -> None:
+    headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+    req = falcon.Request(falcon.testing.create_environ(remote_addr=remote, headers=headers))
+    assert client_address(req, {"10.0.0.1", "10.0.0.2"}) == client
+
+
+def test_ones_own_password_is_changed_with_the_current_one_and_ends_other_sessions(
+    town: Town, database: CrmDatabase
+) -> None:
+    staff(town)
+    elsewhere, anna = person(town), person(town)
+    new = "another long pass phrase"
+    anna("POST", "/v1/me/password", {"current": "not the current", "password": new}, 422)
+    anna("POST", "/v1/me/password", {"current": PASSWORD, "password": "short"}, 422)
+    anna("POST", "/v1/me/password", {"current": PASSWORD, "password": new})
+    anna("GET", "/v1/me")
+    elsewhere("GET", "/v1/me", expect=401)
+    log_in(town, password=PASSWORD, expect=401)
+    person(town, password=new)
+    assert new not in str(database.rows("SELECT * FROM audit_log"))
+    town.platform("POST", "/v1/me/password", {"current": PASSWORD, "password": new}, 422)
+
+
+def test_an_admin_gives_a_new_password_and_all_sessions_end(town: Town) -> None:
+    made = staff(town)["id"]
+    anna = person(town)
+    given = town.platform("POST", f"/v1/staff/{made}/reset-password")["password"]
+    anna("GET", "/v1/me", expect=401)
+    log_in(town, expect=401)
+    person(town, password=given)
+
+
+def test_sessions_are_listed_and_ended_by_an_admin(town: Town) -> None:
+    made = staff(town)["id"]
+    anna = person(town)
+    sessions = town.platform("GET", f"/v1/sessions?principal_id={made}")["items"]
+    assert [s["principal_id"] for s in sessions] == [made]
+    town.platform("DELETE", f"/v1/sessions/{sessions[0]['id']}")
+    anna("GET", "/v1/me", expect=401)
+
+
+def test_a_hash_of_former_costs_is_renewed_at_the_next_login(town: Town, database: CrmDatabase) -> None:
+    made = staff(town)["id"]
+    former = PasswordHashing(PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)).hashed(PASSWORD)
+    database.rows("UPDATE principals SET password_hash = ? WHERE id = ?", (former, made))
+    person(town)
+    assert database.row("SELECT password_hash FROM principals WHERE id = ?", (made,)) != (former,)
+    person(town)
+
+
+def test_a_hash_that_is_none_lets_nobody_in() -> None:
+    hashing = PasswordHashing(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    assert not hashing.matches("no hash", PASSWORD)
+    assert not hashing.matches(None, "nobody has this password")
+    assert hashing.matches(hashing.hashed("\ud800 odd but typed"), "\ud800 odd but typed")
