@@ -30,14 +30,14 @@ def _is_ours(name: str) -> bool:
 def _load() -> Router:
     """Import the package afresh; put the old modules back when that fails."""
     old = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_ours(name)}
+    previous: Router | None = globals().get("_handler")
     try:
         importlib.invalidate_caches()
-        built: Router = importlib.import_module(_PACKAGE + ".router").build(KSR)
+        built: Router = importlib.import_module(_PACKAGE + ".router").build(KSR, first=previous is None)
     except BaseException:
         for name in [name for name in sys.modules if _is_ours(name)]:
             del sys.modules[name]
         sys.modules.update(old)
-        previous: Router | None = globals().get("_handler")
         why = traceback.format_exc().replace("\n", " | ")
         if previous is None:
             KSR.err(f"routes do not import, refusing to start: {why}\n")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+import re
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import policy
+from kemi_routes import policy, refreshes
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -14,31 +17,49 @@ if TYPE_CHECKING:
     from kemi_routes.pipeline import Outcome, Request
 
 TABLE = "location"
-# Flag of save().
+# Flags of save().
+_MEMORY_ONLY = 1
 _NO_REPLY = 2
-# Result of save() that is no refusal by rule.
+# Results of save(); it says `inserted` of a repeated request as well.
 _FAULT = -1
+_INSERTED = 1
+_UPDATED = 2
 # Branch flag of usrloc's nat_bflag: contacts that get keep-alive pings.
 _NATTED_FLAG = 6
 # nat_uac_test: Via against source address (2) and port (16), Contact against source address (32) and port (128). A
 # contact that is not where the request came from is reached at the latter, so nobody can register another's address.
 NAT_TESTS = 2 | 16 | 32 | 128
 
+# Contacts whose row is written: `account URI` -> `digest of all that the row says but moments, ruid`.
+_WRITTEN = "written"
+_MAX_CONTACTS = 10
+# One contact in angle brackets; no list (a comma), no `*`.
+_ONE_CONTACT = re.compile(r"[^<>,]*<([^<>,\s]{5,255})>[^<>,]*")
+
+
+class _Contact(NamedTuple):
+    """The one contact of a REGISTER: its name in the table `written`, its URI, a digest of what its row says."""
+
+    key: str
+    uri: str
+    digest: str
+
 
 def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     """Keep the contacts of an authenticated account; the registrar answers."""
     if request.kind not in policy.MAY_REGISTER:
         return refuse(ksr, request, Refusal(403, "Forbidden", f"accounts of kind {request.kind} do not register"))
-    if ksr.hdr.is_present("Path") > 0 and not request.settings.is_exempt(request.source_ip):
+    has_path = ksr.hdr.is_present("Path") > 0
+    if has_path and not request.settings.is_exempt(request.source_ip):
         # A stranger's Path could lead calls to Asterisk itself, which trusts what comes from us.
         return refuse(ksr, request, Refusal(403, "Forbidden", "Path from an address that is none of our networks"))
-    if ksr.nathelper.nat_uac_test(NAT_TESTS) > 0:
+    natted = ksr.nathelper.nat_uac_test(NAT_TESTS) > 0
+    # Read before the registrar's own attributes are added to Contact.
+    contact = None if has_path else _only_contact(ksr, request, natted=natted)
+    if natted:
         ksr.nathelper.fix_nated_register()
         ksr.setbflag(_NATTED_FLAG)
-    kept = ksr.registrar.save(TABLE, _NO_REPLY)
-    if kept == _FAULT:
-        # Once more, for when the database was busy. usrloc's timer writes what is in memory only.
-        kept = ksr.registrar.save(TABLE, _NO_REPLY)
+    kept = _save(ksr, request, contact)
     if kept < 0:
         # The registrar's answer says which (too many contacts, too brief, ...).
         ksr.notice(
@@ -46,3 +67,93 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
         )
     ksr.registrar.reg_send_reply()
     return DONE
+
+
+def _only_contact(ksr: Ksr, request: Request, *, natted: bool) -> _Contact | None:
+    """Return the contact when there is exactly one and its refreshes may go to the journal."""
+    if refreshes.journal_of(request.settings.location_url) is None:
+        return None
+    text = ksr.hdr.gete("Contact")
+    found = _ONE_CONTACT.fullmatch(text)
+    if found is None or ksr.hdr.get_idx("Contact", 1) is not None:
+        return None
+    kx = ksr.kx
+    said = "\n".join(
+        (
+            text,
+            ksr.hdr.gete("Expires"),
+            kx.get_ua() or "",
+            kx.get_proto() or "",
+            request.source_ip,
+            str(kx.get_srcport()),
+            str(natted),
+        )
+    )
+    digest = hashlib.md5(said.encode(), usedforsecurity=False).hexdigest()
+    return _Contact(f"{request.account} {found[1]}", found[1], digest)
+
+
+def _save(ksr: Ksr, request: Request, contact: _Contact | None) -> int:
+    """Save; a refresh of a contact whose row is written goes to memory and to the journal."""
+    if contact is None:
+        return _write_through(ksr)
+    entry = ksr.htable.sht_get(_WRITTEN, contact.key)
+    digest, _, written_ruid = entry.partition(" ") if isinstance(entry, str) else ("", "", "")
+    if digest != contact.digest:
+        kept = _write_through(ksr)
+        ruid, _ = _find(ksr, contact.uri)
+        if kept in (_INSERTED, _UPDATED) and ruid:
+            ksr.htable.sht_sets(_WRITTEN, contact.key, f"{contact.digest} {ruid}")
+            # In the journal as well, so that what it still holds of this contact from before does not come last.
+            _note(ksr, request, contact)
+        return kept
+    kept = ksr.registrar.save(TABLE, _NO_REPLY | _MEMORY_ONLY)
+    if kept == _UPDATED:
+        _note(ksr, request, contact)
+    elif kept == _INSERTED:
+        ruid, _ = _find(ksr, contact.uri)
+        if ruid != written_ruid:
+            # It had been taken away meanwhile, so this is a new one without a row: take it away and save it whole.
+            ksr.registrar.unregister_ruid(TABLE, f"sip:{request.account}@{request.settings.domain}", ruid)
+            ksr.htable.sht_rm(_WRITTEN, contact.key)
+            kept = _write_through(ksr)
+    return kept
+
+
+def _write_through(ksr: Ksr) -> int:
+    kept = ksr.registrar.save(TABLE, _NO_REPLY)
+    if kept == _FAULT:
+        # Once more, for when the database was busy. usrloc's timer writes what is in memory only.
+        kept = ksr.registrar.save(TABLE, _NO_REPLY)
+    return kept
+
+
+def _find(ksr: Ksr, uri: str) -> tuple[str, int]:
+    """Unique id and seconds to live of a contact that was just saved; empty and 0 when it is not among them."""
+    for index in range(_MAX_CONTACTS):
+        found = ksr.pv.get(f"$xavp(saved=>contact[{index}])")
+        if found is None:
+            break
+        if found == uri:
+            expires_s = ksr.pv.get(f"$xavp(saved=>expires[{index}])")
+            ruid = ksr.pv.get(f"$xavp(saved=>ruid[{index}])")
+            return str(ruid), expires_s if isinstance(expires_s, int) else 0
+    return "", 0
+
+
+def _note(ksr: Ksr, request: Request, contact: _Contact) -> None:
+    """Write the refresh to the journal; when that fails, the next one is written through."""
+    failure = "the registrar does not name the contact"
+    ruid, expires_s = _find(ksr, contact.uri)
+    journal = refreshes.journal_of(request.settings.location_url)
+    if ruid and journal is not None:
+        now_s = int(time.time())
+        cseq = int(ksr.pv.get("$cs") or 0)
+        try:
+            journal.append(refreshes.Refresh(ruid, now_s + expires_s, request.call_id, cseq, now_s))
+        except OSError as error:
+            failure = f"journal not written ({error})"
+        else:
+            return
+    ksr.htable.sht_rm(_WRITTEN, contact.key)
+    ksr.err(f"refresh of a contact is in memory only: {failure}; account={request.account} call_id={request.call_id}\n")

@@ -17,6 +17,7 @@ from kemi_routes import (
     node_life,
     nodes,
     panel_calls,
+    refreshes,
     registration,
     settings,
     stage_calls,
@@ -108,6 +109,7 @@ class Router:
         self._story = streams.StoryShipper(streams.RedisStream(self._settings.redis_url))
         self._hearing = node_life.Hearing()
         self._nodes = nodes.NodeWatch(self._settings)
+        self._refreshes = refreshes.RefreshWriter(self._settings.location_url)
 
     def child_init(self, rank: int) -> int:
         """Called in every process after the fork. Connections of ours are opened where they are used, at first use."""
@@ -173,6 +175,12 @@ class Router:
         """Every 100 ms, in the process of the rtimer `nodes`."""
         self._nodes.tick(self._ksr)
 
+    @guard
+    def on_contacts_tick(self, _message: object, _event: str = "") -> None:
+        """Every second, in the process of the rtimer `contacts`."""
+        self._refreshes.tick(self._ksr)
+        contacts_database.copy_back(self._ksr, self._settings.location_url)
+
     def failed(self, callback: str, error: Exception) -> None:
         """Log an exception that left a callback; answer 500 (400 for text that is not UTF-8) where that is legal."""
         ksr = self._ksr
@@ -192,6 +200,8 @@ class Router:
             ksr.tm.t_reply(500, "Internal Error")
 
 
-def build(ksr: Ksr) -> Router:
-    """Make the routes; called by entry.py in the main process, before the fork."""
+def build(ksr: Ksr, *, first: bool) -> Router:
+    """Make the routes; called by entry.py, the first time in the main process before the fork."""
+    if first:
+        refreshes.take_over(ksr, settings.read(ksr).location_url)
     return Router(ksr)

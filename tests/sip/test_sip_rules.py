@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from typing import TYPE_CHECKING
 
 from lab.peers import sdp
+from lab.probes import kamailio_rpc
 from tests.sip.households import family
 
 if TYPE_CHECKING:
@@ -22,6 +25,25 @@ async def test_contacts_survive_kill_9_and_the_phones_ring_without_registering_a
     call = await visitor.call(at.credentials, number)
     await home.all_ring()
     await call.cancel()
+
+
+async def test_a_refresh_survives_kill_9_right_after_its_200(scene: Scene) -> None:
+    """The row of a refreshed contact is written seconds later; until then the journal has it."""
+    resident = family(scene.town)[0].residents[0]
+    phone = await scene.resident(resident)
+    account = resident.credentials.username
+    await phone.register(resident.credentials)
+    refreshed = await phone.register(resident.credentials)
+    assert refreshed.status == 200
+    database = scene.stack.settings.lib / "location.db"
+    assert list(database.parent.glob(f"{database.name}-refreshes.*")), "no refresh is on its way to the database"
+
+    await scene.restart("kamailio")
+
+    rpc_socket = scene.stack.settings.run / "kamailio" / "rpc.sock"
+    answer = await asyncio.to_thread(kamailio_rpc, rpc_socket, "ul.lookup", "location", account)
+    cseqs = [int(digits) for digits in re.findall(r'"CSeq": (\d+)', json.dumps(answer))]
+    assert cseqs == [refreshed.cseq]
 
 
 async def test_two_phones_of_one_account_both_ring(scene: Scene) -> None:

@@ -62,6 +62,15 @@ class Contact:
 
 
 @dataclass
+class Saved:
+    """What save() tells of one contact, in `$xavp(saved)`."""
+
+    contact: str
+    ruid: str
+    expires: int
+
+
+@dataclass
 class Message:
     """The SIP message being handled."""
 
@@ -116,8 +125,10 @@ class FakeKsr:
         self.relayed: list[str] = []
         self.dst_uri: str | None = None
         self.branches: list[Contact] = []
+        self.saved: list[Saved] = []
         self.ruid: str | None = None
         self.rpc_answer: str | None = None
+        self.log_pages = 0
         self._rows: list[tuple[object, ...]] = []
         self._item: tuple[str, str] | None = None
         self._iterator: list[tuple[str, str | int]] = []
@@ -169,6 +180,11 @@ class FakeKsr:
     def header(self, name: str) -> str | None:
         """First header of this name."""
         return next((value for key, value in self.message.headers if key.lower() == name.lower()), None)
+
+    def nth_header(self, name: str, index: int) -> str | None:
+        """hdr.get_idx."""
+        values = [value for key, value in self.message.headers if key.lower() == name.lower()]
+        return values[index] if index < len(values) else None
 
     def text(self) -> str:
         """The message as text."""
@@ -222,6 +238,10 @@ class FakeKsr:
         if found:
             contact = self.branches[int(found[2])]
             return contact.uri if found[1] == "uri" else contact.ruid
+        found = re.fullmatch(r"\$xavp\(saved=>(contact|ruid|expires)\[(\d+)\]\)", name)
+        if found:
+            index = int(found[2])
+            return cast("Value", getattr(self.saved[index], found[1])) if index < len(self.saved) else None
         if name.startswith(("$avp(", "$T_reply_ruid", "$T_reply_reason")):
             return self.pvs.get(name)
         if name.startswith(("$shtitkey", "$shtitval")):
@@ -272,6 +292,7 @@ class FakeKsr:
         if self.database is None:
             return -1
         if text.startswith("pragma "):
+            self._rows = [(0, self.log_pages, self.log_pages)] if "checkpoint" in text else []
             return 1
         found = re.search(r"account='([^']*)'", text)
         if found:
@@ -412,6 +433,7 @@ _HANDLERS: dict[str, Callable[..., object]] = {
             "auth.consume_credentials",
             "registrar.save",
             "registrar.reg_send_reply",
+            "registrar.unregister_ruid",
             "sanity.sanity_reply",
             "sqlops.sql_result_free",
             "mqueue.mq_pv_free",
@@ -440,8 +462,11 @@ _HANDLERS: dict[str, Callable[..., object]] = {
     "kx.get_status": lambda fake: fake.message.status,
     "kx.get_msglen": lambda fake: fake.message.length,
     "kx.get_msgbuf": lambda fake: fake.text(),
+    "kx.get_ua": lambda fake: fake.header("User-Agent"),
+    "kx.get_proto": lambda _fake: "udp",
     "kx.get_def": lambda fake, name: fake.defines.get(name),
     "hdr.get": lambda fake, name: fake.header(name),
+    "hdr.get_idx": lambda fake, name, index: fake.nth_header(name, index),
     "hdr.gete": lambda fake, name: fake.header(name) or "",
     "hdr.is_present": lambda fake, name: 1 if fake.header(name) is not None else -1,
     "hdr.append": lambda fake, text: fake.add_header(text),

@@ -257,7 +257,7 @@ def test_branches_survive_the_transaction(names: list[str]) -> None:
     assert stage_calls.parse_branches(f"c\n2\n{lines}") == ("c", 2, branches)
 
 
-@pytest.mark.parametrize(("rank", "asked"), [(-127, 0), (0, 0), (-4, 0), (1, 1), (-1, 1)])
+@pytest.mark.parametrize(("rank", "asked"), [(-127, 0), (0, 0), (-4, 0), (1, 2), (-1, 2)])
 def test_contacts_are_written_without_waiting_for_the_disk(fake: FakeKsr, rank: int, asked: int) -> None:
     contacts_database.prepare(fake.ksr, rank, "sqlite:////var/lib/location.db")
     assert len(fake.called("sqlops.sql_query")) == asked
@@ -265,4 +265,17 @@ def test_contacts_are_written_without_waiting_for_the_disk(fake: FakeKsr, rank: 
 
 def test_another_database_is_left_alone(fake: FakeKsr) -> None:
     contacts_database.prepare(fake.ksr, 1, "postgres://user:word@host/location")
+    assert fake.calls == []
+
+
+@pytest.mark.parametrize(("pages", "modes"), [(7999, ["passive"]), (8000, ["passive", "restart"])])
+def test_a_long_log_begins_again(fake: FakeKsr, pages: int, modes: list[str]) -> None:
+    fake.log_pages = pages
+    contacts_database.copy_back(fake.ksr, "sqlite:////var/lib/location.db")
+    asked = [text for _, text, _ in fake.called("sqlops.sql_query")]
+    assert asked == [f"pragma wal_checkpoint({mode})" for mode in modes]
+
+
+def test_nothing_is_copied_back_in_another_database(fake: FakeKsr) -> None:
+    contacts_database.copy_back(fake.ksr, "postgres://user:word@host/location")
     assert fake.calls == []
