@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from lab.bench.city_parts import CITY_BARS, CityBench, city_bench
-from lab.bench.crm_parts import CrmBench, CrmPlan, crm_bars
+from lab.bench.crm_parts import CRM_QUICK, CrmBench, CrmPlan, crm_bars
 from lab.bench.crm_server import DIALECTS
 from lab.bench.measures import BARS, Bar, Report
 from lab.bench.parts import QUICK, Bench, Plan
@@ -93,6 +93,7 @@ def _crm_parts(bench: CrmBench) -> list[Part]:
         Part(f"{name}: a bare Falcon", f"{at}.falcon", bench.hello, name),
         Part(f"{name}: searches", f"{at}.search", bench.searches, name),
         Part(f"{name}: pages", f"{at}.page", bench.pages, name),
+        Part(f"{name}: import of residents", f"{at}.import", bench.imports, name),
         Part(f"{name}: stop", at, bench.stop),
     ]
 
@@ -165,7 +166,7 @@ def main() -> int:
         parts += _city_parts(city_bench(size, QUICK if asked.quick else Plan(), (platform, bare, load), report))
     for dialect in DIALECTS if "crm" in chosen else ():
         bars += crm_bars(dialect)
-        parts += _crm_parts(CrmBench(DIRECTORY, dialect, size, CrmPlan(), report))
+        parts += _crm_parts(CrmBench(DIRECTORY, dialect, size, CRM_QUICK if asked.quick else CrmPlan(), report))
     started = datetime.now(UTC)
     try:
         run(parts, report)

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 from crm_api.services.context import Tenant
 from crm_api.services.paging import Asked, cursor_after
+from lab.town.city.build import UNTIL
 from lab.town.city.people import key_number, resident_phone
 from lab.town.city.rows import household_accounts, panel_account
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _LIMIT: Final = 100
 _DEPTHS: Final = 12
+_YEAR_MS: Final = 365 * 86_400_000
 _TENTH: Final = 9
 
 
@@ -87,6 +89,7 @@ def listings(layout: Layout) -> list[Listing]:
         Listing("/v1/houses", "house", len(layout.houses), "address"),
         Listing("/v1/entrances", "entrance", len(layout.entrances)),
         Listing("/v1/apartments", "apartment", size.apartments),
+        Listing("/v1/apartments", "apartment", size.apartments, "number"),
         Listing("/v1/accounts", "account", size.accounts),
         Listing("/v1/panels", "panel", size.panels),
         Listing("/v1/residents", "resident", size.apartments * 3 // 2),
@@ -95,6 +98,7 @@ def listings(layout: Layout) -> list[Listing]:
         Listing("/v1/ring-plans", "ring plan", size.apartments // 25),
         Listing("/v1/calls", "call", size.calls, "-id"),
         Listing("/v1/calls", "call", size.calls, "id"),
+        Listing("/v1/calls", "call", size.calls, "-started_at_ms"),
         Listing("/v1/access-records", "access record", size.calls * 7 // 10, "-id"),
     ]
     records = (("/v1/calls", "call", size.calls), ("/v1/access-records", "access record", size.calls * 7 // 10))
@@ -117,7 +121,12 @@ def page_paths(listing: Listing, layout: Layout, companies: tuple[int, ...] | No
     asked = Asked(filters=dict(listing.filters), sort=listing.sort, limit=_LIMIT)
     for _ in range(_DEPTHS):
         row = rng.randrange(1, listing.rows)
-        value: Any = row if asked.column == "id" else layout.houses[row % len(layout.houses)].address
+        value: Any = {
+            "id": row,
+            "number": row % 144,
+            "address": layout.houses[row % len(layout.houses)].address,
+            "started_at_ms": round(UNTIL.timestamp() * 1000) - row * _YEAR_MS // listing.rows,
+        }[asked.column]
         cursor = cursor_after(asked, tenant, listing.noun, (value, row))
         paths.append(f"{listing.path}?{urlencode(filters)}&cursor={quote(cursor)}")
     return paths

@@ -24,6 +24,7 @@ GROUPS: Final = (
     ("agi", re.compile(r"\bagi_apps\b")),
     ("crm-outbox", re.compile(r"\bcrm_api\b.*\boutbox\b")),
     ("crm-call-records", re.compile(r"\bcrm_api\b.*\bcall_records\b")),
+    ("crm-jobs", re.compile(r"\bcrm_api\b.*\bjobs\b")),
     ("crm", re.compile(r"\bcrm_api\b")),
     ("redis", re.compile(r"(^|/)redis-server(\s|$)")),
 )

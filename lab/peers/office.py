@@ -79,6 +79,8 @@ class Office:
         url = self.town.api_url + path
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self.town.operator_token}", "Content-Type": "application/json"}
+        if method == "PATCH":
+            headers["If-Match"] = "*"  # staff in a story are alone
         request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - the API's own URL
         try:
             with urllib.request.urlopen(request, timeout=_REQUEST_LIMIT_S) as answer:  # noqa: S310 - as above
