@@ -93,8 +93,8 @@ class People:
 
 
 def resident_phone(identifier: int) -> str:
-    """Phone of the resident with this id: every one once, in no order (the factor shares no divisor with 10**9)."""
-    return f"+79{identifier * 387_420_489 % 1_000_000_000:09}"
+    """Phone of the resident with this id: every one once, in no order (the factor shares no divisor with 10**8)."""
+    return f"+791{identifier * 40_353_607 % 100_000_000:08}"
 
 
 def key_number(identifier: int) -> str:
