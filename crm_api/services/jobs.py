@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.problems import ConflictError
+from crm_api.services.audit import AuditTrail, Entry
 from crm_api.services.kept import Document, Listed
 from crm_api.tables.fund import Job, JobFile
 
@@ -105,7 +106,9 @@ class Jobs(Listed[Job]):
             row = self.row(tenant, key)
             if row.state == "running":
                 raise ConflictError("The job runs: wait for its end")
+            entry = Entry(self.noun, str(key), "remove", self.documents([row])[0], None, row.company_id)
             row.delete_instance()
+            AuditTrail(self.context).write(tenant, [entry])
 
     def take(self, job_id: int | None = None) -> Taken | None:
         """Take the oldest job that waits (or this one), None when there is none."""

@@ -1,0 +1,274 @@
+"""Every change is in the audit log: each operation that changes something is done once, and its entry looked for."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import falcon.testing
+import pytest
+
+from crm_api.app import create_app
+from crm_api.domain.problems import ConflictError
+from crm_api.openapi import document_text
+from crm_api.services.audit import HIDDEN
+from crm_api.services.context import Tenant
+from crm_api.tables.people import AuditEntry
+from tests.unit.crm.conftest import Api, FakeCache
+from tests.unit.crm.tenancy_table import MAKES, Own
+from tests.unit.crm.test_access import PASSWORD, company, log_in, person, staff
+from tests.unit.crm.test_tenancy import address, admin_of, furnish, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from crm_api.bootstrap import Services
+    from crm_api.tables.database import CrmDatabase
+    from tests.unit.crm.conftest import Town
+
+CHANGING = [
+    (method.upper(), path)
+    for path, methods in json.loads(document_text())["paths"].items()
+    for method in methods
+    if method != "get"
+]
+
+CHANGES: dict[str, Callable[[Own], Any]] = {
+    "PATCH /v1/cities/{key}": lambda _: {"name": "Lakeside"},
+    "PATCH /v1/companies/{key}": lambda _: {"ring_timeout_s": 44},
+    "PATCH /v1/houses/{key}": lambda _: {"address": "Moved 1"},
+    "PATCH /v1/entrances/{key}": lambda _: {"number": 98},
+    "PATCH /v1/apartments/{key}": lambda _: {"number": 9000},
+    "PATCH /v1/gates/{key}": lambda _: {"name": "Other gate"},
+    "PATCH /v1/residents/{key}": lambda _: {"phones": ["+79123456700"]},
+    "PATCH /v1/groups/{key}": lambda _: {"name": "Other group"},
+    "POST /v1/groups/{key}/members": lambda o: {"add": [o["houses"]]},
+    "PATCH /v1/accounts/{key}": lambda _: {"enabled": False},
+    "POST /v1/accounts/{key}/rotate-password": lambda _: None,
+    "PATCH /v1/push-tokens/{key}": lambda _: {"token": "another token"},
+    "POST /v1/push-tokens/{key}/invalidate": lambda _: {"reason": "gone"},
+    "PATCH /v1/panels/{key}": lambda _: {"credentials": {"user": "admin", "password": "panels password"}},
+    "PATCH /v1/relays/{key}": lambda _: {"credentials": {"user": "admin", "password": "relays password"}},
+    "PATCH /v1/keys/{key}": lambda _: {"note": "blue"},
+    "POST /v1/access-codes/{key}/end": lambda _: {"reason": "lost"},
+    "POST /v1/access-codes/{key}/reveal": lambda _: None,
+    "PATCH /v1/block-kinds/{key}": lambda _: {"stops_calls": False},
+    "PATCH /v1/blocks/{key}": lambda _: {"reason": "other"},
+    "POST /v1/blocks/{key}/lift": lambda _: {"reason": "paid"},
+    "PATCH /v1/ring-plans/{key}": lambda _: {"stages": [{"ring_timeout_s": 11, "targets": [{"kind": "all"}]}]},
+    "PATCH /v1/concierge-desks/{key}": lambda _: {"priority": 7},
+    "PATCH /v1/staff/{key}": lambda _: {"role": "engineer"},
+    "POST /v1/staff/{key}/reset-password": lambda _: None,
+    "PATCH /v1/service-accounts/{key}": lambda _: {"role": "read_only"},
+}
+"""How each operation with a key is done; bodies without one are in `MAKES`."""
+TOLD_OTHERWISE = {
+    "POST /v1/doors/{key}/open": "an access record tells who opened",
+    "POST /v1/door-openings": "an access record tells who opened",
+    "POST /v1/key-uses": "an access record tells whose key opened",
+    "POST /v1/login": "test_a_login_its_end_and_a_new_password_are_told",
+    "POST /v1/logout": "test_a_login_its_end_and_a_new_password_are_told",
+    "POST /v1/me/password": "test_a_login_its_end_and_a_new_password_are_told",
+    "POST /v1/imports/houses": "test_imports.py",
+    "POST /v1/imports/apartments": "test_imports.py",
+    "POST /v1/imports/residents": "test_imports.py",
+    "POST /v1/imports/keys": "test_imports.py",
+}
+
+
+class Deed(NamedTuple):
+    """One operation, done once."""
+
+    name: str
+    path: str
+    body: Any
+
+
+SECRET = ("$argon2", "ep_", "panels password", "relays password", "another token", "token-homes")
+
+
+def entries(database: CrmDatabase) -> list[dict[str, Any]]:
+    assert database
+    return [dict(row.__data__) for row in AuditEntry.select().order_by(AuditEntry.id)]
+
+
+@pytest.fixture
+def own(town: Town, database: CrmDatabase, services: Services) -> Own:
+    """A company with one object of each noun, and its admin."""
+    made = Own("homes", town.company, admin_of(town.client, database, services, "Homes"))
+    furnish(town.client, made, database)
+    city = town.platform("POST", "/v1/cities", {"name": "Hillside"})
+    made.keys |= {"cities": city["id"], "companies": town.company}
+    return made
+
+
+def of_the_platform(path: str) -> bool:
+    return path.startswith(("/v1/cities", "/v1/companies"))
+
+
+def makings_and_changes(own: Own) -> Iterator[Deed]:
+    """Yield how each POST and PATCH is done."""
+    for method, path in CHANGING:
+        name = f"{method} {path}"
+        if name in TOLD_OTHERWISE or method == "DELETE":
+            continue
+        if "{" not in path:
+            yield Deed(name, path, {"name": f"{own.fresh()}"} if of_the_platform(path) else MAKES[path](own)[0])
+        else:
+            assert name in CHANGES, f"{name} is new: say in CHANGES how it is done, so that its entry is looked for"
+            yield Deed(name, address(path, key_of(path, own) or {}), CHANGES[name](own))
+
+
+def removals(own: Own, platform: Api) -> Iterator[Deed]:
+    """Yield how each DELETE is done, on something that was made for it and that nothing refers to."""
+    empty = own.admin("POST", "/v1/houses", {"company_id": own.company, "address": "Empty 1"})["id"]
+    keys = {
+        "entrances": own.admin("POST", "/v1/entrances", {"house_id": empty, "number": 1})["id"],
+        "houses": empty,
+        "sessions": own["sessions"],
+        "jobs": own["jobs"],
+    }
+    for noun, key in keys.items():
+        yield Deed(f"DELETE /v1/{noun}/{{key}}", f"/v1/{noun}/{key}", None)
+    for method, path in CHANGING:
+        collection, _, rest = path.rpartition("/")
+        noun = collection.removeprefix("/v1/")
+        if method != "DELETE" or noun in keys:
+            continue
+        assert rest == "{key}", f"DELETE {path} is new: do it here, so that its entry is looked for"
+        if of_the_platform(path):
+            made = platform("POST", collection, {"name": "Short-lived"})
+        else:
+            made = own.admin("POST", collection, MAKES[collection](own)[0])
+        yield Deed(f"DELETE {path}", f"{collection}/{made['account' if noun == 'accounts' else 'id']}", None)
+
+
+def test_each_operation_that_changes_something_is_in_the_log(own: Own, town: Town, database: CrmDatabase) -> None:
+    done = set(TOLD_OTHERWISE)
+    for deed in chain(makings_and_changes(own), removals(own, town.platform)):
+        before = len(entries(database))
+        admin = town.platform if of_the_platform(deed.path) else own.admin
+        admin(deed.name.partition(" ")[0], deed.path, deed.body)
+        fresh = entries(database)[before:]
+        assert fresh, f"{deed.name} is not in the audit log"
+        assert {e["who"] for e in fresh} == {"test" if admin is town.platform else "admin of Homes"}, deed.name
+        assert None not in {e["principal_id"] for e in fresh}
+        assert admin is town.platform or {e["company_id"] for e in fresh} == {own.company}, deed.name
+        done.add(deed.name)
+    assert done == {f"{method} {path}" for method, path in CHANGING}
+    log = str(entries(database))
+    assert not [secret for secret in SECRET if secret in log]
+    kept = [row[0] for row in database.rows("SELECT ha1 FROM accounts WHERE ha1 IS NOT NULL")]
+    assert not [ha1 for ha1 in kept if ha1 in log]
+
+
+def test_an_entry_tells_who_what_before_and_after(town: Town, database: CrmDatabase) -> None:
+    town.platform("PATCH", f"/v1/houses/{town.house}", {"address": "Lenina 1A"})
+    newest = town.platform("GET", "/v1/audit?limit=1")["items"][0]
+    assert newest | {"id": 0, "at_ms": 0, "principal_id": 0} == {
+        "id": 0, "at_ms": 0, "principal_id": 0, "company_id": town.company, "who": "test", "action": "change",
+        "noun": "house", "key": str(town.house),
+        "before": {"address": "Lenina 1", "version": 1}, "after": {"address": "Lenina 1A", "version": 2},
+    }  # fmt: skip
+    town.platform("DELETE", "/v1/accounts/h13")
+    removed = town.platform("GET", "/v1/audit?limit=1")["items"][0]
+    assert (removed["action"], removed["noun"], removed["key"], removed["after"]) == ("remove", "account", "h13", None)
+    assert removed["before"]["kind"] == "handset"
+    made = town.platform("POST", "/v1/accounts", {"kind": "app", "apartment_id": town.apartment})
+    created = town.platform("GET", f"/v1/audit?noun=account&key={made['account']}")["items"]
+    assert [(e["action"], e["before"], e["after"]["password"]) for e in created] == [("create", None, HIDDEN)]
+    assert made["password"] not in str(entries(database))
+
+
+def test_a_changed_secret_is_told_without_the_secret(town: Town, database: CrmDatabase) -> None:
+    panel = town.platform("GET", "/v1/panels")["items"][0]["id"]
+    body = {
+        "credentials": {"user": "root", "password": "a panel's password"},
+        "doors": [{"method": "dtmf", "dtmf": "95"}],
+    }
+    town.platform("PATCH", f"/v1/panels/{panel}", body)
+    after = town.platform("GET", "/v1/audit?limit=1")["items"][0]["after"]
+    assert after["credentials"] == HIDDEN
+    assert after["doors"][0]["dtmf"] == HIDDEN
+    town.platform("POST", "/v1/accounts/h12/rotate-password")
+    rotated = town.platform("GET", "/v1/audit?limit=1")["items"][0]
+    assert (rotated["action"], rotated["after"]["password"]) == ("rotate password", HIDDEN)
+    assert "a panel's password" not in str(entries(database))
+    assert "root" not in str(entries(database))
+
+
+def test_what_is_refused_leaves_no_entry_and_what_fails_late_takes_its_entry_back(
+    town: Town, database: CrmDatabase, services: Services
+) -> None:
+    before = entries(database)
+    town.platform("POST", "/v1/houses", {"company_id": town.company, "address": "Lenina 1"}, 409)
+    town.platform("PATCH", f"/v1/houses/{town.house}", {"address": "Sadovaya 7"}, 409)
+    town.platform("DELETE", f"/v1/houses/{town.house}", expect=409)
+    town.platform("PATCH", "/v1/houses/999", {"address": "x"}, 404)
+    with pytest.raises(ConflictError), database.transaction():  # noqa: PT012
+        services.houses.change(Tenant(None), town.house, {"address": "Lenina 1B"})
+        assert len(entries(database)) == len(before) + 1
+        raise ConflictError("something later fails")
+    assert entries(database) == before
+
+
+def test_the_log_is_listed_by_company_person_thing_and_time(town: Town, database: CrmDatabase) -> None:
+    second = company(town, "Second")
+    made = staff(town, "chief", role="admin")["id"]
+    chief = person(town, "chief")
+    chief("PATCH", f"/v1/houses/{town.house}", {"address": "Lenina 3"})
+    town.platform("POST", "/v1/houses", {"company_id": second, "address": "Secret street 1"})
+
+    def found(api: Api, query: str) -> list[str]:
+        return [f"{e['action']} {e['noun']} {e['key']}" for e in api("GET", f"/v1/audit?{query}")["items"]]
+
+    assert found(town.platform, f"principal_id={made}&noun=house") == [f"change house {town.house}"]
+    assert found(town.platform, f"noun=house&key={town.house}") == [
+        f"change house {town.house}",
+        f"create house {town.house}",
+    ]
+    assert found(town.platform, f"company_id={second}&noun=house") == ["create house 3"]
+    assert "Secret street" not in str(chief("GET", "/v1/audit?limit=200"))
+    assert {e["company_id"] for e in chief("GET", "/v1/audit?limit=200")["items"]} == {town.company}
+    assert chief("GET", f"/v1/audit?company_id={second}")["items"] == []
+    moment = entries(database)[3]["at_ms"]
+    early = town.platform("GET", f"/v1/audit?until_ms={moment}&sort=id")["items"]
+    late = town.platform("GET", f"/v1/audit?from_ms={moment}&sort=id&limit=200")["items"]
+    assert [e["id"] for e in early + late] == [e["id"] for e in entries(database)]
+    newest_first = [e["id"] for e in town.platform("GET", "/v1/audit?limit=200")["items"]]
+    assert newest_first == sorted(newest_first, reverse=True)
+
+
+def test_a_login_its_end_and_a_new_password_are_told(town: Town) -> None:
+    made = staff(town)["id"]
+    anna = person(town)
+    anna("POST", "/v1/me/password", {"current": PASSWORD, "password": "another long pass phrase"})
+    anna("POST", "/v1/logout")
+    log_in(town, password="wrong wrong wrong", expect=401)
+    told = town.platform("GET", f"/v1/audit?principal_id={made}&sort=id")["items"]
+    assert [(e["action"], e["noun"], e["who"]) for e in told] == [
+        ("log in", "session", "Anna"),
+        ("change password", "member of staff", "Anna"),
+        ("log out", "session", "Anna"),
+    ]
+
+
+def test_no_endpoint_changes_the_log() -> None:
+    for method, path in CHANGING:
+        assert not path.startswith("/v1/audit"), (method, path)
+
+
+def test_an_import_or_a_task_without_a_person_is_told_too(
+    services: Services, town: Town, database: CrmDatabase
+) -> None:
+    services.houses.change(Tenant(None), town.house, {"address": "Lenina 5"})
+    assert entries(database)[-1]["who"] == "platform"
+    assert entries(database)[-1]["principal_id"] is None
+
+
+def test_the_application_of_this_test_is_the_whole_one(services: Services, database: CrmDatabase) -> None:
+    cache: Any = FakeCache()
+    client = falcon.testing.TestClient(create_app(services, database, cache))
+    declared = json.loads(document_text())
+    assert client.simulate_get("/v1/openapi.json").json["paths"].keys() == declared["paths"].keys()
