@@ -1,16 +1,27 @@
-"""`python -m crm_api serve|migrate|token create --config <crm.json>`."""
+"""`python -m crm_api serve|migrate|token create|staff create|staff password --config <crm.json>`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from pydantic import ValidationError
 
 from crm_api.bootstrap import make_context, set_up_logging
 from crm_api.config import ConfigError, CrmConfig, read_config
-from crm_api.domain.problems import ProblemError
+from crm_api.domain.access import StaffRole
+from crm_api.domain.inputs.access import NewStaff
+from crm_api.domain.problems import InvalidFieldsError, NotFoundError, ProblemError
 from crm_api.migrations import migrate
+from crm_api.services.context import Tenant
+from crm_api.services.principals import Staff
 from crm_api.services.tokens import KINDS, Tokens
+from crm_api.tables.people import Principal
+
+if TYPE_CHECKING:
+    from crm_api.services.context import Context
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
             _serve(config)
         elif asked.command == "migrate":
             _migrate(config)
+        elif asked.command == "staff":
+            sys.stdout.write(_staff(config, asked) + "\n")
         else:
             tokens = Tokens(make_context(config))
             sys.stdout.write(tokens.create(asked.name, asked.kind, asked.company, replace=asked.replace) + "\n")
@@ -47,6 +60,39 @@ def _migrate(config: CrmConfig) -> None:
         tokens.create(token.name, token.kind, replace=True, token=token.token)
 
 
+def _staff(config: CrmConfig, asked: argparse.Namespace) -> str:
+    """Make a member of staff, or give one a new password; return the password, which is printed once.
+
+    It is the way to the first admin, and back in when the last one has lost his password.
+    """
+    context = make_context(config)
+    staff, here = Staff(context), Tenant(None, "command line")
+    if asked.action == "password":
+        found = Principal.select().where(Principal.login == asked.login.lower()).first()
+        if found is None:
+            raise NotFoundError.of("member of staff", asked.login)
+        return str(staff.reset_password(here, found.id)["password"])
+    try:
+        new = NewStaff(
+            login=asked.login,
+            name=asked.name or asked.login,
+            role=asked.role,
+            all_companies=not asked.company,
+            companies=[_company(context, name) for name in asked.company] or None,
+        )
+    except ValidationError as error:
+        wrong = (f"{e['loc'][0]}={e['input']!r}: {e['msg']}" for e in error.errors())
+        raise InvalidFieldsError("; ".join(wrong)) from None
+    return str(staff.made(here, new)["password"])
+
+
+def _company(context: Context, name: str) -> int:
+    row = context.database.row("SELECT id FROM companies WHERE name = ?", (name,))
+    if row is None:
+        raise InvalidFieldsError.one("company", name, "name an existing company")
+    return int(row[0])
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="crm_api", description="The CRM of Entryphone")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -58,7 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--kind", choices=KINDS, required=True)
     token.add_argument("--company", help="the operator's company, by name")
     token.add_argument("--replace", action="store_true", help="revoke the token of this name")
-    for command in (serve, migrated, token):
+    staff = commands.add_parser("staff", help="make a member of staff, or give one a new password; it is printed once")
+    staff.add_argument("action", choices=["create", "password"])
+    staff.add_argument("--login", required=True, help="what is typed to log in")
+    staff.add_argument("--name", help="the person's name; the login when left out")
+    staff.add_argument("--role", choices=get_args(StaffRole), default="admin")
+    staff.add_argument("--company", action="append", default=[], help="by name, several times for several; none: all")
+    for command in (serve, migrated, token, staff):
         command.add_argument("--config", type=Path, required=True)
     return parser
 

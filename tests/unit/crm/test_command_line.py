@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from crm_api.__main__ import main
+from crm_api.bootstrap import make_context
+from crm_api.config import read_config
+from crm_api.domain.problems import UnauthorisedError
+from crm_api.services.sessions import Sessions
+from crm_api.services.tokens import Tokens
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from crm_api.services.context import Context
+
+GIVEN = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "crm.json"
+    settings = {
+        "database_url": f"sqlite:///{tmp_path}/crm.db",
+        "redis_url": "redis://127.0.0.1:1/0",
+        "sip_domain": "entryphone.test",
+        "encryption_key_file": str(tmp_path / "key"),
+        "bootstrap_tokens": [{"name": "lab", "kind": "platform", "token": GIVEN}],
+    }
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def run(config: Path, *arguments: str) -> int:
+    return main([*arguments, "--config", str(config)])
+
+
+def context(config: Path) -> Context:
+    """Open the database again: the tables belong to the last one that was opened in a process."""
+    return make_context(read_config(config))
+
+
+def test_the_first_admin_is_made_and_logs_in(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(config, "migrate") == 0
+    capsys.readouterr()
+    assert run(config, "staff", "create", "--login", "Chief", "--name", "The chief") == 0
+    password = capsys.readouterr().out.strip()
+    here = context(config)
+    session = Sessions(here).log_in("chief", password, "127.0.0.1")
+    chief = Tokens(here).principal(f"Bearer {session['token']}")
+    assert (chief.role, chief.tenant.companies, chief.tenant.name) == ("admin", None, "The chief")
+    assert run(config, "staff", "password", "--login", "chief") == 0
+    renewed = capsys.readouterr().out.strip()
+    here.database.forget_connection()
+    here = context(config)
+    with pytest.raises(UnauthorisedError):
+        Sessions(here).log_in("chief", password, "127.0.0.1")
+    assert Sessions(here).log_in("chief", renewed, "127.0.0.1")["token"]
+    told = here.database.rows("SELECT who, action, noun FROM audit_log WHERE noun = 'member of staff' ORDER BY id")
+    assert told == [
+        ("command line", "create", "member of staff"),
+        ("command line", "reset password", "member of staff"),
+    ]
+    here.database.forget_connection()
+
+
+def test_staff_of_companies(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(config, "migrate")
+    here = context(config)
+    for number, name in enumerate(("Homes", "Others"), start=1):
+        here.database.rows(
+            "INSERT INTO companies (id, name, language, active, ring_timeout_s, talk_limit_s, created_at_ms) "
+            "VALUES (?, ?, 'en', 1, 30, 120, 1)",
+            (number, name),
+        )
+    more = ("--company", "Homes", "--company", "Others")
+    assert run(config, "staff", "create", "--login", "both", "--role", "read_only", *more) == 0
+    password = capsys.readouterr().out.split()[-1]
+    here.database.forget_connection()
+    here = context(config)
+    session = Sessions(here).log_in("both", password, "127.0.0.1")
+    assert Tokens(here).principal(f"Bearer {session['token']}").tenant.companies == {1, 2}
+    here.database.forget_connection()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("create", "--login", "a b"), "login='a b'"),
+        (("create", "--login", "chief", "--company", "Nowhere"), "name an existing company"),
+        (("password", "--login", "nobody"), "nobody"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(
+    config: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], told: str
+) -> None:
+    run(config, "migrate")
+    capsys.readouterr()
+    assert run(config, "staff", *arguments) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert len(error.splitlines()) == 1
+    context(config).database.forget_connection()
+
+
+def test_the_labs_tokens_are_the_same_after_another_migrate(config: Path) -> None:
+    run(config, "migrate")
+    here = context(config)
+    first = Tokens(here).principal(f"Bearer {GIVEN}").token_id
+    here.database.forget_connection()
+    assert run(config, "migrate") == 0
+    here = context(config)
+    assert Tokens(here).principal(f"Bearer {GIVEN}").token_id == first
+    here.database.forget_connection()
