@@ -82,20 +82,20 @@ def body_of(req: falcon.Request, model: type[Body]) -> Body:
     raw = req.bounded_stream.read(MAX_BODY_BYTES + 1)
     if len(raw) > MAX_BODY_BYTES:
         raise TooLargeError(f"The body is longer than {MAX_BODY_BYTES} bytes: send less at once")
-    return checked(model, raw)
-
-
-def checked(model: type[Body], raw: bytes) -> Body:
-    """Return the body of a request, or raise `InvalidFieldsError` naming everything that is wrong with it."""
-    try:
-        document = json.loads(raw, parse_float=_number, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        told = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidFieldsError.one("body", None, f"no JSON (RFC 8259): {told}") from None
+    document = parsed(raw)
     try:
         return model.model_validate(document)
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+def parsed(raw: bytes) -> Any:
+    """Return what a JSON text says; raise `InvalidFieldsError` when it is none."""
+    try:
+        return json.loads(raw, parse_float=_number, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        told = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InvalidFieldsError.one("body", None, f"no JSON (RFC 8259): {told}") from None
 
 
 def _number(text: str) -> float | int:

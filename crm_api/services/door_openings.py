@@ -110,6 +110,7 @@ class DoorOpenings:
     def _driven(self, door: Door) -> Opening:
         """Have the door opened by its relay, or by its panel; a device that confirms has been seen."""
         device: Any
+        output: Any  # a door of a relay has a relay output: a constraint of the table
         if door.relay_id is not None:
             device, output, noun = Relay.get_by_id(door.relay_id), door.relay_output, "relay"
         else:

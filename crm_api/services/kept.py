@@ -87,7 +87,7 @@ class Listed(Generic[Row]):
         ):
             # A page for each company, each read from its index in order; one query over all would have to sort them.
             pages = [self._rows(Tenant.of(company), asked, column, after) for company in sorted(companies)]
-            found = {row.id: row for page in pages for row in page}
+            found: dict[int, Any] = {row.__data__["id"]: row for page in pages for row in page}
             ordered = sorted(found.values(), key=attrgetter("id"), reverse=asked.descending)
             return ordered[: asked.limit + 1]
         query = self.seen(tenant)

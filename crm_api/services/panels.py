@@ -43,7 +43,8 @@ class Panels(Kept[Panel]):
             shown = {"house_id": place.house_id, "entrance_id": place.entrance_id, "code": place.code}
             places.setdefault(place.panel_id, []).append(shown)
         doors: dict[int, list[Document]] = {}
-        for door in Door.select().where(Door.panel_id.in_(ids)).order_by(Door.output):
+        of_panels: Any = Door.select().where(Door.panel_id.in_(ids)).order_by(Door.output)
+        for door in of_panels:
             doors.setdefault(door.panel_id, []).append({name: door.__data__[name] for name in DOOR_SHOWN})
         return [
             {

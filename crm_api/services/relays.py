@@ -26,7 +26,7 @@ class Relays(Kept[Relay]):
     def documents(self, rows: Sequence[Relay]) -> list[Document]:
         """Show each relay with its doors; of the credentials, only whether there are any."""
         doors: dict[int, list[Document]] = {}
-        own = Door.select().where(Door.relay_id.in_([row.id for row in rows]) & Door.panel_id.is_null())
+        own: Any = Door.select().where(Door.relay_id.in_([row.id for row in rows]) & Door.panel_id.is_null())
         for door in own.order_by(Door.output):
             doors.setdefault(door.relay_id, []).append(
                 {

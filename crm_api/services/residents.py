@@ -121,5 +121,5 @@ class Residents(Kept[Resident]):
         for account in Account.select().where(Account.resident_id == row.id):
             self.changes.account_rings(account.id, account.apartment_id)
             ends_at_ms = ends.get(account.apartment_id)
-            if ends_at_ms is not None and ends_at_ms > self.context.now_ms():
+            if account.apartment_id is not None and ends_at_ms is not None and ends_at_ms > self.context.now_ms():
                 self.changes.apartments([account.apartment_id], due_at_ms=ends_at_ms)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from lab.bench.city_parts import CITY_BARS, CityBench, city_bench
 from lab.bench.crm_parts import CRM_QUICK, CrmBench, CrmPlan, crm_bars
-from lab.bench.crm_server import DIALECTS
+from lab.bench.crm_server import DIALECTS, crm_instance
 from lab.bench.measures import BARS, Bar, Report
 from lab.bench.parts import QUICK, Bench, Plan
 from lab.process_scan import end_processes
@@ -149,9 +149,8 @@ def main() -> int:
         enter_namespace()
     signal.signal(signal.SIGTERM, _stop)
     chosen = tuple(asked.parts or PARTS)
-    names = ("platform", "bare", "load", *(f"crm-{dialect}" for dialect in DIALECTS))
-    instances = {name: LabSettings(directory=DIRECTORY / name) for name in names}
-    platform, bare, load = (instances[name] for name in names[:3])
+    platform, bare, load = (LabSettings(directory=DIRECTORY / name) for name in ("platform", "bare", "load"))
+    crm = {dialect: crm_instance(DIRECTORY, dialect) for dialect in DIALECTS}
     load.create_directories()
     (DIRECTORY / "errors.txt").unlink(missing_ok=True)
     size = SIZES[asked.size or ("district" if asked.quick else "city")]
@@ -166,14 +165,14 @@ def main() -> int:
         parts += _city_parts(city_bench(size, QUICK if asked.quick else Plan(), (platform, bare, load), report))
     for dialect in DIALECTS if "crm" in chosen else ():
         bars += crm_bars(dialect)
-        parts += _crm_parts(CrmBench(DIRECTORY, dialect, size, CRM_QUICK if asked.quick else CrmPlan(), report))
+        parts += _crm_parts(CrmBench(crm[dialect], size, CRM_QUICK if asked.quick else CrmPlan(), report))
     started = datetime.now(UTC)
     try:
         run(parts, report)
     except KeyboardInterrupt:
         report.missing("", "interrupted")
     finally:
-        for settings in instances.values():
+        for settings in (load, platform, bare, *crm.values()):
             end_processes(settings.directory, settings.run)
     facts = {
         "started_at": started.isoformat(timespec="seconds"),

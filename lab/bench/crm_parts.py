@@ -15,7 +15,7 @@ from agi_apps.redis_link import RedisLink
 from lab import probes
 from lab.bench.crm_import import residents_csv, seconds_to_import
 from lab.bench.crm_requests import listings, page_paths, plan_paths, search_paths
-from lab.bench.crm_server import CrmServer, Dialect
+from lab.bench.crm_server import CrmServer
 from lab.bench.http_load import Answers, request_all
 from lab.bench.measures import Bar
 from lab.bench.percentiles import Times
@@ -25,9 +25,9 @@ from lab.town.city.layout import make_layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from lab.bench.measures import Report
+    from lab.settings import LabSettings
     from lab.town.city.sizes import CitySize
 
 PLANS_PER_S: Final = 161.0
@@ -36,7 +36,7 @@ _SEARCHES_PER_S: Final = 25.0
 _PAGES_PER_S: Final = 25.0
 
 
-def crm_bars(dialect: Dialect) -> tuple[Bar, ...]:
+def crm_bars(dialect: str) -> tuple[Bar, ...]:
     """What is wanted on one database."""
     at = f"crm.{dialect}"
     return (
@@ -66,15 +66,15 @@ CRM_QUICK: Final = CrmPlan(plans=161 * 4, searches=10, import_rows=5_000)
 class CrmBench:
     """One run on one database."""
 
-    directory: Path
-    dialect: Dialect
+    settings: LabSettings
     size: CitySize
     plan: CrmPlan
     report: Report
 
     def __post_init__(self) -> None:
         """Decide what is asked, from the same seed as the town."""
-        self.server = CrmServer(self.directory, self.dialect, self.size, _say)
+        self.dialect = self.settings.database
+        self.server = CrmServer(self.settings, self.size, _say)
         self.layout = make_layout(self.size, SEED)
         self.rng = random.Random(SEED)
         self._plans: list[tuple[str, bytes]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import psycopg
 
@@ -24,20 +24,24 @@ if TYPE_CHECKING:
 
     from lab.town.city.sizes import CitySize
 
-Dialect = Literal["sqlite", "postgres"]
-DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgres")
-_TOWN: str = "town"
+DIALECTS: Final[tuple[Literal["sqlite", "postgres"], ...]] = ("sqlite", "postgres")
+_TOWN: Final = "town"
+
+
+def crm_instance(directory: Path, dialect: Literal["sqlite", "postgres"]) -> LabSettings:
+    """The lab instance of one database."""
+    return replace(LabSettings(), directory=directory / f"crm-{dialect}", database=dialect)
 
 
 class CrmServer:
     """Redis, perhaps PostgreSQL, the API and its background processes; the town is a fresh copy of the cached one."""
 
-    def __init__(self, directory: Path, dialect: Dialect, size: CitySize, say: Callable[[str], None]) -> None:
-        self.settings = replace(LabSettings(), directory=directory / f"crm-{dialect}", database=dialect)
-        self.dialect = dialect
+    def __init__(self, settings: LabSettings, size: CitySize, say: Callable[[str], None]) -> None:
+        """Prepare; `settings.database` says on which database."""
+        self.settings = settings
         self.size = size
-        self.stack = Stack(self.settings, say)
-        self._secrets = write_host_files(self.settings)
+        self.stack = Stack(settings, say)
+        self._secrets = write_host_files(settings)
 
     @property
     def service_token(self) -> str:
@@ -53,7 +57,7 @@ class CrmServer:
         """Put the town in place and start what serves it."""
         self.stack.stop()
         self.stack.start("redis")
-        if self.dialect == "postgres":
+        if self.settings.database == "postgres":
             self.stack.start("postgres")
             self._fill_postgres()
         else:

@@ -82,7 +82,7 @@ def test_staff_of_companies(config: Path, capsys: pytest.CaptureFixture[str]) ->
     here.database.forget_connection()
     here = context(config)
     session = Sessions(here).log_in("both", password, "127.0.0.1")
-    assert Tokens(here).principal(f"Bearer {session['token']}").tenant.companies == {1, 2}
+    assert Tokens(here).principal(f"Bearer {session['token']}").tenant.companies == frozenset({1, 2})
     here.database.forget_connection()
 
 

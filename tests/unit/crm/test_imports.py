@@ -281,8 +281,8 @@ def test_a_great_file_waits_for_the_worker_and_tells_its_progress(town: Town, se
     told: list[int] = []
     tell = services.jobs.tell
 
-    def listen(taken: Any, rows: int) -> None:
-        tell(taken, rows)
+    def listen(taken: Any, rows_done: int) -> None:
+        tell(taken, rows_done)
         shown = town.platform("GET", f"/v1/jobs/{job['id']}")
         told.append(shown["rows_done"])
         assert shown["state"] == "running"

@@ -1,0 +1,46 @@
+"""The CRM's parts of `make bench` run, on a town of a few hundred apartments: that they measure, not what."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from lab.bench.crm_parts import CrmBench, CrmPlan, crm_bars
+from lab.bench.measures import Report
+from lab.settings import LabSettings
+from lab.town.city.sizes import SIZES
+from tests.conftest import in_own_network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_every_measure_of_the_crm_is_made(database: Literal["sqlite", "postgres"], tmp_path: Path) -> None:
+    if not in_own_network():
+        pytest.exit("tests with servers need a network of their own: run `make test TESTS=...`", returncode=2)
+    settings = replace(
+        LabSettings(),
+        directory=tmp_path / "lab",
+        database=database,
+        redis_host="127.0.5.40",
+        crm_host="127.0.5.50",
+        postgres_host="127.0.5.60",
+    )
+    bars = crm_bars(database)
+    report = Report(bars)
+    bench = CrmBench(settings, SIZES["demo"], CrmPlan(plans=60, searches=2, import_rows=50), report)
+    try:
+        bench.start()
+        bench.ring_plans()
+        bench.plans_from_redis()
+        bench.hello()
+        bench.searches()
+        bench.pages()
+        bench.imports()
+    finally:
+        bench.stop()
+    measured = {result.key: result.value for result in report.results}
+    assert all((measured[bar.key] or 0) > 0 for bar in bars), measured

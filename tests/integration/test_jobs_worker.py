@@ -1,0 +1,105 @@
+"""The worker of jobs as a process: killed in the middle of an import, it leaves nothing half-done behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.fernet import Fernet
+
+from crm_api.adapters.encryption import Encryption
+from crm_api.migrations import migrate
+from crm_api.services.context import Context, Tenant
+from crm_api.services.imports import Imports
+from crm_api.services.jobs import SILENT_MS, Jobs
+from crm_api.tables.database import CrmDatabase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROWS = 30_000
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Iterator[Jobs]:
+    """A database with one house, in a file that the worker opens, too."""
+    database = CrmDatabase(f"sqlite:///{tmp_path}/crm.db")
+    migrate(database)
+    database.rows(
+        "INSERT INTO companies (id, name, language, active, ring_timeout_s, talk_limit_s, created_at_ms) "
+        "VALUES (1, 'Homes', 'en', ?, 30, 60, 1)",
+        (True,),
+    )
+    database.rows("INSERT INTO houses (id, company_id, address) VALUES (1, 1, 'Lenina 1')")
+    database.rows("INSERT INTO entrances (id, company_id, house_id, number) VALUES (1, 1, 1, 1)")
+    database.rows("INSERT INTO apartments (id, company_id, house_id, entrance_id, number) VALUES (1, 1, 1, 1, 12)")
+    (tmp_path / "key").write_bytes(Fernet.generate_key())
+    config = {
+        "database_url": f"sqlite:///{tmp_path}/crm.db",
+        "redis_url": "redis://127.0.0.1:1/0",
+        "sip_domain": "entryphone.test",
+        "encryption_key_file": str(tmp_path / "key"),
+    }
+    (tmp_path / "crm.json").write_text(json.dumps(config), encoding="utf-8")
+    yield Jobs(Context(database, "entryphone.test", Encryption.from_file(tmp_path / "key")))
+    database.forget_connection()
+
+
+def _worker(tmp_path: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "crm_api.jobs", "--config", str(tmp_path / "crm.json")]
+    with (tmp_path / "jobs.log").open("ab") as log:
+        return subprocess.Popen(command, stderr=log)
+
+
+def _submitted(jobs: Jobs) -> int:
+    text = "name;address;apartment;phones\n"
+    text += "".join(f"Resident {number};Lenina 1;12;+7912{number:07}\n" for number in range(ROWS))
+    imports = Imports(jobs.context, jobs)
+    options = {"background": True}
+    return int(imports.submit(Tenant(None, "office"), "residents", 1, options, text.encode())["id"])
+
+
+def _wait(jobs: Jobs, job_id: int, *states: str, rows_done: int = 0, limit_s: float = 60) -> dict[str, object]:
+    deadline = time.monotonic() + limit_s
+    while True:
+        job = jobs.got(Tenant(None), job_id)
+        if job["state"] in states and job["rows_done"] >= rows_done:
+            return job
+        assert time.monotonic() < deadline, job
+        time.sleep(0.02)  # a table has nothing to wait on
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_an_import_whose_worker_ends_is_done_once_by_the_next(jobs: Jobs, tmp_path: Path, end: signal.Signals) -> None:
+    job_id = _submitted(jobs)
+    first = _worker(tmp_path)
+    try:
+        _wait(jobs, job_id, "running", rows_done=5000)
+        first.send_signal(end)
+        status = first.wait(30)
+    finally:
+        first.kill()
+        first.wait()
+    database = jobs.database
+    if end == signal.SIGTERM:
+        assert status == 0
+        assert jobs.got(Tenant(None), job_id)["state"] == "waiting"
+    assert database.row("SELECT count(*) FROM residents") == (0,)
+    # The minute of silence that makes a worker lost has passed.
+    database.rows("UPDATE jobs SET heartbeat_at_ms = heartbeat_at_ms - ?", (SILENT_MS + 1,))
+    second = _worker(tmp_path)
+    try:
+        job = _wait(jobs, job_id, "done", "failed")
+        assert job["state"] == "done", job
+        assert database.row("SELECT count(*) FROM residents") == (ROWS,)
+        assert database.row("SELECT count(*) FROM residencies") == (ROWS,)
+    finally:
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(30) == 0
+    assert "Traceback" not in (tmp_path / "jobs.log").read_text("utf-8")

@@ -1,0 +1,212 @@
+"""Staff changes the fund: the very next call, within a second, goes the new way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from lab.peers.digest import Credentials
+from lab.peers.door import Door
+from lab.peers.relay import HttpRelay
+from tests.sip.households import family
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from lab.peers.calls import OutgoingCall
+    from lab.peers.scripted import ScriptedPeer
+    from tests.sip.households import Place
+    from tests.sip.scene import Scene
+
+_FELT_WITHIN_S = 1.0
+_GUEST = "127.0.3.50"
+
+
+async def _home_of(scene: Scene, place: Place) -> dict[str, Any]:
+    """The apartment's account as the office knows it: with `apartment_id` and `company_id`."""
+    name = place[0].residents[0].credentials.username
+    found: dict[str, Any] = await scene.office.get(f"/v1/accounts/{name}")
+    return found
+
+
+async def _a_second_passes() -> None:
+    """Wait as long as a change may take to be felt, and no longer."""
+    await asyncio.sleep(_FELT_WITHIN_S)
+
+
+@contextlib.asynccontextmanager
+async def _made(scene: Scene, noun: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    """Something that the office makes for the story, and removes after it."""
+    made = await scene.office.send("POST", f"/v1/{noun}", body)
+    try:
+        yield made
+    finally:
+        await scene.office.send("DELETE", f"/v1/{noun}/{made['account'] if noun == 'accounts' else made['id']}")
+
+
+async def _registered(peer: ScriptedPeer, credentials: Credentials) -> None:
+    began_s = time.monotonic()
+    while (answer := await peer.register(credentials)).status != 200:
+        assert time.monotonic() - began_s < _FELT_WITHIN_S, answer.start_line
+        await asyncio.sleep(0.2)  # a phone's patience: ten refusals in a row would bar its address
+
+
+async def _call(scene: Scene, place: Place) -> OutgoingCall:
+    visitor = await scene.visitor(place[1])
+    return await visitor.call(place[1].credentials, place[2])
+
+
+async def test_an_account_that_is_added_rings_and_one_that_is_disabled_does_not(scene: Scene) -> None:
+    place = family(scene.town)
+    home = await scene.home(place[0])
+    first = await _call(scene, place)  # so that a plan without the new account is in the cache
+    await home.all_ring()
+    await first.cancel()
+    lives_in = (await _home_of(scene, place))["apartment_id"]
+    name = f"added-{secrets.token_hex(4)}"
+    async with _made(scene, "accounts", {"account": name, "kind": "app", "apartment_id": lives_in}) as made:
+        added = await scene.peer(_GUEST)
+        began_s = time.monotonic()
+        await _registered(added, Credentials(name, made["password"]))
+        await asyncio.sleep(max(0.0, _FELT_WITHIN_S - (time.monotonic() - began_s)))
+        call = await _call(scene, place)
+        ring = await added.incoming(name)
+        ring.ring()
+        ring.answer()
+        await call.answered()
+        await ring.established()
+        await call.bye()
+        assert (await scene.office.call_record(call.call_id))["answered_by"] == name
+
+        await scene.office.send("PATCH", f"/v1/accounts/{name}", {"enabled": False})
+        await _a_second_passes()
+
+        since_s, rung_before = time.monotonic(), len(added.ringing)
+        call = await _call(scene, place)
+        await home.all_ring(since_s=since_s)
+        await call.cancel()
+        record = await scene.office.call_record(call.call_id)
+        assert name not in {branch["account"] for branch in record["branches"]}
+        assert len(added.ringing) == rung_before
+
+
+async def test_a_block_that_is_put_on_is_explained_and_lifted_it_rings_again(scene: Scene) -> None:
+    place = family(scene.town)
+    home = await scene.home(place[0])
+    known = await _home_of(scene, place)
+    kind = {"company_id": known["company_id"], "name": f"repair-{secrets.token_hex(4)}", "stops_calls": True}
+    async with _made(scene, "block-kinds", kind) as made:
+        wanted = {"apartment_id": known["apartment_id"], "kind_id": made["id"], "reason": "pipes"}
+        async with _made(scene, "blocks", wanted) as block:
+            await _a_second_passes()
+            call = await _call(scene, place)
+            await call.wait_status(183, 1.0)
+            await call.rtp.wait_for_sound(2.0)
+            assert 400 <= (await call.final(15)).status < 700
+            assert (await scene.office.call_record(call.call_id))["result"] == "blocked"
+            assert all(peer.ringing == [] for _, peer in home.phones)
+
+            await scene.office.send("POST", f"/v1/blocks/{block['id']}/lift", {"reason": "repaired"})
+            await _a_second_passes()
+            since_s = time.monotonic()
+            call = await _call(scene, place)
+            await home.all_ring(since_s=since_s)
+            await call.cancel()
+
+
+async def test_a_desk_rings_after_the_home_the_second_when_the_first_does_not_answer(scene: Scene) -> None:
+    place = family(scene.town)
+    home = await scene.home(place[0])
+    known = await _home_of(scene, place)
+    company = known["company_id"]
+    async with contextlib.AsyncExitStack() as office:
+        desks = []
+        for priority in (1, 2):
+            name = f"desk{priority}-{secrets.token_hex(4)}"
+            account = {"account": name, "kind": "concierge", "company_id": company}
+            made = await office.enter_async_context(_made(scene, "accounts", account))
+            desk = {"account": name, "name": name, "priority": priority}
+            await office.enter_async_context(_made(scene, "concierge-desks", desk))
+            peer = await scene.peer(f"127.0.3.6{priority}")
+            await _registered(peer, Credentials(name, made["password"]))
+            desks.append((name, peer))
+        stages = [
+            {"ring_timeout_s": 2, "targets": [{"kind": "all"}]},
+            {"ring_timeout_s": 2, "targets": [{"kind": "concierge"}]},
+        ]
+        plan = {"apartment_id": known["apartment_id"], "stages": stages}
+        await office.enter_async_context(_made(scene, "ring-plans", plan))
+        await _a_second_passes()
+
+        call = await _call(scene, place)
+        await home.all_ring()
+        first = await desks[0][1].incoming(desks[0][0], timeout_s=5)
+        first.ring()
+        second = await desks[1][1].incoming(desks[1][0], timeout_s=5)
+        await first.wait_cancelled()
+        second.ring()
+        second.answer()
+        await call.answered()
+        await second.established()
+        await call.bye()
+        record = await scene.office.call_record(call.call_id)
+        assert record["answered_by"] == desks[1][0]
+        stage_of = {branch["account"]: branch["stage"] for branch in record["branches"]}
+        assert (stage_of[desks[0][0]], stage_of[desks[1][0]]) == (1, 2)
+
+
+async def test_a_phone_of_the_household_is_no_hindrance_while_there_is_no_trunk(scene: Scene) -> None:
+    place = family(scene.town)
+    home = await scene.home(place[0])
+    known = await _home_of(scene, place)
+    name = f"phone-{secrets.token_hex(4)}"
+    phone = {"account": name, "kind": "phone", "apartment_id": known["apartment_id"], "phone": "+79123456789"}
+    async with _made(scene, "accounts", phone):
+        stages = [
+            {"ring_timeout_s": 30, "targets": [{"kind": "phone"}]},
+            {"ring_timeout_s": 30, "targets": [{"kind": "all"}]},
+        ]
+        async with _made(scene, "ring-plans", {"apartment_id": known["apartment_id"], "stages": stages}):
+            await _a_second_passes()
+            call = await _call(scene, place)
+            await home.all_ring(timeout_s=3)
+            await call.cancel()
+            record = await scene.office.call_record(call.call_id)
+            assert {b["account"]: b["outcome"] for b in record["branches"]}[name] == "offline"
+
+
+async def test_a_door_that_a_relay_opens(scene: Scene) -> None:
+    place = family(scene.town, method="http")
+    at = place[1]
+    login = {"user": "admin", "password": "relay-of-its-own"}
+    server = await HttpRelay.start(Door("9"), "127.0.3.70", login["user"], login["password"])
+    scene.when_over(server.stop)
+    known = await _home_of(scene, place)
+    panels = (await scene.office.get(f"/v1/panels?company_id={known['company_id']}&limit=200"))["items"]
+    panel = next(row for row in panels if row["account"] == at.credentials.username)
+    usual = [{name: door[name] for name in ("output", "name", "method", "dtmf")} for door in panel["doors"]]
+    wanted = {
+        "company_id": known["company_id"],
+        "name": f"relay-{secrets.token_hex(4)}",
+        "driver": "beward",
+        "address": "127.0.3.70",
+        "credentials": login,
+    }
+    async with _made(scene, "relays", wanted) as relay:
+        door = {"output": 1, "name": "Door", "method": "relay", "relay_id": relay["id"], "relay_output": 1}
+        await scene.office.send("PATCH", f"/v1/panels/{panel['id']}", {"doors": [door]})
+        try:
+            await _a_second_passes()
+            call, ring, _ = await scene.talk(place[0], at, place[2])
+            await ring.rtp.wait_for_sound(3)
+            await ring.rtp.press("#")
+            await server.door.wait_opened()
+            await call.bye()
+            records = await scene.office.access_records(call.call_id)
+        finally:
+            await scene.office.send("PATCH", f"/v1/panels/{panel['id']}", {"doors": usual})
+    assert [opening.cause for opening in server.door.openings] == ["http"]
+    assert [(record["method"], record["result"]) for record in records] == [("http", "opened")]
