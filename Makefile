@@ -14,8 +14,9 @@ PYTEST_OPTIONS ?=
 SIZE ?= demo
 SEED ?= 1
 DATABASE ?=
+PARTS ?=
 
-.PHONY: help town demo test check up down status logs bench lock clean root
+.PHONY: help town demo test check up down status logs bench lock openapi clean root
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -46,11 +47,14 @@ status: $(INSTALLED) ## each process: running, healthy, and if not, why
 logs: $(INSTALLED) ## print and follow the logs (NAMES="kamailio agi" to choose)
 	@$(LAB) logs --follow $(NAMES)
 
-bench: $(INSTALLED) ## load a stack of its own and compare it with a bare dialplan
-	@$(BIN)/python -m lab.bench
+bench: $(INSTALLED) ## load servers of its own and measure them (PARTS="calls crm" to choose, QUICK=1 for a short look)
+	@$(BIN)/python -m lab.bench $(PARTS)
 
 town: $(INSTALLED) ## a city from a seed, in bulk (SIZE=demo|district|city, SEED=1, DATABASE=url; the lab's by default)
 	@$(BIN)/python -m lab.town.city --size $(SIZE) --seed $(SEED) --database "$(DATABASE)"
+
+openapi: $(INSTALLED) ## write docs/openapi.json anew from what the endpoints declare
+	@$(BIN)/python -m crm_api.openapi > var/openapi.json && mv var/openapi.json docs/openapi.json
 
 lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --extra=dev --generate-hashes --no-emit-find-links --no-emit-index-url \

@@ -12,14 +12,30 @@ import structlog
 from crm_api.adapters.encryption import Encryption
 from crm_api.adapters.panel_drivers import panel_drivers
 from crm_api.adapters.plan_cache import PlanCache
+from crm_api.services.access_codes import AccessCodes
 from crm_api.services.accounts import Accounts
+from crm_api.services.apartments import Apartments
+from crm_api.services.audit_log import AuditLog
+from crm_api.services.concierge_desks import ConciergeDesks
 from crm_api.services.context import Context
 from crm_api.services.door_openings import DoorOpenings
-from crm_api.services.history import History
+from crm_api.services.entry_reports import EntryReports
+from crm_api.services.gates import Gates
+from crm_api.services.groups import GroupApartments, GroupMembers, Groups
+from crm_api.services.history import AccessRecords, CallRecords
+from crm_api.services.imports import Imports
+from crm_api.services.jobs import Jobs
+from crm_api.services.key_uses import KeyUses
+from crm_api.services.keys import Keys
 from crm_api.services.panels import Panels
-from crm_api.services.places import Apartments, Cities, Companies, Entrances, Houses
+from crm_api.services.places import Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
+from crm_api.services.principals import ServiceAccounts, Staff
+from crm_api.services.push_tokens import PushTokens
+from crm_api.services.relays import Relays
+from crm_api.services.residents import Residents
 from crm_api.services.rules import BlockKinds, Blocks, RingPlans
+from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
 from crm_api.tables.database import CrmDatabase
 
@@ -37,15 +53,35 @@ class Services:
     houses: Houses
     entrances: Entrances
     apartments: Apartments
+    gates: Gates
     accounts: Accounts
+    push_tokens: PushTokens
     panels: Panels
+    relays: Relays
+    keys: Keys
+    access_codes: AccessCodes
     block_kinds: BlockKinds
     blocks: Blocks
     ring_plans: RingPlans
+    concierge_desks: ConciergeDesks
+    jobs: Jobs
+    imports: Imports
+    entry_reports: EntryReports
+    key_uses: KeyUses
     planning: Planning
     door_openings: DoorOpenings
-    history: History
+    call_records: CallRecords
+    access_records: AccessRecords
     tokens: Tokens
+    residents: Residents
+    groups: Groups
+    group_members: GroupMembers
+    group_apartments: GroupApartments
+    staff: Staff
+    service_accounts: ServiceAccounts
+    api_tokens: ApiTokens
+    sessions: Sessions
+    audit_log: AuditLog
 
 
 def make_context(config: CrmConfig) -> Context:
@@ -54,27 +90,49 @@ def make_context(config: CrmConfig) -> Context:
         database=CrmDatabase(config.database_url),
         realm=config.sip_domain,
         encryption=Encryption.from_file(config.encryption_key_file),
+        trusted_proxies=frozenset(config.trusted_proxies),
     )
 
 
 def make_services(context: Context, drivers: dict[str, PanelDriver] | None = None) -> Services:
     """Make the services on one context."""
     planning = Planning(context)
+    jobs = Jobs(context)
     return Services(
         cities=Cities(context),
         companies=Companies(context),
         houses=Houses(context),
         entrances=Entrances(context),
         apartments=Apartments(context),
+        gates=Gates(context),
         accounts=Accounts(context),
+        push_tokens=PushTokens(context),
         panels=Panels(context),
+        relays=Relays(context),
+        keys=Keys(context),
+        access_codes=AccessCodes(context),
         block_kinds=BlockKinds(context),
         blocks=Blocks(context),
         ring_plans=RingPlans(context),
+        concierge_desks=ConciergeDesks(context),
+        jobs=jobs,
+        imports=Imports(context, jobs),
+        entry_reports=EntryReports(context),
+        key_uses=KeyUses(context),
         planning=planning,
         door_openings=DoorOpenings(context, planning, panel_drivers() if drivers is None else drivers),
-        history=History(),
+        call_records=CallRecords(context),
+        access_records=AccessRecords(context),
         tokens=Tokens(context),
+        residents=Residents(context),
+        groups=Groups(context),
+        group_members=GroupMembers(context),
+        group_apartments=GroupApartments(context),
+        staff=Staff(context),
+        service_accounts=ServiceAccounts(context),
+        api_tokens=ApiTokens(context),
+        sessions=Sessions(context),
+        audit_log=AuditLog(context),
     )
 
 

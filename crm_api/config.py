@@ -44,6 +44,9 @@ class CrmConfig(BaseModel):
     threads: Annotated[int, Field(ge=1, le=64)] = 4
     """Threads of each process: a panel that answers slowly holds a thread, not the process."""
 
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses of proxies before the API: only their `X-Forwarded-For` is believed (logins are counted by address)."""
+
     bootstrap_tokens: tuple[BootstrapToken, ...] = ()
     """Tokens that `migrate` makes sure of. Others are made by `token create`, which shows them once."""
 

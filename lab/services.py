@@ -52,8 +52,8 @@ def _kamailio(settings: LabSettings) -> Service:
             # No pid file (-P): after a kill, Kamailio refuses to start while that pid exists, be it another process's.
             *("-Y", "/run/entryphone/kamailio", "-w", "/run/entryphone/kamailio"),
             # Debian's default memory manager makes embedded Python three times slower: `fm` for both kinds of memory.
-            # Room for 600,000 contacts: 1.1 kB each in shared memory, and 1.5 kB each in the first worker, which db_sqlite
-            # makes read the whole table at once. What is not needed is never touched, so it is not used.
+            # Room for 600,000 contacts: 1.1 kB each in shared memory, 1.5 kB each in the first worker, since db_sqlite
+            # reads a whole table at once. What is not needed is never touched, so it is not used.
             *("-m", "2048", "-M", "1280", "-x", "fm", "-X", "fm"),
         ),
         probe=functools.partial(_kamailio_health, settings),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 SEPARATORS: Final = (";", ",", "\t")
+SEPARATOR_NAMES: Final = {"semicolon": ";", "comma": ",", "tab": "\t"}
 LONGEST_CELL: Final = 1000
 SHOWN: Final = 200
 HEADER_ROW: Final = 1

@@ -35,6 +35,7 @@ PRINCIPALS = (
     expires_at_ms {int},
     last_used_at_ms {int},
     revoked_at_ms {int},
+    version {int} NOT NULL DEFAULT 1,
     CHECK (kind = 'token' OR expires_at_ms IS NOT NULL)
 ){strict}""",
     "CREATE INDEX tokens_principal ON tokens (principal_id)",

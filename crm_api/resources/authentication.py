@@ -5,20 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.problems import ForbiddenError
+from crm_api.resources.declaration import Served
 
 if TYPE_CHECKING:
     import falcon
 
     from crm_api.services.context import Tenant
-    from crm_api.services.tokens import Tokens
+    from crm_api.services.tokens import Principal, Tokens
 
-PEOPLE: Final = frozenset({"platform", "operator"})
-CALLS: Final = frozenset({"platform", "operator", "service"})
-SERVICE: Final = frozenset({"service"})
+ADMINS: Final = frozenset({"admin"})
+WRITERS: Final = frozenset({"admin", "operator"})
+"""Who keeps places, people, accounts and rules."""
+ENGINEERS: Final = frozenset({"admin", "operator", "engineer"})
+"""Who keeps devices and opens doors."""
+READERS: Final = frozenset({"admin", "operator", "engineer", "read_only"})
+CALLS: Final = READERS | {"calls"}
+SERVICE: Final = frozenset({"calls"})
+"""The call path's own service account."""
 
 
 class Authentication:
-    """Middleware. A resource names the kinds of token it takes in `allowed`; None means no token is needed."""
+    """Middleware: looks at what the operation declares, and leaves operation and tenant in the request's context."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -26,13 +33,18 @@ class Authentication:
     def process_resource(
         self, req: falcon.Request, _resp: falcon.Response, resource: Any, _params: dict[str, Any]
     ) -> None:
-        """Refuse, or leave the tenant in the request's context."""
-        allowed: frozenset[str] | None = resource.allowed
-        if allowed is None:
+        """Refuse who may not."""
+        operation = resource.operations.get(req.method) if isinstance(resource, Served) else None
+        if operation is None:
+            return  # OPTIONS, or a method that is answered with 405
+        req.context.operation = operation
+        if operation.allowed is None:
             return
         principal = self._tokens.principal(req.get_header("Authorization"))
-        if principal.reach not in allowed:
-            raise ForbiddenError(f"A {principal.reach} token may not use {req.path}")
+        if principal.role not in operation.allowed:
+            may = ", ".join(sorted(operation.allowed))
+            raise ForbiddenError(f"The role {principal.role} may not {req.method} {req.path}; this may: {may}")
+        req.context.principal = principal
         req.context.tenant = principal.tenant
 
 
@@ -40,3 +52,9 @@ def tenant_of(req: falcon.Request) -> Tenant:
     """Return whose rows this request may see."""
     tenant: Tenant = req.context.tenant
     return tenant
+
+
+def principal_of(req: falcon.Request) -> Principal:
+    """Return who asks."""
+    principal: Principal = req.context.principal
+    return principal

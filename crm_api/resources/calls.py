@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
 from crm_api.adapters.plan_cache import RedisErrors
-from crm_api.domain.inputs.calls import DoorOpening, RecordQuery
+from crm_api.domain.inputs.calls import DoorOpening
 from crm_api.domain.problems import NotFoundError
-from crm_api.resources.authentication import CALLS, PEOPLE, SERVICE, tenant_of
-from crm_api.resources.kept import page
-from crm_api.resources.rendering import body_of, query_of, send
+from crm_api.resources.authentication import tenant_of
+from crm_api.resources.rendering import body_of, send
 from crm_api.tables.database import DatabaseErrors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import falcon
 
     from crm_api.adapters.plan_cache import PlanCache
     from crm_api.services.accounts import Accounts
     from crm_api.services.door_openings import DoorOpenings
-    from crm_api.services.history import History
-    from crm_api.services.kept import Document
+    from crm_api.services.history import CallRecords
     from crm_api.services.planning import Planning
     from crm_api.tables.database import CrmDatabase
 
@@ -32,8 +28,6 @@ _log = structlog.get_logger("crm_api")
 
 class RingPlan:
     """`GET /v1/ring-plans/{panel}/{dialled}`: what happens when this number is pressed on this panel now."""
-
-    allowed = CALLS
 
     def __init__(self, planning: Planning) -> None:
         self._planning = planning
@@ -49,8 +43,6 @@ class RingPlan:
 
 class DoorOpeningsInCall:
     """`POST /v1/door-openings`: a resident pressed the key."""
-
-    allowed = SERVICE
 
     def __init__(self, openings: DoorOpenings) -> None:
         self._openings = openings
@@ -73,8 +65,6 @@ class DoorOpeningsInCall:
 class DoorOpen:
     """`POST /v1/doors/{id}/open`: an operator opens."""
 
-    allowed = PEOPLE
-
     def __init__(self, openings: DoorOpenings) -> None:
         self._openings = openings
 
@@ -87,8 +77,6 @@ class DoorOpen:
 class RotatePassword:
     """`POST /v1/accounts/{account}/rotate-password`."""
 
-    allowed = PEOPLE
-
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
 
@@ -100,35 +88,16 @@ class RotatePassword:
 class Call:
     """`GET /v1/calls/{call_id}`: one call with its branches."""
 
-    allowed = PEOPLE
-
-    def __init__(self, history: History) -> None:
-        self._history = history
+    def __init__(self, calls: CallRecords) -> None:
+        self._calls = calls
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, call_id: str) -> None:
         """Read."""
-        send(resp, self._history.call(tenant_of(req), call_id))
-
-
-class Records:
-    """`GET /v1/calls`, `GET /v1/access-records`: newest first, `after` continues with older ones."""
-
-    allowed = PEOPLE
-
-    def __init__(self, read: Callable[[Any, dict[str, Any], int, int], list[Document]]) -> None:
-        self._read = read
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """List."""
-        query = query_of(req, RecordQuery)
-        filters = query.model_dump(exclude={"after", "limit"}, exclude_none=True)
-        send(resp, page(self._read(tenant_of(req), filters, query.after, query.limit), query.limit))
+        send(resp, self._calls.got(tenant_of(req), call_id))
 
 
 class Health:
     """`GET /health`: 200 when database and Redis answer, 503 with the reason otherwise. No token."""
-
-    allowed = None
 
     def __init__(self, database: CrmDatabase, cache: PlanCache) -> None:
         self._database = database

@@ -1,100 +1,119 @@
-"""Lists and items of everything that is kept: the same five operations for each noun."""
+"""Lists and items of everything that is kept: the same five operations for each noun, declared in one go."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from crm_api.domain.inputs.base import MAX_ID
 from crm_api.domain.problems import NotFoundError
-from crm_api.resources.authentication import PEOPLE, tenant_of
+from crm_api.resources.authentication import READERS, WRITERS, tenant_of
+from crm_api.resources.declaration import ID, Answer, Endpoint, Key, Operation, id_key
+from crm_api.resources.preconditions import expected_of, expected_or_anything, repeatable_of
 from crm_api.resources.rendering import body_of, query_of, send
+from crm_api.services.kept import etag_of
+from crm_api.services.paging import Asked
 
 if TYPE_CHECKING:
     import falcon
 
     from crm_api.domain.inputs.base import Input, PageQuery
+    from crm_api.domain.outputs.base import Output
     from crm_api.services.context import Tenant
-    from crm_api.services.kept import Document
+    from crm_api.services.idempotency import Repeatable
+    from crm_api.services.kept import Document, Expected
+    from crm_api.services.paging import Page
 
 
-class KeptService(Protocol):
-    """What a service of one noun offers."""
+class ListedService(Protocol):
+    """What a service that shows one noun offers."""
 
     noun: str
 
-    def listed(self, tenant: Tenant, filters: dict[str, Any], after: int, limit: int) -> list[Document]:
+    def listed(self, tenant: Tenant, asked: Asked) -> Page:
         """List."""
 
     def got(self, tenant: Tenant, key: Any) -> Document:
         """Read."""
 
-    def create(self, tenant: Tenant, new: Any) -> Document:
+
+class KeptService(ListedService, Protocol):
+    """What a service that keeps one noun offers besides."""
+
+    def made(self, tenant: Tenant, new: Any, wish: Repeatable | None = None) -> Document:
         """Make."""
 
-    def change(self, tenant: Tenant, key: Any, values: dict[str, Any]) -> Document:
+    def changed(self, tenant: Tenant, key: Any, values: dict[str, Any], expected: Expected) -> Document:
         """Change."""
 
-    def remove(self, tenant: Tenant, key: Any) -> None:
+    def removed(self, tenant: Tenant, key: Any, expected: Expected) -> None:
         """Remove."""
 
 
-def page(items: list[Document], limit: int) -> dict[str, Any]:
-    """Return a page: its items, and the `after` of the next page (None on the last)."""
-    return {"items": items, "next": items[-1]["id"] if len(items) == limit else None}
+Shown = TypeVar("Shown", bound=ListedService)
+
+
+def asked_of(req: falcon.Request, model: type[PageQuery]) -> Asked:
+    """Return what the query asks a list for."""
+    query = query_of(req, model)
+    filters = query.model_dump(exclude={"cursor", "limit", "sort"}, exclude_none=True)
+    return Asked(filters, query.sort, query.limit, query.cursor)
+
+
+def changes_in(body: Input) -> dict[str, Any]:
+    """Return the fields that were sent; inside a list (a door, a stage) every field, with its default."""
+    return {name: value for name, value in body.model_dump().items() if name in body.model_fields_set}
 
 
 class Collection:
     """`GET` a page, `POST` a new one."""
 
-    allowed = PEOPLE
-
-    def __init__(self, service: KeptService, new: type[Input], query: type[PageQuery], key: str = "id") -> None:
+    def __init__(self, service: Any, query: type[PageQuery], new: type[Input] | None, key: str) -> None:
         self._service = service
-        self._new = new
         self._query = query
+        self._new = new
         self._key = key
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List."""
-        query = query_of(req, self._query)
-        filters = query.model_dump(exclude={"after", "limit"}, exclude_none=True)
-        send(resp, page(self._service.listed(tenant_of(req), filters, query.after, query.limit), query.limit))
+        page: Page = self._service.listed(tenant_of(req), asked_of(req, self._query))
+        send(resp, {"items": page.items, "next": page.next})
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make."""
-        document = self._service.create(tenant_of(req), body_of(req, self._new))
+        assert self._new is not None  # noqa: S101 - without it POST is not declared
+        new = body_of(req, self._new)
+        document = self._service.made(tenant_of(req), new, repeatable_of(req, new))
         resp.location = f"{req.path}/{document[self._key]}"
-        send(resp, document, 201)
+        send(resp, document, 201, etag_of(document))
 
 
 class Item:
     """`GET`, `PATCH` (fields left out stay as they are), `DELETE`."""
 
-    allowed = PEOPLE
-
-    def __init__(self, service: KeptService, change: type[Input]) -> None:
+    def __init__(self, service: Any, change: type[Input] | None) -> None:
         self._service = service
         self._change = change
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, key: int | str) -> None:
         """Read."""
-        send(resp, self._service.got(tenant_of(req), key))
+        document = self._service.got(tenant_of(req), key)
+        send(resp, document, 200, etag_of(document))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, key: int | str) -> None:
         """Change."""
-        body = body_of(req, self._change)
-        # Only the fields sent; inside a list (a door, a stage) every field, with its default.
-        values = {name: value for name, value in body.model_dump().items() if name in body.model_fields_set}
-        send(resp, self._service.change(tenant_of(req), key, values))
+        assert self._change is not None  # noqa: S101 - without it PATCH is not declared
+        expected = expected_of(req)
+        document = self._service.changed(tenant_of(req), key, changes_in(body_of(req, self._change)), expected)
+        send(resp, document, 200, etag_of(document))
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, key: int | str) -> None:
         """Remove."""
-        self._service.remove(tenant_of(req), key)
+        self._service.removed(tenant_of(req), key, expected_or_anything(req))
         resp.status = 204
 
 
-class RingPlanItem(Item):
-    """An item whose id comes as text from the router."""
+class NumberedItem(Item):
+    """An item whose id comes as text from the router, because another route has text in this place."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, key: int | str) -> None:
         """Read."""
@@ -110,6 +129,111 @@ class RingPlanItem(Item):
 
     def _number(self, key: int | str) -> int:
         text = str(key)
-        if not (text.isascii() and text.isdigit() and int(text) <= MAX_ID):
+        if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) <= MAX_ID):
             raise NotFoundError.of(self._service.noun, key)
         return int(text)
+
+
+def listed(
+    path: str,
+    *,
+    tag: str,
+    plural: str,
+    service: ListedService,
+    query: type[PageQuery],
+    document: type[Output],
+    readers: frozenset[str] = READERS,
+) -> Endpoint:
+    """Declare a list that is only read: `GET path`."""
+    return Endpoint(path, tag, Collection(service, query, None, "id"), (_listing(plural, query, document, readers),))
+
+
+def kept(
+    path: str,
+    *,
+    tag: str,
+    plural: str,
+    service: KeptService,
+    query: type[PageQuery],
+    document: type[Output],
+    new: type[Input] | None = None,
+    change: type[Input] | None = None,
+    made: type[Output] | None = None,
+    removable: bool = True,
+    key: str = "id",
+    named_by: Key | None = None,
+    key_is_text: bool = False,
+    readers: frozenset[str] = READERS,
+    writers: frozenset[str] = WRITERS,
+) -> tuple[Endpoint, Endpoint]:
+    """Declare the list and the item of a noun.
+
+    Args:
+        path: of the list, such as `/v1/houses`.
+        tag: heading in the OpenAPI page.
+        plural: what is listed, such as `houses`; the service's `noun` is the singular.
+        service: keeps the noun.
+        query: filters and sorting of the list.
+        document: what is shown of a row.
+        new: body of POST; None: none can be made.
+        change: body of PATCH; None: none can be changed.
+        made: what POST answers, when it is more than `document`.
+        removable: whether there is a DELETE.
+        key: field of the document that stands in the item's path.
+        named_by: description of that key when it is a text (an account's name) and no id.
+        key_is_text: the id is text to the router, because another route has text in its place.
+        readers: roles that may read.
+        writers: roles that may make, change and remove.
+    """
+    noun = service.noun
+    shown = Answer(200, f"The {noun}", document, headers=("ETag",))
+    in_list = [_listing(plural, query, document, readers)]
+    if new is not None:
+        answer = Answer(201, f"The {noun} that was made", made or document, headers=("ETag", "Location"))
+        in_list.append(
+            Operation(
+                "POST",
+                f"Make {_a(noun)}",
+                writers,
+                (answer,),
+                body=new,
+                headers=("Idempotency-Key",),
+                problems=frozenset({"conflict", "not-found"}),
+            )
+        )
+    on_item = [Operation("GET", f"Read {_a(noun)}", readers, (shown,))]
+    if change is not None:
+        on_item.append(
+            Operation(
+                "PATCH",
+                f"Change {_a(noun)}",
+                writers,
+                (shown,),
+                "Fields that are left out stay as they are; lists are replaced whole.",
+                body=change,
+                headers=("If-Match",),
+                problems=frozenset({"conflict"}),
+            )
+        )
+    if removable:
+        gone = Answer(204, f"The {noun} is gone")
+        conflict = frozenset({"conflict"})
+        on_item.append(
+            Operation("DELETE", f"Remove {_a(noun)}", writers, (gone,), headers=("If-Match",), problems=conflict)
+        )
+    place = "{key}" if named_by is not None or key_is_text else ID
+    keys = id_key(noun) if named_by is None else {"key": named_by}
+    item = (NumberedItem if key_is_text else Item)(service, change)
+    return (
+        Endpoint(path, tag, Collection(service, query, new, key), tuple(in_list)),
+        Endpoint(f"{path}/{place}", tag, item, tuple(on_item), keys),
+    )
+
+
+def _listing(plural: str, query: type[PageQuery], document: type[Output], readers: frozenset[str]) -> Operation:
+    answer = Answer(200, f"A page of {plural}", document, is_page=True)
+    return Operation("GET", f"List {plural}", readers, (answer,), query=query)
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import falcon
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from crm_api.domain.inputs.base import Input
 from crm_api.domain.problems import FieldProblem, InvalidFieldsError, ProblemError
+from crm_api.resources.declaration import operation_of
 from crm_api.tables.database import DatabaseErrors, ValueErrors
 
 if TYPE_CHECKING:
@@ -22,15 +24,22 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_ECHO: Final = 200
-SECRET_FIELDS: Final = frozenset({"password", "credentials"})
+MAX_EXACT: Final = 2**53
+"""Below it a float of IEEE 754 names one integer only."""
+SECRET_FIELDS: Final = frozenset({"password", "current", "credentials", "token"})
 PROBLEM_JSON: Final = "application/problem+json"
 
 STATUS: Final = {
     "invalid-fields": (422, "Fields are wrong"),
+    "wrong-cursor": (422, "The cursor belongs to another query"),
+    "idempotency-key-reused": (422, "The Idempotency-Key belongs to another request"),
+    "stale": (412, "Changed by somebody else"),
+    "precondition-required": (428, "If-Match is needed"),
     "not-found": (404, "Not found"),
     "conflict": (409, "Contradicts what is kept"),
     "forbidden": (403, "This token may not do this"),
     "unauthorised": (401, "A token is needed"),
+    "too-many-logins": (429, "Too many wrong logins"),
     "too-large": (413, "The body is too large"),
     "unavailable": (503, "The database is away"),
     "internal": (500, "A fault of ours"),
@@ -41,9 +50,11 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 Body = TypeVar("Body", bound=Input)
 
 
-def send(resp: falcon.Response, document: Any, status: int = 200) -> None:
+def send(resp: falcon.Response, document: Any, status: int = 200, etag: str | None = None) -> None:
     """Answer with a JSON document."""
     resp.status = status
+    if etag is not None:
+        resp.set_header("ETag", etag)
     resp.content_type = falcon.MEDIA_JSON
     resp.data = _encoder.encode(document)
 
@@ -67,21 +78,50 @@ def send_problem(
 
 def body_of(req: falcon.Request, model: type[Body]) -> Body:
     """Return the checked body, or raise `InvalidFieldsError` naming everything that is wrong with it."""
+    _must_be_declared(req, "body", model)
     raw = req.bounded_stream.read(MAX_BODY_BYTES + 1)
     if len(raw) > MAX_BODY_BYTES:
         raise TooLargeError(f"The body is longer than {MAX_BODY_BYTES} bytes: send less at once")
+    return checked(model, raw)
+
+
+def checked(model: type[Body], raw: bytes) -> Body:
+    """Return the body of a request, or raise `InvalidFieldsError` naming everything that is wrong with it."""
     try:
-        return model.model_validate_json(raw)
+        document = json.loads(raw, parse_float=_number, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        told = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InvalidFieldsError.one("body", None, f"no JSON (RFC 8259): {told}") from None
+    try:
+        return model.model_validate(document)
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+def _number(text: str) -> float | int:
+    """Return 12.0 and 1.2e1 as 12: to JSON Schema they are the same integer."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < MAX_EXACT else number
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def query_of(req: falcon.Request, model: type[Body]) -> Body:
     """Return the checked query parameters."""
+    _must_be_declared(req, "query", model)
     try:
         return model.model_validate(req.params)
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+def _must_be_declared(req: falcon.Request, what: str, model: type[Input]) -> None:
+    """Make sure that what is read is what the OpenAPI document tells."""
+    declared = getattr(operation_of(req), what)
+    if declared is not model:
+        raise TypeError(f"{req.method} {req.uri_template}: {what} {model.__name__} is read, {declared} is declared")
 
 
 class TooLargeError(ProblemError):
@@ -104,7 +144,14 @@ def _field(error: ErrorDetails) -> FieldProblem:
         value = value[:MAX_ECHO]
     elif not isinstance(value, (int, float, bool, type(None))):
         value = str(value)[:MAX_ECHO] if not isinstance(value, dict) else "(object)"
-    return FieldProblem(path, value, error["msg"])
+    return FieldProblem(path, value, error["msg"].removeprefix("Value error, "))
+
+
+def _headers_of(error: ProblemError) -> dict[str, str]:
+    if error.kind == "unauthorised":
+        return {"WWW-Authenticate": 'Bearer realm="entryphone"'}
+    wait_s: int | None = getattr(error, "wait_s", None)
+    return {} if wait_s is None else {"Retry-After": str(wait_s)}
 
 
 def install_error_handlers(app: falcon.App[Any, Any], database: CrmDatabase) -> None:
@@ -112,8 +159,7 @@ def install_error_handlers(app: falcon.App[Any, Any], database: CrmDatabase) -> 
 
     def problem(_req: falcon.Request, resp: falcon.Response, error: ProblemError, _params: dict[str, Any]) -> None:
         send_problem(resp, error.kind, error.detail, error.fields)
-        if error.kind == "unauthorised":
-            resp.set_header("WWW-Authenticate", 'Bearer realm="entryphone"')
+        resp.set_headers(_headers_of(error))
 
     def bad_value(_req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
         send_problem(resp, "invalid-fields", f"The database does not take a value: {str(error).splitlines()[0]}")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.kinds import HOUSEHOLD_KINDS
 from crm_api.domain.passwords import ALPHABET, ha1, new_password
-from crm_api.domain.problems import InvalidFieldsError, NotFoundError
+from crm_api.domain.problems import ConflictError, InvalidFieldsError, NotFoundError
+from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept, company_for
 from crm_api.tables.models import Account, Apartment
@@ -24,9 +25,10 @@ PREFIXES: Final = {
     "app": "a",
     "home_gateway": "g",
     "concierge": "c",
+    "phone": "f",
     "trunk": "t",
 }
-SHOWN: Final = ("id", "company_id", "apartment_id", "account", "kind", "enabled", "created_at_ms")
+SHOWN: Final = ("id", "company_id", "apartment_id", "account", "kind", "phone", "enabled", "created_at_ms", "version")
 
 
 class Accounts(Kept[Account]):
@@ -34,6 +36,7 @@ class Accounts(Kept[Account]):
 
     noun = "account"
     model = Account
+    key_field = "account"
 
     def documents(self, rows: Sequence[Account]) -> list[Document]:
         """Show an account without its HA1."""
@@ -47,9 +50,12 @@ class Accounts(Kept[Account]):
         return row
 
     def create(self, tenant: Tenant, new: NewAccount) -> Document:
-        """Make an account; the answer, and nothing after it, holds the password."""
+        """Make an account; the answer, and nothing after it, holds the password (a phone has none)."""
         name = new.account or PREFIXES[new.kind] + "".join(secrets.choice(ALPHABET) for _ in range(10))
-        password = new_password()
+        password = None if new.kind == "phone" else new_password()
+        if (new.kind == "phone") != (new.phone is not None):
+            remedy = "an account of kind phone, and only that, needs the number that a trunk dials"
+            raise InvalidFieldsError.one("phone", new.phone, remedy)
         with self.database.transaction():
             company_id = self._company(tenant, new)
             row = Account.create(
@@ -57,28 +63,35 @@ class Accounts(Kept[Account]):
                 apartment_id=new.apartment_id,
                 account=name,
                 kind=new.kind,
-                ha1=ha1(name, self.context.realm, password),
+                ha1=None if password is None else ha1(name, self.context.realm, password),
+                phone=new.phone,
                 enabled=new.enabled,
                 created_at_ms=self.context.now_ms(),
             )
             self.changes.account_rings(row.id, row.apartment_id)
             self.changes.credential(name)
-        return {**self.got(tenant, name), "password": password}
+        made = self.got(tenant, name)
+        return made if password is None else {**made, "password": password}
 
     def change(self, tenant: Tenant, key: str, values: dict[str, Any]) -> Document:
-        """Switch an account on or off."""
+        """Switch an account on or off, or give a phone another number."""
         with self.database.transaction():
             row = self.row(tenant, key)
+            if "phone" in values and row.kind != "phone":
+                raise InvalidFieldsError.one("phone", values["phone"], f"account {key} is of kind {row.kind}: no phone")
             self.update(row, **values)
             self.changes.account_rings(row.id, row.apartment_id)
             self.changes.credential(key)
         return self.got(tenant, key)
 
+    @audited("rotate password")
     def rotate_password(self, tenant: Tenant, key: str) -> Document:
         """Give the account a new password, shown once; the old one is refused within a second."""
         password = new_password()
         with self.database.transaction():
             row = self.row(tenant, key)
+            if row.kind == "phone":
+                raise ConflictError(f"Account {key} is of kind phone: it never registers and has no password")
             self.update(row, ha1=ha1(key, self.context.realm, password))
             self.changes.credential(key)
         return {**self.got(tenant, key), "password": password}

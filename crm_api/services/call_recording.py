@@ -36,6 +36,7 @@ class Belongs(NamedTuple):
     company_id: int | None
     panel_id: int | None
     apartment_id: int | None
+    house_id: int | None
 
 
 class CallRecording:
@@ -110,6 +111,10 @@ class CallRecording:
                     for key, b in call.branches.items()
                 ],
             )
+            call_record_rows.write_panels_seen(
+                database,
+                [(call.started_at_ms, belongs[call.call_id].panel_id) for call in calls.values() if call.panel],
+            )
             for call in calls.values():
                 for door in call.doors:
                     self._write_door(door, belongs[call.call_id])
@@ -128,19 +133,20 @@ class CallRecording:
         if known_id is not None:
             database.rows(call_record_rows.DOOR_OF_RECORD, (result, door.at_ms, known_id, door.call_id))
             return
-        whose = (belongs.company_id, door.at_ms, belongs.panel_id, belongs.apartment_id, door.panel or "", door.door_id)
+        whose = (belongs.company_id, door.at_ms, *belongs[1:], door.panel or "", door.door_id)
         how = (account, door.call_id, door.key, door.method, result, door.reason, door.at_ms)
         database.rows(call_record_rows.DOOR, whose + how)
 
     def _belongs(self, call: Call) -> Belongs:
         if call.panel is None:
-            return Belongs(None, None, None)
+            return Belongs(None, None, None, None)
         known = self._panel(call.panel)
         if known is None:
-            return Belongs(None, None, None)
+            return Belongs(None, None, None, None)
         meant = candidate(known.places, call.dialled or "")
         apartment_id = None if meant is None else ring_plan_facts.apartment_id(self._context.database, meant)
-        return Belongs(known.facts.company_id, known.facts.panel_id, apartment_id)
+        house_id = None if meant is None or apartment_id is None else meant.house_id
+        return Belongs(known.facts.company_id, known.facts.panel_id, apartment_id, house_id)
 
     def _panel(self, account: str) -> KnownPanel | None:
         now_ms = self._context.now_ms()

@@ -26,6 +26,7 @@ _PLANS_NAMING = """
 SELECT rp.company_id, rp.house_id, rp.apartment_id FROM ring_targets t
 JOIN ring_stages s ON s.id = t.stage_id JOIN ring_plans rp ON rp.id = s.plan_id WHERE t.account_id = ?
 """
+_DESKS = "SELECT company_id, house_id FROM concierge_desks WHERE account_id = ?"
 
 
 class Changes:
@@ -56,7 +57,7 @@ class Changes:
         database.rows("INSERT INTO account_changes (account, at_ms) VALUES (?, ?)", (account, self._context.now_ms()))
 
     def account_rings(self, account_id: int, apartment_id: int | None) -> None:
-        """Drop every plan that may ring this account: its own apartment's, those that name it, its dispatch centres."""
+        """Drop every plan that may ring this account: of its apartment, naming it, of its desk or dispatch centre."""
         database = self._context.database
         apartments = set() if apartment_id is None else {apartment_id}
         for company_id, house_id, named_apartment in database.rows(_PLANS_NAMING, (account_id,)):
@@ -67,6 +68,8 @@ class Changes:
             else:
                 self.scope("company", company_id)
         self.apartments(apartments)
+        for company_id, house_id in database.rows(_DESKS, (account_id,)):
+            self.scope(*(("house", house_id) if house_id is not None else ("company", company_id)))
         for city_id, company_id in database.rows(
             "SELECT city_id, company_id FROM dispatch_centres WHERE account_id = ?", (account_id,)
         ):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from crm_api.adapters.password_hashing import PasswordHashing
 from crm_api.domain.problems import NotFoundError
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class Context:
     realm: str
     encryption: Encryption
     now_ms: Callable[[], int] = wall_clock_ms
+    passwords: PasswordHashing = field(default_factory=PasswordHashing)
+    trusted_proxies: frozenset[str] = frozenset()
+    """Addresses of our proxies: they are believed when they say whom they ask for."""
 
 
 @dataclass(frozen=True)

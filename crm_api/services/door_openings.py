@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError
 from crm_api.services.context import Tenant, find
-from crm_api.tables.models import AccessRecord, Account, Door, Panel
+from crm_api.tables.fund import Relay
+from crm_api.tables.models import AccessRecord, Account, Apartment, Door, Panel
 
 if TYPE_CHECKING:
     from crm_api.adapters.panel_drivers import PanelDriver
@@ -71,8 +72,7 @@ class DoorOpenings:
         """Open a door for an operator. A door that only opens by DTMF in a call cannot be opened this way."""
         at_ms = self._context.now_ms()
         door = find(tenant, Door, "door", door_id)
-        panel = Panel.get_by_id(door.panel_id)
-        if door.method == "http":
+        if door.method != "dtmf":
             opening = self._driven(door)
         else:
             opening = Opening("refused", "this door opens by DTMF in a call only: give it method http", door.method)
@@ -80,12 +80,19 @@ class DoorOpenings:
             opening,
             at_ms=at_ms,
             company_id=door.company_id,
-            panel_id=panel.id,
-            panel=Account.get_by_id(panel.account_id).account,
+            panel_id=door.panel_id,
+            panel=self._opener(door),
             door_id=door.id,
             opened_by=tenant.name,
         )
         return {"result": opening.result, "reason": opening.reason, "door_id": door.id, "access_record_id": record_id}
+
+    @staticmethod
+    def _opener(door: Door) -> str:
+        """Return the account of the door's panel, or the name of the relay that opens it without one."""
+        if door.panel_id is None:
+            return str(Relay.get_by_id(door.relay_id).name)
+        return str(Account.get_by_id(Panel.get_by_id(door.panel_id).account_id).account)
 
     @staticmethod
     def _refusal(plan: RingPlan, account: str) -> str | None:
@@ -101,23 +108,33 @@ class DoorOpenings:
         return None
 
     def _driven(self, door: Door) -> Opening:
-        panel = Panel.get_by_id(door.panel_id)
-        if panel.address is None:
-            return Opening("failed", f"panel {panel.name} has no network address: give it one", "http")
+        """Have the door opened by its relay, or by its panel; a device that confirms has been seen."""
+        device: Any
+        if door.relay_id is not None:
+            device, output, noun = Relay.get_by_id(door.relay_id), door.relay_output, "relay"
+        else:
+            device, output, noun = Panel.get_by_id(door.panel_id), door.output, "panel"
+        if device.address is None:
+            return Opening("failed", f"{noun} {device.name} has no network address: give it one", "http")
         try:
-            self._drivers[panel.driver].open_door(self._access(panel), door.output)
+            self._drivers[device.driver].open_door(self._access(device), output)
         except PanelRefusedError as error:
             return Opening("failed", str(error), "http")
         except ValueError as error:
-            return Opening("failed", f"credentials of panel {panel.name}: {error}", "http")
-        return Opening("opened", "the panel confirmed", "http")
+            return Opening("failed", f"credentials of {noun} {device.name}: {error}", "http")
+        with self._context.database.transaction():
+            model: Any = type(device)
+            model.update(last_seen_at_ms=self._context.now_ms()).where(model.id == device.id).execute()
+        return Opening("opened", f"the {noun} confirmed", "http")
 
-    def _access(self, panel: Panel) -> PanelAccess:
+    def _access(self, device: Any) -> PanelAccess:
         login: dict[str, str] = {}
-        if panel.credentials is not None:
-            login = json.loads(self._context.encryption.decrypted(panel.credentials))
-        return PanelAccess(str(panel.address), login.get("user"), login.get("password"))
+        if device.credentials is not None:
+            login = json.loads(self._context.encryption.decrypted(device.credentials))
+        return PanelAccess(device.address, login.get("user"), login.get("password"))
 
     def _record(self, opening: Opening, **facts: Any) -> int:
+        if facts.get("apartment_id") is not None:
+            facts["house_id"] = Apartment.get_by_id(facts["apartment_id"]).house_id
         with self._context.database.transaction():
             return AccessRecord.create(**asdict(opening), **facts).id

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from crm_api.domain.problems import NotFoundError
 from crm_api.services.context import visible
+from crm_api.services.kept import Listed
 from crm_api.tables.models import AccessRecord, CallBranch, CallRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from crm_api.services.context import Tenant
     from crm_api.services.kept import Document
 
 
-class History:
-    """Reads records, newest first."""
+class CallRecords(Listed[CallRecord]):
+    """Calls; in lists without their branches."""
 
-    def calls(self, tenant: Tenant, filters: dict[str, Any], before: int, limit: int) -> list[Document]:
-        """Return call records without their branches; `before` 0 starts at the newest."""
-        return self._newest(CallRecord, tenant, filters, before, limit)
+    noun = "call"
+    model = CallRecord
+    filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "from_ms": lambda moment: CallRecord.started_at_ms >= moment,
+        "to_ms": lambda moment: CallRecord.started_at_ms < moment,
+    }
 
-    def access_records(self, tenant: Tenant, filters: dict[str, Any], before: int, limit: int) -> list[Document]:
-        """Return openings and refusals."""
-        return self._newest(AccessRecord, tenant, filters, before, limit)
-
-    def call(self, tenant: Tenant, call_id: str) -> Document:
-        """Return one call with every branch and every opening, or raise `NotFoundError`."""
-        row: CallRecord | None = visible(tenant, CallRecord).where(CallRecord.call_id == call_id).first()
+    def row(self, tenant: Tenant, key: Any) -> CallRecord:
+        """Return a call by its Call-ID."""
+        row: CallRecord | None = visible(tenant, CallRecord).where(CallRecord.call_id == key).first()
         if row is None:
-            raise NotFoundError.of("call", call_id)
-        branches = CallBranch.select().where(CallBranch.call_id == call_id)
-        doors = AccessRecord.select().where(AccessRecord.call_id == call_id).order_by(AccessRecord.id)
+            raise NotFoundError.of(self.noun, key)
+        return row
+
+    def got(self, tenant: Tenant, key: Any) -> Document:
+        """Return one call with every branch and every opening, or raise `NotFoundError`."""
+        row = self.row(tenant, key)
+        branches = CallBranch.select().where(CallBranch.call_id == key)
+        doors = visible(tenant, AccessRecord).where(AccessRecord.call_id == key).order_by(AccessRecord.id)
         return {
             **row.__data__,
             "branches": [
@@ -40,11 +47,13 @@ class History:
             "access_records": [dict(door.__data__) for door in doors],
         }
 
-    @staticmethod
-    def _newest(model: Any, tenant: Tenant, filters: dict[str, Any], before: int, limit: int) -> list[Document]:
-        query = visible(tenant, model)
-        if before:
-            query = query.where(model.id < before)
-        for name, value in filters.items():
-            query = query.where(getattr(model, {"apartment": "apartment_id"}.get(name, name)) == value)
-        return [dict(row.__data__) for row in query.order_by(model.id.desc()).limit(limit)]
+
+class AccessRecords(Listed[AccessRecord]):
+    """Openings of doors, and refusals."""
+
+    noun = "access record"
+    model = AccessRecord
+    filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "from_ms": lambda moment: AccessRecord.at_ms >= moment,
+        "to_ms": lambda moment: AccessRecord.at_ms < moment,
+    }

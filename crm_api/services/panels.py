@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.numbering import place_code_problem
 from crm_api.domain.problems import InvalidFieldsError
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept
 from crm_api.tables import dialled_numbers
+from crm_api.tables.fund import Gate, Relay
 from crm_api.tables.models import Account, Door, Entrance, House, Panel, PanelPlace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crm_api.domain.inputs.panels import NewPanel
+    from crm_api.services.context import Context
+
+DOOR_SHOWN: Final = ("id", "output", "name", "method", "dtmf", "relay_id", "relay_output")
+
+
+def encrypted_login(context: Context, credentials: dict[str, str] | None) -> str | None:
+    """Return user and password of a device as they are kept."""
+    return None if credentials is None else context.encryption.encrypted(json.dumps(credentials))
 
 
 class Panels(Kept[Panel]):
@@ -35,20 +44,25 @@ class Panels(Kept[Panel]):
             places.setdefault(place.panel_id, []).append(shown)
         doors: dict[int, list[Document]] = {}
         for door in Door.select().where(Door.panel_id.in_(ids)).order_by(Door.output):
-            doors.setdefault(door.panel_id, []).append(
-                {"id": door.id, "output": door.output, "name": door.name, "method": door.method, "dtmf": door.dtmf}
-            )
+            doors.setdefault(door.panel_id, []).append({name: door.__data__[name] for name in DOOR_SHOWN})
         return [
             {
                 "id": row.id,
                 "company_id": row.company_id,
                 "account": accounts[row.account_id],
                 "name": row.name,
+                "maker": row.maker,
+                "model": row.model,
                 "driver": row.driver,
                 "address": row.address,
+                "latitude": row.latitude,
+                "longitude": row.longitude,
+                "gate_id": row.gate_id,
+                "last_seen_at_ms": row.last_seen_at_ms,
                 "has_credentials": row.credentials is not None,
                 "places": places.get(row.id, []),
                 "doors": doors.get(row.id, []),
+                "version": row.version,
             }
             for row in rows
         ]
@@ -61,13 +75,12 @@ class Panels(Kept[Panel]):
             if found is None or found.company_id is None:
                 raise InvalidFieldsError.one("account", new.account, "make an account of kind panel first")
             company = Tenant.of(found.company_id)
+            self._check_gate(company, new.gate_id)
             panel = Panel.create(
                 company_id=found.company_id,
                 account_id=found.id,
-                name=new.name,
-                driver=new.driver,
-                address=new.address,
-                credentials=self._encrypted(new.credentials.model_dump() if new.credentials else None),
+                credentials=encrypted_login(self.context, new.credentials.model_dump() if new.credentials else None),
+                **new.model_dump(exclude={"account", "credentials", "places", "doors"}),
             )
             self._set_places(company, panel.id, [p.model_dump() for p in new.places])
             self._set_doors(company, panel.id, [d.model_dump() for d in new.doors])
@@ -86,7 +99,8 @@ class Panels(Kept[Panel]):
             if "doors" in values:
                 self._set_doors(company, key, values.pop("doors"))
             if "credentials" in values:
-                values["credentials"] = self._encrypted(values["credentials"])
+                values["credentials"] = encrypted_login(self.context, values["credentials"])
+            self._check_gate(company, values.get("gate_id"))
             self.update(panel, **values)
             self.changes.scope("panel", key)
         return self.got(tenant, key)
@@ -101,8 +115,10 @@ class Panels(Kept[Panel]):
             panel.delete_instance()
             account.delete_instance()
 
-    def _encrypted(self, credentials: dict[str, str] | None) -> str | None:
-        return None if credentials is None else self.context.encryption.encrypted(json.dumps(credentials))
+    @staticmethod
+    def _check_gate(company: Tenant, gate_id: int | None) -> None:
+        if gate_id is not None:
+            find(company, Gate, "gate", gate_id)
 
     def _set_places(self, company: Tenant, panel_id: int, places: list[dict[str, Any]]) -> None:
         problem = place_code_problem([place["code"] for place in places])
@@ -129,6 +145,8 @@ class Panels(Kept[Panel]):
             if output not in wanted:
                 gone.delete_instance()
         for door in doors:
+            if door["relay_id"] is not None:
+                find(company, Relay, "relay", door["relay_id"])
             if door["output"] in kept and wanted:
                 Door.update(**door).where(Door.id == kept[door["output"]].id).execute()
             else:

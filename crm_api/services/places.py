@@ -1,4 +1,4 @@
-"""Cities, companies, houses, entrances, apartments."""
+"""Cities, companies, houses, entrances."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING, Any
 from crm_api.domain.problems import NotFoundError
 from crm_api.services.context import Tenant, find
 from crm_api.services.kept import Document, Kept, company_for, platform_only
-from crm_api.tables import dialled_numbers
 from crm_api.tables.models import (
     Account,
-    Apartment,
     City,
     Company,
     DispatchCentre,
     Entrance,
     House,
-    RingPlanRow,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crm_api.domain.inputs.places import NewApartment, NewCity, NewCompany, NewEntrance, NewHouse
+    from crm_api.domain.inputs.places import NewCity, NewCompany, NewEntrance, NewHouse
 
 
 def dispatch_accounts(of: str, ids: Sequence[int]) -> dict[int, str]:
@@ -58,9 +55,9 @@ class Cities(Kept[City]):
         """Return a city."""
         return find(Tenant(None), City, self.noun, key)
 
-    def listed(self, tenant: Tenant, filters: dict[str, Any], after: int, limit: int) -> list[Document]:  # noqa: ARG002
-        """Return cities."""
-        return super().listed(Tenant(None), filters, after, limit)
+    def seen(self, tenant: Tenant) -> Any:  # noqa: ARG002
+        """Return all cities."""
+        return City.select()
 
     def documents(self, rows: Sequence[City]) -> list[Document]:
         """Show the dispatch centre with the city."""
@@ -98,6 +95,10 @@ class Companies(Kept[Company]):
 
     noun = "company"
     model = Company
+
+    def company_of(self, document: Document) -> int | None:
+        """Return the company itself."""
+        return int(document["id"])
 
     def documents(self, rows: Sequence[Company]) -> list[Document]:
         """Show the dispatch centre with the company."""
@@ -140,7 +141,7 @@ class Houses(Kept[House]):
         """Make a house."""
         with self.database.transaction():
             company_id = company_for(tenant, new.company_id)
-            house = House.create(company_id=company_id, city_id=new.city_id, address=new.address)
+            house = House.create(company_id=company_id, **new.model_dump(exclude={"company_id"}))
         return self.got(tenant, house.id)
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
@@ -179,55 +180,3 @@ class Entrances(Kept[Entrance]):
         """Remove an entrance that has no apartment and no panel."""
         with self.database.transaction():
             self.row(tenant, key).delete_instance()
-
-
-class Apartments(Kept[Apartment]):
-    """Apartments, and the numbers that reach them."""
-
-    noun = "apartment"
-    model = Apartment
-
-    def documents(self, rows: Sequence[Apartment]) -> list[Document]:
-        """Show each apartment with the panels that reach it and the number to dial there."""
-        return [{**row.__data__, "dial": self._dial(row.id)} for row in rows]
-
-    def create(self, tenant: Tenant, new: NewApartment) -> Document:
-        """Make an apartment."""
-        with self.database.transaction():
-            entrance = find(tenant, Entrance, "entrance", new.entrance_id)
-            row = Apartment.create(
-                company_id=entrance.company_id,
-                house_id=entrance.house_id,
-                entrance_id=entrance.id,
-                number=new.number,
-            )
-            self.changes.apartments([row.id])
-        return self.got(tenant, row.id)
-
-    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
-        """Renumber an apartment or move it to another entrance: old and new numbers are planned anew."""
-        with self.database.transaction():
-            row = self.row(tenant, key)
-            if "entrance_id" in values:
-                entrance = find(tenant, Entrance, "entrance", values["entrance_id"])
-                if entrance.company_id != row.company_id:
-                    raise NotFoundError.of("entrance of this company", entrance.id)
-                values["house_id"] = entrance.house_id
-            self.changes.apartments([key])
-            self.update(row, **values)
-            self.changes.apartments([key])
-        return self.got(tenant, key)
-
-    def remove(self, tenant: Tenant, key: int) -> None:
-        """Remove an apartment with its accounts."""
-        with self.database.transaction():
-            row = self.row(tenant, key)
-            for account in Account.select().where(Account.apartment_id == key):
-                self.changes.account_rings(account.id, key)
-                self.changes.credential(account.account)
-            self.changes.apartments([key])
-            RingPlanRow.delete().where(RingPlanRow.apartment_id == key).execute()
-            row.delete_instance()
-
-    def _dial(self, apartment_id: int) -> dict[str, str]:
-        return dict(dialled_numbers.of_apartments(self.database, [apartment_id]))

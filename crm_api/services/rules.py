@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import JOIN
 
-from crm_api.domain.problems import InvalidFieldsError
+from crm_api.domain.problems import ConflictError, InvalidFieldsError
+from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept, company_for
 from crm_api.tables import dialled_numbers
@@ -85,6 +86,8 @@ class Blocks(Kept[Block]):
         """Change reason or end."""
         with self.database.transaction():
             row = self.row(tenant, key)
+            if "ends_at_ms" in values and row.lifted_at_ms is not None:
+                raise ConflictError("ends_at_ms: the block has been lifted; put a new one on the apartment")
             ends_at_ms = values.get("ends_at_ms")
             if ends_at_ms is not None and ends_at_ms <= row.starts_at_ms:
                 raise InvalidFieldsError.one("ends_at_ms", ends_at_ms, f"must be after the start, {row.starts_at_ms}")
@@ -92,8 +95,26 @@ class Blocks(Kept[Block]):
             self._announce(row.apartment_id, self.context.now_ms(), ends_at_ms)
         return self.got(tenant, key)
 
+    @audited("lift")
+    def lift(self, tenant: Tenant, key: int, reason: str) -> Document:
+        """Take the block off from now, for a reason; it stays on record.
+
+        Raises:
+            ConflictError: it has not begun, or is over already.
+        """
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            now_ms = self.context.now_ms()
+            if row.starts_at_ms >= now_ms:
+                raise ConflictError("The block has not begun: remove it instead")
+            if row.ends_at_ms is not None and row.ends_at_ms <= now_ms:
+                raise ConflictError(f"The block is over since {row.ends_at_ms}: there is nothing to take off")
+            self.update(row, ends_at_ms=now_ms, lifted_at_ms=now_ms, lift_reason=reason)
+            self.changes.apartments([row.apartment_id])
+        return self.got(tenant, key)
+
     def remove(self, tenant: Tenant, key: int) -> None:
-        """Take the block off."""
+        """Take the block off, and off the record: it was a mistake."""
         with self.database.transaction():
             row = self.row(tenant, key)
             row.delete_instance()
@@ -121,7 +142,11 @@ class RingPlans(Kept[RingPlanRow]):
         for stage in (
             RingStage.select().where(RingStage.plan_id.in_(ids)).order_by(RingStage.plan_id, RingStage.position)
         ):
-            document: Document = {"ring_timeout_s": stage.ring_timeout_s, "targets": []}
+            document: Document = {
+                "ring_timeout_s": stage.ring_timeout_s,
+                "targets": [],
+                "on_refusal": stage.on_refusal,
+            }
             stages[stage.id] = document
             shown.setdefault(stage.plan_id, []).append(document)
         targets = (
@@ -173,7 +198,12 @@ class RingPlans(Kept[RingPlanRow]):
 
     def _set_stages(self, plan: RingPlanRow, stages: list[dict[str, Any]]) -> None:
         for position, stage in enumerate(stages):
-            row = RingStage.create(plan_id=plan.id, position=position, ring_timeout_s=stage["ring_timeout_s"])
+            row = RingStage.create(
+                plan_id=plan.id,
+                position=position,
+                ring_timeout_s=stage["ring_timeout_s"],
+                on_refusal=stage["on_refusal"],
+            )
             for line, target in enumerate(stage["targets"]):
                 account_id = None
                 if target["account"] is not None:

@@ -32,7 +32,17 @@ def _rank(column: str) -> str:
 
 def _calls(dialect: Dialect) -> str:
     t = "call_records"
-    names = ("company_id", "panel_id", "apartment_id", "panel", "dialled", "talk_ms", "answered_by", "reason")
+    names = (
+        "company_id",
+        "panel_id",
+        "apartment_id",
+        "house_id",
+        "panel",
+        "dialled",
+        "talk_ms",
+        "answered_by",
+        "reason",
+    )
     sets = [_either(t, name) for name in (*names, "cause", "plan_source")]
     sets += [_earliest(dialect, t, "started_at_ms"), _earliest(dialect, t, "ended_at_ms")]
     sets.append(
@@ -40,9 +50,9 @@ def _calls(dialect: Dialect) -> str:
         f"THEN coalesce(excluded.result, {t}.result) ELSE {t}.result END"
     )
     return (
-        "INSERT INTO call_records (call_id, company_id, panel_id, apartment_id, panel, dialled, started_at_ms, "  # noqa: S608 - constants
-        "ended_at_ms, talk_ms, answered_by, result, reason, cause, plan_source) "
-        f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id) DO UPDATE SET {', '.join(sets)}"
+        "INSERT INTO call_records (call_id, company_id, panel_id, apartment_id, house_id, panel, dialled, "  # noqa: S608 - constants
+        "started_at_ms, ended_at_ms, talk_ms, answered_by, result, reason, cause, plan_source) "
+        f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id) DO UPDATE SET {', '.join(sets)}"
     )
 
 
@@ -73,10 +83,13 @@ ORDER BY at_ms DESC LIMIT 1
 """
 DOOR = """
 INSERT INTO access_records
-(company_id, at_ms, panel_id, apartment_id, panel, door_id, account, call_id, key, method, result, reason,
+(company_id, at_ms, panel_id, apartment_id, house_id, panel, door_id, account, call_id, key, method, result, reason,
  event_at_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id, account, at_ms) DO NOTHING
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id, account, at_ms) DO NOTHING
 """
+PANEL_SEEN = "UPDATE panels SET last_seen_at_ms = ? WHERE id = ? AND coalesce(last_seen_at_ms, 0) < ?"
+SEEN_STEP_MS: Final = 60_000
+"""A panel that calls again and again is not written each time."""
 
 
 def write_calls(database: CrmDatabase, rows: Sequence[Sequence[object]]) -> None:
@@ -87,3 +100,13 @@ def write_calls(database: CrmDatabase, rows: Sequence[Sequence[object]]) -> None
 def write_branches(database: CrmDatabase, rows: Sequence[Sequence[object]]) -> None:
     """Insert or complete branches; their calls must be there."""
     database.many(BRANCHES[database.dialect], rows)
+
+
+def write_panels_seen(database: CrmDatabase, seen: Sequence[tuple[int, int | None]]) -> None:
+    """Note when panels called; (epoch ms, panel's id or None), at most once a minute for each panel."""
+    last: dict[int, int] = {}
+    for at_ms, panel_id in seen:
+        if panel_id is not None:
+            last[panel_id] = max(at_ms, last.get(panel_id, 0))
+    lines = [(at_ms, panel_id, at_ms - SEEN_STEP_MS) for panel_id, at_ms in sorted(last.items())]
+    database.many(PANEL_SEEN, lines)

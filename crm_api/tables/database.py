@@ -84,6 +84,9 @@ class CrmDatabase:
         if self.dialect == "postgresql":
             sql = self._spelled.get(sql) or self._spelled.setdefault(sql, sql.replace("?", "%s"))
         cursor = self.peewee.execute_sql(sql, parameters)
+        if self.dialect == "postgresql":
+            # Not `description`: psycopg makes an object for each column of it, a third of what a ring plan costs.
+            return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
         return cursor.fetchall() if cursor.description else []
 
     def row(self, sql: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:

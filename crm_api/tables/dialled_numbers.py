@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from crm_api.domain.numbering import EMERGENCY_NUMBERS, number_to_dial
 
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 Pair = tuple[str, str]
 Scope = Literal["panel", "house", "company", "city"]
+_AT_ONCE: Final = 500
 
 _PAIRS = """
-SELECT a.account, pp.code, ap.number
+SELECT a.account, pp.code, ap.number, ap.id
 FROM panel_places pp
 JOIN panels p ON p.id = pp.panel_id
 JOIN accounts a ON a.id = p.account_id
@@ -28,7 +29,6 @@ _PAIR_CONDITIONS: dict[str, str] = {
     "panel": "p.id = ?",
     "house": "pp.house_id = ?",
     "company": "pp.company_id = ?",
-    "apartment": "ap.id = ?",
 }
 _PANEL_CONDITIONS: dict[str, str] = {
     "panel": "p.id = ?",
@@ -42,12 +42,19 @@ _PANEL_CONDITIONS: dict[str, str] = {
 
 def of_apartments(database: CrmDatabase, apartment_ids: Iterable[int]) -> list[Pair]:
     """Return every pair that reaches one of the apartments."""
-    sql = _PAIRS.format(condition=_PAIR_CONDITIONS["apartment"])
-    return [
-        (panel, number_to_dial(code, number))
-        for apartment in apartment_ids
-        for panel, code, number in database.rows(sql, (apartment,))
-    ]
+    return [pair for pairs in by_apartment(database, apartment_ids).values() for pair in pairs]
+
+
+def by_apartment(database: CrmDatabase, apartment_ids: Iterable[int]) -> dict[int, list[Pair]]:
+    """Return the pairs that reach each of the apartments; one that no panel reaches is left out."""
+    ids = sorted(set(apartment_ids))
+    pairs: dict[int, list[Pair]] = {}
+    for first in range(0, len(ids), _AT_ONCE):
+        batch = ids[first : first + _AT_ONCE]
+        sql = _PAIRS.format(condition=f"ap.id IN ({', '.join('?' * len(batch))})")
+        for panel, code, number, apartment_id in database.rows(sql, batch):
+            pairs.setdefault(apartment_id, []).append((panel, number_to_dial(code, number)))
+    return pairs
 
 
 def of_scope(database: CrmDatabase, scope: Scope, key: int) -> Iterator[Pair]:
@@ -61,5 +68,5 @@ def of_scope(database: CrmDatabase, scope: Scope, key: int) -> Iterator[Pair]:
             yield panel, number
     if scope in _PAIR_CONDITIONS:
         sql = _PAIRS.format(condition=_PAIR_CONDITIONS[scope])
-        for panel, code, number in database.rows(sql, (key,)):
+        for panel, code, number, _ in database.rows(sql, (key,)):
             yield panel, number_to_dial(code, number)

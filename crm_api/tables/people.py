@@ -57,6 +57,7 @@ class Token(Table):
     expires_at_ms = BigIntegerField(null=True)
     last_used_at_ms = BigIntegerField(null=True)
     revoked_at_ms = BigIntegerField(null=True)
+    version = BigIntegerField(default=1)
 
     @classmethod
     def of_companies(cls, companies: frozenset[int]) -> Any:

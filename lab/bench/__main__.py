@@ -1,23 +1,27 @@
-"""`make bench`: measures the running platform against its bars, in a network namespace and lab directory of its own.
+"""`make bench`: measures the platform against its bars, in a network namespace and lab directories of its own.
 
-Environment: `QUICK=1` runs about three minutes, to see that everything runs. Exit code 0 when every part ran and every
-bar is met, else 1. See docs/measuring.md.
+Exit code 0 when every part ran and every bar is met, else 1. See docs/measuring.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
 import time
 import traceback
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from lab.bench.measures import Report
+from lab.bench.crm_parts import CrmBench, CrmPlan, crm_bars
+from lab.bench.crm_server import DIALECTS
+from lab.bench.measures import BARS, Bar, Report
 from lab.bench.parts import QUICK, Bench, Plan
 from lab.process_scan import end_processes
 from lab.settings import REPOSITORY, LabSettings
+from lab.town.city.sizes import SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 DIRECTORY: Final = REPOSITORY / "var" / "bench-lab"
 RESULT: Final = REPOSITORY / "var" / "bench" / "latest.json"
+PARTS: Final = ("calls", "crm")
 _INSIDE: Final = "ENTRYPHONE_BENCH_NAMESPACE"
 
 
@@ -33,74 +38,129 @@ def enter_namespace() -> None:
     os.environ[_INSIDE] = "1"
     script = 'ip link set lo up && exec "$@"'
     command = ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
-    os.execvp("unshare", [*command, sys.executable, "-m", "lab.bench"])  # noqa: S606 - a fixed command
+    os.execvp("unshare", [*command, sys.executable, "-m", "lab.bench", *sys.argv[1:]])  # noqa: S606 - a fixed command
 
 
-def _parts(bench: Bench) -> list[tuple[str, str, Callable[[], None], bool]]:
-    """Title, measures, the part, and whether everything of the platform after it depends on it."""
+@dataclass(frozen=True)
+class Part:
+    """Title, the measures it makes, what it does, the servers it needs; `starts` them when later parts need them."""
+
+    title: str
+    measures: str
+    do: Callable[[], None]
+    needs: str = ""
+    starts: bool = False
+
+
+def _call_parts(bench: Bench) -> list[Part]:
+    platform = "platform"
     return [
-        ("start the platform", "ring_all", bench.start_platform, True),
-        ("100 calls/s, # metered beside", "ring_all.invite", bench.compared_rate, False),
-        ("100 calls/s, CPU", "ring_all.cpu", bench.cpu_of_platform, False),
-        ("161 calls/s", "ring_all.failed", bench.peak, False),
-        ("ceiling", "ring_all.rate", bench.ceiling, False),
-        ("REGISTER with digest", "register", bench.register_on_platform, False),
-        ("overload at twice the ceiling", "overload", bench.overload, False),
-        ("stop the platform", "ring_all", bench.stop_platform, False),
-        ("the same calls through the bare dialplan", "ring_all.cpu_ratio_to_bare_dialplan", bench.bare_dialplan, False),
-        ("REGISTER on a native script", "register.ratio_to_native", bench.native_registrar, False),
+        Part("start the platform", "ring_all", bench.start_platform, platform, starts=True),
+        Part("100 calls/s, # metered beside", "ring_all.invite", bench.compared_rate, platform),
+        Part("100 calls/s, CPU", "ring_all.cpu", bench.cpu_of_platform, platform),
+        Part("161 calls/s", "ring_all.failed", bench.peak, platform),
+        Part("ceiling", "ring_all.rate", bench.ceiling, platform),
+        Part("REGISTER with digest", "register", bench.register_on_platform, platform),
+        Part("overload at twice the ceiling", "overload", bench.overload, platform),
+        Part("stop the platform", "ring_all", bench.stop_platform),
+        Part("the same calls through the bare dialplan", "ring_all.cpu_ratio_to_bare_dialplan", bench.bare_dialplan),
+        Part("REGISTER on a native script", "register.ratio_to_native", bench.native_registrar),
     ]
 
 
-def run(bench: Bench, report: Report) -> None:
+def _crm_parts(bench: CrmBench) -> list[Part]:
+    at, name = f"crm.{bench.dialect}", f"CRM on {bench.dialect}"
+    return [
+        Part(f"{name}: a {bench.size.name}", at, bench.start, name, starts=True),
+        Part(f"{name}: ring plans", f"{at}.ring_plan", bench.ring_plans, name),
+        Part(f"{name}: the same plans from Redis", f"{at}.ring_plan_from_redis", bench.plans_from_redis, name),
+        Part(f"{name}: a bare Falcon", f"{at}.falcon", bench.hello, name),
+        Part(f"{name}: searches", f"{at}.search", bench.searches, name),
+        Part(f"{name}: pages", f"{at}.page", bench.pages, name),
+        Part(f"{name}: stop", at, bench.stop),
+    ]
+
+
+def run(parts: list[Part], report: Report) -> None:
     """Run every part; one that cannot run is reported as missing with its reason, the others still run."""
-    started, platform_runs = time.monotonic(), True
-    for title, measures, part, essential in _parts(bench):
-        on_platform = getattr(part, "__name__", "") not in {"stop_platform", "bare_dialplan", "native_registrar"}
-        if on_platform and not platform_runs:
-            report.missing(measures, "the platform did not start")
+    started, not_started = time.monotonic(), set[str]()
+    for part in parts:
+        if part.needs in not_started:
+            report.missing(part.measures, f"the {part.needs} did not start")
             continue
-        print(f"[{time.monotonic() - started:4.0f} s] {title}", flush=True)
+        print(f"[{time.monotonic() - started:4.0f} s] {part.title}", flush=True)
         try:
-            part()
+            part.do()
         except Exception as error:  # noqa: BLE001 - one part must not take the others with it
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             print(f"  could not run: {error}", flush=True)
-            report.missing(measures, reason)
+            report.missing(part.measures, reason)
             with (DIRECTORY / "errors.txt").open("a") as file:
-                file.write(f"{title}\n{traceback.format_exc()}\n")
-            platform_runs = platform_runs and not essential
+                file.write(f"{part.title}\n{traceback.format_exc()}\n")
+            if part.starts:
+                not_started.add(part.needs)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        default=os.environ.get("QUICK", "") not in {"", "0"},
+        help="about three minutes, to see that everything runs; also QUICK=1",
+    )
+    parser.add_argument("--size", choices=SIZES, default="", help="of the town (default: city; with --quick district)")
+    return parser
+
+
 def main() -> int:
     """Run the bench; returns the exit code."""
+    asked = _parser().parse_args()
+    unknown = set(asked.parts) - set(PARTS)
+    if unknown:
+        print(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        return 2
     if _INSIDE not in os.environ:
         if os.geteuid() != 0:
             print("the bench starts servers in namespaces of their own: run it as root")
             return 1
         enter_namespace()
     signal.signal(signal.SIGTERM, _stop)
-    quick = os.environ.get("QUICK", "") not in {"", "0"}
-    platform, bare, load = (LabSettings(directory=DIRECTORY / name) for name in ("platform", "bare", "load"))
+    chosen = tuple(asked.parts or PARTS)
+    names = ("platform", "bare", "load", *(f"crm-{dialect}" for dialect in DIALECTS))
+    instances = {name: LabSettings(directory=DIRECTORY / name) for name in names}
+    platform, bare, load = (instances[name] for name in names[:3])
     load.create_directories()
     (DIRECTORY / "errors.txt").unlink(missing_ok=True)
-    report = Report()
+    size = SIZES[asked.size or ("district" if asked.quick else "city")]
+    bars: list[Bar] = []
+    parts: list[Part] = []
+    report = Report(bars)
+    if "calls" in chosen:
+        bars += BARS
+        parts += _call_parts(Bench(QUICK if asked.quick else Plan(), platform, bare, load, report))
+    for dialect in DIALECTS if "crm" in chosen else ():
+        bars += crm_bars(dialect)
+        parts += _crm_parts(CrmBench(DIRECTORY, dialect, size, CrmPlan(), report))
     started = datetime.now(UTC)
     try:
-        run(Bench(QUICK if quick else Plan(), platform, bare, load, report), report)
+        run(parts, report)
     except KeyboardInterrupt:
         report.missing("", "interrupted")
     finally:
-        for settings in (load, platform, bare):
+        for settings in instances.values():
             end_processes(settings.directory, settings.run)
     facts = {
         "started_at": started.isoformat(timespec="seconds"),
         "seconds": round((datetime.now(UTC) - started).total_seconds()),
-        "quick": quick,
+        "parts": list(chosen),
+        "town": size.name,
+        "quick": asked.quick,
         "cpus": os.cpu_count(),
     }
     report.write(RESULT, facts)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from crm_api.domain.inputs.base import AccountName, FilterId, Flag, Id, Input, PageQuery, unchanged
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, StringConstraints
+
+from crm_api.domain.inputs.base import AccountName, FilterId, FilterText, Flag, Id, Input, PageQuery, unchanged
 from crm_api.domain.kinds import AccountKind  # noqa: TC001 - pydantic reads the annotations
+from crm_api.domain.phones import e164
+
+Phone = Annotated[str, StringConstraints(max_length=40), AfterValidator(e164)]
 
 
 class NewAccount(Input):
@@ -13,13 +20,20 @@ class NewAccount(Input):
     kind: AccountKind
     apartment_id: Id | None = None
     company_id: Id | None = None
+    phone: Phone | None = None
+    """Of a phone: the number that a trunk dials, E.164."""
     enabled: Flag = True
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"kind": "app", "apartment_id": 7}
 
 
 class AccountChange(Input):
     """Fields of an account that may change."""
 
     enabled: Flag = unchanged()
+    phone: Phone = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"enabled": False}
 
 
 class AccountQuery(PageQuery):
@@ -28,4 +42,5 @@ class AccountQuery(PageQuery):
     company_id: FilterId = None
     apartment_id: FilterId = None
     kind: AccountKind | None = None
-    account: str | None = None
+    account: FilterText = None
+    sort: Literal["id", "-id", "account", "-account"] = "id"

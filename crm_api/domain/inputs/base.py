@@ -16,8 +16,8 @@ Ms = Annotated[int, Field(ge=0, le=MAX_MS, strict=True)]
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,31}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")]
 Flag = Annotated[bool, Field(strict=True)]
-Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
-Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, strict=True)]
+Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, strict=True)]
 
 
 class Input(BaseModel):
@@ -48,20 +48,24 @@ class PageQuery(Input):
 
     cursor: Annotated[str, StringConstraints(min_length=1, max_length=1000)] | None = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
-    sort: Literal["id", "-id"] = "id"
+    sort: Annotated[str, StringConstraints(pattern="^-?id$")] = "id"
 
 
 FilterId = Annotated[int, Field(ge=1, le=MAX_ID)] | None
+FilterMs = Annotated[int, Field(ge=0, le=MAX_MS)] | None
+Separator = Literal["comma", "semicolon", "tab"]
+FilterText = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")] | None
 
 
 class OfCompanyQuery(PageQuery):
     """Rows of a company."""
 
     company_id: FilterId = None
-    name: str | None = None
+    name: FilterText = None
 
 
 class NameQuery(PageQuery):
     """Rows with this name."""
 
-    name: str | None = None
+    name: FilterText = None
+    sort: Literal["id", "-id", "name", "-name"] = "id"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from crm_api.domain.inputs.base import FilterId, Flag, Id, Input, Ms, Name, PageQuery, unchanged
 
 
@@ -15,6 +17,8 @@ class NewBlockKind(Input):
     stops_keys: Flag = False
     stops_codes: Flag = False
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"company_id": 1, "name": "debt", "stops_calls": False, "stops_opening": True}
+
 
 class BlockKindChange(Input):
     """Fields of a block kind that may change."""
@@ -24,6 +28,8 @@ class BlockKindChange(Input):
     stops_opening: Flag = unchanged()
     stops_keys: Flag = unchanged()
     stops_codes: Flag = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"stops_calls": True}
 
 
 class NewBlock(Input):
@@ -35,6 +41,8 @@ class NewBlock(Input):
     starts_at_ms: Ms | None = None
     ends_at_ms: Ms | None = None
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"apartment_id": 7, "kind_id": 1, "reason": "unpaid since May"}
+
 
 class BlockChange(Input):
     """Fields of a block that may change."""
@@ -42,11 +50,15 @@ class BlockChange(Input):
     reason: Name = unchanged()
     ends_at_ms: Ms | None = unchanged()
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"ends_at_ms": 1790086400000}
+
 
 class BlockLift(Input):
     """A block is taken off, from now; the block stays on record."""
 
     reason: Name
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"reason": "paid"}
 
 
 class OfApartmentQuery(PageQuery):

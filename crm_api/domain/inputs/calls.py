@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
 
-from crm_api.domain.inputs.base import MAX_ID, FilterId, Input, PageQuery
+from crm_api.domain.inputs.base import (
+    MAX_MS,
+    AccountName,
+    FilterId,
+    FilterMs,
+    FilterText,
+    Flag,
+    Input,
+    Ms,
+    PageQuery,
+    Separator,
+)
+from crm_api.domain.inputs.keys import KeyText  # noqa: TC001 - pydantic reads the annotations
+from crm_api.domain.key_numbers import ByteOrder, Notation  # noqa: TC001 - the same
 
 
 class DoorOpening(Input):
@@ -18,10 +31,70 @@ class DoorOpening(Input):
     account: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     key: Annotated[str, StringConstraints(max_length=8)] = "#"
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "call_id": "3f1c9a0e@10.20.30.40",
+        "panel": "p10001",
+        "dialled": "12",
+        "account": "h10012a",
+        "key": "#",
+    }
+
 
 class RecordQuery(PageQuery):
-    """Records, newest first, of an apartment or a panel's account."""
+    """Records of a company, house, apartment or panel (its account), from a moment on and before another."""
 
-    after: Annotated[int, Field(ge=0, le=MAX_ID)] = 0
-    apartment: FilterId = None
-    panel: str | None = None
+    company_id: FilterId = None
+    house_id: FilterId = None
+    apartment_id: FilterId = None
+    panel: FilterText = None
+    from_ms: FilterMs = None
+    to_ms: FilterMs = None
+
+
+class CallQuery(RecordQuery):
+    """Calls; newest first unless asked otherwise."""
+
+    answered_by: FilterText = None
+    result: FilterText = None
+    sort: Literal["id", "-id", "started_at_ms", "-started_at_ms"] = "-id"
+
+
+class AccessQuery(RecordQuery):
+    """Openings and refusals; newest first unless asked otherwise."""
+
+    key_id: FilterId = None
+    access_code_id: FilterId = None
+    account: FilterText = None
+    result: Literal["granted", "sent", "opened", "refused", "failed"] | None = None
+    sort: Literal["id", "-id", "at_ms", "-at_ms"] = "-id"
+
+
+class EntryQuery(Input):
+    """Which entries a report tells: those from a moment on and before another, of a house, apartment or key."""
+
+    from_ms: Annotated[int, Field(ge=0, le=MAX_MS)]
+    to_ms: Annotated[int, Field(ge=0, le=MAX_MS)]
+    company_id: FilterId = None
+    house_id: FilterId = None
+    apartment_id: FilterId = None
+    key_id: FilterId = None
+    panel: FilterText = None
+
+
+class EntryCsvQuery(EntryQuery):
+    """The same, as a file."""
+
+    separator: Separator = "comma"
+
+
+class NewKeyUse(Input):
+    """A panel tells that a key was held to its reader."""
+
+    panel: AccountName
+    number: KeyText
+    notation: Notation = "auto"
+    byte_order: ByteOrder = "high_first"
+    opened: Flag
+    at_ms: Ms | None = None
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"panel": "p10001", "number": "00C688AC", "opened": True}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -90,6 +90,16 @@ class NewPanel(Input):
     places: Annotated[list[NewPlace], Field(min_length=1, max_length=88)]
     doors: Annotated[tuple[NewDoor, ...], Field(max_length=16)] = ()
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "account": "p10001",
+        "name": "Lenina 1, entrance 1",
+        "driver": "beward",
+        "address": "10.20.30.40",
+        "credentials": {"user": "admin", "password": "a secret of the panel"},
+        "places": [{"entrance_id": 1}],
+        "doors": [{"method": "dtmf", "dtmf": "1"}],
+    }
+
 
 class PanelChange(Input):
     """Fields of a panel that may change; `places` and `doors` replace what there was."""
@@ -106,6 +116,8 @@ class PanelChange(Input):
     places: Annotated[list[NewPlace], Field(min_length=1, max_length=88)] = unchanged()
     doors: Annotated[list[NewDoor], Field(max_length=16)] = unchanged()
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"doors": [{"method": "http", "output": 1}]}
+
 
 class NewRelay(Input):
     """A network relay that opens doors and carries no calls."""
@@ -121,6 +133,13 @@ class NewRelay(Input):
     longitude: Longitude | None = None
     doors: Annotated[tuple[NewRelayDoor, ...], Field(max_length=16)] = ()
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "name": "Barrier",
+        "company_id": 1,
+        "address": "10.20.30.50",
+        "doors": [{"output": 1, "name": "Barrier", "gate_id": 1}],
+    }
+
 
 class RelayChange(Input):
     """Fields of a relay that may change; `doors` replaces what there was."""
@@ -134,3 +153,5 @@ class RelayChange(Input):
     latitude: Latitude | None = unchanged()
     longitude: Longitude | None = unchanged()
     doors: Annotated[list[NewRelayDoor], Field(max_length=16)] = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"address": "10.20.30.51"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -11,6 +11,7 @@ from crm_api.domain.inputs.base import (
     PRINTABLE,
     AccountName,
     FilterId,
+    FilterText,
     Flag,
     Id,
     Input,
@@ -23,7 +24,7 @@ from crm_api.domain.inputs.base import (
 )
 
 FiasId = Annotated[
-    str, StringConstraints(to_lower=True, pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+    str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 ]
 """A UUID of the Russian address register, such as 0c5b2444-70a0-4932-980c-b4dc0d3f02b5."""
 DispatchNumber = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{2,15}$")]
@@ -48,6 +49,8 @@ class NewCity(Input):
     time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     dispatch_account: AccountName | None = None
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Riverside", "time_zone": "Europe/Moscow"}
+
 
 class CityChange(Input):
     """Fields of a city that may change."""
@@ -57,6 +60,8 @@ class CityChange(Input):
     dispatch_number: DispatchNumber | None = unchanged()
     time_zone: Annotated[str, AfterValidator(_known_zone)] = unchanged()
     dispatch_account: AccountName | None = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"time_zone": "Europe/Samara"}
 
 
 class NewCompany(Input):
@@ -71,6 +76,8 @@ class NewCompany(Input):
     talk_limit_s: Annotated[int, Field(ge=10, le=3600, strict=True)] = 120
     dispatch_account: AccountName | None = None
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Riverside Homes", "city_id": 1, "language": "en"}
+
 
 class CompanyChange(Input):
     """Fields of a company that may change."""
@@ -84,6 +91,8 @@ class CompanyChange(Input):
     talk_limit_s: Annotated[int, Field(ge=10, le=3600, strict=True)] = unchanged()
     dispatch_account: AccountName | None = unchanged()
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"ring_timeout_s": 40}
+
 
 class NewHouse(Input):
     """A house. `company_id` may be left out by a company's own operator."""
@@ -95,6 +104,8 @@ class NewHouse(Input):
     latitude: Latitude | None = None
     longitude: Longitude | None = None
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"company_id": 1, "city_id": 1, "address": "Lenina 1"}
+
 
 class HouseChange(Input):
     """Fields of a house that may change."""
@@ -105,6 +116,8 @@ class HouseChange(Input):
     latitude: Latitude | None = unchanged()
     longitude: Longitude | None = unchanged()
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"address": "Lenina 1A"}
+
 
 class NewEntrance(Input):
     """An entrance of a house."""
@@ -112,11 +125,15 @@ class NewEntrance(Input):
     house_id: Id
     number: EntranceNumber
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"house_id": 1, "number": 1}
+
 
 class EntranceChange(Input):
     """Fields of an entrance that may change."""
 
     number: EntranceNumber = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"number": 2}
 
 
 class NewApartment(Input):
@@ -127,6 +144,8 @@ class NewApartment(Input):
     label: Label | None = None
     floor: Floor | None = None
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"entrance_id": 1, "number": 12}
+
 
 class ApartmentChange(Input):
     """Fields of an apartment that may change."""
@@ -135,6 +154,8 @@ class ApartmentChange(Input):
     number: ApartmentNumber = unchanged()
     label: Label | None = unchanged()
     floor: Floor | None = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"number": 13}
 
 
 class NewPart(Input):
@@ -165,6 +186,8 @@ class NewApartmentRange(Input):
     dry_run: Flag = False
     """Tell what would be made, and make nothing."""
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"house_id": 1, "first": 1, "last": 144, "entrances": [1, 2, 3, 4], "floors": 9}
+
     @model_validator(mode="after")
     def _regular_or_listed(self) -> Self:
         regular = (self.first, self.last, self.entrances)
@@ -182,6 +205,8 @@ class NewGate(Input):
     longitude: Longitude | None = None
     houses: Annotated[list[Id], Field(min_length=1, max_length=500)]
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Yard gate", "houses": [1, 2]}
+
 
 class GateChange(Input):
     """Fields of a gate that may change; `houses` replaces what there was."""
@@ -191,12 +216,15 @@ class GateChange(Input):
     longitude: Longitude | None = unchanged()
     houses: Annotated[list[Id], Field(min_length=1, max_length=500)] = unchanged()
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {"houses": [1, 2, 3]}
+
 
 class HouseQuery(PageQuery):
     """Houses of a company, or with this address."""
 
     company_id: FilterId = None
-    address: str | None = None
+    address: FilterText = None
+    sort: Literal["id", "-id", "address", "-address"] = "id"
 
 
 class OfHouseQuery(PageQuery):
@@ -205,6 +233,7 @@ class OfHouseQuery(PageQuery):
     company_id: FilterId = None
     house_id: FilterId = None
     number: FilterId = None
+    sort: Literal["id", "-id", "number", "-number"] = "id"
 
 
 class ApartmentQuery(OfHouseQuery):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -40,9 +40,20 @@ class NewRingPlan(Input):
     name: Name = "Ring plan"
     stages: Annotated[list[NewStage], Field(min_length=1, max_length=8)]
 
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "apartment_id": 7,
+        "name": "Handset first",
+        "stages": [
+            {"ring_timeout_s": 15, "targets": [{"kind": "handset"}]},
+            {"ring_timeout_s": 30, "targets": [{"kind": "all"}]},
+        ],
+    }
+
 
 class RingPlanChange(Input):
     """Fields of a ring plan that may change; `stages` replaces what there was."""
 
     name: Name = unchanged()
     stages: Annotated[list[NewStage], Field(min_length=1, max_length=8)] = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"stages": [{"ring_timeout_s": 30, "targets": [{"kind": "all"}]}]}

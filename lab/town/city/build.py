@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lab.town.city.bulk_load import bulk_load
 from lab.town.city.history import History
 from lab.town.city.layout import make_layout
+from lab.town.city.people import People
 from lab.town.city.rows import CityRows
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from lab.town.city.layout import Layout
     from lab.town.city.sizes import CitySize
 
-UNTIL: Final = datetime(2026, 11, 1, tzinfo=UTC)
+UNTIL: Final = datetime(2026, 11, 1, tzinfo=timezone(timedelta(hours=3)))
 """End of the year of records: fixed, so that a seed makes the same city whenever it is asked."""
 SEED: Final = 1
 
@@ -44,10 +45,15 @@ def build_city(database: CrmDatabase, size: CitySize, realm: str, seed: int = SE
         raise NotEmptyError("the database has houses already: name an empty one")
     layout = make_layout(size, seed)
     columns = (TextColumn("{task.description:<18}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    load = bulk_load(database)
+    load, until_ms = bulk_load(database), int(UNTIL.timestamp() * 1000)
     with Progress(*columns, disable=quiet) as progress:
         with load.loading():
-            for source in (CityRows(layout, realm, seed, int(UNTIL.timestamp() * 1000)), History(layout, seed, UNTIL)):
+            people = People(layout, seed, until_ms)
+            for source in (
+                CityRows(layout, realm, seed, until_ms),
+                people,
+                History(layout, seed, UNTIL, people.key_homes),
+            ):
                 for table in source.tables():
                     task = progress.add_task(table.name, total=table.total)
                     load.write(table, partial(progress.advance, task))

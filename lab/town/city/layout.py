@@ -12,6 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from crm_api.domain.numbering import number_to_dial
 from lab.town.city.sizes import HOUSEHOLDS
 
 if TYPE_CHECKING:
@@ -97,10 +98,13 @@ class Layout:
         """Id of the company of an apartment."""
         return self.houses[self.entrances[self.entrance_of[apartment]].house].company
 
-    def number_of(self, apartment: int) -> int:
-        """Number of an apartment in its house."""
-        entrance = self.entrances[self.entrance_of[apartment]]
-        return entrance.first_number + apartment - entrance.apartments.start
+    def dialled(self, panel: int, apartment: int) -> str:
+        """What is pressed at a panel for an apartment behind it: at a gate of several houses their code comes first."""
+        places, home = self.panels[panel].places, self.entrances[self.entrance_of[apartment]]
+        number = home.first_number + apartment - home.apartments.start
+        if len(places) == 1:
+            return number_to_dial("", number)
+        return number_to_dial(next(place.code for place in places if place.house == home.house), number)
 
 
 def make_layout(size: CitySize, seed: int) -> Layout:

@@ -14,7 +14,19 @@ if TYPE_CHECKING:
 
     from lab.town.city.layout import Layout
 
-_BLOCK_KINDS: Final = (("долг", False, True), ("ремонт", True, True), ("по просьбе жильца", True, False))
+# Name; stops calls, opening, keys, codes.
+_BLOCK_KINDS: Final = (
+    ("долг", False, True, False, True),
+    ("ремонт", True, True, False, False),
+    ("по просьбе жильца", True, False, False, False),
+)
+_MAKERS: Final = (
+    ("beward", "Beward", "DKS15122"),
+    ("beward", "Beward", "DKS15374"),
+    ("generic", "Akuvox", "R20A"),
+    ("beward", "Beward", "DS06M"),
+    ("generic", "Hikvision", "DS-KD8003"),
+)
 _BLOCKED_SHARE: Final = 0.02
 _HOUSE_PLAN_SHARE: Final = 0.03
 _APARTMENT_PLAN_SHARE: Final = 0.04
@@ -40,10 +52,14 @@ def panel_account(panel: int) -> str:
     return f"p{panel + 1:06}"
 
 
+def account_name(kind: str, apartment: int, index: int) -> str:
+    """Account of a device of an apartment, by their positions."""
+    return f"{LETTERS[kind]}{apartment + 1:06}{index}"
+
+
 def household_accounts(layout: Layout, apartment: int) -> list[tuple[str, str]]:
     """Account and kind of every device of an apartment, by its position."""
-    kinds = layout.household(apartment)
-    return [(f"{LETTERS[kind]}{apartment + 1:06}{index}", kind) for index, kind in enumerate(kinds)]
+    return [(account_name(kind, apartment, index), kind) for index, kind in enumerate(layout.household(apartment))]
 
 
 class CityRows:
@@ -65,20 +81,29 @@ class CityRows:
         yield Table("cities", ("id", "name", "fias_id", "time_zone"), len(CITIES), self._cities())
         companies = ("id", "name", "city_id", "language", "active", "ring_timeout_s", "talk_limit_s", "created_at_ms")
         yield Table("companies", companies, size.companies, self._companies())
-        yield Table("houses", ("id", "company_id", "city_id", "address"), len(layout.houses), self._houses())
+        houses = ("id", "company_id", "city_id", "address", "fias_id", "latitude", "longitude")
+        yield Table("houses", houses, len(layout.houses), self._houses())
         entrances = ("id", "company_id", "house_id", "number")
         yield Table("entrances", entrances, len(layout.entrances), self._entrances())
-        apartments = ("id", "company_id", "house_id", "entrance_id", "number")
+        apartments = ("id", "company_id", "house_id", "entrance_id", "number", "floor")
         yield Table("apartments", apartments, size.apartments, self._apartments())
         accounts = ("id", "company_id", "apartment_id", "account", "kind", "ha1", "enabled", "created_at_ms")
         yield Table("accounts", accounts, size.accounts, self._accounts())
         yield Table("dispatch_centres", ("account_id", "city_id"), len(CITIES), self._dispatch_centres())
-        panels = ("id", "company_id", "account_id", "name", "driver", "address")
+        gates = [position for position, panel in enumerate(layout.panels) if panel.places[0].entrance is None]
+        self._gate_of = {panel: identifier for identifier, panel in enumerate(gates, 1)}
+        yield Table("gates", ("id", "company_id", "name"), len(gates), self._gates())
+        served = [(self._gate_of[panel], place) for panel in gates for place in layout.panels[panel].places]
+        houses_of = [(gate, layout.houses[place.house].company, place.house + 1) for gate, place in served]
+        yield Table("gate_houses", ("gate_id", "company_id", "house_id"), len(houses_of), houses_of)
+        panels = ("id", "company_id", "account_id", "name", "driver", "address", "maker", "model", "gate_id")
         yield Table("panels", panels, size.panels, self._panels())
         places = ("panel_id", "company_id", "house_id", "entrance_id", "code")
         yield Table("panel_places", places, sum(len(panel.places) for panel in layout.panels), self._panel_places())
-        doors = ("company_id", "panel_id", "output", "name", "method", "dtmf")
+        doors = ("company_id", "panel_id", "output", "name", "method", "dtmf", "entrance_id", "gate_id")
         yield Table("doors", doors, size.panels, self._doors())
+        columns: tuple[str, ...] = ("company_id", "house_id", "account_id", "name", "priority", "on_duty")
+        yield Table("concierge_desks", columns, len(layout.concierges), self._desks())
         yield from self._rules()
 
     def _cities(self) -> Iterator[tuple[Any, ...]]:
@@ -91,7 +116,9 @@ class CityRows:
 
     def _houses(self) -> Iterator[tuple[Any, ...]]:
         for identifier, house in enumerate(self._layout.houses, 1):
-            yield identifier, house.company, house.city, house.address
+            latitude, longitude = 54 + house.city / 10 + identifier % 61 / 1000, 48 + identifier % 97 / 1000
+            fias_id = f"00000000-0000-4000-9000-{identifier:012}"
+            yield identifier, house.company, house.city, house.address, fias_id, latitude, longitude
 
     def _entrances(self) -> Iterator[tuple[Any, ...]]:
         for identifier, entrance in enumerate(self._layout.entrances, 1):
@@ -100,8 +127,9 @@ class CityRows:
     def _apartments(self) -> Iterator[tuple[Any, ...]]:
         for identifier, entrance in enumerate(self._layout.entrances, 1):
             company = self._layout.houses[entrance.house].company
-            for number, apartment in enumerate(entrance.apartments, entrance.first_number):
-                yield apartment + 1, company, entrance.house + 1, identifier, number
+            for index, apartment in enumerate(entrance.apartments):
+                number, floor = entrance.first_number + index, index // entrance.on_a_floor + 1
+                yield apartment + 1, company, entrance.house + 1, identifier, number, floor
 
     def _accounts(self) -> Iterator[tuple[Any, ...]]:
         layout, created_at_ms = self._layout, self._created_at_ms
@@ -133,11 +161,16 @@ class CityRows:
         for index in range(len(CITIES)):
             yield self._dispatch_from + index, index + 1
 
+    def _gates(self) -> Iterator[tuple[Any, ...]]:
+        for panel, identifier in self._gate_of.items():
+            yield identifier, self._layout.panels[panel].company, self._layout.panels[panel].name
+
     def _panels(self) -> Iterator[tuple[Any, ...]]:
         for position, panel in enumerate(self._layout.panels):
-            driver = "beward" if position % 5 else "generic"
+            driver, maker, model = _MAKERS[position % len(_MAKERS)]
             address = f"10.{position // 62_500 + 20}.{position // 250 % 250}.{position % 250 + 1}"
-            yield position + 1, panel.company, position + 1, panel.name, driver, address
+            gate = self._gate_of.get(position)
+            yield position + 1, panel.company, position + 1, panel.name, driver, address, maker, model, gate
 
     def _panel_places(self) -> Iterator[tuple[Any, ...]]:
         for identifier, panel in enumerate(self._layout.panels, 1):
@@ -147,7 +180,13 @@ class CityRows:
 
     def _doors(self) -> Iterator[tuple[Any, ...]]:
         for identifier, panel in enumerate(self._layout.panels, 1):
-            yield panel.company, identifier, 1, "Дверь", "dtmf", "1"
+            entrance = panel.places[0].entrance
+            leads_to = (None, self._gate_of[identifier - 1]) if entrance is None else (entrance + 1, None)
+            yield panel.company, identifier, 1, "Дверь", "dtmf", "1", *leads_to
+
+    def _desks(self) -> Iterator[tuple[Any, ...]]:
+        for account, house in enumerate(self._layout.concierges, self._desks_from):
+            yield self._layout.houses[house].company, house + 1, account, "Консьерж", 1, True
 
     def _rules(self) -> Iterator[Table]:
         """Kinds of blocks and blocks; ring plans of a third of the companies, of some houses and apartments."""
@@ -158,7 +197,15 @@ class CityRows:
             for company in range(layout.size.companies)
             for index, kind in enumerate(_BLOCK_KINDS)
         ]
-        columns = ("id", "company_id", "name", "stops_calls", "stops_opening")
+        columns: tuple[str, ...] = (
+            "id",
+            "company_id",
+            "name",
+            "stops_calls",
+            "stops_opening",
+            "stops_keys",
+            "stops_codes",
+        )
         yield Table("block_kinds", columns, len(kinds), kinds)
         apartments = range(layout.size.apartments)
         blocked = sorted(rng.sample(apartments, round(len(apartments) * _BLOCKED_SHARE)))

@@ -18,6 +18,7 @@ class CitySize:
         companies: tenants, of unequal size.
         calls: call records, spread over a year by the real daily curve.
         calls_with_branches: how many of the newest keep their branches.
+        key_openings: doors opened with a key, as many records of the year.
     """
 
     name: str
@@ -27,14 +28,15 @@ class CitySize:
     companies: int
     calls: int
     calls_with_branches: int
+    key_openings: int
 
 
 SIZES: Final = {
     size.name: size
     for size in (
-        CitySize("demo", 40, 440, 1_290, 3, 2_000, 1_000),
-        CitySize("district", 2_200, 25_000, 73_000, 6, 100_000, 20_000),
-        CitySize("city", 22_000, 250_000, 730_000, 15, 2_000_000, 400_000),
+        CitySize("demo", 40, 440, 1_290, 3, 2_000, 1_000, 1_000),
+        CitySize("district", 2_200, 25_000, 73_000, 6, 100_000, 20_000, 30_000),
+        CitySize("city", 22_000, 250_000, 730_000, 15, 2_000_000, 400_000, 600_000),
     )
 }
 

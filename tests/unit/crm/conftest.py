@@ -8,13 +8,17 @@ from uuid import uuid4
 import falcon.testing
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from cryptography.fernet import Fernet
 
 from crm_api.adapters.encryption import Encryption
 from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError
+from crm_api.adapters.password_hashing import PasswordHashing
 from crm_api.app import create_app
 from crm_api.bootstrap import Services, make_services
+from crm_api.domain.outputs.base import Problem
 from crm_api.migrations import migrate
+from crm_api.resources.declaration import Served, problems_of
 from crm_api.services.context import Context
 from crm_api.tables.database import CrmDatabase
 
@@ -122,7 +126,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def context(database: CrmDatabase, clock: Clock) -> Context:
-    return Context(database, REALM, Encryption(Fernet.generate_key()), clock)
+    quick = PasswordHashing(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    return Context(database, REALM, Encryption(Fernet.generate_key()), clock, quick)
 
 
 @pytest.fixture
@@ -140,6 +145,34 @@ def cache() -> FakeCache:
     return FakeCache()
 
 
+def must_be_as_declared(client: falcon.testing.TestClient, method: str, path: str, answer: Any) -> None:
+    """Hold an answer against what its operation declares: status, body, kind of problem."""
+    route = client.app._router.find(path.partition("?")[0])
+    served = route[0] if route else None
+    operation = served.operations.get(method) if isinstance(served, Served) else None
+    if operation is None or not isinstance(served, Served):
+        assert answer.status_code in {404, 405}
+        return
+    what = f"{method} {path}: {answer.status_code} {answer.text}"
+    if answer.status_code in operation.outcomes:
+        operation.outcomes[answer.status_code][1].model_validate(answer.json)
+    elif answer.status_code >= 400:
+        problem = Problem.model_validate(answer.json)
+        assert problem.type.rpartition(":")[2] in problems_of(operation, served.endpoint), what
+    else:
+        declared = next(a for a in operation.answers if a.status == answer.status_code)
+        if declared.document is None:
+            assert declared.media_types or not answer.content, what
+        elif declared.is_page:
+            assert set(answer.json) == {"items", "next"}, what
+            for item in answer.json["items"]:
+                declared.document.model_validate(item)
+        else:
+            declared.document.model_validate(answer.json)
+            for header in declared.headers:
+                assert header in answer.headers, what
+
+
 class Api:
     """The application called with one token."""
 
@@ -147,16 +180,19 @@ class Api:
         self._client = client
         self._headers = {"Authorization": f"Bearer {token}"}
 
-    def __call__(self, method: str, path: str, body: Any = None, expect: int | None = None) -> Any:
+    def __call__(
+        self, method: str, path: str, body: Any = None, expect: int | None = None, if_match: str | None = "*"
+    ) -> Any:
         answer = self._client.simulate_request(
             method,
             path.partition("?")[0],
             query_string=path.partition("?")[2],
-            headers=self._headers,
+            headers=self._headers | ({"If-Match": if_match} if method == "PATCH" and if_match else {}),
             json=body,
         )
         allowed = {200, 201, 204} if expect is None else {expect}
         assert answer.status_code in allowed, (method, path, answer.status_code, answer.text)
+        must_be_as_declared(self._client, method, path, answer)
         return answer.json if answer.content else None
 
 

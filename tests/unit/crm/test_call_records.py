@@ -92,7 +92,7 @@ def test_a_call_becomes_one_record_with_its_branches(
     assert written(database, "c1") == expected(town)
     shown = town.platform("GET", "/v1/calls/c1")
     assert [b["account"] for b in shown["branches"]] == ["a12", "h12", "x12"]
-    listed = town.platform("GET", f"/v1/calls?apartment={town.apartment}")["items"]
+    listed = town.platform("GET", f"/v1/calls?apartment_id={town.apartment}")["items"]
     assert [c["call_id"] for c in listed] == ["c1"]
 
 

@@ -1,0 +1,44 @@
+"""Concierge desks as they are asked for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from crm_api.domain.inputs.base import AccountName, FilterId, Flag, Id, Input, Name, PageQuery, unchanged
+
+Priority = Annotated[int, Field(ge=1, le=9, strict=True)]
+
+
+class NewConciergeDesk(Input):
+    """A desk with an account of kind concierge, for one house or (without it) for all of the company.
+
+    Priority 1 rings first; desks of one priority ring together.
+    """
+
+    account: AccountName
+    name: Name
+    house_id: Id | None = None
+    priority: Priority = 1
+    on_duty: Flag = True
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"account": "c10001", "name": "Lobby", "house_id": 1, "priority": 1}
+
+
+class ConciergeDeskChange(Input):
+    """Fields of a desk that may change."""
+
+    name: Name = unchanged()
+    house_id: Id | None = unchanged()
+    priority: Priority = unchanged()
+    on_duty: Flag = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"on_duty": False}
+
+
+class ConciergeDeskQuery(PageQuery):
+    """Desks of a company or a house."""
+
+    company_id: FilterId = None
+    house_id: FilterId = None

@@ -1,0 +1,80 @@
+"""RFID keys as they are asked for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import StringConstraints, model_validator
+
+from crm_api.domain.inputs.base import PRINTABLE, FilterId, Flag, Id, Input, PageQuery, Separator, unchanged
+from crm_api.domain.key_numbers import ByteOrder, Notation  # noqa: TC001 - pydantic reads the annotations
+
+KeyScope = Literal["resident", "apartment", "entrance", "house", "company"]
+KeyText = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=PRINTABLE)]
+Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+OWNERS = ("resident_id", "apartment_id", "entrance_id", "house_id")
+
+
+class NewKey(Input):
+    """A key, bound to exactly one of resident, apartment, entrance or house, or to the whole company.
+
+    `company_id` is for the last alone, and must be said: a key that opens everything is never made by leaving a field
+    out.
+    """
+
+    number: KeyText
+    notation: Notation = "auto"
+    byte_order: ByteOrder = "high_first"
+    resident_id: Id | None = None
+    apartment_id: Id | None = None
+    entrance_id: Id | None = None
+    house_id: Id | None = None
+    company_id: Id | None = None
+    enabled: Flag = True
+    note: Note = ""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"number": "198,34988", "apartment_id": 7, "note": "blue"}
+
+    @model_validator(mode="after")
+    def _one_owner(self) -> Self:
+        owners = (*OWNERS, "company_id")
+        if sum(getattr(self, owner) is not None for owner in owners) != 1:
+            raise ValueError(f"a key is bound to exactly one: give one of {', '.join(owners)}")
+        return self
+
+
+class KeyChange(Input):
+    """Fields of a key that may change; naming another owner binds the key to it alone."""
+
+    resident_id: Id = unchanged()
+    apartment_id: Id = unchanged()
+    entrance_id: Id = unchanged()
+    house_id: Id = unchanged()
+    enabled: Flag = unchanged()
+    note: Note = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"enabled": False, "note": "lost"}
+
+
+class KeyQuery(PageQuery):
+    """Keys of an owner, or the key with this number (in any notation that needs no explanation)."""
+
+    company_id: FilterId = None
+    scope: KeyScope | None = None
+    resident_id: FilterId = None
+    apartment_id: FilterId = None
+    entrance_id: FilterId = None
+    house_id: FilterId = None
+    number: KeyText | None = None
+
+
+class KeyExport(Input):
+    """Which keys, and in which notation."""
+
+    company_id: FilterId = None
+    house_id: FilterId = None
+    panel_id: FilterId = None
+    """Keys that open at this panel now: bound to what it serves, enabled, not stopped by a block."""
+    notation: Literal["hex", "decimal", "wiegand"] = "hex"
+    byte_order: ByteOrder = "high_first"
+    separator: Separator = "comma"

@@ -1,0 +1,221 @@
+"""Ring plans as a call asks for them, permissions to open, call records, access records, health."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from crm_api.domain.kinds import AccountKind  # noqa: TC001 - pydantic reads the annotations
+from crm_api.domain.outputs.base import Moment, Output, RowId
+from crm_api.domain.ring_plan import DoorMethod, OnRefusal, Outcome  # noqa: TC001 - the same
+
+BranchOutcome = Literal["invited", "ringing", "answered", "busy", "declined", "offline", "cancelled", "failed"]
+
+
+class PlannedTarget(Output):
+    """An account that rings; a phone has its `number` (E.164) besides."""
+
+    account: str
+    kind: AccountKind
+    may_open: bool
+    number: str | None = None
+
+
+class PlannedStage(Output):
+    """A stage of a call; when all have refused, the `next` stage rings at once, or the call `stop`s."""
+
+    ring_timeout_s: int
+    targets: list[PlannedTarget]
+    on_refusal: OnRefusal
+
+
+class PlannedDoor(Output):
+    """The door that this panel opens; `dtmf` only where the method is `dtmf`."""
+
+    door_id: RowId
+    method: DoorMethod
+    dtmf: str | None = None
+
+
+class PlannedCall(Output):
+    """What happens when a number is pressed on a panel at this moment (docs/contracts.md, 6)."""
+
+    panel: str
+    dialled: str
+    issued_at_ms: Moment
+    outcome: Outcome
+    apartment_id: RowId | None
+    company_id: RowId | None
+    caller_name: str
+    language: str
+    talk_limit_s: int
+    stages: list[PlannedStage]
+    door: PlannedDoor | None
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "panel": "p10001",
+        "dialled": "12",
+        "issued_at_ms": 1790000000000,
+        "outcome": "ring",
+        "apartment_id": 7,
+        "company_id": 1,
+        "caller_name": "Lenina 1, entrance 1",
+        "language": "en",
+        "talk_limit_s": 120,
+        "stages": [
+            {
+                "ring_timeout_s": 30,
+                "targets": [{"account": "h10012a", "kind": "handset", "may_open": True}],
+                "on_refusal": "next",
+            }
+        ],
+        "door": {"door_id": 3, "method": "dtmf", "dtmf": "1"},
+    }
+
+
+class DoorOpeningAnswer(Output):
+    """Yes or no to a resident who pressed the key; `granted`: the door is opened by DTMF."""
+
+    result: Literal["opened", "refused", "failed", "granted"]
+    reason: str
+    door: PlannedDoor | None
+    access_record_id: RowId
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "result": "granted",
+        "reason": "send the digits to the panel",
+        "door": {"door_id": 3, "method": "dtmf", "dtmf": "1"},
+        "access_record_id": 17,
+    }
+
+
+class AccessRecordDocument(Output):
+    """One opening of a door, or one refusal: who, when, how, with which result."""
+
+    id: RowId
+    company_id: RowId | None
+    at_ms: Moment
+    panel_id: RowId | None
+    apartment_id: RowId | None
+    house_id: RowId | None
+    key_id: RowId | None
+    access_code_id: RowId | None
+    panel: str
+    door_id: RowId | None
+    account: str | None
+    opened_by: str | None
+    call_id: str | None
+    key: str | None
+    method: str | None
+    result: Literal["granted", "sent", "opened", "refused", "failed"]
+    reason: str | None
+    event_at_ms: Moment | None
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "id": 17,
+        "company_id": 1,
+        "at_ms": 1790000010000,
+        "panel_id": 3,
+        "apartment_id": 7,
+        "house_id": 1,
+        "key_id": None,
+        "access_code_id": None,
+        "panel": "p10001",
+        "door_id": 3,
+        "account": "h10012a",
+        "opened_by": None,
+        "call_id": "3f1c9a0e@10.20.30.40",
+        "key": "#",
+        "method": "dtmf",
+        "result": "sent",
+        "reason": "send the digits to the panel",
+        "event_at_ms": 1790000010050,
+    }
+
+
+class CallDocument(Output):
+    """A call."""
+
+    id: RowId
+    call_id: str
+    company_id: RowId | None
+    panel_id: RowId | None
+    apartment_id: RowId | None
+    house_id: RowId | None
+    panel: str | None
+    dialled: str | None
+    started_at_ms: Moment
+    ended_at_ms: Moment | None
+    talk_ms: int | None
+    answered_by: str | None
+    result: str | None
+    reason: str | None
+    cause: int | None
+    plan_source: str | None
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "id": 5,
+        "call_id": "3f1c9a0e@10.20.30.40",
+        "company_id": 1,
+        "panel_id": 3,
+        "apartment_id": 7,
+        "house_id": 1,
+        "panel": "p10001",
+        "dialled": "12",
+        "started_at_ms": 1790000000000,
+        "ended_at_ms": 1790000021000,
+        "talk_ms": 12000,
+        "answered_by": "h10012a",
+        "result": "answered",
+        "reason": None,
+        "cause": 16,
+        "plan_source": "redis",
+    }
+
+
+class BranchDocument(Output):
+    """One branch of a call: why a phone rang or did not."""
+
+    stage: int
+    account: str
+    branch: str
+    contact: str | None
+    outcome: BranchOutcome
+    sip_status: int | None
+    invited_at_ms: Moment | None
+    ringing_at_ms: Moment | None
+    ended_at_ms: Moment | None
+
+
+class CallWithBranches(CallDocument):
+    """A call with every branch and every opening."""
+
+    branches: list[BranchDocument]
+    access_records: list[AccessRecordDocument]
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        **CallDocument.EXAMPLE,
+        "branches": [
+            {
+                "stage": 0,
+                "account": "h10012a",
+                "branch": "0",
+                "contact": "sip:h10012a@10.20.30.50:5060",
+                "outcome": "answered",
+                "sip_status": 200,
+                "invited_at_ms": 1790000000100,
+                "ringing_at_ms": 1790000000250,
+                "ended_at_ms": 1790000009000,
+            }
+        ],
+        "access_records": [AccessRecordDocument.EXAMPLE],
+    }
+
+
+class HealthDocument(Output):
+    """`ok`, or what is away."""
+
+    status: Literal["ok", "degraded"]
+    database: str
+    redis: str
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"status": "ok", "database": "ok", "redis": "ok"}

@@ -1,0 +1,1 @@
+"""Every endpoint of the API, declared: one module for each group of nouns."""

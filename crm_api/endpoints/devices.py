@@ -1,0 +1,124 @@
+"""SIP accounts and push tokens, panels and relays, their doors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crm_api.domain.inputs import accounts, panels, push_tokens
+from crm_api.domain.inputs.base import OfCompanyQuery
+from crm_api.domain.outputs.accounts import AccountDocument, AccountWithPassword
+from crm_api.domain.outputs.fund import PushTokenDocument, RelayDocument
+from crm_api.domain.outputs.panels import DoorOpeningDocument, PanelDocument
+from crm_api.resources.acts import Act
+from crm_api.resources.authentication import ENGINEERS
+from crm_api.resources.calls import DoorOpen, RotatePassword
+from crm_api.resources.declaration import ID, Answer, Endpoint, Key, Operation, id_key
+from crm_api.resources.kept import kept
+
+if TYPE_CHECKING:
+    from crm_api.bootstrap import Services
+
+ACCOUNT = Key("the account's name", "h10012a")
+
+
+def endpoints(services: Services) -> tuple[Endpoint, ...]:
+    """Declare them."""
+    return (
+        *kept(
+            "/v1/accounts",
+            tag="SIP accounts",
+            plural="accounts",
+            service=services.accounts,
+            query=accounts.AccountQuery,
+            document=AccountDocument,
+            new=accounts.NewAccount,
+            change=accounts.AccountChange,
+            made=AccountWithPassword,
+            key="account",
+            named_by=ACCOUNT,
+            writers=ENGINEERS,
+        ),
+        Endpoint(
+            "/v1/accounts/{key}/rotate-password",
+            "SIP accounts",
+            RotatePassword(services.accounts),
+            (
+                Operation(
+                    "POST",
+                    "Give an account a new password",
+                    ENGINEERS,
+                    (Answer(200, "The account with its new password, shown once", AccountWithPassword),),
+                    "The old password is refused within a second. An account of kind phone has none.",
+                    problems=frozenset({"conflict"}),
+                ),
+            ),
+            {"key": ACCOUNT},
+        ),
+        *kept(
+            "/v1/push-tokens",
+            tag="SIP accounts",
+            plural="push tokens",
+            service=services.push_tokens,
+            query=push_tokens.PushTokenQuery,
+            document=PushTokenDocument,
+            new=push_tokens.NewPushToken,
+            writers=ENGINEERS,
+        ),
+        Endpoint(
+            f"/v1/push-tokens/{ID}/invalidate",
+            "SIP accounts",
+            Act(services.push_tokens.invalidate, push_tokens.PushTokenInvalid),
+            (
+                Operation(
+                    "POST",
+                    "Stop using a push token",
+                    ENGINEERS,
+                    (Answer(200, "The device, without a valid token", PushTokenDocument, headers=("ETag",)),),
+                    "Until the device sends another token.",
+                    body=push_tokens.PushTokenInvalid,
+                ),
+            ),
+            id_key("push token"),
+        ),
+        *kept(
+            "/v1/panels",
+            tag="Devices",
+            plural="panels",
+            service=services.panels,
+            query=OfCompanyQuery,
+            document=PanelDocument,
+            new=panels.NewPanel,
+            change=panels.PanelChange,
+            writers=ENGINEERS,
+        ),
+        *kept(
+            "/v1/relays",
+            tag="Devices",
+            plural="relays",
+            service=services.relays,
+            query=OfCompanyQuery,
+            document=RelayDocument,
+            new=panels.NewRelay,
+            change=panels.RelayChange,
+            writers=ENGINEERS,
+        ),
+        Endpoint(
+            f"/v1/doors/{ID}/open",
+            "Devices",
+            DoorOpen(services.door_openings),
+            (
+                Operation(
+                    "POST",
+                    "Open a door",
+                    ENGINEERS,
+                    (Answer(200, "The panel confirmed", DoorOpeningDocument),),
+                    "409: this door opens by DTMF in a call only. 502: the panel did not confirm.",
+                    outcomes={
+                        409: ("Opens by DTMF only", DoorOpeningDocument),
+                        502: ("The panel did not confirm", DoorOpeningDocument),
+                    },
+                ),
+            ),
+            id_key("door"),
+        ),
+    )

@@ -1,0 +1,84 @@
+"""Residents, and groups for campaigns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crm_api.domain.access import changes, reads
+from crm_api.domain.inputs import people as asked
+from crm_api.domain.outputs import people as shown
+from crm_api.resources.declaration import ID, Answer, Endpoint, Operation, id_key
+from crm_api.resources.groups import Members, OfGroup
+from crm_api.resources.kept import kept
+
+if TYPE_CHECKING:
+    from crm_api.bootstrap import Services
+
+
+def endpoints(services: Services) -> tuple[Endpoint, ...]:
+    """Declare them."""
+    return (
+        *kept(
+            "/v1/residents",
+            tag="People",
+            plural="residents",
+            service=services.residents,
+            query=asked.ResidentQuery,
+            document=shown.ResidentDocument,
+            new=asked.NewResident,
+            change=asked.ResidentChange,
+            readers=reads("people"),
+            writers=changes("people"),
+        ),
+        *kept(
+            "/v1/groups",
+            tag="Groups",
+            plural="groups",
+            service=services.groups,
+            query=asked.GroupQuery,
+            document=shown.GroupDocument,
+            new=asked.NewGroup,
+            change=asked.GroupChange,
+            readers=reads("groups"),
+            writers=changes("groups"),
+        ),
+        Endpoint(
+            f"/v1/groups/{ID}/members",
+            "Groups",
+            Members(services.groups, services.group_members),
+            (
+                Operation(
+                    "GET",
+                    "List the members of a group",
+                    reads("groups"),
+                    (Answer(200, "A page of members", shown.MemberDocument, is_page=True),),
+                    query=asked.MemberQuery,
+                ),
+                Operation(
+                    "POST",
+                    "Put members into a group and take others out",
+                    changes("groups"),
+                    (Answer(200, "The group", shown.GroupDocument, headers=("ETag",)),),
+                    "All or nothing: one id that is none of the company's houses, panels or apartments refuses all.",
+                    body=asked.MembersChange,
+                ),
+            ),
+            id_key("group"),
+        ),
+        Endpoint(
+            f"/v1/groups/{ID}/apartments",
+            "Groups",
+            OfGroup(services.groups, services.group_apartments),
+            (
+                Operation(
+                    "GET",
+                    "List the apartments that a group stands for",
+                    reads("groups"),
+                    (Answer(200, "A page of apartments", shown.GroupApartmentDocument, is_page=True),),
+                    "Those of its houses, those behind its panels, or its own.",
+                    query=asked.MemberQuery,
+                ),
+            ),
+            id_key("group"),
+        ),
+    )

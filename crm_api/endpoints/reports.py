@@ -1,0 +1,69 @@
+"""Reports of entries, and what panels tell about keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from crm_api.domain.access import changes, reads
+from crm_api.domain.inputs.calls import EntryCsvQuery, EntryQuery, NewKeyUse
+from crm_api.domain.outputs.calls import AccessRecordDocument
+from crm_api.domain.outputs.reports import EntryReport
+from crm_api.resources.acts import CsvFile, JsonFile, Told
+from crm_api.resources.declaration import CSV, Answer, Endpoint, Operation
+
+if TYPE_CHECKING:
+    from crm_api.bootstrap import Services
+
+TAG: Final = "Records"
+
+
+def endpoints(services: Services) -> tuple[Endpoint, ...]:
+    """Declare them."""
+    return (
+        Endpoint(
+            "/v1/reports/entries",
+            TAG,
+            JsonFile(services.entry_reports.as_json, EntryQuery),
+            (
+                Operation(
+                    "GET",
+                    "Report entries",
+                    reads("records"),
+                    (Answer(200, "The entries, oldest first", EntryReport),),
+                    "By house, apartment, key or panel, from a moment on and before another; sent as it is read, so "
+                    "that any number may be asked for.",
+                    query=EntryQuery,
+                ),
+            ),
+        ),
+        Endpoint(
+            "/v1/reports/entries.csv",
+            TAG,
+            CsvFile(services.entry_reports.as_csv, EntryCsvQuery, "entries"),
+            (
+                Operation(
+                    "GET",
+                    "Report entries as CSV",
+                    reads("records"),
+                    (Answer(200, "The same as a file; no cell is a formula", media_types=(CSV,)),),
+                    query=EntryCsvQuery,
+                ),
+            ),
+        ),
+        Endpoint(
+            "/v1/key-uses",
+            TAG,
+            Told(services.key_uses.told, NewKeyUse),
+            (
+                Operation(
+                    "POST",
+                    "Tell that a key was held to a panel",
+                    changes("keys") | {"calls"},
+                    (Answer(201, "The access record", AccessRecordDocument),),
+                    "For whatever receives the panels' events; a key that nobody knows is recorded, too.",
+                    body=NewKeyUse,
+                    problems=frozenset({"not-found"}),
+                ),
+            ),
+        ),
+    )

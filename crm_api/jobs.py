@@ -1,0 +1,50 @@
+"""`python -m crm_api.jobs --config <crm.json>`: does the jobs that wait, one after the other."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from crm_api.background import config_path, repeat, stop_on_signal
+from crm_api.bootstrap import make_context, set_up_logging
+from crm_api.config import read_config
+from crm_api.services.imports import Imports
+from crm_api.services.jobs import Jobs
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from crm_api.services.context import Context
+
+POLL_S: Final = 0.2
+PRUNE_EVERY_S: Final = 3600.0
+
+
+def worker(context: Context, stopped: threading.Event) -> Callable[[], None]:
+    """Return one pass: every job that waits, and now and then the removal of old ones."""
+    jobs = Jobs(context)
+    imports = Imports(context, jobs)
+    pruned_s = [-PRUNE_EVERY_S]
+
+    def work() -> None:
+        while not stopped.is_set() and imports.work(stopped):
+            pass
+        if time.monotonic() - pruned_s[0] > PRUNE_EVERY_S:
+            pruned_s[0] = time.monotonic()
+            jobs.prune()
+
+    return work
+
+
+def main() -> None:
+    """Work until SIGTERM; a job that is being looked at then is given back, one that is being written is finished."""
+    config = read_config(config_path("crm_api.jobs", main.__doc__ or ""))
+    set_up_logging(config)
+    context = make_context(config)
+    stopped = stop_on_signal()
+    repeat(worker(context, stopped), context.database, stopped, POLL_S)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Access codes: what a visitor types to open an entrance or a gate.
+
+The clear text is encrypted (who may, reads it); a keyed hash finds it. Two codes that open one door at one time differ.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from crm_api.domain.problems import ConflictError, InvalidFieldsError
+from crm_api.services.audit import audited
+from crm_api.services.context import Tenant, find
+from crm_api.services.kept import Document, Kept
+from crm_api.tables.block_facts import stops
+from crm_api.tables.fund import AccessCode, Gate
+from crm_api.tables.models import Apartment, Entrance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from crm_api.domain.inputs import access_codes
+
+DRAWS: Final = 50
+HIDDEN: Final = ("code_encrypted", "code_hash")
+
+_TYPED: Final = """
+SELECT c.id, c.apartment_id, c.single_use, c.valid_from_ms, c.valid_until_ms FROM access_codes c
+WHERE c.code_hash = ? AND c.ended_at_ms IS NULL
+AND (c.entrance_id IN (SELECT entrance_id FROM panel_places WHERE panel_id = ?)
+     OR c.gate_id = (SELECT gate_id FROM panels WHERE id = ?))
+ORDER BY c.id
+"""
+_USE_UP: Final = """
+UPDATE access_codes SET last_used_at_ms = ?, ended_at_ms = ?, end_reason = 'used', version = version + 1
+WHERE id = ? AND ended_at_ms IS NULL RETURNING id
+"""
+_USED: Final = "UPDATE access_codes SET last_used_at_ms = ? WHERE id = ?"
+_EXPIRED: Final = """
+UPDATE access_codes SET ended_at_ms = valid_until_ms, end_reason = 'expired', version = version + 1
+WHERE ended_at_ms IS NULL AND valid_until_ms <= ?
+"""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What comes of a code that was typed at a panel. `code_id` is None for a code that nobody knows."""
+
+    opens: bool
+    reason: str
+    code_id: int | None = None
+    apartment_id: int | None = None
+
+
+def _active(wanted: bool) -> Any:
+    return AccessCode.ended_at_ms.is_null(wanted)
+
+
+def is_obvious(code: str) -> bool:
+    """Say whether a code is among the first that anybody tries: one digit repeated, or digits in a row."""
+    steps = {(int(after) - int(before)) % 10 for before, after in itertools.pairwise(code)}
+    return len(steps) == 1 and steps <= {0, 1, 9}
+
+
+class AccessCodes(Kept[AccessCode]):
+    """Access codes of entrances and gates."""
+
+    noun = "access code"
+    model = AccessCode
+    filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"active": _active}
+    secrets = frozenset({"code"})
+
+    def documents(self, rows: Sequence[AccessCode]) -> list[Document]:
+        """Show everything of a code but the code."""
+        return [{name: value for name, value in row.__data__.items() if name not in HIDDEN} for row in rows]
+
+    def create(self, tenant: Tenant, new: access_codes.NewAccessCode) -> Document:
+        """Make a code; the answer holds it in clear."""
+        now_ms = self.context.now_ms()
+        valid_from_ms = now_ms if new.valid_from_ms is None else new.valid_from_ms
+        if new.valid_until_ms is not None and new.valid_until_ms <= max(valid_from_ms, now_ms):
+            remedy = f"must be after the start, {valid_from_ms}, and in the future"
+            raise InvalidFieldsError.one("valid_until_ms", new.valid_until_ms, remedy)
+        with self.database.transaction():
+            self.database.rows(_EXPIRED, (now_ms,))
+            place: Any
+            if new.entrance_id is not None:
+                place = find(tenant, Entrance, "entrance", new.entrance_id)
+            else:
+                place = find(tenant, Gate, "gate", int(new.gate_id or 0))
+            if new.apartment_id is not None:
+                find(Tenant.of(place.company_id), Apartment, "apartment", new.apartment_id)
+            code = new.code or self._drawn(new)
+            if new.code is not None and self._taken(new, new.code):
+                raise ConflictError("code: opens this door already; choose another, or end the one there is")
+            row = AccessCode.create(
+                company_id=place.company_id,
+                code_encrypted=self.context.encryption.encrypted(code),
+                code_hash=self.context.encryption.keyed_hash(code),
+                valid_from_ms=valid_from_ms,
+                created_at_ms=now_ms,
+                **new.model_dump(exclude={"code", "length", "valid_from_ms"}),
+            )
+        return {**self.got(tenant, row.id), "code": code}
+
+    @audited("read the code")
+    def revealed(self, tenant: Tenant, key: int) -> Document:
+        """Return a code in clear; that somebody read it is in the audit log."""
+        row = self.row(tenant, key)
+        return {**self.documents([row])[0], "code": self.context.encryption.decrypted(str(row.code_encrypted))}
+
+    @audited("end")
+    def end(self, tenant: Tenant, key: int, reason: str) -> Document:
+        """Stop a code; one that has ended stays as it is."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            if row.ended_at_ms is None:
+                self.update(row, ended_at_ms=self.context.now_ms(), end_reason=reason)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a code; records of what it opened stay."""
+        with self.database.transaction():
+            self.row(tenant, key).delete_instance()
+
+    def typed(self, panel_id: int, code: str) -> Typed:
+        """Say whether a code that was typed at a panel opens, and use up one that is for a single use.
+
+        Of two that type the same single-use code at one moment, one gets in.
+        """
+        database, now_ms = self.database, self.context.now_ms()
+        with database.transaction():
+            rows = database.rows(_TYPED, (self.context.encryption.keyed_hash(code), panel_id, panel_id))
+            refused = Typed(False, "nobody knows this code")
+            for code_id, apartment_id, single_use, valid_from_ms, valid_until_ms in rows:
+                refused = Typed(False, "the code is not valid now", code_id, apartment_id)
+                if valid_from_ms > now_ms or (valid_until_ms is not None and valid_until_ms <= now_ms):
+                    continue
+                if apartment_id is not None and stops(database, apartment_id, now_ms).codes:
+                    refused = Typed(False, "a block of the apartment stops its codes", code_id, apartment_id)
+                    continue
+                if single_use and not database.rows(_USE_UP, (now_ms, now_ms, code_id)):
+                    refused = Typed(False, "the code has been used", code_id, apartment_id)
+                    continue
+                database.rows(_USED, (now_ms, code_id))
+                return Typed(True, "the code is right", code_id, apartment_id)
+            return refused
+
+    def _drawn(self, new: access_codes.NewAccessCode) -> str:
+        for _ in range(DRAWS):
+            code = "".join(secrets.choice("0123456789") for _ in range(new.length))
+            if not is_obvious(code) and not self._taken(new, code):
+                return code
+        raise ConflictError(f"length: nearly all codes of {new.length} digits are in use here; make it longer")
+
+    def _taken(self, new: access_codes.NewAccessCode, code: str) -> bool:
+        same = (AccessCode.code_hash == self.context.encryption.keyed_hash(code)) & AccessCode.ended_at_ms.is_null()
+        if new.entrance_id is not None:
+            same &= AccessCode.entrance_id == new.entrance_id
+        else:
+            same &= AccessCode.gate_id == new.gate_id
+        return AccessCode.select().where(same).first() is not None

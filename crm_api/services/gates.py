@@ -1,0 +1,75 @@
+"""Gates that several houses share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from crm_api.domain.problems import InvalidFieldsError
+from crm_api.services.context import Tenant, visible
+from crm_api.services.kept import Document, Kept, company_for
+from crm_api.tables.fund import Gate, GateHouse
+from crm_api.tables.models import House
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.domain.inputs import places
+
+
+class Gates(Kept[Gate]):
+    """Gates and wickets."""
+
+    noun = "gate"
+    model = Gate
+
+    def documents(self, rows: Sequence[Gate]) -> list[Document]:
+        """Show each gate with its houses."""
+        houses: dict[int, list[int]] = {}
+        shared = GateHouse.select().where(GateHouse.gate_id.in_([row.id for row in rows]))
+        for line in shared.order_by(GateHouse.gate_id, GateHouse.house_id):
+            houses.setdefault(line.gate_id, []).append(line.house_id)
+        return [{**row.__data__, "houses": houses.get(row.id, [])} for row in rows]
+
+    def create(self, tenant: Tenant, new: places.NewGate) -> Document:
+        """Make a gate."""
+        with self.database.transaction():
+            values = new.model_dump(exclude={"company_id", "houses"})
+            row = Gate.create(company_id=self._company(tenant, new), **values)
+            self._set_houses(row, new.houses)
+        return self.got(tenant, row.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change a gate; no ring plan depends on it."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            if "houses" in values:
+                GateHouse.delete().where(GateHouse.gate_id == key).execute()
+                self._set_houses(row, values.pop("houses"))
+            self.update(row, **values)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a gate at which no panel and no door stands."""
+        with self.database.transaction():
+            self.row(tenant, key).delete_instance()
+
+    @staticmethod
+    def _company(tenant: Tenant, new: places.NewGate) -> int:
+        """Return the company named, or that of the first house."""
+        if new.company_id is None and tenant.only_company is None:
+            house = visible(tenant, House).where(House.id == new.houses[0]).first()
+            if house is not None:
+                return int(house.company_id)
+        return company_for(tenant, new.company_id)
+
+    @staticmethod
+    def _set_houses(gate: Gate, houses: list[int]) -> None:
+        query = visible(Tenant.of(int(str(gate.company_id))), House).where(House.id.in_(houses))
+        known = {house.id for house in query}
+        for index, house_id in enumerate(houses):
+            if house_id not in known:
+                raise InvalidFieldsError.one(f"houses.{index}", house_id, "name a house of the gate's company")
+        lines = [
+            {"gate_id": gate.id, "company_id": gate.company_id, "house_id": house_id} for house_id in sorted(known)
+        ]
+        GateHouse.insert_many(lines).execute()

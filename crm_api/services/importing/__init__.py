@@ -1,0 +1,1 @@
+"""Imports from CSV: one importer for each noun."""

@@ -1,0 +1,102 @@
+"""Apartments from CSV: a row is one of them, or a range that stands on one floor or in one entrance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from crm_api.domain.csv_table import Column
+from crm_api.domain.number_ranges import RangeError, parsed, told
+from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain, whole_number
+from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, LAST_ENTRANCE, KnownPlaces
+from crm_api.tables.id_blocks import reserved
+
+if TYPE_CHECKING:
+    from crm_api.domain.csv_table import CsvRow
+    from crm_api.services.context import Context
+
+LONGEST_LABEL: Final = 20
+_ENTRANCE: Final = "INSERT INTO entrances (id, company_id, house_id, number) VALUES (?, ?, ?, ?)"
+_APARTMENT: Final = """
+INSERT INTO apartments (company_id, house_id, entrance_id, number, label, floor) VALUES (?, ?, ?, ?, ?, ?)
+"""
+
+
+class ApartmentImport(Importer):
+    """`apartment` holds a number or a range; `label` what the door says instead of the number."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column(ADDRESS.name, ADDRESS.aliases, required=True),
+        Column(ENTRANCE.name, ENTRANCE.aliases, required=True),
+        Column(APARTMENT.name, APARTMENT.aliases, required=True),
+        Column("floor", ("этаж",)),
+        Column("label", ("надпись",)),
+    )
+
+    def __init__(self, context: Context, company_id: int, options: dict[str, Any]) -> None:
+        super().__init__(context, company_id, options)
+        self._places = KnownPlaces(self.database, company_id)
+        self._taken: dict[tuple[int, str], int] = dict.fromkeys(self._places.apartments, 0)
+        self._missing: dict[tuple[int, int], int] = {}
+        self._apartments: list[tuple[int, int, int, str | None, int | None]] = []
+
+    def read(self, row: CsvRow) -> None:
+        """Remember the apartments of a row."""
+        house_id = self._places.house(row)
+        entrance = whole_number(row.cells["entrance"], "entrance", 1, LAST_ENTRANCE)
+        missing = (house_id, entrance) not in self._places.entrances
+        if missing and not self.options.get("make_entrances"):
+            raise WrongCellError("entrance", "the house has no such entrance: make it first, or say make_entrances")
+        floor_text = row.cells.get("floor", "")
+        floor = whole_number(floor_text, "floor", -9, 200) if floor_text else None
+        label = limited(row.cells.get("label", ""), "label", LONGEST_LABEL) or None
+        try:
+            numbers = parsed(row.cells["apartment"])
+        except RangeError as error:
+            raise WrongCellError("apartment", error.remedy) from None
+        if label is not None and len(numbers) > 1:
+            raise WrongCellError("label", "one apartment has one label: give the row a single number")
+        numbers = self._free(house_id, numbers)
+        if label is not None and numbers and self._taken.get((house_id, plain(label))) is not None:
+            raise WrongCellError("label", "another apartment of the house has this label or number")
+        for number in numbers:
+            self._taken[house_id, str(number)] = row.number
+            self._apartments.append((house_id, entrance, number, label, floor))
+        if label is not None:
+            self._taken[house_id, plain(label)] = row.number
+        if missing and numbers:
+            self._missing[house_id, entrance] = 0
+
+    def write(self) -> dict[str, int]:
+        """Write missing entrances and the apartments; their houses are planned anew."""
+        ids = reserved(self.database, "entrances", len(self._missing))
+        for place, entrance_id in zip(self._missing, ids, strict=True):
+            self._places.entrances[place] = entrance_id
+        self.database.many(
+            _ENTRANCE,
+            [(self._places.entrances[place], self.company_id, *place) for place in self._missing],
+        )
+        lines = [
+            (self.company_id, house_id, self._places.entrances[house_id, entrance], number, label, floor)
+            for house_id, entrance, number, label, floor in self._apartments
+        ]
+        self.database.many(_APARTMENT, lines)
+        for house_id in sorted({line[1] for line in lines}):
+            self.changes.scope("house", house_id)
+        return {"apartments": len(lines), "entrances": len(ids)}
+
+    def _free(self, house_id: int, numbers: list[int]) -> list[int]:
+        """Return the numbers that are not there yet; name as ranges those that are, or that an earlier row has."""
+        in_file: dict[int, list[int]] = {}
+        kept = []
+        for number in numbers:
+            before = self._taken.get((house_id, str(number)))
+            if before:
+                in_file.setdefault(before, []).append(number)
+            elif before == 0:
+                kept.append(number)
+        if in_file:
+            where = "; ".join(f"{told(same)} stands in row {before}" for before, same in in_file.items())
+            raise WrongCellError("apartment", f"{where}, too: an apartment stands in one place")
+        if kept and self.there_already("apartment", f"apartment {told(kept)}"):
+            return sorted(set(numbers) - set(kept))
+        return numbers

@@ -1,0 +1,104 @@
+"""Houses from CSV, with their entrances."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from crm_api.domain.csv_table import Column
+from crm_api.domain.number_ranges import RangeError, parsed
+from crm_api.services.importing.importer import Importer, WrongCellError, fraction, limited, plain
+from crm_api.services.importing.known_places import ADDRESS, LAST_ENTRANCE
+from crm_api.tables.id_blocks import reserved
+
+if TYPE_CHECKING:
+    from crm_api.domain.csv_table import CsvRow
+    from crm_api.services.context import Context
+
+LONGEST_ADDRESS: Final = 200
+_FIAS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_HOUSE: Final = """
+INSERT INTO houses (id, company_id, city_id, address, fias_id, latitude, longitude) VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+_ENTRANCE: Final = "INSERT INTO entrances (company_id, house_id, number) VALUES (?, ?, ?)"
+
+
+class HouseImport(Importer):
+    """One row is a house; `entrances` (`1-4`) makes them, too."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column(ADDRESS.name, ADDRESS.aliases, required=True),
+        Column("city", ("город",)),
+        Column("fias_id", ("фиас", "fias")),
+        Column("latitude", ("широта",)),
+        Column("longitude", ("долгота",)),
+        Column("entrances", ("подъезды",)),
+    )
+
+    def __init__(self, context: Context, company_id: int, options: dict[str, Any]) -> None:
+        super().__init__(context, company_id, options)
+        rows = self.database.rows("SELECT address, fias_id FROM houses WHERE company_id = ?", (company_id,))
+        self._addresses = {plain(address): 0 for address, _ in rows}
+        self._fias_ids = {fias_id: 0 for _, fias_id in rows if fias_id is not None}
+        self._cities = {plain(name): city_id for city_id, name in self.database.rows("SELECT id, name FROM cities")}
+        self._houses: list[tuple[Any, ...]] = []
+        self._entrances: list[list[int]] = []
+
+    def read(self, row: CsvRow) -> None:
+        """Remember a house."""
+        address = limited(row.cells["address"], "address", LONGEST_ADDRESS)
+        if not address:
+            raise WrongCellError("address", "give the address")
+        before = self._addresses.get(plain(address))
+        if before:
+            raise WrongCellError("address", f"is that of row {before}, too: leave one of them out")
+        if before == 0 and self.there_already("address", "this house"):
+            return
+        fias_id = self._fias_id(row)
+        city = row.cells.get("city", "")
+        if city and plain(city) not in self._cities:
+            raise WrongCellError("city", "no city of this name is kept: the platform makes cities")
+        latitude = fraction(row.cells.get("latitude", ""), "latitude", 90)
+        longitude = fraction(row.cells.get("longitude", ""), "longitude", 180)
+        entrances = self._numbers(row.cells.get("entrances", ""))
+        self._addresses[plain(address)] = row.number
+        if fias_id is not None:
+            self._fias_ids[fias_id] = row.number
+        self._houses.append((self._cities.get(plain(city)), address, fias_id, latitude, longitude))
+        self._entrances.append(entrances)
+
+    def write(self) -> dict[str, int]:
+        """Write houses and entrances; nothing rings in them yet."""
+        ids = reserved(self.database, "houses", len(self._houses))
+        lines = [(house_id, self.company_id, *house) for house_id, house in zip(ids, self._houses, strict=True)]
+        self.database.many(_HOUSE, lines)
+        entrances = [
+            (self.company_id, house_id, number)
+            for house_id, numbers in zip(ids, self._entrances, strict=True)
+            for number in numbers
+        ]
+        self.database.many(_ENTRANCE, entrances)
+        return {"houses": len(lines), "entrances": len(entrances)}
+
+    def _fias_id(self, row: CsvRow) -> str | None:
+        fias_id = row.cells.get("fias_id", "").lower()
+        if not fias_id:
+            return None
+        if not _FIAS.fullmatch(fias_id):
+            raise WrongCellError("fias_id", "give a UUID such as 0c5b2444-70a0-4932-980c-b4dc0d3f02b5")
+        if fias_id in self._fias_ids:
+            before = self._fias_ids[fias_id]
+            raise WrongCellError("fias_id", f"is that of {f'row {before}' if before else 'another house'}, too")
+        return fias_id
+
+    @staticmethod
+    def _numbers(text: str) -> list[int]:
+        if not text:
+            return []
+        try:
+            numbers = parsed(text)
+        except RangeError as error:
+            raise WrongCellError("entrances", error.remedy) from None
+        if max(numbers) > LAST_ENTRANCE:
+            raise WrongCellError("entrances", f"entrances have numbers up to {LAST_ENTRANCE}")
+        return numbers

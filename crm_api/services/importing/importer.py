@@ -1,0 +1,108 @@
+"""What every import does: take rows one by one, tell what is wrong with each, then write all that was taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from crm_api.services.changes import Changes
+
+if TYPE_CHECKING:
+    from crm_api.domain.csv_table import Column, CsvRow, RowProblem
+    from crm_api.services.context import Context
+
+YES = frozenset({"", "yes", "y", "true", "1", "да", "+"})
+NO = frozenset({"no", "n", "false", "0", "нет", "-"})
+
+
+class WrongCellError(Exception):
+    """A cell that is wrong; the importer turns it into a problem of its row."""
+
+    def __init__(self, column: str, remedy: str) -> None:
+        super().__init__(column, remedy)
+        self.column = column
+        self.remedy = remedy
+
+
+class Importer:
+    """Base of the importers. Nothing is written before every row has been looked at."""
+
+    columns: ClassVar[tuple[Column, ...]]
+
+    def __init__(self, context: Context, company_id: int, options: dict[str, Any]) -> None:
+        """Read what is there already.
+
+        Args:
+            context: of the services.
+            company_id: whose rows they will be.
+            options: of the request; `on_existing` is `refuse` or `skip`.
+        """
+        self.context = context
+        self.database = context.database
+        self.changes = Changes(context)
+        self.company_id = company_id
+        self.options = options
+        self.now_ms = context.now_ms()
+        self.skipped = 0
+
+    def take(self, row: CsvRow) -> list[RowProblem]:
+        """Look at a row and remember what it makes; return what is wrong with it."""
+        try:
+            self.read(row)
+        except WrongCellError as error:
+            return [row.problem(error.column, error.remedy)]
+        return []
+
+    def read(self, row: CsvRow) -> None:
+        """Remember what a row makes, or raise `WrongCellError`."""
+        raise NotImplementedError
+
+    def write(self) -> dict[str, int]:
+        """Write everything, inside the caller's transaction; return how many of what were made."""
+        raise NotImplementedError
+
+    def there_already(self, column: str, what: str) -> bool:
+        """Say that a row is to be left out because it is there already, or refuse it."""
+        if self.options.get("on_existing") == "skip":
+            self.skipped += 1
+            return True
+        raise WrongCellError(column, f"{what} is there already: leave the row out, or say on_existing=skip")
+
+
+def whole_number(text: str, column: str, least: int, most: int) -> int:
+    """Return the number in a cell."""
+    if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 10 and least <= int(text) <= most):  # noqa: PLR2004 - longer than any of ours
+        raise WrongCellError(column, f"give a whole number from {least} to {most}")
+    return int(text)
+
+
+def fraction(text: str, column: str, limit: int) -> float | None:
+    """Return the number in a cell (a comma is a point), None for an empty one."""
+    if not text:
+        return None
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        value = float("nan")
+    if not -limit <= value <= limit:
+        raise WrongCellError(column, f"give a number from -{limit} to {limit}, such as 55.7558")
+    return value
+
+
+def yes_or_no(text: str, column: str) -> bool:
+    """Return what a cell says; an empty one says yes."""
+    word = text.casefold()
+    if word not in YES | NO:
+        raise WrongCellError(column, "say yes or no")
+    return word in YES
+
+
+def limited(text: str, column: str, most: int) -> str:
+    """Return a text that is not too long."""
+    if len(text) > most:
+        raise WrongCellError(column, f"is longer than {most} characters: shorten it")
+    return text
+
+
+def plain(address: str) -> str:
+    """Return an address as two spellings of it are compared: without case and double spaces."""
+    return " ".join(address.split()).casefold()

@@ -1,0 +1,179 @@
+"""Residents from CSV: a row is a person in an apartment; a person with several apartments has several rows."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from zoneinfo import ZoneInfo
+
+from crm_api.domain.csv_table import Column
+from crm_api.domain.phones import e164
+from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain
+from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, KnownPlaces
+from crm_api.tables import dialled_numbers
+from crm_api.tables.id_blocks import reserved
+
+if TYPE_CHECKING:
+    from crm_api.domain.csv_table import CsvRow
+    from crm_api.services.context import Context
+
+LONGEST_NAME: Final = 200
+LONGEST_NOTE: Final = 1000
+MOST_PHONES: Final = 10
+ROLES: Final = {
+    "": "owner",
+    "owner": "owner",
+    "владелец": "owner",
+    "собственник": "owner",
+    "tenant": "tenant",
+    "арендатор": "tenant",
+    "наниматель": "tenant",
+    "жилец": "tenant",
+    "guest": "guest",
+    "гость": "guest",
+}
+_PHONE_SEPARATORS: Final = re.compile(r"[,;/]")
+_DATES: Final = ("%Y-%m-%d", "%d.%m.%Y")
+
+_RESIDENT: Final = "INSERT INTO residents (id, company_id, name, note, created_at_ms) VALUES (?, ?, ?, ?, ?)"
+_PHONE: Final = "INSERT INTO resident_phones (company_id, resident_id, phone, position) VALUES (?, ?, ?, ?)"
+_RESIDENCY: Final = """
+INSERT INTO residencies (company_id, resident_id, apartment_id, role, ends_at_ms) VALUES (?, ?, ?, ?, ?)
+"""
+_KNOWN: Final = """
+SELECT r.id, r.name, p.phone FROM residents r JOIN resident_phones p ON p.resident_id = r.id WHERE r.company_id = ?
+"""
+_HOMES: Final = "SELECT resident_id, apartment_id FROM residencies WHERE company_id = ?"
+_ZONE: Final = "SELECT t.time_zone FROM companies c JOIN cities t ON t.id = c.city_id WHERE c.id = ?"
+
+
+class ResidentImport(Importer):
+    """Who has the same name and one of the same phones is the same person, in the file and in the company."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("name", ("фио", "имя", "житель"), required=True),
+        Column(ADDRESS.name, ADDRESS.aliases, required=True),
+        Column(APARTMENT.name, APARTMENT.aliases, required=True),
+        ENTRANCE,
+        Column("phones", ("phone", "телефон", "телефоны")),
+        Column("role", ("роль",)),
+        Column("until", ("до",)),
+        Column("note", ("примечание",)),
+    )
+
+    def __init__(self, context: Context, company_id: int, options: dict[str, Any]) -> None:
+        super().__init__(context, company_id, options)
+        self._places = KnownPlaces(self.database, company_id)
+        zone = self.database.row(_ZONE, (company_id,))
+        self._zone = ZoneInfo(zone[0]) if zone is not None else ZoneInfo("UTC")
+        self._known: dict[tuple[str, str], int] = {
+            (plain(name), phone): resident_id for resident_id, name, phone in self.database.rows(_KNOWN, (company_id,))
+        }
+        """Name and phone: the resident's id; below zero for one who is new (-1 is the first)."""
+        self._homes: dict[tuple[int, int], int] = dict.fromkeys(self.database.rows(_HOMES, (company_id,)), 0)
+        self._nameless: dict[tuple[str, int], int] = {}
+        self._people: list[tuple[str, str | None, list[str]]] = []
+        self._residencies: list[tuple[int, int, str, int | None]] = []
+        self._e164: dict[str, str] = {}
+
+    def read(self, row: CsvRow) -> None:
+        """Remember a person and where he lives."""
+        name = limited(row.cells["name"], "name", LONGEST_NAME)
+        if not name:
+            raise WrongCellError("name", "give the name")
+        apartment_id = self._places.apartment(row, self._places.house(row))
+        phones = self._phones(row.cells.get("phones", ""))
+        role = ROLES.get(plain(row.cells.get("role", "")))
+        if role is None:
+            raise WrongCellError("role", "give owner, tenant or guest")
+        ends_at_ms = self._ends_at_ms(row.cells.get("until", ""), role)
+        note = limited(row.cells.get("note", ""), "note", LONGEST_NOTE) or None
+        who = next((self._known[plain(name), phone] for phone in phones if (plain(name), phone) in self._known), None)
+        if who is not None:
+            before = self._homes.get((who, apartment_id))
+            if before:
+                raise WrongCellError("name", f"lives in this apartment by row {before} already: leave one of them out")
+            if before == 0 and self.there_already("name", "this resident of this apartment"):
+                return
+        elif not phones and (plain(name), apartment_id) in self._nameless:
+            before = self._nameless[plain(name), apartment_id]
+            raise WrongCellError(
+                "name", f"lives in this apartment by row {before} already: give phones to tell them apart"
+            )
+        if who is None:
+            self._people.append((name, note, phones))
+            who = -len(self._people)
+            for phone in phones:
+                self._known[plain(name), phone] = who
+            if not phones:
+                self._nameless[plain(name), apartment_id] = row.number
+        self._homes[who, apartment_id] = row.number
+        self._residencies.append((who, apartment_id, role, ends_at_ms))
+
+    def write(self) -> dict[str, int]:
+        """Write people, phones and homes; plans are dropped when a guest's time is over."""
+        ids = reserved(self.database, "residents", len(self._people))
+        people = list(zip(ids, self._people, strict=True))
+        self.database.many(
+            _RESIDENT,
+            [(resident_id, self.company_id, name, note, self.now_ms) for resident_id, (name, note, _) in people],
+        )
+        self.database.many(
+            _PHONE,
+            [
+                (self.company_id, resident_id, phone, position)
+                for resident_id, (_, _, phones) in people
+                for position, phone in enumerate(phones)
+            ],
+        )
+        self.database.many(
+            _RESIDENCY,
+            [(self.company_id, who if who > 0 else ids[-who - 1], *home) for who, *home in self._residencies],
+        )
+        self._announce_ends()
+        return {"residents": len(people), "residencies": len(self._residencies)}
+
+    def _announce_ends(self) -> None:
+        ends: dict[int, set[int]] = {}
+        for _, apartment_id, _, ends_at_ms in self._residencies:
+            if ends_at_ms is not None:
+                ends.setdefault(ends_at_ms, set()).add(apartment_id)
+        for ends_at_ms, apartments in ends.items():
+            self.changes.numbers(dialled_numbers.of_apartments(self.database, apartments), due_at_ms=ends_at_ms)
+
+    def _phones(self, text: str) -> list[str]:
+        phones: list[str] = []
+        for part in filter(None, (part.strip() for part in _PHONE_SEPARATORS.split(text))):
+            if part not in self._e164:
+                try:
+                    self._e164[part] = e164(part)
+                except ValueError as error:
+                    raise WrongCellError("phones", str(error)) from None
+            if self._e164[part] not in phones:
+                phones.append(self._e164[part])
+        if len(phones) > MOST_PHONES:
+            raise WrongCellError("phones", f"has {len(phones)} phones: a resident has at most {MOST_PHONES}")
+        return phones
+
+    def _ends_at_ms(self, text: str, role: str) -> int | None:
+        """Return the end of the day that is named, in the company's city."""
+        if (role == "guest") != bool(text):
+            raise WrongCellError("until", "a guest, and only a guest, has the day until which he may stay")
+        if not text:
+            return None
+        day = next((day for form in _DATES if (day := _day(text, form)) is not None), None)
+        if day is None:
+            raise WrongCellError("until", "give a day such as 2027-01-31 or 31.01.2027")
+        midnight = datetime.combine(day + timedelta(days=1), time(), self._zone)
+        ends_at_ms = int(midnight.astimezone(UTC).timestamp() * 1000)
+        if ends_at_ms <= self.now_ms:
+            raise WrongCellError("until", "is over already: give a day to come")
+        return ends_at_ms
+
+
+def _day(text: str, form: str) -> date | None:
+    try:
+        return datetime.strptime(text, form).replace(tzinfo=UTC).date()
+    except ValueError:
+        return None

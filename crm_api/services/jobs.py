@@ -1,0 +1,166 @@
+"""Jobs: work that is done in the background, told with its progress, and done once or not at all.
+
+A job belongs to the worker that has taken it while it keeps telling its progress. One that has been silent is given to
+the next worker; the write of a job and its end are one transaction, so that the first worker, should it wake up, finds
+that the job is no longer its own.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from crm_api.domain.problems import ConflictError
+from crm_api.services.kept import Document, Listed
+from crm_api.tables.fund import Job, JobFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.services.context import Tenant
+    from crm_api.services.kept import Expected
+
+SILENT_MS: Final = 60_000
+"""A running job without a sign of life for so long has lost its worker."""
+ATTEMPTS: Final = 3
+KEPT_MS: Final = 90 * 24 * 3_600_000
+
+_ABANDONED: Final = "SELECT id, attempts FROM jobs WHERE state = 'running' AND heartbeat_at_ms < ?"
+_NEXT: Final = "SELECT id, attempts FROM jobs WHERE state = 'waiting' ORDER BY id LIMIT 1"
+_TAKE: Final = """
+UPDATE jobs SET state = 'running', attempts = attempts + 1, rows_done = 0,
+    started_at_ms = coalesce(started_at_ms, ?), heartbeat_at_ms = ?
+WHERE id = ? AND state = ? AND attempts = ? RETURNING id
+"""
+_TOLD: Final = """
+UPDATE jobs SET rows_done = ?, heartbeat_at_ms = ? WHERE id = ? AND state = 'running' AND attempts = ? RETURNING id
+"""
+_ENDED: Final = """
+UPDATE jobs SET state = ?, result = ?, rows_done = ?, rows_total = ?, finished_at_ms = ?
+WHERE id = ? AND state = 'running' AND attempts = ? RETURNING id
+"""
+_GIVEN_BACK: Final = "UPDATE jobs SET state = 'waiting', attempts = attempts - 1 WHERE id = ? AND attempts = ?"
+_PRUNED: Final = "DELETE FROM jobs WHERE finished_at_ms < ?"
+
+
+class JobLostError(Exception):
+    """Another worker has this job, or it was ended: nothing more may be written for it."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A job that a worker has taken; `attempt` tells its turn from others' turns."""
+
+    job_id: int
+    attempt: int
+    company_id: int
+    kind: str
+    options: dict[str, Any]
+    made_by: str
+    content: bytes
+
+
+class Jobs(Listed[Job]):
+    """Jobs, newest first."""
+
+    noun = "job"
+    model = Job
+
+    def documents(self, rows: Sequence[Job]) -> list[Document]:
+        """Show jobs with their options and results as documents."""
+        return [
+            {
+                **{name: value for name, value in row.__data__.items() if name != "heartbeat_at_ms"},
+                "options": json.loads(str(row.options)),
+                "result": None if row.result is None else json.loads(str(row.result)),
+            }
+            for row in rows
+        ]
+
+    def submit(self, tenant: Tenant, company_id: int, kind: str, options: dict[str, Any], content: bytes) -> int:
+        """Keep a job until a worker takes it; return its id."""
+        with self.database.transaction():
+            row = Job.create(
+                company_id=company_id,
+                kind=kind,
+                state="waiting",
+                options=json.dumps(options),
+                made_by=tenant.name or "platform",
+                created_at_ms=self.context.now_ms(),
+                attempts=0,
+                rows_total=max(content.count(b"\n"), content.count(b"\r")),
+                rows_done=0,
+            )
+            JobFile.insert(job_id=row.id, content=content).execute()
+            return int(str(row.id))
+
+    def removed(self, tenant: Tenant, key: int, expected: Expected = None) -> None:  # noqa: ARG002 - as `Kept` has it
+        """Remove a job that waits or has ended.
+
+        Raises:
+            ConflictError: it runs.
+        """
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            if row.state == "running":
+                raise ConflictError("The job runs: wait for its end")
+            row.delete_instance()
+
+    def take(self, job_id: int | None = None) -> Taken | None:
+        """Take the oldest job that waits (or this one), None when there is none."""
+        now_ms = self.context.now_ms()
+        with self.database.transaction():
+            if job_id is None:
+                self._take_from_the_silent(now_ms)
+            found = self.database.row(_NEXT) if job_id is None else (job_id, 0)
+            if found is None or not self.database.rows(_TAKE, (now_ms, now_ms, found[0], "waiting", found[1])):
+                return None
+            row = Job.get_by_id(found[0])
+            content = bytes(JobFile.get_by_id(found[0]).content)
+            return Taken(
+                row.id, row.attempts, row.company_id, row.kind, json.loads(str(row.options)), row.made_by, content
+            )
+
+    def tell(self, taken: Taken, rows_done: int) -> None:
+        """Tell how far a job is, and that its worker lives.
+
+        Raises:
+            JobLostError: it is no longer this worker's.
+        """
+        with self.database.transaction():
+            self._own(_TOLD, (rows_done, self.context.now_ms(), taken.job_id, taken.attempt))
+
+    def end(self, taken: Taken, state: str, result: dict[str, Any], rows: int) -> None:
+        """End a job, inside the transaction that writes what it has made.
+
+        Raises:
+            JobLostError: it is no longer this worker's; the transaction must not be committed.
+        """
+        told = json.dumps(result, ensure_ascii=False)
+        self._own(_ENDED, (state, told, rows, rows, self.context.now_ms(), taken.job_id, taken.attempt))
+        JobFile.delete().where(JobFile.job_id == taken.job_id).execute()
+
+    def give_back(self, taken: Taken) -> None:
+        """Let another worker begin the job anew: this one has to stop."""
+        with self.database.transaction():
+            self.database.rows(_GIVEN_BACK, (taken.job_id, taken.attempt))
+
+    def prune(self) -> None:
+        """Remove jobs that ended long ago."""
+        with self.database.transaction():
+            self.database.rows(_PRUNED, (self.context.now_ms() - KEPT_MS,))
+
+    def _own(self, statement: str, parameters: tuple[Any, ...]) -> None:
+        if not self.database.rows(statement, parameters):
+            raise JobLostError(f"job {parameters[-2]} is no longer this worker's")
+
+    def _take_from_the_silent(self, now_ms: int) -> None:
+        """Have jobs of lost workers wait again; give up those that have lost several."""
+        for job_id, attempts in self.database.rows(_ABANDONED, (now_ms - SILENT_MS,)):
+            if attempts < ATTEMPTS:
+                self.database.rows("UPDATE jobs SET state = 'waiting' WHERE id = ?", (job_id,))
+            else:
+                why = {"error": f"the worker was lost {attempts} times: nothing was written; look at its log"}
+                lost = Taken(job_id, attempts, 0, "", {}, "", b"")
+                self.end(lost, "failed", why, 0)

@@ -1,0 +1,64 @@
+"""Keys held to a panel's reader, as panels tell it: each use is an access record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from crm_api.domain.key_numbers import written
+from crm_api.domain.problems import NotFoundError
+from crm_api.services.context import Tenant, find, visible
+from crm_api.services.keys import number_of
+from crm_api.tables.fund import RfidKey
+from crm_api.tables.models import AccessRecord, Account, Panel
+
+if TYPE_CHECKING:
+    from crm_api.domain.inputs.calls import NewKeyUse
+    from crm_api.services.context import Context
+    from crm_api.services.kept import Document
+
+_HOME: Final = """
+SELECT a.id, a.house_id FROM apartments a
+JOIN panel_places pp ON pp.house_id = a.house_id AND (pp.entrance_id IS NULL OR pp.entrance_id = a.entrance_id)
+WHERE pp.panel_id = ? AND (a.id = ? OR a.id IN (SELECT apartment_id FROM residencies WHERE resident_id = ?))
+ORDER BY a.id LIMIT 1
+"""
+_HOUSES: Final = "SELECT DISTINCT house_id FROM panel_places WHERE panel_id = ?"
+
+
+class KeyUses:
+    """Writes what panels tell about keys."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def told(self, tenant: Tenant, use: NewKeyUse) -> Document:
+        """Record the use of a key, known or not; the panel has opened, or has refused."""
+        number = number_of(use.number, use.notation, use.byte_order)
+        now_ms = self._context.now_ms()
+        database = self._context.database
+        with database.transaction():
+            account: Account | None = visible(tenant, Account).where(Account.account == use.panel).first()
+            panel = None if account is None else Panel.select().where(Panel.account_id == account.id).first()
+            if panel is None:
+                raise NotFoundError.of("panel", use.panel)
+            company = Tenant.of(panel.company_id)
+            key: Any = visible(company, RfidKey).where(RfidKey.number == number).first()
+            home = None
+            if key is not None:
+                home = database.row(_HOME, (panel.id, key.apartment_id, key.resident_id))
+            houses = database.rows(_HOUSES, (panel.id,))
+            only_house = houses[0][0] if len(houses) == 1 else None
+            row = AccessRecord.create(
+                company_id=panel.company_id,
+                at_ms=now_ms if use.at_ms is None else use.at_ms,
+                panel_id=panel.id,
+                panel=use.panel,
+                apartment_id=None if home is None else home[0],
+                house_id=only_house if home is None else home[1],
+                key_id=None if key is None else key.id,
+                method="key",
+                result="opened" if use.opened else "refused",
+                reason=None if key is not None else f"nobody knows key {written(number)}",
+            )
+            Panel.update(last_seen_at_ms=now_ms).where(Panel.id == panel.id).execute()
+        return dict(find(company, AccessRecord, "access record", row.id).__data__)

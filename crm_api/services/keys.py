@@ -1,0 +1,132 @@
+"""RFID keys: each is bound to one owner, and known by one number however it is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from crm_api.domain import key_numbers
+from crm_api.domain.csv_table import SEPARATOR_NAMES, line
+from crm_api.domain.problems import InvalidFieldsError
+from crm_api.services.context import Tenant, find
+from crm_api.services.kept import Document, Kept, company_for
+from crm_api.tables import key_rows
+from crm_api.tables.fund import RfidKey
+from crm_api.tables.models import Apartment, Entrance, House, Panel
+from crm_api.tables.people import Resident
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from crm_api.domain.inputs import keys
+    from crm_api.domain.key_numbers import ByteOrder, Notation
+    from crm_api.tables.models import Table
+
+OWNERS: Final[dict[str, type[Table]]] = {
+    "resident": Resident,
+    "apartment": Apartment,
+    "entrance": Entrance,
+    "house": House,
+}
+EXPORTED: Final = ("number", "scope", "address", "entrance", "apartment", "resident", "resident_id", "enabled", "note")
+"""Columns of an export; an import takes them, too."""
+BATCH: Final = 1000
+
+
+def number_of(
+    text: str, notation: Notation = "auto", byte_order: ByteOrder = "high_first", field: str = "number"
+) -> str:
+    """Return the number as it is kept, or raise `InvalidFieldsError`."""
+    try:
+        return key_numbers.normalised(text, notation, byte_order)
+    except key_numbers.KeyNumberError as error:
+        raise InvalidFieldsError.one(field, text, str(error)) from None
+
+
+def _with_number(text: str) -> Any:
+    return RfidKey.number == number_of(text)
+
+
+class Keys(Kept[RfidKey]):
+    """RFID keys."""
+
+    noun = "key"
+    model = RfidKey
+    filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"number": _with_number}
+
+    def documents(self, rows: Sequence[RfidKey]) -> list[Document]:
+        """Show each key with its number in every notation."""
+        return [
+            {
+                **row.__data__,
+                "decimal": key_numbers.written(row.number, "decimal"),
+                "wiegand": key_numbers.written(row.number, "wiegand"),
+            }
+            for row in rows
+        ]
+
+    def create(self, tenant: Tenant, new: keys.NewKey) -> Document:
+        """Make a key."""
+        number = number_of(new.number, new.notation, new.byte_order)
+        with self.database.transaction():
+            scope, company_id, owner = self._owner(tenant, new.model_dump(), new.company_id)
+            row = RfidKey.create(
+                company_id=company_id,
+                number=number,
+                scope=scope,
+                **owner,
+                enabled=new.enabled,
+                note=new.note,
+                created_at_ms=self.context.now_ms(),
+            )
+        return self.got(tenant, row.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change a key, or bind it to another owner of its company."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            named = [f"{kind}_id" for kind in OWNERS if f"{kind}_id" in values]
+            if len(named) > 1:
+                raise InvalidFieldsError.one(named[1], values[named[1]], f"a key has one owner: leave out {named[0]}")
+            if named:
+                scope, _, owner = self._owner(Tenant.of(int(str(row.company_id))), values, None)
+                values = {**values, "scope": scope, **dict.fromkeys(f"{kind}_id" for kind in OWNERS), **owner}
+            self.update(row, **values)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a key; records of what it opened stay."""
+        with self.database.transaction():
+            self.row(tenant, key).delete_instance()
+
+    def exported(self, tenant: Tenant, wanted: keys.KeyExport) -> Iterator[str]:
+        """Return the text of a CSV file in pieces, the header first; any number of keys is read in batches.
+
+        Raises:
+            NotFoundError: the house or panel is not there.
+        """
+        if wanted.house_id is not None:
+            find(tenant, House, "house", wanted.house_id)
+        if wanted.panel_id is not None:
+            find(tenant, Panel, "panel", wanted.panel_id)
+        return self._lines(tenant, wanted)
+
+    def _lines(self, tenant: Tenant, wanted: keys.KeyExport) -> Iterator[str]:
+        separator = SEPARATOR_NAMES[wanted.separator]
+        yield line(EXPORTED, separator)
+        asked = key_rows.KeysAsked(tenant.companies, wanted.company_id, wanted.house_id, wanted.panel_id)
+        for rows in key_rows.exported(self.database, asked, self.context.now_ms(), BATCH):
+            text = ""
+            for number, enabled, *more, note in rows:
+                written = key_numbers.written(number, wanted.notation, wanted.byte_order)
+                text += line((written, *more, "yes" if enabled else "no", note), separator)
+            yield text
+
+    @staticmethod
+    def _owner(tenant: Tenant, values: Mapping[str, Any], company_id: int | None) -> tuple[str, int, dict[str, int]]:
+        """Return scope, company and the owner's column."""
+        for kind, model in OWNERS.items():
+            owner_id = values.get(f"{kind}_id")
+            if owner_id is not None:
+                owner: Any = find(tenant, model, kind, owner_id)
+                return kind, owner.company_id, {f"{kind}_id": owner.id}
+        return "company", company_for(tenant, company_id), {}

@@ -1,0 +1,130 @@
+"""Residents: who lives where, in which role, under which phones; a guest's right ends by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from crm_api.domain.problems import FieldProblem, InvalidFieldsError
+from crm_api.services.context import Tenant, visible
+from crm_api.services.kept import Document, Kept, company_for
+from crm_api.tables import dialled_numbers
+from crm_api.tables.models import Account, Apartment
+from crm_api.tables.people import Residency, Resident, ResidentPhone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.domain.inputs import people
+
+
+def _living_in(apartment_id: int) -> Any:
+    return Resident.id.in_(Residency.select(Residency.resident_id).where(Residency.apartment_id == apartment_id))
+
+
+def _with_phone(phone: str) -> Any:
+    return Resident.id.in_(ResidentPhone.select(ResidentPhone.resident_id).where(ResidentPhone.phone == phone))
+
+
+class Residents(Kept[Resident]):
+    """People of a company's apartments."""
+
+    noun = "resident"
+    model = Resident
+    filters = {"apartment_id": _living_in, "phone": _with_phone}  # noqa: RUF012 - ClassVar in the base
+
+    def documents(self, rows: Sequence[Resident]) -> list[Document]:
+        """Show residents with phones and apartments."""
+        ids = [row.id for row in rows]
+        phones: dict[int, list[str]] = {}
+        for line in (
+            ResidentPhone.select()
+            .where(ResidentPhone.resident_id.in_(ids))
+            .order_by(ResidentPhone.resident_id, ResidentPhone.position)
+        ):
+            phones.setdefault(line.resident_id, []).append(line.phone)
+        homes: dict[int, list[Document]] = {}
+        for home in Residency.select().where(Residency.resident_id.in_(ids)).order_by(Residency.id):
+            shown = {"apartment_id": home.apartment_id, "role": home.role, "ends_at_ms": home.ends_at_ms}
+            homes.setdefault(home.resident_id, []).append(shown)
+        return [{**row.__data__, "phones": phones.get(row.id, []), "apartments": homes.get(row.id, [])} for row in rows]
+
+    def create(self, tenant: Tenant, new: people.NewResident) -> Document:
+        """Make a resident; apartments of another company are as unknown as those that do not exist."""
+        homes = [home.model_dump() for home in new.apartments]
+        company_id = self._company(tenant, new.company_id, homes)
+        row = Resident.create(company_id=company_id, name=new.name, note=new.note, created_at_ms=self.context.now_ms())
+        self._set_phones(row, new.phones)
+        self._set_homes(row, homes)
+        return self.got(tenant, row.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change a resident; accounts of his ring, or ring no longer, from the next call on."""
+        row = self.row(tenant, key)
+        if "phones" in values:
+            self._set_phones(row, values.pop("phones"))
+        if "apartments" in values:
+            homes = values.pop("apartments")
+            self._check_homes(tenant, row.company_id, homes)
+            self._set_homes(row, homes)
+        self.update(row, **values)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a resident with the accounts that are his own: without him they would be the whole household's."""
+        row = self.row(tenant, key)
+        for account in Account.select().where(Account.resident_id == key):
+            self.changes.account_rings(account.id, account.apartment_id)
+            self.changes.credential(account.account)
+            account.delete_instance()
+        row.delete_instance()
+
+    def _company(self, tenant: Tenant, company_id: int | None, homes: list[Document]) -> int:
+        """Return the company named, else that of the first apartment, else the tenant's only one."""
+        if company_id is None and homes:
+            first = visible(tenant, Apartment).where(Apartment.id == homes[0]["apartment_id"]).first()
+            company_id = None if first is None else first.company_id
+        chosen = company_for(tenant, company_id)
+        self._check_homes(tenant, chosen, homes)
+        return chosen
+
+    @staticmethod
+    def _check_homes(tenant: Tenant, company_id: int, homes: list[Document]) -> None:
+        ids = [home["apartment_id"] for home in homes]
+        query: Any = visible(tenant, Apartment).where(Apartment.id.in_(ids))
+        known = {row.id for row in query.where(Apartment.company_id == company_id)}
+        wrong = tuple(
+            FieldProblem(f"apartments.{line}.apartment_id", apartment_id, "name an apartment of the resident's company")
+            for line, apartment_id in enumerate(ids)
+            if apartment_id not in known
+        )
+        if wrong:
+            raise InvalidFieldsError(f"{len(wrong)} wrong: {', '.join(w.field for w in wrong)}", wrong)
+
+    @staticmethod
+    def _set_phones(row: Resident, phones: Sequence[str]) -> None:
+        ResidentPhone.delete().where(ResidentPhone.resident_id == row.id).execute()
+        for position, phone in enumerate(phones):
+            ResidentPhone.create(company_id=row.company_id, resident_id=row.id, phone=phone, position=position)
+
+    def _set_homes(self, row: Resident, homes: list[Document]) -> None:
+        """Replace where he lives. His own accounts there are announced now, and when a guest's time is over."""
+        kept = {home.apartment_id: home for home in Residency.select().where(Residency.resident_id == row.id)}
+        wanted = {home["apartment_id"] for home in homes}
+        Residency.delete().where(
+            (Residency.resident_id == row.id) & Residency.apartment_id.not_in(sorted(wanted) or [0])
+        ).execute()
+        for home in homes:
+            if home["apartment_id"] in kept:
+                Residency.update(**home).where(Residency.id == kept[home["apartment_id"]].id).execute()
+            else:
+                Residency.create(company_id=row.company_id, resident_id=row.id, **home)
+        ends = {home["apartment_id"]: home["ends_at_ms"] for home in homes}
+        for account in Account.select().where(Account.resident_id == row.id):
+            self.changes.account_rings(account.id, account.apartment_id)
+            self.announce_end(account.apartment_id, ends.get(account.apartment_id))
+
+    def announce_end(self, apartment_id: int, ends_at_ms: int | None) -> None:
+        """Have the apartment's plans dropped when a guest's right ends."""
+        if ends_at_ms is not None and ends_at_ms > self.context.now_ms():
+            pairs = dialled_numbers.of_apartments(self.database, [apartment_id])
+            self.changes.numbers(pairs, due_at_ms=ends_at_ms)

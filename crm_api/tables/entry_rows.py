@@ -1,0 +1,80 @@
+"""Entries with the names of everything that they concern, in the order of time, in batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crm_api.tables.database import CrmDatabase
+
+COLUMNS: Final = (
+    "id",
+    "at_ms",
+    "company_id",
+    "address",
+    "apartment",
+    "panel",
+    "door",
+    "result",
+    "method",
+    "account",
+    "key",
+    "resident",
+    "opened_by",
+    "reason",
+    "call_id",
+)
+
+_ROWS: Final = """
+SELECT r.id, r.at_ms, r.company_id, h.address, coalesce(ap.label, CAST(ap.number AS TEXT)), coalesce(p.name, r.panel),
+    d.name, r.result, r.method, r.account, k.number, coalesce(kr.name, ar.name), r.opened_by, r.reason, r.call_id
+FROM access_records r
+LEFT JOIN houses h ON h.id = r.house_id
+LEFT JOIN apartments ap ON ap.id = r.apartment_id
+LEFT JOIN panels p ON p.id = r.panel_id
+LEFT JOIN doors d ON d.id = r.door_id
+LEFT JOIN rfid_keys k ON k.id = r.key_id
+LEFT JOIN residents kr ON kr.id = k.resident_id
+LEFT JOIN accounts a ON a.account = r.account
+LEFT JOIN residents ar ON ar.id = a.resident_id
+WHERE {conditions}
+ORDER BY r.at_ms, r.id LIMIT ?
+"""
+FILTERS: Final = ("company_id", "house_id", "apartment_id", "key_id", "panel")
+
+
+def entries(
+    database: CrmDatabase,
+    companies: frozenset[int] | None,
+    span_ms: tuple[int, int],
+    filters: dict[str, Any],
+    batch: int,
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield batches of rows (`COLUMNS`) from the first moment of the span on, before its last.
+
+    Args:
+        database: read batch by batch, so that any number of rows can be told.
+        companies: whose entries may be seen; None: everybody's.
+        span_ms: epoch milliseconds.
+        filters: columns (`FILTERS`) and their values.
+        batch: rows.
+    """
+    conditions = ["r.at_ms >= ?", "r.at_ms < ?"]
+    parameters: list[object] = list(span_ms)
+    if companies is not None:
+        conditions.append(f"r.company_id IN ({', '.join('?' * len(companies))})")
+        parameters += sorted(companies)
+    for name in FILTERS:
+        if filters.get(name) is not None:
+            conditions.append(f"r.{name} = ?")
+            parameters.append(filters[name])
+    after: tuple[int, int] = (span_ms[0], 0)
+    sql = _ROWS.format(conditions=" AND ".join([*conditions, "(r.at_ms, r.id) > (?, ?)"]))
+    while True:
+        rows = database.rows(sql, (*parameters, *after, batch))
+        if not rows:
+            return
+        after = (rows[-1][1], rows[-1][0])
+        yield rows

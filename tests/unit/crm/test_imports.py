@@ -1,0 +1,395 @@
+# ruff: noqa: RUF001 - operators write Russian
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from crm_api.services.imports import StopAskedError
+from crm_api.services.jobs import ATTEMPTS, SILENT_MS, JobLostError
+
+if TYPE_CHECKING:
+    from crm_api.bootstrap import Services
+    from tests.unit.crm.conftest import Clock, Town
+
+TABLES = ("houses", "entrances", "apartments", "residents", "resident_phones", "residencies", "rfid_keys", "outbox")
+
+
+def send(town: Town, kind: str, text: str | bytes, query: str = "", expect: int = 200) -> Any:
+    raw = text.encode() if isinstance(text, str) else text
+    answer = town.client.simulate_post(
+        f"/v1/imports/{kind}",
+        query_string=f"company_id={town.company}{query}",
+        body=raw,
+        headers={**town.platform._headers, "Content-Type": "text/csv"},
+    )
+    assert answer.status_code == expect, answer.text
+    return answer.json
+
+
+def counted(services: Services) -> dict[str, int]:
+    database = services.jobs.database
+    return {table: database.rows(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}  # noqa: S608 - constants
+
+
+def problems(job: Any) -> list[tuple[int, str]]:
+    return [(found["row"], found["column"]) for found in job["result"]["problems"]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1251"])
+@pytest.mark.parametrize("separator", [";", ",", "\t"])
+def test_houses_in_every_usual_encoding_and_separator(town: Town, encoding: str, separator: str) -> None:
+    lines = [["Адрес", "Подъезды", "Город"], ["Ленина 2", "1-4", "riverside"], ["Ленина 3", "", ""]]
+    job = send(town, "houses", "\r\n".join(separator.join(row) for row in lines).encode(encoding))
+    assert (job["state"], job["rows_total"], job["rows_done"]) == ("done", 2, 2)
+    assert job["result"]["made"] == {"houses": 2, "entrances": 4}
+    house = town.platform("GET", "/v1/houses?address=Ленина 2".replace(" ", "%20"))["items"][0]
+    assert house["city_id"] is not None
+    again = send(town, "houses", "address\nленина  2\n")
+    assert problems(again) == [(2, "address")]
+    assert send(town, "houses", "address\nленина  2\nЛенина 9\n", "&on_existing=skip")["result"] == {
+        "encoding": "utf-8",
+        "separator": ";",
+        "dry_run": False,
+        "rows": 2,
+        "skipped": 1,
+        "made": {"houses": 1, "entrances": 0},
+        "problems_found": 0,
+        "problems": [],
+    }
+
+
+def test_every_wrong_row_is_told_and_nothing_is_half_imported(town: Town, services: Services) -> None:
+    before = counted(services)
+    text = (
+        "address;latitude;longitude;fias_id;city;entrances\n"
+        "Good 1;55,75;37.6;;Riverside;1\n"
+        ";;;;;\n"
+        ";1;1;;;\n"
+        "Lenina 1;;;;;\n"
+        "Bad 1;north;;;;\n"
+        "Bad 2;;181;;;\n"
+        "Bad 3;;;none;;\n"
+        "Bad 4;;;;Atlantis;\n"
+        "Bad 5;;;;;0-5\n"
+        "good  1;;;;;\n"
+        f"{'x' * 201};;;;;\n"
+        "Bad 6;;;;\n"
+    )
+    job = send(town, "houses", text)
+    assert job["state"] == "failed"
+    assert problems(job) == [
+        (4, "address"),
+        (5, "address"),
+        (6, "latitude"),
+        (7, "longitude"),
+        (8, "fias_id"),
+        (9, "city"),
+        (10, "entrances"),
+        (11, "address"),
+        (12, "address"),
+        (13, ""),
+    ]
+    assert "row 2" in job["result"]["problems"][7]["remedy"]
+    assert all(found["remedy"] for found in job["result"]["problems"])
+    assert counted(services) == before
+
+
+def test_a_dry_run_looks_and_writes_nothing(town: Town, services: Services) -> None:
+    before = counted(services)
+    job = send(town, "houses", "address\nNew 1\nNew 2\n", "&dry_run=true")
+    assert (job["state"], job["result"]["rows"], job["result"]["made"]) == ("done", 2, {})
+    bad = send(town, "houses", "address\nLenina 1\n", "&dry_run=true")
+    assert (bad["state"], problems(bad)) == ("done", [(2, "address")])
+    assert counted(services) == before
+
+
+def test_apartments_one_by_one_and_in_ranges(town: Town) -> None:
+    text = "дом;подъезд;квартира;этаж;надпись\nLenina 1;1;1-4;1;\nLenina 1;1;5;2;5A\nSadovaya 7;2;20-29;;\n"
+    assert problems(send(town, "apartments", text)) == [(4, "entrance")]
+    job = send(town, "apartments", text, "&make_entrances=true")
+    assert job["result"]["made"] == {"apartments": 15, "entrances": 1}
+    found = town.platform("GET", f"/v1/apartments?house_id={town.house}&number=5")["items"][0]
+    assert (found["label"], found["floor"], found["dial"]) == ("5A", 2, {"p1": "5", "p2": "215"})
+    assert town.plan("p2", "2225")["outcome"] == "ring"
+
+
+def test_apartments_that_overlap_are_named_as_ranges(town: Town, services: Services) -> None:
+    before = counted(services)
+    text = (
+        "address;entrance;apartment;label\n"
+        "Lenina 1;1;10-20;\n"
+        "Lenina 1;1;20-30;\n"
+        "Lenina 1;1;40;1\n"
+        "Lenina 1;1;41;40\n"
+        "Lenina 1;1;50-51;A\n"
+        "Lenina 1;x;60;\n"
+        "Nowhere;1;1;\n"
+        "Lenina 1;1;1-10000;\n"
+    )
+    job = send(town, "apartments", text)
+    assert problems(job) == [
+        (2, "apartment"),
+        (5, "label"),
+        (6, "label"),
+        (7, "entrance"),
+        (8, "address"),
+        (9, "apartment"),
+    ]
+    assert "apartment 12-13 is there already" in job["result"]["problems"][0]["remedy"]
+    assert counted(services) == before
+    twice = send(town, "apartments", "address;entrance;apartment\nLenina 1;1;20-30\nLenina 1;1;25-26,90\n")
+    assert "25-26 stands in row 2" in twice["result"]["problems"][0]["remedy"]
+    skipped = send(town, "apartments", "address;entrance;apartment\nLenina 1;1;10-20\n", "&on_existing=skip")
+    assert skipped["result"]["made"] == {"apartments": 9, "entrances": 0}
+
+
+def test_residents_with_phones_roles_and_several_apartments(town: Town) -> None:
+    text = (
+        "ФИО;Адрес;Квартира;Телефон;Роль;До;Примечание\n"
+        "Анна Петрова;Lenina 1;12;8 (912) 345-67-89, +79123456780;собственник;;звонить вечером\n"
+        "анна петрова;Sadovaya 7;12;+79123456789;;;\n"
+        "Иван Гость;Lenina 1;13;;гость;31.12.2099;\n"
+    )
+    job = send(town, "residents", text.encode("cp1251"))
+    assert job["result"]["made"] == {"residents": 2, "residencies": 3}
+    anna, guest = town.platform("GET", "/v1/residents")["items"]
+    assert anna["phones"] == ["+79123456789", "+79123456780"]
+    assert [home["role"] for home in anna["apartments"]] == ["owner", "owner"]
+    assert guest["apartments"][0]["role"] == "guest"
+    again = send(town, "residents", "name;address;apartment;phones\nАнна Петрова;Lenina 1;12;89123456789\n")
+    assert problems(again) == [(2, "name")]
+    more = send(town, "residents", "name;address;apartment;phones\nАнна Петрова;Lenina 1;13;89123456789\n")
+    assert more["result"]["made"] == {"residents": 0, "residencies": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        (";Lenina 1;12;;;", "name"),
+        ("A;Lenina 9;12;;;", "address"),
+        ("A;Lenina 1;99;;;", "apartment"),
+        ("A;Lenina 1;12;none;;", "phones"),
+        ("A;Lenina 1;12;+7912345678900;;", "phones"),
+        ("A;Lenina 1;12;;king;", "role"),
+        ("A;Lenina 1;12;;guest;", "until"),
+        ("A;Lenina 1;12;;owner;31.12.2099", "until"),
+        ("A;Lenina 1;12;;guest;tomorrow", "until"),
+        ("A;Lenina 1;12;;guest;01.01.2001", "until"),
+        (f"{'x' * 201};Lenina 1;12;;;", "name"),
+    ],
+)
+def test_residents_that_cannot_be(town: Town, services: Services, row: str, column: str) -> None:
+    before = counted(services)
+    good = "Good;Lenina 1;12;+79123456789;;"
+    job = send(town, "residents", f"name;address;apartment;phones;role;until\n{good}\n{row}\n")
+    assert problems(job) == [(3, column)]
+    assert counted(services) == before
+
+
+def test_the_same_person_twice_in_one_apartment(town: Town) -> None:
+    rows = ["A;Lenina 1;12;", "A;Lenina 1;13;", "A;Lenina 1;12;", *["B;Lenina 1;12;89123456789"] * 2]
+    text = "\n".join(["name;address;apartment;phones", *rows])
+    assert problems(send(town, "residents", text)) == [(4, "name"), (6, "name")]
+
+
+def test_keys_in_any_notation_and_what_is_exported_is_imported(town: Town) -> None:
+    text = (
+        "number;address;entrance;apartment;scope;note;enabled\n"
+        '"198,34988";Lenina 1;;12;;blue;\n'
+        "0000000102;Lenina 1;1;;;;no\n"
+        "0000000103;Sadovaya 7;;;;;\n"
+        "0000000104;;;;company;;да\n"
+    )
+    job = send(town, "keys", text)
+    assert job["result"]["made"] == {"keys": 4}
+    kept = town.platform("GET", "/v1/keys")["items"]
+    assert [(key["scope"], key["enabled"]) for key in kept] == [
+        ("apartment", True),
+        ("entrance", False),
+        ("house", True),
+        ("company", True),
+    ]
+    exported = town.client.simulate_get("/v1/keys/export", headers=town.platform._headers).content
+    for key in kept:
+        town.platform("DELETE", f"/v1/keys/{key['id']}")
+    assert send(town, "keys", exported, "&notation=hex")["result"]["made"] == {"keys": 4}
+    assert [key["scope"] for key in town.platform("GET", "/v1/keys")["items"]] == [key["scope"] for key in kept]
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ("12345678;Lenina 1;;12;", "number"),
+        ("00C688AC;Lenina 1;;12;", "number"),
+        ("0000000109;;;;", "scope"),
+        ("0000000109;Lenina 1;;;king", "scope"),
+        ("0000000109;Lenina 1;;;apartment", "apartment"),
+        ("0000000109;;;;house", "address"),
+        ("0000000109;Lenina 1;2;12;", "entrance"),
+        ("0000000109;Lenina 1;;;resident", "resident_id"),
+    ],
+)
+def test_keys_that_cannot_be(town: Town, services: Services, row: str, column: str) -> None:
+    send(town, "keys", "number;scope\n00C688AC;company\n")
+    before = counted(services)
+    job = send(town, "keys", f"number;address;entrance;apartment;scope\n0000000108;Lenina 1;;;\n{row}\n")
+    assert problems(job) == [(3, column)]
+    assert counted(services) == before
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        (b"", "header"),
+        (b"colour;size\nred;1\n", "header"),
+        (b"name\nA\n", "header"),
+        (b"address;address\nA;B\n", "header"),
+        (b"\x00\x98\x98", "body"),
+        (b'{"address": 1}', "header"),
+    ],
+)
+def test_what_is_no_such_file_is_refused_at_once(town: Town, services: Services, raw: bytes, field: str) -> None:
+    problem = send(town, "houses", raw, expect=422)
+    assert problem["errors"][0]["field"] == field
+    assert services.jobs.database.rows("SELECT * FROM jobs") == []
+
+
+def test_options_that_this_import_does_not_have(town: Town) -> None:
+    send(town, "houses", "address\nA\n", "&notation=hex", expect=422)
+    send(town, "houses", "address\nA\n", "&on_existing=overwrite", expect=422)
+    send(town, "houses", b"x" * (32 * 1024 * 1024 + 1), expect=413)
+
+
+def test_sql_and_script_in_every_field_are_text(town: Town, services: Services) -> None:
+    nasty = "'; DROP TABLE houses; -- <script>alert(1)</script>"
+    send(town, "houses", f'address\n"{nasty}"\n')
+    assert town.platform("GET", "/v1/houses")["items"][-1]["address"] == nasty
+    keys = f'number;address;note\n0000000101;"{nasty}";"{nasty}"\n'
+    assert send(town, "keys", keys)["state"] == "done"
+    people = f'name;address;apartment;note\n"{nasty}";Lenina 1;12;"{nasty}"\n'
+    assert send(town, "residents", people)["state"] == "done"
+    assert problems(send(town, "residents", f'name;address;apartment\nA;Lenina 1;"{nasty}"\n')) == [(2, "apartment")]
+    assert counted(services)["houses"] == 3
+
+
+def test_a_great_file_waits_for_the_worker_and_tells_its_progress(town: Town, services: Services) -> None:
+    text = "address\n" + "".join(f"Long street name number {number}\n" for number in range(5000))
+    job = send(town, "houses", text, expect=202)
+    assert (job["state"], job["rows_total"], job["rows_done"], job["result"]) == ("waiting", 5001, 0, None)
+    told: list[int] = []
+    tell = services.jobs.tell
+
+    def listen(taken: Any, rows: int) -> None:
+        tell(taken, rows)
+        shown = town.platform("GET", f"/v1/jobs/{job['id']}")
+        told.append(shown["rows_done"])
+        assert shown["state"] == "running"
+
+    services.jobs.tell = listen  # type: ignore[method-assign]
+    assert services.imports.work(threading.Event())
+    assert told == [1000, 2000, 3000, 4000, 5000, 5000]
+    done = town.platform("GET", f"/v1/jobs/{job['id']}")
+    assert (done["state"], done["result"]["made"]["houses"]) == ("done", 5000)
+    assert not services.imports.work(threading.Event())
+    assert services.jobs.database.rows("SELECT * FROM job_files") == []
+    assert [row["state"] for row in town.platform("GET", "/v1/jobs?state=done")["items"]] == ["done"]
+
+
+class WorkerKilledError(BaseException):
+    """Stands for kill -9: nothing is tidied up."""
+
+
+def killed(*_: Any, **__: Any) -> None:
+    raise WorkerKilledError
+
+
+@pytest.mark.parametrize("moment", ["tell", "end"])
+def test_a_killed_workers_job_is_done_once_by_the_next(
+    town: Town, services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    job = send(town, "houses", "address\nNew 1\n", "&background=true", expect=202)
+    with monkeypatch.context() as patched:
+        patched.setattr(services.jobs, moment, killed)
+        with pytest.raises(WorkerKilledError):
+            services.imports.work(threading.Event())
+    assert town.platform("GET", f"/v1/jobs/{job['id']}")["state"] == "running"
+    assert not services.imports.work(threading.Event()), "its worker may still live"
+    town.platform("DELETE", f"/v1/jobs/{job['id']}", expect=409)
+    clock.now += SILENT_MS
+    assert services.imports.work(threading.Event())
+    done = town.platform("GET", f"/v1/jobs/{job['id']}")
+    assert (done["state"], done["attempts"], done["result"]["made"]) == ("done", 2, {"houses": 1, "entrances": 0})
+    assert counted(services)["houses"] == 3
+
+
+def test_a_worker_that_wakes_up_late_writes_nothing(town: Town, services: Services, clock: Clock) -> None:
+    send(town, "houses", "address\nNew 1\n", "&background=true", expect=202)
+    slow = services.jobs.take()
+    assert slow is not None
+    clock.now += SILENT_MS
+    assert services.imports.work(threading.Event())
+    services.imports.run(slow)
+    assert counted(services)["houses"] == 3
+    with pytest.raises(JobLostError):
+        services.jobs.tell(slow, 1)
+
+
+def test_a_job_that_loses_every_worker_fails_cleanly(town: Town, services: Services, clock: Clock) -> None:
+    job = send(town, "houses", "address\nNew 1\n", "&background=true", expect=202)
+    for _ in range(ATTEMPTS):
+        assert services.jobs.take() is not None
+        clock.now += SILENT_MS
+    assert services.jobs.take() is None
+    failed = town.platform("GET", f"/v1/jobs/{job['id']}")
+    assert failed["state"] == "failed"
+    assert "lost 3 times" in failed["result"]["error"]
+    town.platform("DELETE", f"/v1/jobs/{job['id']}")
+
+
+def test_a_worker_that_has_to_stop_gives_the_job_back(town: Town, services: Services) -> None:
+    text = "address\n" + "".join(f"Street {number}\n" for number in range(2000))
+    job = send(town, "houses", text, "&background=true", expect=202)
+    stopped = threading.Event()
+    stopped.set()
+    services.imports.work(stopped)
+    waiting = town.platform("GET", f"/v1/jobs/{job['id']}")
+    assert (waiting["state"], waiting["attempts"]) == ("waiting", 0)
+    services.imports.work(threading.Event())
+    assert town.platform("GET", f"/v1/jobs/{job['id']}")["state"] == "done"
+    assert issubclass(StopAskedError, Exception)
+
+
+def test_rows_that_somebody_else_makes_meanwhile_fail_the_job(
+    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = services.jobs.tell
+
+    def meanwhile(taken: Any, rows: int) -> None:
+        tell(taken, rows)
+        town.platform("POST", "/v1/houses", {"company_id": town.company, "address": "New 1"})
+
+    monkeypatch.setattr(services.jobs, "tell", meanwhile)
+    job = send(town, "houses", "address\nNew 1\nNew 2\n")
+    assert job["state"] == "failed"
+    assert "somebody else" in job["result"]["error"].casefold()
+    assert counted(services)["houses"] == 3
+
+
+def test_a_fault_of_ours_fails_the_job_and_not_the_worker(
+    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: Any) -> None:
+        raise RuntimeError("bug")
+
+    monkeypatch.setattr(services.jobs, "tell", fault)
+    job = send(town, "houses", "address\nNew 1\n")
+    assert job["state"] == "failed"
+    assert "fault of ours" in job["result"]["error"]
+
+
+def test_an_import_is_in_the_audit_log(town: Town, services: Services) -> None:
+    send(town, "houses", "address\nNew 1\n")
+    rows = services.jobs.database.rows("SELECT who, action, company_id, state_after FROM audit_log WHERE noun = 'job'")
+    assert rows == [("test", "import houses", town.company, '{"made":{"houses":1,"entrances":0}}')]
