@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from KSR import Ksr
 
 PREFIX = "X-Entryphone-"
 KIND = "X-Entryphone-Kind"
-ACCOUNTS = "X-Entryphone-Accounts"
-CALL_ID = "X-Entryphone-Call-Id"
 STAGE = "X-Entryphone-Stage"
 ANSWERED_BY = "X-Entryphone-Answered-By"
 
 MAX_ACCOUNTS = 30
+_STAGE_WORDS = 3
+_MAX_ECHO = 80
 
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
 _ANY_PRIVATE = "^" + PREFIX
@@ -27,19 +28,30 @@ def is_account_name(text: str) -> bool:
     return _ACCOUNT.fullmatch(text) is not None
 
 
-def parse_accounts(value: str) -> tuple[str, ...]:
-    """Accounts of an `X-Entryphone-Accounts` header, in order, each once.
+class Stage(NamedTuple):
+    """What an Asterisk node asks for: stage `number` (from 0) of the call `call_id`, ringing `accounts`."""
+
+    number: int
+    accounts: tuple[str, ...]
+    call_id: str
+
+
+def parse_stage(value: str) -> Stage:
+    """Read an `X-Entryphone-Stage` header: index, accounts, and the call (Call-ID, panel, number; URI-encoded).
 
     Raises:
-        ValueError: none, more than 30, or something that is no account name.
+        ValueError: another shape, no account, more than 30, or something that is no account name.
     """
-    accounts = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
+    words = value.split(" ")
+    if len(words) != _STAGE_WORDS or not words[0].isdecimal():
+        raise ValueError(f"{STAGE} is {value[:_MAX_ECHO]!r}: it takes an index, accounts and the call")
+    accounts = tuple(dict.fromkeys(words[1].split(",")))
     if len(accounts) > MAX_ACCOUNTS:
-        raise ValueError(f"{ACCOUNTS} names {len(accounts)} accounts: at most {MAX_ACCOUNTS} fit a stage")
+        raise ValueError(f"{STAGE} names {len(accounts)} accounts: at most {MAX_ACCOUNTS} fit a stage")
     for account in accounts:
         if not is_account_name(account):
-            raise ValueError(f"{ACCOUNTS} holds {account!r}, which is no account name")
-    return accounts
+            raise ValueError(f"{STAGE} holds {account!r}, which is no account name")
+    return Stage(int(words[0]), accounts, unquote(words[2].partition(",")[0]))
 
 
 def strip_private(ksr: Ksr) -> None:

@@ -40,12 +40,9 @@ class Branch(NamedTuple):
 def ring_stage(ksr: Ksr, request: Request) -> Outcome:
     """Fork the stage's INVITE; 480 at once when no account has a contact."""
     try:
-        accounts = headers.parse_accounts(ksr.hdr.gete(headers.ACCOUNTS))
+        stage, accounts, call_id = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
     except ValueError as error:
-        return refuse(ksr, request, Refusal(400, "Bad Accounts", str(error)))
-    call_id = ksr.hdr.get(headers.CALL_ID) or request.call_id
-    stage_text = ksr.hdr.gete(headers.STAGE)
-    stage = int(stage_text) if stage_text.isdecimal() else 0
+        return refuse(ksr, request, Refusal(400, "Bad Stage", str(error)))
     branches, absent = _find_contacts(ksr, accounts, request.settings.domain)
     events = [story.BranchEvent(None, account, None, "offline", None) for account in absent]
     events += [

@@ -92,6 +92,23 @@ async def test_the_gate_does_not_take_a_number_without_its_code(scene: Scene) ->
     assert all(peer.ringing == [] for _, peer in home.phones)
 
 
+async def test_a_phone_that_rings_only_after_another_has_answered_is_cancelled(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    quick, *slow = await asyncio.gather(*(phone.incoming() for _, phone in home.phones))
+    quick.ring()
+    quick.answer()
+    await call.answered()
+    for late in slow:
+        late.ring()  # its 180 was on the way for long
+    for late in slow:
+        await late.wait_cancelled()
+        assert late.answered_elsewhere, late.reason
+    await call.bye()
+
+
 async def test_every_phone_of_every_account_rings_after_kill_9_without_registering_anew(scene: Scene) -> None:
     apartment, at, number = family(scene.town)
     resident = apartment.residents[0]

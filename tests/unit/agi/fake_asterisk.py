@@ -40,7 +40,7 @@ def split_mset(argument: str) -> dict[str, str]:  # noqa: C901 - one scanner, as
     variables = {}
     for pair in (*pairs, current):
         name, found, value = pair.partition("=")
-        if not found or not re.fullmatch(r"_{0,2}[A-Z][A-Z_]*", name):
+        if not found or not re.fullmatch(r"_{0,2}[A-Z][A-Z_]*|CALLERID\(name\)", name):
             raise BrokenCommand(f"not a variable in MSet: {pair}")
         variables[name.lstrip("_")] = value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
     return variables

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,6 @@ from tests.unit.agi.stand_ins import plan_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 Server = tuple[subprocess.Popen[bytes], tuple[str, int]]
 RING = ("call-1", "p10001", "12")
@@ -129,7 +129,9 @@ def test_a_hang_up_during_the_call_is_no_error(server: Server) -> None:
 
 def test_a_dead_worker_is_replaced_and_its_queue_served(server: Server) -> None:
     _, address = server
-    os.kill(int(str(health(address)["pid"])), signal.SIGKILL)
+    worker = int(str(health(address)["pid"]))
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{worker}").exists())  # what it had accepted is lost with it
     assert FakeAsterisk(address).agi("ring_all", *RING)["EP_DECISION"] == "dial"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -220,9 +221,10 @@ def test_names_of_nodes(uri: str) -> None:
 ACCOUNT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}", fullmatch=True)
 
 
-@given(st.lists(ACCOUNT, min_size=1, max_size=30, unique=True))
-def test_accounts_survive_their_header(names: list[str]) -> None:
-    assert list(headers.parse_accounts(" , ".join(names))) == names
+@given(st.integers(0, 99), st.lists(ACCOUNT, min_size=1, max_size=30, unique=True), st.text(min_size=1))
+def test_a_stage_survives_its_header(index: int, names: list[str], call_id: str) -> None:
+    call = ",".join(quote(part, safe="") for part in (call_id, "p1", "12"))
+    assert headers.parse_stage(f"{index} {','.join(names)} {call}") == (index, tuple(names), call_id)
 
 
 @given(st.text())
@@ -232,10 +234,10 @@ def test_an_account_name_is_safe_in_sql_and_in_a_header(text: str) -> None:
         assert not set(text) & set("'\"\\\r\n;, \t|")
 
 
-@given(st.text())
+@given(st.one_of(st.text(), st.from_regex(r"[0-9]{1,2} [a-zA-Z0-9.,_ -]+ .+")))
 def test_any_header_gives_good_names_or_an_error(text: str) -> None:
     try:
-        names = headers.parse_accounts(text)
+        names = headers.parse_stage(text).accounts
     except ValueError:
         return
     assert 1 <= len(names) <= 30

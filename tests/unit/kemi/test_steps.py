@@ -464,21 +464,19 @@ def test_silent_calls_bound_admission_and_expire(
 # ---- stages ----
 
 
-def stage(fake: FakeKsr, accounts_header: str) -> None:
+def stage(fake: FakeKsr, accounts: str) -> None:
     fake.message = Message(
         ruri="sip:stage@127.0.0.10",
         source_ip="127.0.0.21",
         call_id="leg-1",
         headers=[
-            ("X-Entryphone-Accounts", accounts_header),
-            ("X-Entryphone-Call-Id", "call-1"),
-            ("X-Entryphone-Stage", "1"),
+            ("X-Entryphone-Stage", f"1 {accounts} call-1,p1,12"),
         ],
     )
 
 
 def test_a_stage_rings_every_contact_of_every_account(fake: FakeKsr, request_of: Make) -> None:
-    stage(fake, "h1, h2,h3")
+    stage(fake, "h1,h2,h3")
     fake.location = {"h2": [Contact("sip:a@1", "r1"), Contact("sip:b@2", "r2")], "h3": [Contact("sip:c@3", "r3")]}
     assert stage_calls.ring_stage(fake.ksr, request_of(fake)) is DONE
     assert fake.relayed == ["sip:a@1"]
@@ -504,7 +502,7 @@ def test_nobody_registered_is_480_at_once(fake: FakeKsr, request_of: Make) -> No
 def test_bad_accounts_are_400(fake: FakeKsr, request_of: Make, header: str) -> None:
     stage(fake, header)
     stage_calls.ring_stage(fake.ksr, request_of(fake))
-    assert fake.replies == [(400, "Bad Accounts")]
+    assert fake.replies == [(400, "Bad Stage")]
 
 
 def test_the_answer_tells_who_and_cannot_be_forged(fake: FakeKsr, request_of: Make) -> None:
