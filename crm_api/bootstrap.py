@@ -37,6 +37,7 @@ from crm_api.services.relays import Relays
 from crm_api.services.residents import Residents
 from crm_api.services.rules import BlockKinds, Blocks, RingPlans
 from crm_api.services.scheduled_jobs import ScheduledJobs
+from crm_api.services.search import Search
 from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
 from crm_api.tables.database import CrmDatabase
@@ -86,6 +87,7 @@ class Services:
     api_tokens: ApiTokens
     sessions: Sessions
     audit_log: AuditLog
+    search: Search
 
 
 def make_context(config: CrmConfig) -> Context:
@@ -139,6 +141,7 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         api_tokens=ApiTokens(context),
         sessions=Sessions(context),
         audit_log=AuditLog(context),
+        search=Search(context),
     )
 
 
@@ -160,5 +163,4 @@ def set_up_logging(config: CrmConfig) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
     )
