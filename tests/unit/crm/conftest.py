@@ -118,32 +118,37 @@ def _postgres_url(name: str) -> str:
     return POSTGRES_URL.rpartition("/")[0] + f"/{name}"
 
 
-@dataclass(frozen=True)
 class Migrated:
     """A database with all tables and no rows, made once: SQLite's file is copied for each test, PostgreSQL's emptied.
 
-    PostgreSQL takes 0.3 s to make a database even from a template, and 10 ms to delete what a test left.
+    PostgreSQL takes 0.3 s to make a database even from a template, and some milliseconds to delete what a test left.
     """
 
-    place: str
-    emptying: bytes = b""
-
-    @classmethod
-    def on_postgres(cls, name: str) -> Migrated:
-        with psycopg.connect(_postgres_url(name), autocommit=True) as admin:
-            tables = admin.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
-            filled = [table for (table,) in tables if admin.execute(f"TABLE {table} LIMIT 1".encode()).fetchone()]
-            assert filled == ["migrations"], "a migration fills a table: keep its rows here, too"
-            counters = admin.execute("SELECT sequencename FROM pg_sequences WHERE schemaname = 'public'").fetchall()
-        # Foreign keys would want an order, and cost.
-        statements = ["SET lock_timeout = '5s'", "SET session_replication_role = replica"]
-        statements += [f"DELETE FROM {table}" for (table,) in tables if table not in filled]  # noqa: S608 - of the catalogue
+    def __init__(self, place: str) -> None:
+        """Note the path of the file, or PostgreSQL's name of the database; there, find out what must be emptied."""
+        self.place = place
+        if not POSTGRES_URL:
+            return
+        self._admin = psycopg.connect(_postgres_url(place), autocommit=True)
+        rows = self._admin.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").fetchall()
+        tables = [table for (table,) in rows]
+        filled = [table for table in tables if self._admin.execute(f"TABLE {table} LIMIT 1".encode()).fetchone()]
+        assert filled == ["migrations"], "a migration fills a table: keep its rows here, too"
+        counters = self._admin.execute("SELECT sequencename FROM pg_sequences WHERE schemaname = 'public'").fetchall()
+        self._admin.execute("SET lock_timeout = '5s'")
+        self._admin.execute("SET session_replication_role = replica")  # foreign keys would want an order, and cost
+        statements = [f"DELETE FROM {table}" for table in tables if table not in filled]  # noqa: S608 - of the catalogue
         statements += [f"ALTER SEQUENCE {counter} RESTART" for (counter,) in counters]
-        return cls(name, ";".join(statements).encode())
+        self._emptying = ";".join(statements).encode()
 
     def empty(self) -> None:
-        with psycopg.connect(_postgres_url(self.place)) as admin:
-            admin.execute(self.emptying)
+        """Delete what a test left."""
+        self._admin.execute(self._emptying)
+
+    def close(self) -> None:
+        """Leave PostgreSQL."""
+        if POSTGRES_URL:
+            self._admin.close()
 
 
 @pytest.fixture(scope="session")
@@ -154,7 +159,9 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Migrated]:
         if not POSTGRES_URL:
             database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         database.forget_connection()
-        yield Migrated.on_postgres(database.peewee.database) if POSTGRES_URL else Migrated(str(directory / "crm.db"))
+        template = Migrated(database.peewee.database if POSTGRES_URL else str(directory / "crm.db"))
+        yield template
+        template.close()
 
 
 @pytest.fixture
