@@ -77,7 +77,7 @@ def test_nobody_is_woken(town: Town, services: Services, sms: FakeMessenger, clo
 
 
 def test_an_app_is_told_by_push(town: Town, services: Services, sms: FakeMessenger) -> None:
-    token = {"account": "a12", "device": "d1", "platform": "fcm", "token": "a token of an app"}
+    token = {"account": "a12", "device": "d1", "platform": "fcm", "token": "token-of-an-app"}
     town.platform("POST", "/v1/push-tokens", token)
     push = FakeMessenger()
     town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
