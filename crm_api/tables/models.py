@@ -65,6 +65,7 @@ class Company(Table):
     active = BooleanField()
     ring_timeout_s = BigIntegerField()
     talk_limit_s = BigIntegerField()
+    contract = TextField(null=True)
     created_at_ms = BigIntegerField()
     version = BigIntegerField(default=1)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from crm_api.domain.outputs.base import Moment, Output, RowId, Version
 
@@ -40,6 +42,7 @@ class CompanyDocument(Output):
     active: bool
     ring_timeout_s: int
     talk_limit_s: int
+    contract: Annotated[str | None, Field(description="as billing names it")]
     dispatch_account: str | None
     created_at_ms: Moment
     version: Version
@@ -47,6 +50,7 @@ class CompanyDocument(Output):
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "id": 1,
         "name": "Riverside Homes",
+        "contract": "2026-117",
         "billing_id": "10045",
         "city_id": 1,
         "language": "en",
