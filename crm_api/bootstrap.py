@@ -35,6 +35,7 @@ from crm_api.services.push_tokens import PushTokens
 from crm_api.services.relays import Relays
 from crm_api.services.residents import Residents
 from crm_api.services.rules import BlockKinds, Blocks, RingPlans
+from crm_api.services.search import Search
 from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
 from crm_api.tables.database import CrmDatabase
@@ -82,6 +83,7 @@ class Services:
     api_tokens: ApiTokens
     sessions: Sessions
     audit_log: AuditLog
+    search: Search
 
 
 def make_context(config: CrmConfig) -> Context:
@@ -133,6 +135,7 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         api_tokens=ApiTokens(context),
         sessions=Sessions(context),
         audit_log=AuditLog(context),
+        search=Search(context),
     )
 
 
@@ -154,5 +157,4 @@ def set_up_logging(config: CrmConfig) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=True,
     )

@@ -84,6 +84,7 @@ class House(Table):
     fias_id = TextField(null=True)
     latitude = DoubleField(null=True)
     longitude = DoubleField(null=True)
+    search_text = TextField()
     version = BigIntegerField(default=1)
 
 
@@ -151,6 +152,7 @@ class Panel(Table):
     longitude = DoubleField(null=True)
     last_seen_at_ms = BigIntegerField(null=True)
     gate_id = BigIntegerField(null=True)
+    search_text = TextField()
     version = BigIntegerField(default=1)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -94,15 +95,16 @@ class Clock:
         return self.now
 
 
-def empty_database(url_or_dir: Path) -> Iterator[CrmDatabase]:
+def empty_database(directory: Path, template: str = "template1") -> Iterator[CrmDatabase]:
+    """A database of its own, in that directory or on PostgreSQL (there as a copy of `template`)."""
     if not POSTGRES_URL:
-        database = CrmDatabase(f"sqlite:///{url_or_dir}/crm.db")
+        database = CrmDatabase(f"sqlite:///{directory}/crm.db")
         yield database
         database.forget_connection()
         return
     name = f"test_{uuid4().hex[:12]}"
     with psycopg.connect(POSTGRES_URL, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}".encode())
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
     try:
         database = CrmDatabase(POSTGRES_URL.rpartition("/")[0] + f"/{name}")
         yield database
@@ -112,11 +114,23 @@ def empty_database(url_or_dir: Path) -> Iterator[CrmDatabase]:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[CrmDatabase]:
-    for database in empty_database(tmp_path):
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a database with all tables and no rows is: made once, copied for each test."""
+    directory = tmp_path_factory.mktemp("migrated")
+    for database in empty_database(directory):
         migrate(database)
-        yield database
+        if not POSTGRES_URL:
+            database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.forget_connection()
+        yield str(directory / "crm.db") if not POSTGRES_URL else str(database.peewee.database)
+
+
+@pytest.fixture
+def database(tmp_path: Path, migrated: str) -> Iterator[CrmDatabase]:
+    if not POSTGRES_URL:
+        shutil.copy(migrated, tmp_path / "crm.db")
+    yield from empty_database(tmp_path, migrated)
 
 
 @pytest.fixture
