@@ -117,6 +117,15 @@ def test_without_credentials_comes_a_challenge_and_no_log(fake: FakeKsr, request
     assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
     assert fake.replies == [(407, "challenge")]
     assert fake.logs == []
+    assert list(fake.tables["challenged"]) == [fake.message.call_id]
+
+
+@pytest.mark.parametrize("password", [True, False])
+def test_credentials_answer_a_challenge_good_or_bad(fake: FakeKsr, request_of: Make, *, password: bool) -> None:
+    digest.authenticate(fake.ksr, request_of(fake))
+    login(fake, password=password)
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert fake.tables["challenged"] == {}
 
 
 def test_good_credentials_name_account_and_kind(fake: FakeKsr, request_of: Make) -> None:
