@@ -29,6 +29,8 @@ class Prompt(Enum):
     NOBODY_HOME = Spoken("vm-nobodyavail", 19)
     BUSY = Spoken("im-sorry&vm-isonphone", 17)
     SERVICE_UNAVAILABLE = Spoken("im-sorry&please-try-call-later", 20)
+    CODE_WRONG = Spoken("im-sorry&pbx-invalid", 21)
+    CODE_LOCKED = Spoken("im-sorry&please-try-call-later&ss-noservice", 21)
     DOOR_OPENED = Spoken(f"{_OUR_SOUNDS}/door-opened", 16)
     DOOR_ON_ITS_WAY = Spoken("ascending-2tone", 16)
     DOOR_REFUSED = Spoken("im-sorry&feature-not-avail-line", 16)

@@ -32,6 +32,11 @@ def stage_outputs(plan: RingPlan, first: int, nobody: Prompt = Prompt.NOBODY_HOM
     return prompt_outputs(nobody)
 
 
+def language_of(language: str) -> str:
+    """The language of prompts as Asterisk writes it: pt_BR."""
+    return language.replace("-", "_")
+
+
 def prompt_outputs(prompt: Prompt) -> Outputs:
     """Outputs that play a prompt to the visitor and end the call."""
     return {

@@ -37,6 +37,16 @@ MAY_REGISTER = frozenset(REACH) - {"phone", "trunk"}
 _NUMBER = re.compile(r"\+?(?:[0-9*#]|%2[aA3]){1,32}", re.ASCII)
 
 
+# `*` and digits: an access code typed at a panel. It goes into no log and no story.
+_CODE = re.compile(r"(?:\*|%2[aA]).*", re.DOTALL)
+CODE_TYPED = "access_code"
+
+
+def told(number: str) -> str:
+    """What logs and stories tell of a dialled number: the number, but never an access code."""
+    return CODE_TYPED if _CODE.fullmatch(number) else number
+
+
 def may_call(kind: str, number: str, settings: Settings) -> bool:
     """Tell whether an account of this kind may call this number."""
     reach = REACH.get(kind, Reach.NOTHING)

@@ -24,6 +24,8 @@ _BY_PROMPT = {
     Prompt.UNKNOWN_NUMBER: "unknown_number",
     Prompt.NOBODY_HOME: "no_answer",
     Prompt.BUSY: "busy",
+    Prompt.CODE_WRONG: "code_refused",
+    Prompt.CODE_LOCKED: "code_locked",
 }
 
 
@@ -48,6 +50,8 @@ def result_of(dial_status: str, decision: str, sound: str) -> str:
     if decision == Decision.PROMPT:
         prompt = Prompt.of_sound(sound)
         return _BY_PROMPT.get(prompt, "failed") if prompt is not None else "failed"
+    if not dial_status and decision in {Decision.DTMF, Decision.OPENED}:
+        return "code_accepted"
     if decision == Decision.DIAL and dial_status in {"", "CANCEL"}:
         return "caller_hung_up"
     return "failed"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agi_apps.application import Application, Outputs
 from agi_apps.prompts import Prompt
-from agi_apps.stages import prompt_outputs, stage_outputs
+from agi_apps.stages import language_of, prompt_outputs, stage_outputs
 from agi_apps.variables import Variable
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def decide(found: FoundPlan) -> Outputs:
         outputs = prompt_outputs(Prompt.UNKNOWN_NUMBER)
     else:
         outputs = stage_outputs(plan, first=0)
-    outputs[Variable.LANGUAGE] = plan.language.replace("-", "_")  # Asterisk writes pt_BR
+    outputs[Variable.LANGUAGE] = language_of(plan.language)
     outputs[Variable.PLAN_SOURCE] = found.source
     return outputs
 

@@ -65,6 +65,11 @@ class Company(Table):
     active = BooleanField()
     ring_timeout_s = BigIntegerField()
     talk_limit_s = BigIntegerField()
+    ring_limit_s = BigIntegerField()
+    look_limit_s = BigIntegerField()
+    neighbour_calls = TextField()
+    code_tries = BigIntegerField()
+    code_lock_s = BigIntegerField()
     created_at_ms = BigIntegerField()
     version = BigIntegerField(default=1)
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Panel:
-    """A door panel of the town; `method` is how its door opens: `dtmf` or `http`; `reaches` is what it may dial."""
+    """A door panel of the town; `method` is how its door opens: `dtmf` or `http`; `reaches` is what it may dial.
+
+    `access_code` opens its door when `*` and its digits are dialled; empty: it has none.
+    """
 
     name: str
     credentials: Credentials
@@ -25,6 +28,7 @@ class Panel:
     relay_url: str
     method: str
     reaches: tuple[str, ...]
+    access_code: str
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ def read_town(path: Path) -> Town:
                 panel["relay_url"] or "",
                 panel["method"],
                 tuple(str(number) for number in panel["reaches"]),
+                panel.get("access_code") or "",
             )
             for panel in told["panels"]
         ),

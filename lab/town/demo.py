@@ -43,7 +43,10 @@ class Household:
 
 @dataclass(frozen=True)
 class DemoPanel:
-    """A simulated panel. `places` are (house, entrance or None for the whole house, code)."""
+    """A simulated panel. `places` are (house, entrance or None for the whole house, code).
+
+    `access_code` opens its entrance; the panel sends what is typed as a call to `*` and the digits.
+    """
 
     account: str
     name: str
@@ -51,6 +54,7 @@ class DemoPanel:
     method: Literal["dtmf", "http"]
     door_code: str
     places: tuple[tuple[str, int | None, str], ...]
+    access_code: str | None = None
     relay_login: tuple[str, str] = field(default=("admin", "riverside-relay"))
 
     @property
@@ -67,8 +71,8 @@ HOUSES: Final[dict[str, tuple[int, ...]]] = {LENINA: (1, 2), SADOVAYA: (1,)}
 """Houses and their entrances."""
 
 PANELS: Final = (
-    DemoPanel("p10001", "Lenina 1, entrance 1", "127.0.1.1", "dtmf", "1", ((LENINA, 1, ""),)),
-    DemoPanel("p10002", "Lenina 1, entrance 2", "127.0.1.2", "http", "2", ((LENINA, 2, ""),)),
+    DemoPanel("p10001", "Lenina 1, entrance 1", "127.0.1.1", "dtmf", "1", ((LENINA, 1, ""),), "40719"),
+    DemoPanel("p10002", "Lenina 1, entrance 2", "127.0.1.2", "http", "2", ((LENINA, 2, ""),), "73150"),
     DemoPanel("p10003", "Sadovaya 7, entrance 1", "127.0.1.3", "dtmf", "3", ((SADOVAYA, 1, ""),)),
     DemoPanel("p10010", "Yard gate", "127.0.1.10", "http", "4", ((LENINA, None, "21"), (SADOVAYA, None, "22"))),
 )

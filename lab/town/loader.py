@@ -90,6 +90,10 @@ class TownLoader:
                 "doors": [{"output": 1, "name": "Door", "method": panel.method, "dtmf": panel.door_code}],
             },
         )
+        if panel.access_code is not None and found is None:
+            entrances = [self._entrances[house, entrance] for house, entrance, _ in panel.places if entrance]
+            body = {"entrance_id": entrances[0], "code": panel.access_code, "note": "demo"}
+            self._api.request("POST", "/v1/access-codes", body)
         return row
 
     def _load_household(self, household: demo.Household) -> None:
@@ -134,6 +138,7 @@ class TownLoader:
             "relay_url": panel.relay_url,
             "method": panel.method,
             "door_id": row["doors"][0]["id"],
+            "access_code": panel.access_code,
             "reaches": reaches,
         }
 
