@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from agi_apps.application import Application, Outputs
 from agi_apps.crm_client import CodeVerdict, CrmAway
-from agi_apps.prompts import Prompt
-from agi_apps.stages import language_of, prompt_outputs
+from agi_apps.prompts import Prompt, language_of
+from agi_apps.stages import prompt_outputs
 from agi_apps.variables import Decision, Variable
 
 if TYPE_CHECKING:

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # Nobody was rung, or nobody could be: whoever looks for the call in the log finds the reason.
-_TOLD = frozenset({"blocked", "unknown_number", "no_answer", "failed"})
+_TOLD = frozenset({"blocked", "unknown_number", "forbidden", "no_answer", "failed"})
 
 _BY_PROMPT = {
     Prompt.BLOCKED: "blocked",
     Prompt.UNKNOWN_NUMBER: "unknown_number",
+    Prompt.FORBIDDEN: "forbidden",
     Prompt.NOBODY_HOME: "no_answer",
     Prompt.BUSY: "busy",
     Prompt.CODE_WRONG: "code_refused",
@@ -52,7 +53,7 @@ def result_of(dial_status: str, decision: str, sound: str) -> str:
         return _BY_PROMPT.get(prompt, "failed") if prompt is not None else "failed"
     if not dial_status and decision in {Decision.DTMF, Decision.OPENED}:
         return "code_accepted"
-    if decision == Decision.DIAL and dial_status in {"", "CANCEL"}:
+    if decision in Decision.rings() and dial_status in {"", "CANCEL"}:
         return "caller_hung_up"
     return "failed"
 

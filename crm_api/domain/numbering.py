@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ALWAYS_EMERGENCY: Final = "112"
 EMERGENCY_NUMBERS: Final = ("112", "101", "102", "103", "104")
+CONCIERGE_NUMBERS: Final = ("concierge", "0")
+"""What reaches the desks on duty, from every panel and every home; Kamailio's EP_CONCIERGE_NUMBERS names them, too."""
 MAX_APARTMENT_NUMBER: Final = 9999
 
 

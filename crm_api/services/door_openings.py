@@ -98,12 +98,11 @@ class DoorOpenings:
     def _refusal(plan: RingPlan, account: str) -> str | None:
         if plan.outcome != "ring":
             return f"the number dialled is {plan.outcome.replace('_', ' ')} now"
-        target = plan.target(account)
-        if target is None:
+        if account != plan.panel and plan.target(account) is None:
             return f"account {account} does not answer for this apartment now"
         if plan.door is None:
             return "this panel opens no door"
-        if not target.may_open:
+        if not plan.opens(account):
             return f"account {account} may talk but not open here"
         return None
 

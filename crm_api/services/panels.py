@@ -59,6 +59,8 @@ class Panels(Kept[Panel]):
                 "latitude": row.latitude,
                 "longitude": row.longitude,
                 "gate_id": row.gate_id,
+                "ring_limit_s": row.ring_limit_s,
+                "talk_limit_s": row.talk_limit_s,
                 "last_seen_at_ms": row.last_seen_at_ms,
                 "has_credentials": row.credentials is not None,
                 "places": places.get(row.id, []),

@@ -127,6 +127,8 @@ class Account(Table):
     ha1 = TextField(null=True)
     phone = TextField(null=True)
     enabled = BooleanField()
+    quiet_from_min = BigIntegerField(null=True)
+    quiet_until_min = BigIntegerField(null=True)
     created_at_ms = BigIntegerField()
     version = BigIntegerField(default=1)
 
@@ -156,6 +158,9 @@ class Panel(Table):
     longitude = DoubleField(null=True)
     last_seen_at_ms = BigIntegerField(null=True)
     gate_id = BigIntegerField(null=True)
+    ring_limit_s = BigIntegerField(null=True)
+    talk_limit_s = BigIntegerField(null=True)
+    separator = TextField(null=True)
     version = BigIntegerField(default=1)
 
 
@@ -234,6 +239,7 @@ class RingStage(Table):
     position = BigIntegerField()
     ring_timeout_s = BigIntegerField()
     on_refusal = TextField()
+    one_by_one = BooleanField()
 
 
 class RingTarget(Table):

@@ -33,7 +33,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Resident:
-    """An account of an apartment: a handset or an app, and the loopback address its phone uses."""
+    """An account of an apartment (a handset, an app) or of a desk, and the loopback address its phone uses."""
 
     credentials: Credentials
     kind: str
@@ -61,6 +61,8 @@ class Town:
     operator_token: str
     panels: tuple[Panel, ...]
     apartments: tuple[Apartment, ...]
+    desks: tuple[Resident, ...] = ()
+    """Concierge desks with a phone of their own, the first to be rung first."""
 
     def panel(self, account: str) -> Panel:
         """The panel of an account."""
@@ -140,5 +142,10 @@ def read_town(path: Path) -> Town:
                 apartment["note"],
             )
             for apartment in told["apartments"]
+        ),
+        tuple(
+            Resident(Credentials(desk["account"], desk["password"]), desk["kind"], desk["address"])
+            for desk in sorted(told.get("desks", []), key=lambda desk: int(desk["priority"]))
+            if desk["address"]
         ),
     )
