@@ -15,8 +15,9 @@ SIZE ?= demo
 SEED ?= 1
 DATABASE ?=
 PARTS ?=
+EXAMPLES ?= 40
 
-.PHONY: help town demo test check up down status logs bench lock openapi clean root
+.PHONY: help town demo test check up down status logs bench lock openapi clean root fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -28,6 +29,9 @@ demo: $(INSTALLED) ## set everything up, start the stack, play one real call
 test: root ## every test, in a network namespace of its own (TESTS=tests/unit PYTEST_OPTIONS=-x to choose)
 	@unshare --net sh -c 'ip link set lo up && exec "$$@"' sh \
 	    $(BIN)/python -m pytest $(TESTS) $(PYTEST_OPTIONS)
+
+fuzz: root ## schemathesis against every operation of the API for longer (EXAMPLES=40 of each)
+	@ENTRYPHONE_SCHEMATHESIS_EXAMPLES=$(EXAMPLES) $(MAKE) --no-print-directory test TESTS=tests/contract/test_schemathesis.py
 
 check: $(INSTALLED) ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -12,7 +12,7 @@ StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
     "jobs", "access", "audit", "plans", "door_openings",
-    "key_uses", "self",
+    "key_uses", "search", "self",
 ]  # fmt: skip
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -43,6 +43,7 @@ TABLE: Final[dict[Area, tuple[frozenset[Role], frozenset[Role]]]] = {
     "plans": (_ALL | _CALLS, _NOBODY),  # the ring plan of a number at this moment
     "door_openings": (_NOBODY, _CALLS),  # a resident's key press
     "key_uses": (_NOBODY, _FIELD | _CALLS),  # a key held to a panel, told by the panel's driver or an installer
+    "search": (_ALL, _NOBODY),  # finds places, people, devices, accounts and keys
     "self": (_ALL | _CALLS, _ALL | _CALLS),  # who am I, my password, my log-out
 }
 

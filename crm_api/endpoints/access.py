@@ -8,6 +8,7 @@ from crm_api.domain.access import changes, reads
 from crm_api.domain.inputs import access as asked
 from crm_api.domain.outputs import access as shown
 from crm_api.resources import access
+from crm_api.resources.acts import Act
 from crm_api.resources.declaration import ID, Answer, Endpoint, Operation, id_key
 from crm_api.resources.kept import kept, listed
 
@@ -97,7 +98,7 @@ def _of_others(services: Services) -> tuple[Endpoint, ...]:
         Endpoint(
             f"/v1/staff/{ID}/reset-password",
             TAG,
-            access.ResetPassword(services.staff),
+            Act(services.staff.reset_password),
             (
                 Operation(
                     "POST",

@@ -11,7 +11,7 @@ from crm_api.domain.outputs.accounts import AccountDocument, AccountWithPassword
 from crm_api.domain.outputs.fund import PushTokenDocument, RelayDocument
 from crm_api.domain.outputs.panels import DoorOpeningDocument, PanelDocument
 from crm_api.resources.acts import Act
-from crm_api.resources.calls import DoorOpen, RotatePassword
+from crm_api.resources.calls import DoorOpen
 from crm_api.resources.declaration import ID, Answer, Endpoint, Key, Operation, id_key
 from crm_api.resources.kept import kept
 
@@ -42,13 +42,17 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
         Endpoint(
             "/v1/accounts/{key}/rotate-password",
             "SIP accounts",
-            RotatePassword(services.accounts),
+            Act(services.accounts.rotate_password),
             (
                 Operation(
                     "POST",
                     "Give an account a new password",
                     changes("accounts"),
-                    (Answer(200, "The account with its new password, shown once", AccountWithPassword),),
+                    (
+                        Answer(
+                            200, "The account with its new password, shown once", AccountWithPassword, headers=("ETag",)
+                        ),
+                    ),
                     "The old password is refused within a second. An account of kind phone has none.",
                     problems=frozenset({"conflict"}),
                 ),

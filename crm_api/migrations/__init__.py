@@ -3,7 +3,8 @@
 A migration is a module `m<number>_<what>` with `STATEMENTS`; words in braces are replaced for the database in use:
 `{id}` a growing primary key, `{int}` a 64-bit integer, `{real}` a 64-bit float, `{bool}` a truth value, `{blob}` bytes,
 `{strict}` the table option of SQLite that refuses values of a wrong type, `{keyed}` the same for a table that is its
-own primary key's index. A statement may also be a `dict` with one text for each dialect (None: nothing to do there).
+own primary key's index. A statement may also be a `dict` with one text for each dialect (None: nothing to do there), or
+a function that is given the database and fills in what SQL alone cannot tell.
 
 SQLite changes a CHECK only by making the table anew (https://www.sqlite.org/lang_altertable.html, section 7). A module
 that does so says `FOREIGN_KEYS_OFF = True`: references are then looked at once, before the commit, instead of at each
@@ -18,11 +19,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from crm_api.tables.database import CrmDatabase
 
-Statement = str | dict[str, str | None]
+    Statement = str | dict[str, str | None] | Callable[[CrmDatabase], None]
 
 WORDS: Final = {
     "sqlite": {
@@ -84,6 +85,9 @@ def _apply(database: CrmDatabase, name: str, statements: Sequence[Statement]) ->
     if database.row("SELECT name FROM migrations WHERE name = ?", (name,)) is not None:
         return False
     for statement in statements:
+        if callable(statement):
+            statement(database)
+            continue
         text = statement[database.dialect] if isinstance(statement, dict) else statement
         if text is not None:
             database.peewee.execute_sql(spelled(text, database.dialect))

@@ -1,21 +1,19 @@
-"""Logging in and out, one's own password, new passwords for staff."""
+"""Logging in and out, who one is, one's own password."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from crm_api.domain.inputs.access import NewSession, PasswordChange
-from crm_api.resources.authentication import principal_of, tenant_of
+from crm_api.resources.authentication import principal_of
 from crm_api.resources.client_address import client_address
 from crm_api.resources.rendering import body_of, send
-from crm_api.services.kept import etag_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     import falcon
 
-    from crm_api.services.principals import Staff
     from crm_api.services.sessions import Sessions
 
 
@@ -69,15 +67,3 @@ class MyPassword:
         wish = body_of(req, PasswordChange)
         self._sessions.change_password(principal_of(req), wish, client_address(req, self._proxies))
         resp.status = 204
-
-
-class ResetPassword:
-    """`POST /v1/staff/{id}/reset-password`."""
-
-    def __init__(self, staff: Staff) -> None:
-        self._staff = staff
-
-    def on_post(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
-        """Give a new password, shown once."""
-        document = self._staff.reset_password(tenant_of(req), key)
-        send(resp, document, 200, etag_of(document))

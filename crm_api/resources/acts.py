@@ -58,6 +58,18 @@ class Told:
         send(resp, self._record(tenant_of(req), body_of(req, self._body)), 201)
 
 
+class Asked:
+    """`GET` of one document that answers a query."""
+
+    def __init__(self, answer: Callable[[Tenant, Any], Document], query: type[Input]) -> None:
+        self._answer = answer
+        self._query = query
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer."""
+        send(resp, self._answer(tenant_of(req), query_of(req, self._query)))
+
+
 class JsonFile:
     """`GET` of a document of any length, sent as it is read."""
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import falcon
 
     from crm_api.adapters.plan_cache import PlanCache
-    from crm_api.services.accounts import Accounts
     from crm_api.services.code_entries import CodeEntries
     from crm_api.services.door_openings import DoorOpenings
     from crm_api.services.history import CallRecords
@@ -88,17 +87,6 @@ class DoorOpen:
         """Open; 200 when the panel confirmed, 502 when it did not, 409 when this door cannot be opened so."""
         document = self._openings.by_operator(tenant_of(req), key)
         send(resp, document, {"opened": 200, "refused": 409}.get(document["result"], 502))
-
-
-class RotatePassword:
-    """`POST /v1/accounts/{account}/rotate-password`."""
-
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
-
-    def on_post(self, req: falcon.Request, resp: falcon.Response, key: str) -> None:
-        """Give a new password, shown once."""
-        send(resp, self._accounts.rotate_password(tenant_of(req), key))
 
 
 class Call:

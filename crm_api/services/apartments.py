@@ -121,7 +121,7 @@ class Apartments(Kept[Apartment]):
             slots = listed([Part(part.entrance, part.floor, part.numbers) for part in new.parts])
         else:
             slots = spread(new.first or 0, new.last or 0, new.entrances or [], new.floors, new.first_floor)
-        return labelled(slots, new.labels)
+        return labelled(slots, {int(number): label for number, label in new.labels.items()})
 
     @staticmethod
     def _refuse_overlap(house: House, slots: list[Slot]) -> None:

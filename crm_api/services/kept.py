@@ -40,6 +40,9 @@ class Listed(Generic[Row]):
     filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     """Filters that are more than "this column has this value": name in the query -> condition of peewee."""
 
+    hidden: ClassVar[frozenset[str]] = frozenset()
+    """Columns that no document shows."""
+
     def __init__(self, context: Context) -> None:
         self.context = context
         self.database = context.database
@@ -73,7 +76,11 @@ class Listed(Generic[Row]):
 
     def documents(self, rows: Sequence[Row]) -> list[Document]:
         """Return what the API shows of the rows."""
-        return [dict(row.__data__) for row in rows]
+        return [self.shown_of(row) for row in rows]
+
+    def shown_of(self, row: Row) -> Document:
+        """Return what is shown of the row's own columns."""
+        return {name: value for name, value in row.__data__.items() if name not in self.hidden}
 
     def _rows(self, tenant: Tenant, asked: Asked, column: Any, after: tuple[Any, ...] | None) -> list[Row]:
         """Return one row more than asked for, if there is one."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.numbering import place_code_problem
 from crm_api.domain.problems import InvalidFieldsError
+from crm_api.domain.search_text import search_text
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept
 from crm_api.tables import dialled_numbers
@@ -81,6 +82,7 @@ class Panels(Kept[Panel]):
             self._check_gate(company, new.gate_id)
             panel = Panel.create(
                 company_id=found.company_id,
+                search_text=search_text(new.name),
                 account_id=found.id,
                 credentials=encrypted_login(self.context, new.credentials.model_dump() if new.credentials else None),
                 **new.model_dump(exclude={"account", "credentials", "places", "doors"}),
@@ -103,6 +105,8 @@ class Panels(Kept[Panel]):
                 self._set_doors(company, key, values.pop("doors"))
             if "credentials" in values:
                 values["credentials"] = encrypted_login(self.context, values["credentials"])
+            if "name" in values:
+                values["search_text"] = search_text(values["name"])
             self._check_gate(company, values.get("gate_id"))
             self.update(panel, **values)
             self.changes.scope("panel", key)

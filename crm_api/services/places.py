@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from crm_api.domain.problems import NotFoundError
+from crm_api.domain.search_text import search_text
 from crm_api.services.context import Tenant, find
 from crm_api.services.kept import Document, Kept, company_for, platform_only
 from crm_api.tables.models import (
@@ -136,17 +137,21 @@ class Houses(Kept[House]):
 
     noun = "house"
     model = House
+    hidden = frozenset({"search_text"})
 
     def create(self, tenant: Tenant, new: NewHouse) -> Document:
         """Make a house."""
         with self.database.transaction():
             company_id = company_for(tenant, new.company_id)
-            house = House.create(company_id=company_id, **new.model_dump(exclude={"company_id"}))
+            values = new.model_dump(exclude={"company_id"})
+            house = House.create(company_id=company_id, search_text=search_text(new.address), **values)
         return self.got(tenant, house.id)
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
         """Change a house."""
         with self.database.transaction():
+            if "address" in values:
+                values["search_text"] = search_text(values["address"])
             self.update(self.row(tenant, key), **values)
             self.changes.scope("house", key)
         return self.got(tenant, key)

@@ -89,6 +89,7 @@ class House(Table):
     fias_id = TextField(null=True)
     latitude = DoubleField(null=True)
     longitude = DoubleField(null=True)
+    search_text = TextField()
     version = BigIntegerField(default=1)
 
 
@@ -161,6 +162,7 @@ class Panel(Table):
     ring_limit_s = BigIntegerField(null=True)
     talk_limit_s = BigIntegerField(null=True)
     separator = TextField(null=True)
+    search_text = TextField()
     version = BigIntegerField(default=1)
 
 

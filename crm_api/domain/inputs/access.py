@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from crm_api.domain.access import Role, StaffRole  # noqa: TC001 - pydantic reads the annotations
-from crm_api.domain.inputs.base import FilterId, FilterText, Flag, Id, Input, Ms, Name, PageQuery, unchanged
+from crm_api.domain.inputs.base import FilterId, FilterMs, FilterText, Flag, Id, Input, Ms, Name, PageQuery, unchanged
 
 Login = Annotated[
     str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{2,127}$")
@@ -130,6 +130,6 @@ class AuditQuery(PageQuery):
     noun: FilterText = None
     key: FilterText = None
     action: FilterText = None
-    from_ms: Annotated[int, Field(ge=0, le=2**53)] | None = None
-    until_ms: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    from_ms: FilterMs = None
+    until_ms: FilterMs = None
     sort: Literal["-id", "id"] = "-id"

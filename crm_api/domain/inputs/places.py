@@ -30,6 +30,8 @@ FiasId = Annotated[
 DispatchNumber = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{2,15}$")]
 EntranceNumber = Annotated[int, Field(ge=1, le=99, strict=True)]
 ApartmentNumber = Annotated[int, Field(ge=1, le=9999, strict=True)]
+NumberAsKey = Annotated[str, StringConstraints(pattern="^[1-9][0-9]{0,3}$")]
+"""The number of an apartment where JSON allows texts only: as the name of a member."""
 Floor = Annotated[int, Field(ge=-9, le=200, strict=True)]
 TalkLimit = Annotated[int, Field(ge=10, le=3600, strict=True)]
 RingLimit = Annotated[int, Field(ge=5, le=600, strict=True)]
@@ -200,7 +202,7 @@ class NewApartmentRange(Input):
     floors: Annotated[int, Field(ge=1, le=200, strict=True)] = 1
     first_floor: Annotated[int, Field(ge=-9, le=100, strict=True)] = 1
     parts: Annotated[list[NewPart], Field(min_length=1, max_length=2000)] | None = None
-    labels: dict[Annotated[int, Field(ge=1, le=9999)], Label] = Field(default_factory=dict)
+    labels: dict[NumberAsKey, Label] = Field(default_factory=dict, json_schema_extra={"additionalProperties": False})
     make_entrances: Flag = False
     """Make entrances that are missing; without it a number that is no entrance is an error."""
     dry_run: Flag = False

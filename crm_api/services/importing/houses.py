@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain.csv_table import Column
 from crm_api.domain.number_ranges import RangeError, parsed
+from crm_api.domain.search_text import search_text
 from crm_api.services.importing.importer import Importer, WrongCellError, fraction, limited, plain
 from crm_api.services.importing.known_places import ADDRESS, LAST_ENTRANCE
 from crm_api.tables.id_blocks import reserved
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 LONGEST_ADDRESS: Final = 200
 _FIAS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HOUSE: Final = """
-INSERT INTO houses (id, company_id, city_id, address, fias_id, latitude, longitude) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO houses (id, company_id, city_id, address, search_text, fias_id, latitude, longitude)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 _ENTRANCE: Final = "INSERT INTO entrances (company_id, house_id, number) VALUES (?, ?, ?)"
 
@@ -64,7 +66,8 @@ class HouseImport(Importer):
         self._addresses[plain(address)] = row.number
         if fias_id is not None:
             self._fias_ids[fias_id] = row.number
-        self._houses.append((self._cities.get(plain(city)), address, fias_id, latitude, longitude))
+        city_id = self._cities.get(plain(city))
+        self._houses.append((city_id, address, search_text(address), fias_id, latitude, longitude))
         self._entrances.append(entrances)
 
     def write(self) -> dict[str, int]:

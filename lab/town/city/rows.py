@@ -6,6 +6,7 @@ import hashlib
 import random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from crm_api.domain.search_text import search_text
 from lab.town.city.layout import CITIES
 from lab.town.city.sizes import LETTERS
 
@@ -81,7 +82,7 @@ class CityRows:
         yield Table("cities", ("id", "name", "fias_id", "time_zone"), len(CITIES), self._cities())
         companies = ("id", "name", "city_id", "language", "active", "ring_timeout_s", "talk_limit_s", "created_at_ms")
         yield Table("companies", companies, size.companies, self._companies())
-        houses = ("id", "company_id", "city_id", "address", "fias_id", "latitude", "longitude")
+        houses = ("id", "company_id", "city_id", "address", "search_text", "fias_id", "latitude", "longitude")
         yield Table("houses", houses, len(layout.houses), self._houses())
         entrances = ("id", "company_id", "house_id", "number")
         yield Table("entrances", entrances, len(layout.entrances), self._entrances())
@@ -96,8 +97,8 @@ class CityRows:
         served = [(self._gate_of[panel], place) for panel in gates for place in layout.panels[panel].places]
         houses_of = [(gate, layout.houses[place.house].company, place.house + 1) for gate, place in served]
         yield Table("gate_houses", ("gate_id", "company_id", "house_id"), len(houses_of), houses_of)
-        panels = ("id", "company_id", "account_id", "name", "driver", "address", "maker", "model", "gate_id")
-        yield Table("panels", panels, size.panels, self._panels())
+        shown = ("name", "search_text", "driver", "address", "maker", "model", "gate_id")
+        yield Table("panels", ("id", "company_id", "account_id", *shown), size.panels, self._panels())
         places = ("panel_id", "company_id", "house_id", "entrance_id", "code")
         yield Table("panel_places", places, sum(len(panel.places) for panel in layout.panels), self._panel_places())
         doors = ("company_id", "panel_id", "output", "name", "method", "dtmf", "entrance_id", "gate_id")
@@ -118,7 +119,8 @@ class CityRows:
         for identifier, house in enumerate(self._layout.houses, 1):
             latitude, longitude = 54 + house.city / 10 + identifier % 61 / 1000, 48 + identifier % 97 / 1000
             fias_id = f"00000000-0000-4000-9000-{identifier:012}"
-            yield identifier, house.company, house.city, house.address, fias_id, latitude, longitude
+            found_by = search_text(house.address)
+            yield identifier, house.company, house.city, house.address, found_by, fias_id, latitude, longitude
 
     def _entrances(self) -> Iterator[tuple[Any, ...]]:
         for identifier, entrance in enumerate(self._layout.entrances, 1):
@@ -170,7 +172,8 @@ class CityRows:
             driver, maker, model = _MAKERS[position % len(_MAKERS)]
             address = f"10.{position // 62_500 + 20}.{position // 250 % 250}.{position % 250 + 1}"
             gate = self._gate_of.get(position)
-            yield position + 1, panel.company, position + 1, panel.name, driver, address, maker, model, gate
+            device = (panel.name, search_text(panel.name), driver, address, maker, model, gate)
+            yield position + 1, panel.company, position + 1, *device
 
     def _panel_places(self) -> Iterator[tuple[Any, ...]]:
         for identifier, panel in enumerate(self._layout.panels, 1):

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from crm_api.__main__ import main
 from crm_api.bootstrap import make_context
@@ -13,6 +14,7 @@ from crm_api.services.sessions import Sessions
 from crm_api.services.tokens import Tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from crm_api.services.context import Context
@@ -21,7 +23,7 @@ GIVEN = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "crm.json"
     settings = {
         "database_url": f"sqlite:///{tmp_path}/crm.db",
@@ -31,7 +33,8 @@ def config(tmp_path: Path) -> Path:
         "bootstrap_tokens": [{"name": "lab", "kind": "platform", "token": GIVEN}],
     }
     path.write_text(json.dumps(settings))
-    return path
+    yield path
+    structlog.reset_defaults()  # the commands log to the standard error of this test
 
 
 def run(config: Path, *arguments: str) -> int:

@@ -1,0 +1,130 @@
+"""One field in which an operator looks for whatever he knows: an address, a phone, an account, a key, a panel."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from crm_api.domain.key_numbers import KeyNumberError, normalised, written
+from crm_api.domain.phones import e164
+from crm_api.domain.search_text import MOST_WORDS, words
+from crm_api.services.context import Tenant, find
+from crm_api.tables.models import Company
+from crm_api.tables.search_rows import END_DIGITS, Found, SearchRows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from crm_api.domain.inputs.search import SearchQuery
+    from crm_api.domain.key_numbers import ByteOrder, Notation
+    from crm_api.services.context import Context
+    from crm_api.services.kept import Document
+
+PLURALS: Final = {
+    "house": "houses",
+    "apartment": "apartments",
+    "panel": "panels",
+    "account": "accounts",
+    "resident": "residents",
+    "key": "keys",
+}
+_PHONE: Final = re.compile(r"\+?[0-9][0-9 ()./-]*")
+_ACCOUNT: Final = re.compile(r"[a-z0-9][a-z0-9-]{2,31}")
+_APARTMENT_WORDS: Final = frozenset({"кв", "квартира", "apt", "apartment", "flat"})
+_KEY_READINGS: Final[tuple[tuple[Notation, ByteOrder], ...]] = (
+    ("hex", "high_first"),
+    ("hex", "low_first"),
+    ("decimal", "high_first"),
+    ("wiegand", "high_first"),
+)
+
+
+class Search:
+    """Finds rows of every kind; what the text cannot be is not looked for."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def found(self, tenant: Tenant, wanted: SearchQuery) -> Document:
+        """Return what was found, at most `limit` of each kind; the likeliest kinds first.
+
+        Raises:
+            NotFoundError: the company that it is limited to is not there.
+        """
+        companies = tenant.companies
+        if wanted.company_id is not None:
+            find(tenant, Company, "company", wanted.company_id)
+            companies = frozenset((wanted.company_id,))
+        rows = SearchRows(self._context.database, companies, wanted.limit)
+        items = []
+        for noun, search in _searches(rows, wanted.q):
+            items += [_shown(noun, found) for found in search()]
+        return {"items": items}
+
+
+def _searches(rows: SearchRows, text: str) -> Iterable[tuple[str, Callable[[], list[Found]]]]:
+    numbers = key_numbers(text)
+    if numbers:
+        yield "key", lambda: rows.keys(numbers)
+    end = phone_end(text)
+    if end is not None:
+        yield "resident", lambda: rows.residents(end)
+        yield "account", lambda: rows.accounts_by_phone(end)
+    account = text.strip().lower()
+    if _ACCOUNT.fullmatch(account):
+        yield "panel", lambda: rows.panels_of_accounts(account)
+        yield "account", lambda: rows.accounts(account)
+    meant = words(text)[:MOST_WORDS]
+    street, number = apartment_of(meant)
+    if number is not None:
+        yield "apartment", lambda: rows.apartments(street, number)
+    if meant:
+        yield "house", lambda: rows.houses(meant)
+        yield "panel", lambda: rows.panels(meant)
+
+
+def _shown(noun: str, found: Found) -> Document:
+    matched = written(found.matched) if noun == "key" else found.matched
+    return {
+        "noun": noun,
+        "key": str(found.key),
+        "href": f"/v1/{PLURALS[noun]}/{found.key}",
+        "company_id": found.company_id,
+        "title": found.title,
+        "address": found.address,
+        "apartment": found.apartment,
+        "matched": matched,
+    }
+
+
+def key_numbers(text: str) -> list[str]:
+    """Return every number that a text may mean as the number of a key, as keys are kept."""
+    found = []
+    for notation, byte_order in _KEY_READINGS:
+        try:
+            found.append(normalised(text, notation, byte_order))
+        except KeyNumberError:
+            continue
+    return list(dict.fromkeys(found))
+
+
+def phone_end(text: str) -> str | None:
+    """Return the digits that a phone must end with to be meant by a text; None: it is no part of a phone."""
+    text = text.strip()
+    if _PHONE.fullmatch(text) is None:
+        return None
+    try:
+        return e164(text).removeprefix("+")
+    except ValueError:
+        digits = re.sub("[^0-9]", "", text)
+        return digits if len(digits) >= END_DIGITS else None
+
+
+def apartment_of(meant: list[str]) -> tuple[list[str], int | None]:
+    """Return the words of an address and the number of an apartment that follows them, None when none does."""
+    *street, last = meant or [""]
+    if street and street[-1] in _APARTMENT_WORDS:
+        street.pop()
+    if not street or not (last.isascii() and last.isdigit() and len(last) <= END_DIGITS):
+        return meant, None
+    return street, int(last)

@@ -1,0 +1,180 @@
+# ruff: noqa: RUF001 - operators write Russian
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crm_api import migrations
+from crm_api.domain.search_text import search_text, words
+from crm_api.services.search import apartment_of, key_numbers, phone_end
+from tests.unit.crm.conftest import Api, empty_database
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from crm_api.bootstrap import Services
+    from tests.unit.crm.conftest import Town
+
+
+@pytest.fixture
+def fund(town: Town) -> dict[str, Any]:
+    """A house in Cyrillic with an apartment, a family, a phone that rings, a key and a panel."""
+    office = town.platform
+    house = office("POST", "/v1/houses", {"company_id": town.company, "address": "г. Берёзов, ул. Ленина, д. 1А"})
+    longer = {"company_id": town.company, "address": "г. Берёзов, ул. Ленина, д. 1А, корп. 2"}
+    office("POST", "/v1/houses", longer)
+    entrance = office("POST", "/v1/entrances", {"house_id": house["id"], "number": 2})["id"]
+    apartment = office("POST", "/v1/apartments", {"entrance_id": entrance, "number": 77})["id"]
+    home = [{"apartment_id": apartment, "role": "owner"}]
+    anna = {"company_id": town.company, "name": "Анна", "phones": ["+79123456789", "+79120000001"], "apartments": home}
+    resident = office("POST", "/v1/residents", anna)["id"]
+    phone = {"account": "f77", "kind": "phone", "apartment_id": apartment, "phone": "+79123456780"}
+    office("POST", "/v1/accounts", phone)
+    office("POST", "/v1/accounts", {"account": "a77-anna", "kind": "app", "apartment_id": apartment})
+    key = office("POST", "/v1/keys", {"number": "00C688AC", "apartment_id": apartment})["id"]
+    office("POST", "/v1/accounts", {"account": "p77001", "kind": "panel", "company_id": town.company})
+    places = [{"entrance_id": entrance}]
+    panel = {"account": "p77001", "name": "Ленина 1А, подъезд 2", "places": places, "doors": []}
+    panel_id = office("POST", "/v1/panels", panel)["id"]
+    return {"house": house["id"], "apartment": apartment, "resident": resident, "key": key, "panel": panel_id}
+
+
+def found(api: Api, text: str, **more: Any) -> list[tuple[str, str]]:
+    query = "&".join(f"{name}={value}" for name, value in more.items())
+    items = api("GET", f"/v1/search?q={text.replace('+', '%2B')}&{query}")["items"]
+    for item in items:
+        assert api("GET", item["href"]), "what was found can be read at its address"
+    return [(item["noun"], item["key"]) for item in items]
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("г. Берёзов, ул. Ленина, д. 1А", "house"),
+        ("ленина 1а", "house"),
+        ("ЛЕНИНА", "house"),
+        ("берез", "house"),
+        ("Ленина 1а 77", "apartment"),
+        ("ленина 1А, кв. 77", "apartment"),
+        ("+7 912 345-67-89", "resident"),
+        ("8 (912) 345-67-89", "resident"),
+        ("345-67-89", "resident"),
+        ("6789", "resident"),
+        ("00C688AC", "key"),
+        ("00:c6:88:ac", "key"),
+        ("0013011116", "key"),
+        ("198,34988", "key"),
+        ("AC88C600", "key"),
+        ("p77001", "panel"),
+        ("P77", "panel"),
+    ],
+)
+def test_whatever_an_operator_knows_leads_there(town: Town, fund: dict[str, Any], text: str, first: str) -> None:
+    assert found(town.platform, text)[0] == (first, str(fund[first]))
+
+
+def test_accounts_are_found_by_their_begin_and_phones_by_their_end(town: Town, fund: dict[str, Any]) -> None:
+    assert found(town.platform, "a77-anna") == [("account", "a77-anna")]
+    assert found(town.platform, "A77") == [("account", "a77-anna")]
+    assert found(town.platform, "6780") == [("account", "f77")]
+    assert ("panel", str(fund["panel"])) in found(town.platform, "подъезд ленина")
+
+
+def test_a_result_tells_what_it_is_and_where(town: Town, fund: dict[str, Any]) -> None:
+    (item,) = town.platform("GET", "/v1/search?q=4567%2089%20&limit=5")["items"] or [None]
+    assert item == {
+        "noun": "resident",
+        "key": str(fund["resident"]),
+        "href": f"/v1/residents/{fund['resident']}",
+        "company_id": town.company,
+        "title": "Анна",
+        "address": "г. Берёзов, ул. Ленина, д. 1А",
+        "apartment": "77",
+        "matched": "+79123456789",
+    }
+
+
+def test_the_shortest_text_with_the_whole_words_comes_first(town: Town) -> None:
+    for number in ("12", "10", "1, block 4", "1"):
+        town.platform("POST", "/v1/houses", {"company_id": town.company, "address": f"Elm street {number}"})
+    items = town.platform("GET", "/v1/search?q=elm%201")["items"]
+    addresses = [item["title"] for item in items]
+    assert addresses[:2] == ["Elm street 1", "Elm street 1, block 4"]
+    assert set(addresses[2:]) == {"Elm street 10", "Elm street 12"}
+    assert len(town.platform("GET", "/v1/search?q=elm%201&limit=2")["items"]) == 2
+
+
+def test_what_is_changed_is_found_by_its_new_name_only(town: Town, fund: dict[str, Any]) -> None:
+    town.platform("PATCH", f"/v1/houses/{fund['house']}", {"address": "Oak lane 3"})
+    town.platform("PATCH", f"/v1/panels/{fund['panel']}", {"name": "North gate"})
+    assert found(town.platform, "oak")[0] == ("house", str(fund["house"]))
+    assert found(town.platform, "north") == [("panel", str(fund["panel"]))]
+    assert ("house", str(fund["house"])) not in found(town.platform, "ленина")
+
+
+def test_an_imported_house_is_found(town: Town) -> None:
+    headers = town.platform._headers
+    town.client.simulate_post(
+        f"/v1/imports/houses?company_id={town.company}", body="address\nПолевая 5\n", headers=headers
+    )
+    assert [noun for noun, _ in found(town.platform, "полевая")] == ["house"]
+
+
+@pytest.mark.parametrize("text", ["ленина", "Ленина 1а 77", "6789", "6780", "00C688AC", "a77-anna", "p77001"])
+def test_another_company_finds_nothing(town: Town, fund: dict[str, Any], services: Services, text: str) -> None:
+    assert fund
+    town.platform("POST", "/v1/companies", {"name": "Strangers"})
+    stranger = Api(town.client, services.tokens.create("stranger", "operator", "Strangers"))
+    own = Api(town.client, services.tokens.create("own", "operator", "Homes"))
+    assert found(stranger, text) == []
+    assert found(own, text) == found(town.platform, text) != []
+    assert found(town.platform, text, company_id=town.company) == found(town.platform, text)
+    stranger("GET", f"/v1/search?q={text}&company_id={town.company}", expect=404)
+
+
+@pytest.mark.parametrize("text", ["", "x", "a" * 101, "%00%00", "%0A%0A"])
+def test_what_cannot_be_searched(town: Town, text: str) -> None:
+    assert town.platform("GET", f"/v1/search?q={text}", expect=422)["errors"][0]["field"] == "q"
+
+
+@pytest.mark.parametrize("text", ["%25%25", "__", "' OR 1=1 --", "((((", "-- --", "%5C%5C", "zzz"])
+def test_what_nobody_has_is_not_found(town: Town, text: str) -> None:
+    assert found(town.platform, text) == []
+
+
+def test_phones_keys_and_apartments_are_told_apart() -> None:
+    assert phone_end("8 912 345-67-89") == "79123456789"
+    assert phone_end("123") is None
+    assert phone_end("Lenina 1234") is None
+    assert key_numbers("00112233") == ["112233", "33221100", "01B669"]
+    assert apartment_of(["lenina", "1", "77"]) == (["lenina", "1"], 77)
+    assert apartment_of(["lenina", "1", "apt", "77"]) == (["lenina", "1"], 77)
+    assert apartment_of(["77"]) == (["77"], None)
+    assert apartment_of([]) == ([], None)
+
+
+@given(st.text(max_size=60))
+def test_every_text_is_made_of_its_words(text: str) -> None:
+    assert search_text(text).split() == words(text)
+    assert words(search_text(text)) == words(text)
+
+
+def test_the_words_of_what_was_there_before_are_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = migrations.names()
+    for database in empty_database(tmp_path):
+        monkeypatch.setattr(migrations, "names", lambda: [name for name in everything if name < "m0008"])
+        migrations.migrate(database)
+        database.rows(
+            "INSERT INTO companies (id, name, language, active, ring_timeout_s, talk_limit_s, created_at_ms) "
+            "VALUES (1, 'Homes', 'en', ?, 30, 60, 1)",
+            (True,),
+        )
+        database.rows("INSERT INTO houses (id, company_id, address) VALUES (1, 1, 'ул. Ёлочная, 3')")
+        importlib.invalidate_caches()
+        monkeypatch.undo()
+        assert "m0008_search" in migrations.migrate(database)
+        assert database.rows("SELECT search_text FROM houses") == [(" ул елочная 3 ",)]
