@@ -26,12 +26,14 @@ WHERE a.account = ? AND a.kind IN ('handset', 'indoor_unit', 'app', 'home_gatewa
 """  # noqa: S608 - constants
 # Places with a code, of all panels that serve a house under one: what a visitor dials there.
 _ESTATE: Final = """
-SELECT panel_id, code, house_id, entrance_id FROM panel_places
-WHERE panel_id IN (SELECT panel_id FROM panel_places WHERE house_id = ? AND code <> '') ORDER BY panel_id, id
+SELECT pp.panel_id, pp.code || coalesce(p.separator, ''), pp.house_id, pp.entrance_id
+FROM panel_places pp JOIN panels p ON p.id = pp.panel_id
+WHERE pp.panel_id IN (SELECT panel_id FROM panel_places WHERE house_id = ? AND code <> '') ORDER BY pp.panel_id, pp.id
 """
 _OF_COMPANY: Final = """
-SELECT panel_id, code, house_id, entrance_id FROM panel_places
-WHERE company_id = ? AND code <> '' ORDER BY panel_id, id
+SELECT pp.panel_id, pp.code || coalesce(p.separator, ''), pp.house_id, pp.entrance_id
+FROM panel_places pp JOIN panels p ON p.id = pp.panel_id
+WHERE pp.company_id = ? AND pp.code <> '' ORDER BY pp.panel_id, pp.id
 """
 _HOUSES: Final = "SELECT id FROM houses WHERE company_id = ? ORDER BY id LIMIT 2"
 

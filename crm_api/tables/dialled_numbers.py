@@ -16,7 +16,7 @@ Scope = Literal["panel", "house", "company", "city"]
 _AT_ONCE: Final = 500
 
 _PAIRS = """
-SELECT a.account, pp.code, ap.number, ap.id
+SELECT a.account, CASE WHEN pp.code = '' THEN '' ELSE pp.code || coalesce(p.separator, '') END, ap.number, ap.id
 FROM panel_places pp
 JOIN panels p ON p.id = pp.panel_id
 JOIN accounts a ON a.id = p.account_id

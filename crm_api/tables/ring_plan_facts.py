@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 PANEL = """
 SELECT p.id, p.company_id, p.name, c.language, coalesce(p.talk_limit_s, c.talk_limit_s), c.ring_timeout_s,
-       coalesce(p.ring_limit_s, c.ring_limit_s), d.id, d.method, d.dtmf, pp.code, pp.house_id, pp.entrance_id
+       coalesce(p.ring_limit_s, c.ring_limit_s), d.id, d.method, d.dtmf,
+       CASE WHEN pp.code = '' THEN '' ELSE pp.code || coalesce(p.separator, '') END, pp.house_id, pp.entrance_id
 FROM accounts a
 JOIN panels p ON p.account_id = a.id
 JOIN companies c ON c.id = p.company_id

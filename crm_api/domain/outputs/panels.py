@@ -46,6 +46,7 @@ class PanelDocument(Output):
     gate_id: RowId | None
     ring_limit_s: int | None
     talk_limit_s: int | None
+    separator: Literal["*", "#"] | None
     last_seen_at_ms: Moment | None
     version: Version
 
@@ -76,6 +77,7 @@ class PanelDocument(Output):
         "gate_id": None,
         "ring_limit_s": None,
         "talk_limit_s": 90,
+        "separator": None,
         "last_seen_at_ms": 1790000000000,
         "version": 1,
     }

@@ -177,3 +177,19 @@ def test_limits_of_a_panel_go_before_those_of_its_company(town: Town) -> None:
     town.platform("PATCH", "/v1/panels/1", {"talk_limit_s": 90, "ring_limit_s": 45})
     assert (town.plan("p1", "12")["talk_limit_s"], town.plan("p1", "12")["ring_limit_s"]) == (90, 45)
     assert town.plan("p2", "2112")["talk_limit_s"] == 60
+
+
+def test_a_gate_gets_a_separator_and_its_numbers_change(town: Town, services: Services) -> None:
+    town.platform("PATCH", "/v1/panels/2", {"separator": "*"})
+    assert town.plan("p2", "21*12")["apartment_id"] == town.apartment
+    assert town.plan("p2", "2112")["outcome"] == "unknown_number"
+    dial = town.platform("GET", f"/v1/apartments/{town.apartment}")["dial"]
+    assert dial == {"p1": "12", "p2": "21*12"}
+    places = [{"house_id": town.house, "code": "1"}, {"house_id": town.second_house, "code": "7"}]
+    town.platform("PATCH", "/v1/panels/2", {"places": places})
+    assert town.plan("p2", "1*12")["apartment_id"] == town.apartment
+    allow(town, "estate")
+    assert town.plan("a12", "7*12")["outcome"] == "ring"
+    town.platform("PATCH", "/v1/panels/2", {"separator": None}, expect=422)
+    pairs = set(dialled_numbers.of_scope(services.planning._context.database, "panel", 2))
+    assert ("p2", "7*12") in pairs

@@ -1,5 +1,10 @@
 """Where calls go: codes typed at panels and their locks, limits, neighbours, quiet hours, order of residents."""
 
+from crm_api.migrations.rebuilding import postgresql_only, rebuilt, sqlite_only
+
+FOREIGN_KEYS_OFF = True
+"""`panel_places` gets another CHECK."""
+
 COMPANIES = (
     # A panel, or an entrance, at which so many wrong codes were typed in a row takes none for so long.
     "ALTER TABLE companies ADD COLUMN code_tries {int} NOT NULL DEFAULT 5 CHECK (code_tries BETWEEN 3 AND 100)",
@@ -27,6 +32,31 @@ RINGING = (
     "ALTER TABLE concierge_desks ADD COLUMN phone TEXT",
 )
 
+# A gate's code: as long as the operator likes; with a panel's separator even of one digit.
+CODES = (
+    *rebuilt(
+        "panel_places",
+        """
+    id {id},
+    panel_id {int} NOT NULL,
+    company_id {int} NOT NULL,
+    house_id {int} NOT NULL,
+    entrance_id {int},
+    code TEXT NOT NULL CHECK (length(code) <= 4),
+    UNIQUE (panel_id, code),
+    FOREIGN KEY (panel_id, company_id) REFERENCES panels (id, company_id) ON DELETE CASCADE,
+    FOREIGN KEY (house_id, company_id) REFERENCES houses (id, company_id),
+    FOREIGN KEY (entrance_id, house_id) REFERENCES entrances (id, house_id)
+""",
+        "id, panel_id, company_id, house_id, entrance_id, code",
+    ),
+    *sqlite_only("CREATE INDEX panel_places_house ON panel_places (house_id)"),
+    *postgresql_only(
+        "ALTER TABLE panel_places DROP CONSTRAINT panel_places_code_check",
+        "ALTER TABLE panel_places ADD CONSTRAINT panel_places_code_check CHECK (length(code) <= 4)",
+    ),
+)
+
 LOCKS = (
     """CREATE TABLE code_locks (
     id {id},
@@ -45,4 +75,4 @@ LOCKS = (
     "CREATE INDEX code_locks_company ON code_locks (company_id)",
 )
 
-STATEMENTS = (*COMPANIES, *PANELS, *RINGING, *LOCKS)
+STATEMENTS = (*COMPANIES, *PANELS, *RINGING, *CODES, *LOCKS)
