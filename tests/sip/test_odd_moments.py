@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -101,8 +102,15 @@ async def test_the_visitor_hangs_up_in_the_very_moment_of_the_answer(scene: Scen
 async def test_the_key_and_the_hang_up_at_once(scene: Scene) -> None:
     """Whatever came first: the call is over, and the record tells of at most one key, truthfully."""
     apartment, at, number = family(scene.town)
+    phone, visitor = await scene.resident(apartment.residents[0]), await scene.visitor(at)
     for _ in range(3):
-        call, ring, _ = await scene.talk(apartment, at, number)
+        began_s = time.monotonic()
+        call = await visitor.call(at.credentials, number)
+        ring = await phone.incoming(since_s=began_s)
+        ring.ring()
+        ring.answer()
+        await call.answered()
+        await ring.established()
         await asyncio.gather(ring.rtp.press("#", duration_ms=60), _bye_a_little_later(ring))
         await call.wait_request("BYE", 5)
         record = await scene.office.call_record(call.call_id)
