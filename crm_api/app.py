@@ -12,6 +12,7 @@ from crm_api.endpoints import (
     calls,
     codes,
     devices,
+    emergency,
     jobs,
     keys,
     people,
@@ -49,6 +50,7 @@ def declared(services: Services, database: CrmDatabase, cache: PlanCache) -> tup
         *access.endpoints(services),
         *calls.endpoints(services, database, cache),
         *reports.endpoints(services),
+        *emergency.endpoints(services),
         *about.endpoints(lambda: declared(services, database, cache)),
     )
 

@@ -14,6 +14,9 @@ KIND = "X-Entryphone-Kind"
 STAGE = "X-Entryphone-Stage"
 ANSWERED_BY = "X-Entryphone-Answered-By"
 TRUNK = "X-Entryphone-Trunk"
+EMERGENCY = "X-Entryphone-Emergency"
+CALL_BACK = "X-Entryphone-Call-Back"
+WORDS_BY = "|"
 
 MAX_ACCOUNTS = 30
 _STAGE_WORDS = 3
@@ -100,6 +103,11 @@ def _pairs(text: str) -> tuple[tuple[str, str], ...]:
         name, _, value = part.partition("=")
         found.append((name, value))
     return tuple(found)
+
+
+def call_of(words: str) -> str:
+    """Return the Call-ID out of `EP_CALL` (Call-ID, panel, number; URI-encoded)."""
+    return unquote(words.partition(",")[0])
 
 
 def strip_private(ksr: Ksr) -> None:

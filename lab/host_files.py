@@ -133,6 +133,7 @@ def crm_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, o
         "sip_domain": settings.domain,
         "encryption_key_file": str(settings.lib / "crm-encryption.key"),
         "bind": f"{settings.crm_host}:{settings.crm_port}",
+        "sip_proxy": f"{settings.sip_address}:{settings.sip_port}",
         "bootstrap_tokens": [
             {"name": "lab operator", "kind": "platform", "token": secrets.crm_operator_token},
             {"name": "call path", "kind": "service", "token": secrets.crm_service_token},

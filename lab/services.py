@@ -125,6 +125,13 @@ def _crm(settings: LabSettings) -> list[Service]:
             needs_database=True,
         ),
         Service(
+            name="crm-emergency",
+            command=(str(settings.python), "-m", "crm_api.emergency", *config),
+            # It serves nobody who could ask; what it sends and finds is seen in the API.
+            probe=lambda: None,
+            needs_database=True,
+        ),
+        Service(
             name="crm-jobs",
             command=(str(settings.python), "-m", "crm_api.jobs", *config),
             # It serves nobody who could ask: it is well while it runs, and its jobs tell their own progress.

@@ -151,6 +151,7 @@ def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) 
         (own.company, own["panels"]),
     )
     own.keys["code-locks"] = lock[0] if lock else None
+    own.keys["number-leases"] = lease_of(own, database)
     if "staff" in own.keys:
         row = database.row(
             "INSERT INTO tokens (principal_id, kind, name, token_hash, created_at_ms, expires_at_ms) "
@@ -159,6 +160,27 @@ def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) 
             (own["staff"], "session", hash_of(own.name)),
         )
         own.keys["sessions"] = row[0] if row else None
+
+
+def lease_of(own: Own, database: CrmDatabase) -> int:
+    """Give the company's panel a number of a city: nobody's but the platform's to make."""
+    city = database.row("INSERT INTO cities (name, time_zone) VALUES (?, 'UTC') RETURNING id", (f"{own.name} city",))
+    assert city is not None
+    number = f"+7495{own.company:07}"
+    panel = own["panels"]
+    found = database.row(
+        "INSERT INTO city_numbers (city_id, number, trunk, shared, in_service, panel_id, held_until_ms) "
+        "VALUES (?, ?, 'line', ?, ?, ?, 1900000000000) RETURNING id",
+        (city[0], number, False, True, panel),
+    )
+    assert found is not None
+    lease = database.row(
+        "INSERT INTO number_leases (number_id, city_id, company_id, panel_id, number, panel, leased_at_ms, calls, "
+        "call_id, held_until_ms) VALUES (?, ?, ?, ?, ?, ?, 1790000000000, 1, 'c', 1900000000000) RETURNING id",
+        (found[0], city[0], own.company, panel, number, own["panel account"]),
+    )
+    assert lease is not None
+    return int(lease[0])
 
 
 @pytest.fixture(scope="module")
