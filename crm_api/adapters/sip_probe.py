@@ -33,6 +33,7 @@ class ProbeCall:
     ha1: str
     number: str
     call_id: str
+    listens_s: float = LISTENS_S
 
 
 class SipProbe:
@@ -112,7 +113,7 @@ class SipProbe:
         port = re.search(r"m=audio (\d+)", body)
         if address is None or port is None:
             return 0
-        heard, sequence, end = 0, secrets.randbelow(30_000), time.monotonic() + LISTENS_S
+        heard, sequence, end = 0, secrets.randbelow(30_000), time.monotonic() + self._call.listens_s
         while time.monotonic() < end:
             sequence += 1
             head = bytes((0x80, 0)) + sequence.to_bytes(2, "big") + (sequence * 160).to_bytes(4, "big") + b"test"
