@@ -66,6 +66,11 @@ class Company(Table):
     ring_timeout_s = BigIntegerField()
     talk_limit_s = BigIntegerField()
     contract = TextField(null=True)
+    ring_limit_s = BigIntegerField()
+    look_limit_s = BigIntegerField()
+    neighbour_calls = TextField()
+    code_tries = BigIntegerField()
+    code_lock_s = BigIntegerField()
     created_at_ms = BigIntegerField()
     version = BigIntegerField(default=1)
 
@@ -124,6 +129,8 @@ class Account(Table):
     ha1 = TextField(null=True)
     phone = TextField(null=True)
     enabled = BooleanField()
+    quiet_from_min = BigIntegerField(null=True)
+    quiet_until_min = BigIntegerField(null=True)
     created_at_ms = BigIntegerField()
     version = BigIntegerField(default=1)
 
@@ -153,6 +160,9 @@ class Panel(Table):
     longitude = DoubleField(null=True)
     last_seen_at_ms = BigIntegerField(null=True)
     gate_id = BigIntegerField(null=True)
+    ring_limit_s = BigIntegerField(null=True)
+    talk_limit_s = BigIntegerField(null=True)
+    separator = TextField(null=True)
     search_text = TextField()
     version = BigIntegerField(default=1)
 
@@ -232,6 +242,7 @@ class RingStage(Table):
     position = BigIntegerField()
     ring_timeout_s = BigIntegerField()
     on_refusal = TextField()
+    one_by_one = BooleanField()
 
 
 class RingTarget(Table):

@@ -142,6 +142,7 @@ class ConciergeDeskDocument(Output):
     name: str
     priority: int
     on_duty: bool
+    phone: str | None
     version: Version
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
@@ -152,6 +153,7 @@ class ConciergeDeskDocument(Output):
         "name": "Lobby",
         "priority": 1,
         "on_duty": True,
+        "phone": None,
         "version": 1,
     }
 

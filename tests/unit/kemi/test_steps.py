@@ -15,6 +15,7 @@ from kemi_routes import (
     dialogs,
     digest,
     flood,
+    late_ringing,
     node_life,
     panel_calls,
     registration,
@@ -116,6 +117,15 @@ def test_without_credentials_comes_a_challenge_and_no_log(fake: FakeKsr, request
     assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
     assert fake.replies == [(407, "challenge")]
     assert fake.logs == []
+    assert list(fake.tables["challenged"]) == [fake.message.call_id]
+
+
+@pytest.mark.parametrize("password", [True, False])
+def test_credentials_answer_a_challenge_good_or_bad(fake: FakeKsr, request_of: Make, *, password: bool) -> None:
+    digest.authenticate(fake.ksr, request_of(fake))
+    login(fake, password=password)
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert fake.tables["challenged"] == {}
 
 
 def test_good_credentials_name_account_and_kind(fake: FakeKsr, request_of: Make) -> None:
@@ -321,11 +331,36 @@ def test_a_strangers_path_is_refused(fake: FakeKsr, request_of: Make) -> None:
 # ---- calls of panels ----
 
 
-def test_a_handset_may_not_call_an_apartment(fake: FakeKsr, request_of: Make) -> None:
+@pytest.mark.parametrize(
+    "number", ["112", "103", "*40719", "%2A40719", "stage", "h", "i", "s", "t", "+79001234567", ""]
+)
+def test_a_resident_calls_no_emergency_number_no_code_and_nothing_of_asterisks_own(
+    fake: FakeKsr, request_of: Make, number: str
+) -> None:
     request = request_of(fake)
-    request.kind = "handset"
+    request.kind, request.number = "handset", number
     assert panel_calls.check_permission(fake.ksr, request) is DONE
     assert fake.replies == [(403, "Forbidden")]
+    assert not any("40719" in line for line in fake.logs)
+
+
+@pytest.mark.parametrize("number", ["0", "concierge", "12", "2112", "21*12", "p10001"])
+@pytest.mark.parametrize("kind", ["handset", "indoor_unit", "app", "home_gateway", "concierge"])
+def test_desks_neighbours_and_panels_are_for_the_crm_to_allow(
+    fake: FakeKsr, request_of: Make, kind: str, number: str
+) -> None:
+    request = request_of(fake)
+    request.kind, request.number = kind, number
+    assert panel_calls.check_permission(fake.ksr, request) is NEXT
+
+
+def test_an_access_code_is_told_to_nobody(fake: FakeKsr, request_of: Make) -> None:
+    request = request_of(fake)
+    request.kind, request.number, request.account = "panel", "*40719", "p10001"
+    panel_calls.send_to_node(fake.ksr, request)
+    told = " ".join(map(str, (*fake.logs, *fake.called("mqueue.mq_add"))))
+    assert "40719" not in told
+    assert "access_code" in told
 
 
 def test_a_panels_call_goes_to_a_node_with_its_kind(fake: FakeKsr, request_of: Make) -> None:
@@ -530,6 +565,33 @@ def test_who_was_busy_is_not_told_as_cancelled(fake: FakeKsr, request_of: Make) 
         fake.pvs["$T_reply_ruid"] = ruid
         stage_calls.on_reply(fake.ksr)
     assert [event["outcome"] for event in events(fake)[2:]] == ["busy", "answered"]
+
+
+def test_a_phone_that_rings_after_another_answered_tells_nothing(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h2,h3")
+    fake.location = {"h2": [Contact("sip:a@1", "r1")], "h3": [Contact("sip:c@3", "r2")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    for ruid, status, source_ip in (("r1", 180, "127.0.2.1"), ("r1", 200, "127.0.2.1"), ("r2", 180, "127.0.2.2")):
+        fake.message.status, fake.message.source_ip = status, source_ip
+        fake.pvs["$T_reply_ruid"] = ruid
+        late_ringing.keep(fake.ksr, request_of(fake).settings)
+        stage_calls.on_reply(fake.ksr)
+    assert [event["outcome"] for event in events(fake)[2:]] == ["ringing", "answered", "cancelled"]
+    assert list(fake.tables["ringing"]) == ["leg-1 127.0.2.2 5060"]
+
+
+def test_only_ringing_of_devices_is_kept(fake: FakeKsr, request_of: Make) -> None:
+    settings_ = request_of(fake).settings
+    for status, source_ip, call_id in (
+        (100, "127.0.2.1", "leg-1"),
+        (200, "127.0.2.1", "leg-1"),
+        (180, settings_.sip_address, "leg-1"),
+        (180, "127.0.0.21", "call-1"),
+    ):
+        fake.tables["setup"] = {"call-1": "P 127.0.0.21:5060 sent 1", "leg-1": "S 127.0.0.21:5060 7"}
+        fake.message = Message(status=status, source_ip=source_ip, call_id=call_id)
+        late_ringing.keep(fake.ksr, settings_)
+        assert not fake.tables["ringing"]
 
 
 # ---- dialogs ----
