@@ -12,7 +12,7 @@ StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
     "jobs", "access", "audit", "plans", "door_openings",
-    "key_uses", "search", "self",
+    "key_uses", "search", "probes", "self",
 ]  # fmt: skip
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -37,6 +37,7 @@ TABLE: Final[dict[Area, tuple[frozenset[Role], frozenset[Role]]]] = {
     "codes": (_FIELD, _OFFICE),  # access codes: whoever reads one can open
     "rules": (_ALL, _OFFICE),  # kinds of blocks, blocks, ring plans, concierge desks
     "records": (_ALL, _NOBODY),  # calls, openings, reports
+    "probes": (_ALL, _FIELD),  # campaigns of quality probes
     "jobs": (_ALL, _OFFICE),  # imports and other work in the background
     "access": (_ADMIN, _ADMIN),  # staff, service accounts, their tokens and sessions
     "audit": (_ADMIN, _NOBODY),

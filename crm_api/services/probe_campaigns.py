@@ -7,10 +7,10 @@ from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from crm_api.domain.problems import ConflictError
 from crm_api.domain.probe_forecast import forecast
 from crm_api.domain.probe_hours import DAY_MINUTES, Hours
 from crm_api.domain.probe_plan import Candidate, Limits
+from crm_api.domain.problems import ConflictError
 from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find
 from crm_api.services.kept import Document, Kept, Listed, company_for
@@ -90,9 +90,9 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
             company_id = company_for(tenant, new.company_id)
             company = Tenant.of(company_id)
             for noun, model, keys in (
-                ("house", House, new.selection.houses),
-                ("group", Group, new.selection.groups),
-                ("apartment", Apartment, new.selection.apartments),
+                ("house", House, new.selection.house_ids),
+                ("group", Group, new.selection.group_ids),
+                ("apartment", Apartment, new.selection.apartment_ids),
             ):
                 for key in keys:
                     find(company, model, noun, key)
@@ -214,13 +214,13 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
         """Return panel, entrance and the reason to leave it out (None: it is called) of each apartment selected."""
         company_id, selection = int(str(row.company_id)), json.loads(str(row.selection))
         chosen: set[int] = set()
-        for name, statement in (("houses", _OF_HOUSES), ("groups", _OF_GROUPS), ("apartments", _NAMED)):
+        for name, statement in (("house_ids", _OF_HOUSES), ("group_ids", _OF_GROUPS), ("apartment_ids", _NAMED)):
             keys = selection[name]
             for first in range(0, len(keys), _AT_ONCE):
                 batch = keys[first : first + _AT_ONCE]
                 sql = statement.format(marks=",".join("?" * len(batch)))
                 chosen |= {key for (key,) in self.database.rows(sql, (company_id, *batch))}
-        if not any(selection[name] for name in ("houses", "groups", "apartments")):
+        if not any(selection[name] for name in ("house_ids", "group_ids", "apartment_ids")):
             chosen = {key for (key,) in self.database.rows(_ALL, (company_id,))}
         days = selection["not_probed_days"]
         probed_before_ms = None if days is None else self.context.now_ms() - days * 86_400_000

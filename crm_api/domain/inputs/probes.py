@@ -19,7 +19,7 @@ AtOnce = Annotated[int, Field(ge=1, le=1000, strict=True)]
 PerMinute = Annotated[int, Field(ge=1, le=60, strict=True)]
 PauseS = Annotated[int, Field(ge=0, le=86_400, strict=True)]
 RingS = Annotated[int, Field(ge=5, le=60, strict=True)]
-Ids = Annotated[list[Id], Field(max_length=10_000)]
+Ids = Annotated[tuple[Id, ...], Field(max_length=10_000)]
 
 
 class ProbeHours(Input):
@@ -41,13 +41,13 @@ class ProbeHours(Input):
 class ProbeSelection(Input):
     """Which apartments: those of the houses, of the groups, and those named; without any, all of the company."""
 
-    houses: Ids = []
-    groups: Ids = []
-    apartments: Ids = []
+    house_ids: Ids = ()
+    group_ids: Ids = ()
+    apartment_ids: Ids = ()
     not_probed_days: Annotated[int, Field(ge=1, le=3650, strict=True)] | None = None
     """Of these only those without a verdict for so long."""
 
-    EXAMPLE: ClassVar[dict[str, Any]] = {"houses": [1], "not_probed_days": 90}
+    EXAMPLE: ClassVar[dict[str, Any]] = {"house_ids": [1], "not_probed_days": 90}
 
 
 class NewProbeCampaign(Input):
@@ -57,8 +57,8 @@ class NewProbeCampaign(Input):
     name: Name
     kind: Annotated[Literal[1, 2, 3], Field(description="1, 2: the resident grades by key; 3: silent test")] = 1
     selection: ProbeSelection = ProbeSelection()
-    hours: Annotated[list[ProbeHours], Field(min_length=1, max_length=50)]
-    holidays: Annotated[list[date], Field(max_length=100)] = []
+    hours: Annotated[tuple[ProbeHours, ...], Field(min_length=1, max_length=50)]
+    holidays: Annotated[tuple[date, ...], Field(max_length=100)] = ()
     zone: Zone | None = None
     """IANA name; null: of the company's city."""
     tries: Tries = 2

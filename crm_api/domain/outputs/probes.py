@@ -52,7 +52,7 @@ class ProbeCampaignDocument(Output):
         "name": "Lenina, autumn",
         "kind": 1,
         "state": "running",
-        "selection": {"houses": [1], "groups": [], "apartments": [], "not_probed_days": 90},
+        "selection": {"house_ids": [1], "group_ids": [], "apartment_ids": [], "not_probed_days": 90},
         "hours": [{"day": "mon", "from": "10:00", "until": "13:00"}],
         "holidays": ["2026-11-04"],
         "zone": None,
