@@ -57,7 +57,7 @@ class NewProbeCampaign(Input):
     name: Name
     kind: Annotated[Literal[1, 2, 3], Field(description="1, 2: the resident grades by key; 3: silent test")] = 1
     selection: ProbeSelection = ProbeSelection()
-    hours: Annotated[tuple[ProbeHours, ...], Field(min_length=1, max_length=50)]
+    hours: Annotated[list[ProbeHours], Field(min_length=1, max_length=50)]
     holidays: Annotated[tuple[date, ...], Field(max_length=100)] = ()
     zone: Zone | None = None
     """IANA name; null: of the company's city."""
