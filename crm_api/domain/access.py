@@ -11,9 +11,7 @@ Role = Literal["admin", "operator", "engineer", "read_only", "calls"]
 StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
-    "jobs", "access", "audit", "plans", "door_openings",
-    "key_uses", "search", "probes", "self",
-    "jobs", "trunks", "access", "audit", "plans", "door_openings",
+    "probes", "jobs", "trunks", "access", "audit", "plans", "door_openings",
     "key_uses", "search", "self",
 ]  # fmt: skip
 
