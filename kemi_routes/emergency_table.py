@@ -130,7 +130,6 @@ class EmergencyKeeper:
     def __init__(self, path: str, default_city: str) -> None:
         self._path = Path(path)
         self._default_city = default_city
-        self._loaded = False
         self._cities: dict[str, str] = {}
         self._places: dict[str, str] = {}
         self._cities_at = self._places_due = float("-inf")
@@ -145,10 +144,7 @@ class EmergencyKeeper:
         self._looked_up_at = float("-inf")
 
     def tick(self, ksr: Ksr) -> None:
-        """Read what is due; at the first tick, first what was kept on disk."""
-        if not self._loaded:
-            self._loaded = True
-            self._load(ksr)
+        """Read what is due."""
         now = time.monotonic()
         changed = False
         if now - self._cities_at >= _CITIES_EVERY_S:
@@ -252,7 +248,8 @@ class EmergencyKeeper:
                 changed = True
         return changed
 
-    def _load(self, ksr: Ksr) -> None:
+    def load(self, ksr: Ksr) -> None:
+        """Take what was kept on disk: before the fork, so that the first call after a start finds it."""
         try:
             told = json.loads(self._path.read_text(encoding="utf-8"))
             parts = [told[name] for name in ("cities", "places", "numbers", "hosts", "trunks")]

@@ -107,7 +107,8 @@ def on_reply(ksr: Ksr) -> None:
             nodes.keep_panel_leg(ksr, call_id, leg._replace(state=nodes.RINGS))
     elif status < _NEGATIVE:
         leg = nodes.panel_leg(ksr, call_id)
-        if leg is not None:  # else the 200 is repeated
+        # Without a leg the 200 is repeated. A talk with a dispatch centre gives way to nobody.
+        if leg is not None and not ksr.pv.get(_TRIED):
             call_backs.talk_begins(ksr, ksr.kx.gete_fuser(), leg.node, call_id)
         _end(ksr, call_id)
     headers.strip_private(ksr)

@@ -137,6 +137,10 @@ class Router:
         self._late_ringing = late_ringing.LateRinging(self._settings)
         self._refreshes = refreshes.RefreshWriter(self._settings.location_url)
 
+    def load(self) -> None:
+        """Take what this host has kept, before the fork."""
+        self._emergency.load(self._ksr)
+
     def child_init(self, rank: int) -> int:
         """Called in every process after the fork. Connections of ours are opened where they are used, at first use."""
         contacts_database.prepare(self._ksr, rank, self._settings.location_url)
@@ -275,4 +279,7 @@ def build(ksr: Ksr, *, first: bool) -> Router:
     """Make the routes; called by entry.py, the first time in the main process before the fork."""
     if first:
         refreshes.take_over(ksr, settings.read(ksr).location_url)
-    return Router(ksr)
+    router = Router(ksr)
+    if first:
+        router.load()
+    return router

@@ -11,8 +11,13 @@ Role = Literal["admin", "operator", "engineer", "read_only", "calls"]
 StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
+<<<<<<< HEAD
     "jobs", "trunks", "access", "audit", "plans", "door_openings",
     "key_uses", "emergency", "emergency_path", "search", "self",
+=======
+    "probes", "jobs", "trunks", "access", "audit", "plans", "door_openings",
+    "key_uses", "search", "self",
+>>>>>>> main
 ]  # fmt: skip
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -37,6 +42,7 @@ TABLE: Final[dict[Area, tuple[frozenset[Role], frozenset[Role]]]] = {
     "codes": (_FIELD, _OFFICE),  # access codes: whoever reads one can open
     "rules": (_ALL, _OFFICE),  # kinds of blocks, blocks, ring plans, concierge desks
     "records": (_ALL, _NOBODY),  # calls, openings, reports
+    "probes": (_ALL, _FIELD),  # campaigns of quality probes
     "jobs": (_ALL, _OFFICE),  # imports and other work in the background
     "trunks": (_ADMIN, _ADMIN),  # of those who act for every company: carriers are the platform's
     "access": (_ADMIN, _ADMIN),  # staff, service accounts, their tokens and sessions

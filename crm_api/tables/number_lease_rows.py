@@ -60,14 +60,14 @@ WITH picked AS (
     ORDER BY held_until_ms, id LIMIT 1 FOR UPDATE SKIP LOCKED),
 closed AS (
     UPDATE number_leases l SET ended_at_ms = l.held_until_ms, end_reason = 'expired'
-    FROM picked WHERE l.number_id = picked.id AND l.ended_at_ms IS NULL RETURNING 1),
+    WHERE l.number_id = (SELECT id FROM picked) AND l.ended_at_ms IS NULL RETURNING 1),
 opened AS (
     INSERT INTO number_leases
         (number_id, city_id, company_id, panel_id, number, panel, leased_at_ms, calls, call_id, held_until_ms)
     SELECT picked.id, ?, ?, ?, picked.number, ?, ?, 1, ?, ? FROM picked, (SELECT count(*) FROM closed) AS before
     RETURNING 1)
 UPDATE city_numbers n SET panel_id = ?, call_id = ?, in_call = TRUE, leased_at_ms = ?, held_until_ms = ?
-FROM picked, (SELECT count(*) FROM opened) AS written WHERE n.id = picked.id RETURNING n.number, n.trunk
+FROM (SELECT count(*) FROM opened) AS written WHERE n.id = (SELECT id FROM picked) RETURNING n.number, n.trunk
 """
 
 SHARED: Final = "SELECT number, trunk FROM city_numbers WHERE city_id = ? AND shared = {true} AND in_service = {true}"

@@ -217,7 +217,7 @@ def _fill(database: CrmDatabase, count: int) -> list[str]:
             (f"L{time.time()}", city[0], True),
         )
         database.rows("DELETE FROM panels WHERE name = 'lease bench'")
-        database.rows("DELETE FROM accounts WHERE account LIKE 'lp%'")
+        database.rows("DELETE FROM accounts WHERE account >= 'lp' AND account < 'lq'")
         database.many(
             "INSERT INTO accounts (company_id, account, kind, ha1, enabled, created_at_ms) "
             "VALUES (?, ?, 'panel', ?, ?, 0)",
@@ -225,7 +225,7 @@ def _fill(database: CrmDatabase, count: int) -> list[str]:
         )
         database.rows(
             "INSERT INTO panels (company_id, account_id, name, driver) "
-            "SELECT company_id, id, 'lease bench', 'generic' FROM accounts WHERE account LIKE 'lp%'"
+            "SELECT company_id, id, 'lease bench', 'generic' FROM accounts WHERE account >= 'lp' AND account < 'lq'"
         )
         database.many(
             "INSERT INTO city_numbers (city_id, number, trunk, shared, in_service) VALUES (?, ?, 'line', ?, ?)",

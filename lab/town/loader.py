@@ -80,11 +80,9 @@ class TownLoader:
 
     def _load_places(self) -> None:
         self._account(demo.DISPATCH, "trunk")
-        city = self._api.made("cities", {"name": demo.CITY}, dispatch_account=demo.DISPATCH)
+        city = self._api.made("cities", {"name": demo.CITY}, dispatch_account=demo.DISPATCH, fias_id=demo.FIAS_ID)
         rules = {"city_id": city["id"], "language": "en", "neighbour_calls": demo.NEIGHBOUR_CALLS}
         company = self._api.made("companies", {"name": demo.COMPANY}, **rules)
-        city = self._api.made("cities", {"name": demo.CITY}, dispatch_account=demo.DISPATCH, fias_id=demo.FIAS_ID)
-        company = self._api.made("companies", {"name": demo.COMPANY}, city_id=city["id"], language="en")
         self._company_id = company["id"]
         for address, entrances in demo.HOUSES.items():
             latitude, longitude = demo.POINTS[address]

@@ -71,6 +71,16 @@ async def rested(scene: Scene) -> None:
         await asyncio.to_thread(kamailio_rpc, rpc, "htable.delete", "resting", name)
 
 
+async def centre_known(scene: Scene) -> None:
+    """Until Kamailio knows the way to the dispatch centre (it reads cities anew every two seconds)."""
+    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
+
+    async def read() -> str:
+        return str(await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", "emergency_cities", "1"))
+
+    await until(read, lambda told: "city-line" in told and '"112"' in told.replace("\\", ""))
+
+
 async def silent_line(scene: Scene, address: str) -> None:
     """A line whose server takes what comes and says nothing."""
     await rested(scene)

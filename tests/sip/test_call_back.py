@@ -12,6 +12,7 @@ from tests.sip.emergency_scene import (
     CARRIER_A,
     CITY_LINE,
     DISPATCHER,
+    SECOND_LINE,
     SHARED,
     call_112,
     caller_of,
@@ -164,6 +165,28 @@ async def test_a_dispatcher_who_hangs_up_at_once_reaches_the_panel_a_second_late
     await back.rtp.wait_for_sound(5)
     await back.rtp.press("1")
     await panel.incoming(at.credentials.username, 5, since_s)
+    await back.bye()
+
+
+async def test_a_call_back_does_not_cut_the_panels_own_call_to_112(scene: Scene) -> None:
+    at = panel_at(scene)
+    number = await _called_from(scene)
+    panel = await registered(scene, at)
+    call, centre = await call_112(scene, at)
+    dispatcher = await scene.peer(SECOND_LINE)
+    since_s = time.monotonic()
+    back = await dispatcher.call(DISPATCHER, number)
+    await back.answered()
+    await back.rtp.wait_for_sound(5)
+    await back.rtp.press("1")
+    busy = await panel.incoming(at.credentials.username, 5, since_s)
+    busy.reject(486)
+    again = await panel.incoming(at.credentials.username, 15, busy.received.at_s + 1e-6)
+    assert call.is_established
+    assert centre.is_established
+    await call.bye()
+    again.answer()
+    await again.established()
     await back.bye()
 
 

@@ -16,6 +16,7 @@ from tests.sip.emergency_scene import (
     asserted_in,
     call_112,
     caller_of,
+    centre_known,
     emergency_record,
     nobody_holds_a_number,
     number_row,
@@ -180,7 +181,67 @@ async def test_an_app_calls_for_its_own_house_unless_the_company_refuses(scene: 
         await scene.office.send("PUT", path, {})
 
 
-async def test_a_device_without_account_is_refused_unless_the_policy_serves_it(scene: Scene) -> None:
+async def test_a_device_without_account_is_refused(scene: Scene) -> None:
     stranger = await scene.peer("127.0.9.1")
     call = await stranger.call(Credentials("nobody-at-all", "guessed"), "112")
     assert (await call.final(5)).status in (401, 403, 407)
+
+
+async def test_policy_may_serve_a_device_without_account_so_often_a_minute(scene: Scene) -> None:
+    path = scene.stack.settings.etc / "kamailio-host.cfg"
+    usual = path.read_text(encoding="utf-8")
+    path.write_text(usual.replace("EP_STRANGERS_PER_MINUTE 0", "EP_STRANGERS_PER_MINUTE 2"), encoding="utf-8")
+    await scene.restart("kamailio")
+    try:
+        stranger, centre = await scene.peer("127.0.9.3"), await scene.peer(CITY_LINE)
+        for _ in range(2):
+            since_s = time.monotonic()
+            call = await stranger.call(Credentials("nobody-at-all", ""), "112")
+            ring = await centre.incoming("112", 8, since_s)
+            assert caller_of(ring) == SHARED
+            ring.answer()
+            await call.answered()
+            await call.bye()
+        refused = await stranger.call(Credentials("nobody-at-all", ""), "112")
+        assert (await refused.final(5)).status == 403
+    finally:
+        path.write_text(usual, encoding="utf-8")
+        await scene.restart("kamailio")
+
+
+async def test_a_city_that_wants_it_has_its_calls_recorded(scene: Scene) -> None:
+    centre = (await scene.office.get("/v1/emergency-centres"))["items"][0]
+    path = f"/v1/emergency-centres/{centre['id']}"
+    await scene.office.send("PATCH", path, {"records_calls": True})
+    recordings = scene.stack.settings.lib / "recordings"
+    before = set(recordings.glob("*.wav")) if recordings.exists() else set()
+    try:
+        call, ring = await call_112(scene, panel_at(scene))
+        await ring.rtp.wait_for_sound(3, packets=50)
+        await call.bye()
+        await emergency_record(scene, call.call_id)
+    finally:
+        await scene.office.send("PATCH", path, {"records_calls": False})
+    (recorded,) = set(recordings.glob("*.wav")) - before
+    assert recorded.stat().st_size > 8000, "a second of sound has 16,000 bytes"
+
+
+async def test_a_city_without_a_centre_says_so_and_is_found_by_the_daily_check(scene: Scene) -> None:
+    centre = (await scene.office.get("/v1/emergency-centres"))["items"][0]
+    body = {name: value for name, value in centre.items() if name not in ("id", "version")}
+    await scene.office.send("DELETE", f"/v1/emergency-centres/{centre['id']}")
+    try:
+        at = panel_at(scene)
+
+        async def gone() -> str:
+            visitor = await scene.visitor(at)
+            call = await visitor.call(at.credentials, "112")
+            final = await call.final(20)
+            return f"{final.status}"
+
+        # Kamailio reads the city anew within seconds; until then the centre is still called, and nobody answers there.
+        status = await until(gone, lambda status: status == "480", 30)
+        assert status == "480"
+    finally:
+        await scene.office.send("POST", "/v1/emergency-centres", body)
+        await centre_known(scene)

@@ -222,6 +222,7 @@ def test_the_table_is_there_again_after_a_restart_without_the_database(fake: Fak
     fake.tables.clear()
     fake.database = None
     keeper = EmergencyKeeper(str(path), "")
+    keeper.load(fake.ksr)
     keeper.tick(fake.ksr)
     assert emergency_table.place(fake.ksr, "p10001") == Place(
         "1", "Lenina 1", 2, "55755800", "37617300", ("112", "102", "911"), "ru"
@@ -239,7 +240,9 @@ def test_a_broken_file_is_said_so_and_the_database_asked(fake: FakeKsr, tmp_path
     fill(fake)
     path = tmp_path / "emergency.json"
     path.write_text(text)
-    EmergencyKeeper(str(path), "").tick(fake.ksr)
+    keeper = EmergencyKeeper(str(path), "")
+    keeper.load(fake.ksr)
+    keeper.tick(fake.ksr)
     assert emergency_table.place(fake.ksr, "p10002") is not None
     assert any("cannot be read" in line for line in fake.logs)
 
