@@ -11,13 +11,8 @@ Role = Literal["admin", "operator", "engineer", "read_only", "calls"]
 StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
-<<<<<<< HEAD
-    "jobs", "trunks", "access", "audit", "plans", "door_openings",
-    "key_uses", "emergency", "emergency_path", "search", "self",
-=======
     "probes", "jobs", "trunks", "access", "audit", "plans", "door_openings",
-    "key_uses", "search", "self",
->>>>>>> main
+    "key_uses", "emergency", "emergency_path", "search", "self",
 ]  # fmt: skip
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
