@@ -23,7 +23,8 @@ CENTRES = (
 ){strict}""",
     # A city that had a number of its dispatch centre keeps it.
     """INSERT INTO emergency_centres (city_id, name, number, public_number, records_calls, keep_s, low_percent)
-    SELECT id, name, dispatch_number, CASE WHEN substr(dispatch_number, 1, 1) = '+' THEN dispatch_number END, {false}, 86400, 20
+    SELECT id, name, dispatch_number, CASE WHEN substr(dispatch_number, 1, 1) = '+' THEN dispatch_number END,
+        {false}, 86400, 20
     FROM cities WHERE dispatch_number IS NOT NULL""",
     """CREATE TABLE emergency_trunks (
     id {id},

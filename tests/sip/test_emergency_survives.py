@@ -66,12 +66,12 @@ async def test_112_arrives_with_all_but_kamailio_and_one_asterisk_dead_also_afte
         await ring.rtp.wait_for_sound(3)
         await call.bye()
     finally:
-        await asyncio.to_thread(scene.stack.kill, "kamailio")
         for file in library.glob("crm.db*"):
             file.unlink()
         for file in away.iterdir():
             file.rename(library / file.name)
         away.rmdir()
-    await scene.revive()
+        await scene.revive()
     record = await emergency_record(scene, call.call_id, "answered")
     assert (record["number"], record["panel"]) == (SHARED, at.credentials.username)
+    await scene.restart("kamailio")  # it has the empty database open
