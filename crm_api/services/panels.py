@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain.numbering import place_code_problem
 from crm_api.domain.problems import InvalidFieldsError
@@ -15,7 +15,7 @@ from crm_api.tables.fund import Gate, Relay
 from crm_api.tables.models import Account, Door, Entrance, House, Panel, PanelPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from crm_api.domain.inputs.panels import NewPanel
     from crm_api.services.context import Context
@@ -28,11 +28,28 @@ def encrypted_login(context: Context, credentials: dict[str, str] | None) -> str
     return None if credentials is None else context.encryption.encrypted(json.dumps(credentials))
 
 
+def _of_account(account: str) -> Any:
+    return Panel.account_id.in_(Account.select(Account.id).where(Account.account == account))
+
+
+def _serving(house_id: int) -> Any:
+    return Panel.id.in_(PanelPlace.select(PanelPlace.panel_id).where(PanelPlace.house_id == house_id))
+
+
+def _silent_since(moment_ms: int) -> Any:
+    return Panel.last_seen_at_ms.is_null() | (Panel.last_seen_at_ms < moment_ms)
+
+
 class Panels(Kept[Panel]):
     """Panels and gates."""
 
     noun = "panel"
     model = Panel
+    filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "account": _of_account,
+        "house_id": _serving,
+        "silent_since_ms": _silent_since,
+    }
 
     def documents(self, rows: Sequence[Panel]) -> list[Document]:
         """Show each panel with account, places and doors; of the credentials, only whether there are any."""

@@ -61,6 +61,16 @@ class Blocks(Kept[Block]):
     noun = "block"
     model = Block
 
+    def condition(self, name: str, value: Any) -> Any:
+        """Return the condition of a filter; `in_force` asks the clock."""
+        if name != "in_force":
+            return super().condition(name, value)
+        now_ms = self.context.now_ms()
+        over = Block.ends_at_ms <= now_ms
+        if value:
+            return (Block.starts_at_ms <= now_ms) & (Block.ends_at_ms.is_null() | ~over)
+        return (Block.starts_at_ms > now_ms) | over
+
     def create(self, tenant: Tenant, new: NewBlock) -> Document:
         """Put a block on an apartment."""
         now_ms = self.context.now_ms()

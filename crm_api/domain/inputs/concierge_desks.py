@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from crm_api.domain.inputs.base import AccountName, FilterId, Flag, Id, Input, Name, PageQuery, unchanged
+from crm_api.domain.inputs.base import AccountName, FilterId, Flag, Id, Input, Name, OfCompanyQuery, unchanged
 
 Priority = Annotated[int, Field(ge=1, le=9, strict=True)]
 
@@ -37,8 +37,7 @@ class ConciergeDeskChange(Input):
     EXAMPLE: ClassVar[dict[str, Any]] = {"on_duty": False}
 
 
-class ConciergeDeskQuery(PageQuery):
+class ConciergeDeskQuery(OfCompanyQuery):
     """Desks of a company or a house."""
 
-    company_id: FilterId = None
     house_id: FilterId = None

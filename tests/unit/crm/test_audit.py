@@ -16,9 +16,9 @@ from crm_api.services.audit import HIDDEN
 from crm_api.services.context import Tenant
 from crm_api.tables.people import AuditEntry
 from tests.unit.crm.conftest import Api, FakeCache
+from tests.unit.crm.furnished import address, admin_of, furnish, key_of
 from tests.unit.crm.tenancy_table import MAKES, Own
 from tests.unit.crm.test_access import PASSWORD, company, log_in, person, staff
-from tests.unit.crm.test_tenancy import address, admin_of, furnish, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
