@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from crm_api.domain.access import Role, StaffRole  # noqa: TC001 - pydantic reads the annotations
 from crm_api.domain.inputs.base import (
+    NO_NUL,
     FilterId,
     FilterMs,
     FilterText,
