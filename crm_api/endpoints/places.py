@@ -96,6 +96,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "A regular house by first, last, entrances and floors; an irregular one by parts. Apartments that "
                     "are there already are named as ranges, and nothing is made.",
                     body=asked.NewApartmentRange,
+                    headers=("Idempotency-Key",),
                     problems=frozenset({"conflict", "not-found"}),
                 ),
             ),
