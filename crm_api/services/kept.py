@@ -118,7 +118,8 @@ class Kept(Listed[Row]):
     """Base of the services of one noun that can be made, changed and removed.
 
     The API calls `made`, `changed` and `removed`: they own the transaction and what every change has in common. A noun
-    writes `create`, `change` and `remove`; `change` must end with `update`, even when only rows below it have changed.
+    writes `create` and `change`, and `remove` when there is more to it; `change` must end with `update`, even when only
+    rows below it have changed.
     """
 
     key_field: ClassVar[str] = "id"
@@ -153,9 +154,10 @@ class Kept(Listed[Row]):
         """Change a row; `values` holds the fields that were sent."""
         raise NotImplementedError
 
+    @audited("remove")
     def remove(self, tenant: Tenant, key: Any) -> None:
-        """Remove a row."""
-        raise NotImplementedError
+        """Remove a row, unless others refer to it; a noun with more to say has its own."""
+        self.row(tenant, key).delete_instance()
 
     def made(self, tenant: Tenant, new: Any, wish: Repeatable | None = None) -> Document:
         """Make a row for the API, once for each `Idempotency-Key`."""

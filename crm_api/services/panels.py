@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from crm_api.domain.numbering import place_code_problem
 from crm_api.domain.problems import InvalidFieldsError
 from crm_api.domain.search_text import search_text
+from crm_api.services.accounts import account_names
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept
 from crm_api.tables import dialled_numbers
@@ -54,8 +55,7 @@ class Panels(Kept[Panel]):
     def documents(self, rows: Sequence[Panel]) -> list[Document]:
         """Show each panel with account, places and doors; of the credentials, only whether there are any."""
         ids = [row.id for row in rows]
-        named: Any = Account.select(Account.id, Account.account).where(Account.id.in_([r.account_id for r in rows]))
-        accounts: dict[int, str] = dict(named.tuples())
+        accounts = account_names([row.account_id for row in rows])
         places: dict[int, list[Document]] = {}
         for place in PanelPlace.select().where(PanelPlace.panel_id.in_(ids)).order_by(PanelPlace.id):
             shown = {"house_id": place.house_id, "entrance_id": place.entrance_id, "code": place.code}

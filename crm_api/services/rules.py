@@ -49,11 +49,6 @@ class BlockKinds(Kept[BlockKind]):
             self.changes.apartments(row.apartment_id for row in Block.select().where(Block.kind_id == key))
         return self.got(tenant, key)
 
-    def remove(self, tenant: Tenant, key: int) -> None:
-        """Remove a kind that no block uses."""
-        with self.database.transaction():
-            self.row(tenant, key).delete_instance()
-
 
 class Blocks(Kept[Block]):
     """Blocks on apartments; a block that begins or ends later is delivered at that moment."""
