@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from kemi_routes import (
     admission,
+    challenges,
     changes,
     checks,
     contacts_database,
     dialogs,
     digest,
     flood,
+    late_ringing,
     node_life,
     nodes,
     panel_calls,
@@ -109,6 +111,7 @@ class Router:
         self._story = streams.StoryShipper(streams.RedisStream(self._settings.redis_url))
         self._hearing = node_life.Hearing()
         self._nodes = nodes.NodeWatch(self._settings)
+        self._late_ringing = late_ringing.LateRinging(self._settings)
         self._refreshes = refreshes.RefreshWriter(self._settings.location_url)
 
     def child_init(self, rank: int) -> int:
@@ -133,6 +136,11 @@ class Router:
         if request.from_node:
             self._hearing.note(ksr, request.source_ip)
         run(REQUEST, ksr, request)
+
+    @guard
+    def ksr_reply_route(self, _message: object) -> None:
+        """Every reply, before tm has it."""
+        late_ringing.keep(self._ksr, self._settings)
 
     @guard
     def on_panel_reply(self, _message: object) -> None:
@@ -174,10 +182,12 @@ class Router:
     def on_nodes_tick(self, _message: object, _event: str = "") -> None:
         """Every 100 ms, in the process of the rtimer `nodes`."""
         self._nodes.tick(self._ksr)
+        self._late_ringing.tick(self._ksr)
 
     @guard
     def on_contacts_tick(self, _message: object, _event: str = "") -> None:
         """Every second, in the process of the rtimer `contacts`."""
+        challenges.tell_unanswered(self._ksr)
         self._refreshes.tick(self._ksr)
         contacts_database.copy_back(self._ksr, self._settings.location_url)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, nodes, registration, story
+from kemi_routes import headers, late_ringing, nodes, registration, story
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -107,6 +107,11 @@ def on_reply(ksr: Ksr) -> None:
     status = ksr.kx.get_status()
     if status < _RING:
         return
+    if status < _ANSWER:
+        leg_id = ksr.kx.get_callid() or ""
+        if not nodes.is_in_setup(ksr, leg_id):
+            return  # another phone has answered meanwhile
+        late_ringing.let_go(ksr, leg_id)
     headers.strip_private(ksr)
     if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
         ksr.nathelper.set_contact_alias()

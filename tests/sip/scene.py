@@ -124,11 +124,11 @@ class Scene:
 
     # --- scripted peers -----------------------------------------------------------------------------------------
 
-    async def peer(self, address: str, port: int = 5060) -> ScriptedPeer:
-        """The scripted peer at an address, without an account; made when it is first asked for."""
+    async def peer(self, address: str, port: int = 5060, streams: int = 4) -> ScriptedPeer:
+        """The scripted peer at an address, without an account; made, for so many calls, when it is first asked for."""
         if (address, port) in self._peers:
             return self._peers[address, port]
-        peer = await ScriptedPeer.open(self.town.sip, address, port)
+        peer = await ScriptedPeer.open(self.town.sip, address, port, streams)
         self._peers[address, port] = peer
         self._exits.callback(peer.close)
         return peer

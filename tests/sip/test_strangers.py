@@ -97,6 +97,9 @@ async def test_an_invite_without_credentials_is_challenged_and_rings_nobody(scen
         answer = await peer.send(invite)
 
     assert answer.status in (401, 407)
+    await scene.log_line(
+        "kamailio", "no credentials", f"source={at.address}", f"call_id={invite.get('Call-ID')}", timeout_s=8
+    )
     await a_good_call(scene)
     assert [len(phone.ringing) for _, phone in home.phones] == [1] * len(home.phones)  # by the good call only
 

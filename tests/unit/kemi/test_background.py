@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kemi_routes import contacts_database, headers, node_life, nodes, settings, stage_calls, story
+from kemi_routes import (
+    challenges,
+    contacts_database,
+    headers,
+    late_ringing,
+    node_life,
+    nodes,
+    settings,
+    stage_calls,
+    story,
+)
 from kemi_routes.changes import ChangeFollower
 from kemi_routes.streams import RedisStream, StoryShipper, command
 from tests.unit.kemi.fake_ksr import FakeKsr
@@ -198,6 +208,37 @@ def test_a_node_that_misses_probes_but_was_heard_stays_up(fake: FakeKsr) -> None
     nodes.NodeWatch(settings.read(fake.ksr)).tick(fake.ksr)
     assert fake.called("dispatcher.ds_mark_addr") == [("ap", 1, "sip:127.0.0.21:5060")]
     assert fake.tables["setup"]["c1"] == "P 127.0.0.21:5060 rings 1"
+
+
+def test_ringing_that_stays_is_said_again_once(fake: FakeKsr) -> None:
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver.bind(("127.0.0.1", 0))
+    receiver.settimeout(5)
+    fake.defines |= {"EP_SIP_ADDRESS": "127.0.0.1", "EP_SIP_PORT": str(receiver.getsockname()[1])}
+    again = late_ringing.LateRinging(settings.read(fake.ksr))
+    fake.tables["ringing"] |= {"s1 127.0.2.1 5060": "late", "s1 127.0.2.2 5060": "in time"}
+    again.tick(fake.ksr)
+    assert len(fake.tables["ringing"]) == 2, "said too early"
+    del fake.tables["ringing"]["s1 127.0.2.2 5060"]
+    fake.tables["ringing"]["s2 127.0.2.3 5060"] = "just now"
+    again.tick(fake.ksr)
+    assert receiver.recv(2000) == b"late"
+    assert list(fake.tables["ringing"]) == ["s2 127.0.2.3 5060"]
+    again.tick(fake.ksr)
+    assert receiver.recv(2000) == b"just now"
+    assert not fake.tables["ringing"]
+    receiver.close()
+    if again._socket is not None:
+        again._socket.close()
+
+
+def test_a_challenge_that_stays_unanswered_is_told_once(fake: FakeKsr, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.tables["challenged"] |= {"c1": "1000 127.0.2.1", "c2": "1001 127.0.2.2"}
+    monkeypatch.setattr("kemi_routes.challenges.time.time", lambda: 1000.9 + challenges.PATIENCE_S)
+    challenges.tell_unanswered(fake.ksr)
+    challenges.tell_unanswered(fake.ksr)
+    assert fake.logs == ["no credentials: INVITE was challenged and did not come back; source=127.0.2.1 call_id=c1\n"]
+    assert list(fake.tables["challenged"]) == ["c2"]
 
 
 def test_what_was_heard_is_noted_now_and_then_and_grows_old(fake: FakeKsr, monkeypatch: pytest.MonkeyPatch) -> None:

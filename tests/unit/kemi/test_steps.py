@@ -15,6 +15,7 @@ from kemi_routes import (
     dialogs,
     digest,
     flood,
+    late_ringing,
     node_life,
     panel_calls,
     registration,
@@ -116,6 +117,15 @@ def test_without_credentials_comes_a_challenge_and_no_log(fake: FakeKsr, request
     assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
     assert fake.replies == [(407, "challenge")]
     assert fake.logs == []
+    assert list(fake.tables["challenged"]) == [fake.message.call_id]
+
+
+@pytest.mark.parametrize("password", [True, False])
+def test_credentials_answer_a_challenge_good_or_bad(fake: FakeKsr, request_of: Make, *, password: bool) -> None:
+    digest.authenticate(fake.ksr, request_of(fake))
+    login(fake, password=password)
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert fake.tables["challenged"] == {}
 
 
 def test_good_credentials_name_account_and_kind(fake: FakeKsr, request_of: Make) -> None:
@@ -530,6 +540,33 @@ def test_who_was_busy_is_not_told_as_cancelled(fake: FakeKsr, request_of: Make) 
         fake.pvs["$T_reply_ruid"] = ruid
         stage_calls.on_reply(fake.ksr)
     assert [event["outcome"] for event in events(fake)[2:]] == ["busy", "answered"]
+
+
+def test_a_phone_that_rings_after_another_answered_tells_nothing(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h2,h3")
+    fake.location = {"h2": [Contact("sip:a@1", "r1")], "h3": [Contact("sip:c@3", "r2")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    for ruid, status, source_ip in (("r1", 180, "127.0.2.1"), ("r1", 200, "127.0.2.1"), ("r2", 180, "127.0.2.2")):
+        fake.message.status, fake.message.source_ip = status, source_ip
+        fake.pvs["$T_reply_ruid"] = ruid
+        late_ringing.keep(fake.ksr, request_of(fake).settings)
+        stage_calls.on_reply(fake.ksr)
+    assert [event["outcome"] for event in events(fake)[2:]] == ["ringing", "answered", "cancelled"]
+    assert list(fake.tables["ringing"]) == ["leg-1 127.0.2.2 5060"]
+
+
+def test_only_ringing_of_devices_is_kept(fake: FakeKsr, request_of: Make) -> None:
+    settings_ = request_of(fake).settings
+    for status, source_ip, call_id in (
+        (100, "127.0.2.1", "leg-1"),
+        (200, "127.0.2.1", "leg-1"),
+        (180, settings_.sip_address, "leg-1"),
+        (180, "127.0.0.21", "call-1"),
+    ):
+        fake.tables["setup"] = {"call-1": "P 127.0.0.21:5060 sent 1", "leg-1": "S 127.0.0.21:5060 7"}
+        fake.message = Message(status=status, source_ip=source_ip, call_id=call_id)
+        late_ringing.keep(fake.ksr, settings_)
+        assert not fake.tables["ringing"]
 
 
 # ---- dialogs ----
