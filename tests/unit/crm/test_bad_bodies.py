@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from crm_api.app import declared
-from tests.unit.crm.furnished import address, everything_kept, key_of, make_one_of_each
+from tests.unit.crm.furnished import address, admin_of, everything_kept, furnish, key_of
 from tests.unit.crm.tenancy_table import MAKES, Own
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def wrong_ones(body: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:
 @pytest.fixture
 def asked(town: Town, services: Services, database: CrmDatabase) -> list[Asked]:
     """Every operation that takes a JSON body, with bodies that are right."""
-    own = Own("some", town.company, town.platform)
-    make_one_of_each(own)
+    own = Own("some", town.company, admin_of(town.client, database, services, "Homes"))
+    furnish(town.client, own, database)
     own.keys |= {"companies": town.company, "cities": 1}
     operations = []
     cache: Any = None
