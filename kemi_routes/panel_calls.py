@@ -54,7 +54,7 @@ def send_to_node(ksr: Ksr, request: Request) -> Outcome:
     ksr.rr.record_route()
     if ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
         ksr.nathelper.set_contact_alias()
-    story.dialled(ksr, request.call_id, request.account, request.number)
+    story.dialled(ksr, request.call_id, request.account, policy.told(request.number))
     _relay(ksr, request.call_id, emergency=request.emergency)
     return DONE
 
@@ -138,8 +138,7 @@ def _log_end(ksr: Ksr, call_id: str, leg: nodes.PanelLeg, status: int) -> None:
     if status in _EVERYDAY or (status == _NOT_FOUND and leg.state == nodes.RINGS):
         return
     reason = _NO_OFFER.get(status) or ksr.pv.get("$T_reply_reason") or "-"
-    ksr.notice(
-        f"call ended by node: {status} {reason}; node={leg.node} number={ksr.kx.gete_ruser()} call_id={call_id}\n"
-    )
+    number = policy.told(ksr.kx.gete_ruser())
+    ksr.notice(f"call ended by node: {status} {reason}; node={leg.node} number={number} call_id={call_id}\n")
     if status in _NO_OFFER:
         story.refused(ksr, call_id, str(reason), status)

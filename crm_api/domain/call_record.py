@@ -108,6 +108,7 @@ def add(calls: dict[str, Call], event: Event) -> None:
         call.result = event.result
         call.cause = _number(event.cause)
         call.plan_source = event.plan_source or None
+        call.reason = call.reason or event.reason
     elif event.event == "refused":
         call.ended_at_ms = _earliest(call.ended_at_ms, event.at_ms)
         call.reason = event.reason

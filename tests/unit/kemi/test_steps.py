@@ -331,11 +331,36 @@ def test_a_strangers_path_is_refused(fake: FakeKsr, request_of: Make) -> None:
 # ---- calls of panels ----
 
 
-def test_a_handset_may_not_call_an_apartment(fake: FakeKsr, request_of: Make) -> None:
+@pytest.mark.parametrize(
+    "number", ["112", "103", "*40719", "%2A40719", "stage", "h", "i", "s", "t", "+79001234567", ""]
+)
+def test_a_resident_calls_no_emergency_number_no_code_and_nothing_of_asterisks_own(
+    fake: FakeKsr, request_of: Make, number: str
+) -> None:
     request = request_of(fake)
-    request.kind = "handset"
+    request.kind, request.number = "handset", number
     assert panel_calls.check_permission(fake.ksr, request) is DONE
     assert fake.replies == [(403, "Forbidden")]
+    assert not any("40719" in line for line in fake.logs)
+
+
+@pytest.mark.parametrize("number", ["0", "concierge", "12", "2112", "21*12", "p10001"])
+@pytest.mark.parametrize("kind", ["handset", "indoor_unit", "app", "home_gateway", "concierge"])
+def test_desks_neighbours_and_panels_are_for_the_crm_to_allow(
+    fake: FakeKsr, request_of: Make, kind: str, number: str
+) -> None:
+    request = request_of(fake)
+    request.kind, request.number = kind, number
+    assert panel_calls.check_permission(fake.ksr, request) is NEXT
+
+
+def test_an_access_code_is_told_to_nobody(fake: FakeKsr, request_of: Make) -> None:
+    request = request_of(fake)
+    request.kind, request.number, request.account = "panel", "*40719", "p10001"
+    panel_calls.send_to_node(fake.ksr, request)
+    told = " ".join(map(str, (*fake.logs, *fake.called("mqueue.mq_add"))))
+    assert "40719" not in told
+    assert "access_code" in told
 
 
 def test_a_panels_call_goes_to_a_node_with_its_kind(fake: FakeKsr, request_of: Make) -> None:
