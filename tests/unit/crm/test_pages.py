@@ -137,18 +137,16 @@ SORTED = [
 ]
 
 
-@pytest.mark.parametrize(("path", "sort"), SORTED)
-def test_every_list_is_in_the_order_that_it_offers(
-    town: Town, services: Services, database: CrmDatabase, path: str, sort: str
-) -> None:
+def test_every_list_is_in_the_order_that_it_offers(town: Town, services: Services, database: CrmDatabase) -> None:
     """Two of each noun at least, whose names are in another order than their ids."""
     for name in ("zeta", "alpha"):
         company = town.platform("POST", "/v1/companies", {"name": name})["id"]
         furnish(town.client, Own(name, company, admin_of(town.client, database, services, name)), database)
     town.platform("POST", "/v1/cities", {"name": "Antioch"})
-    items = walk(town.platform, f"{path}?limit=2&sort={sort}")
-    column = sort.removeprefix("-")
-    keys = [(item[column], item["id"]) for item in items]
-    assert len(keys) > 1
-    assert keys == sorted(keys, reverse=sort.startswith("-"))
-    assert len({identity for _, identity in keys}) == len(keys)
+    assert len(SORTED) > 50
+    for path, sort in SORTED:
+        items = walk(town.platform, f"{path}?limit=2&sort={sort}")
+        keys = [(item[sort.removeprefix("-")], item["id"]) for item in items]
+        assert len(keys) > 1, path
+        assert keys == sorted(keys, reverse=sort.startswith("-")), (path, sort)
+        assert len({identity for _, identity in keys}) == len(keys), (path, sort)
