@@ -44,8 +44,8 @@ class DoorOpening(Input):
 class CodeEntry(Input):
     """A visitor typed an access code at a panel that sends it as a call (docs/contracts.md §6)."""
 
-    call_id: Annotated[str, StringConstraints(min_length=1, max_length=255)]
-    panel: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    call_id: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=NO_NUL)]
+    panel: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL)]
     code: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,32}$")]
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"call_id": "3f1c9a0e@10.20.30.40", "panel": "p10001", "code": "40719"}
