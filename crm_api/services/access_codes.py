@@ -70,7 +70,7 @@ class AccessCodes(Kept[AccessCode]):
     model = AccessCode
     filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"active": _active}
     secrets = frozenset({"code"})
-    hidden = frozenset({"code_encrypted", "code_hash"})
+    hidden = frozenset({"code_encrypted", "code_hash", "superseded_by", "tell_at_ms"})
 
     def create(self, tenant: Tenant, new: access_codes.NewAccessCode) -> Document:
         """Make a code; the answer holds it in clear."""
