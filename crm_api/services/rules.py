@@ -151,6 +151,7 @@ class RingPlans(Kept[RingPlanRow]):
                 "ring_timeout_s": stage.ring_timeout_s,
                 "targets": [],
                 "on_refusal": stage.on_refusal,
+                "confirm": stage.confirm,
                 "one_by_one": stage.one_by_one,
             }
             stages[stage.id] = document
@@ -209,6 +210,7 @@ class RingPlans(Kept[RingPlanRow]):
                 position=position,
                 ring_timeout_s=stage["ring_timeout_s"],
                 on_refusal=stage["on_refusal"],
+                confirm=stage["confirm"],
                 one_by_one=stage["one_by_one"],
             )
             for line, target in enumerate(stage["targets"]):
