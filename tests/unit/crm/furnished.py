@@ -97,6 +97,14 @@ def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) 
         own.keys["sessions"] = row[0] if row else None
 
 
+def furnish_platform(platform: Api, own: Own) -> None:
+    """Make one of each noun that the platform keeps for all companies."""
+    own.keys["cities"] = platform("POST", "/v1/cities", {"name": f"City of {own.name}"})["id"]
+    trunk = {"name": f"carrier-of-{own.name}", "address": "127.0.3.8"}
+    own.keys["trunks"] = platform("POST", "/v1/trunks", trunk)["id"]
+    own.keys["companies"] = own.company
+
+
 def everything_kept(database: CrmDatabase) -> dict[str, list[str]]:
     """Return all that is kept, but for the time when a token was used last."""
     if database.dialect == "sqlite":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from crm_api.app import declared
-from tests.unit.crm.furnished import address, admin_of, everything_kept, furnish, key_of
+from tests.unit.crm.furnished import address, admin_of, everything_kept, furnish, furnish_platform, key_of
 from tests.unit.crm.tenancy_table import MAKES, Own
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def asked(town: Town, services: Services, database: CrmDatabase) -> list[Asked]:
     """Every operation that takes a JSON body, with bodies that are right."""
     own = Own("some", town.company, admin_of(town.client, database, services, "Homes"))
     furnish(town.client, own, database)
-    own.keys |= {"companies": town.company, "cities": 1}
+    furnish_platform(town.platform, own)
     operations = []
     cache: Any = None
     for endpoint in declared(services, database, cache):

@@ -8,7 +8,7 @@ import pytest
 
 from crm_api.openapi import document_text
 from tests.unit.crm.conftest import Api
-from tests.unit.crm.furnished import admin_of, furnish
+from tests.unit.crm.furnished import admin_of, furnish, furnish_platform
 from tests.unit.crm.tenancy_table import Own
 
 if TYPE_CHECKING:
@@ -141,8 +141,9 @@ def test_every_list_is_in_the_order_that_it_offers(town: Town, services: Service
     """Two of each noun at least, whose names are in another order than their ids."""
     for name in ("zeta", "alpha"):
         company = town.platform("POST", "/v1/companies", {"name": name})["id"]
-        furnish(town.client, Own(name, company, admin_of(town.client, database, services, name)), database)
-    town.platform("POST", "/v1/cities", {"name": "Antioch"})
+        own = Own(name, company, admin_of(town.client, database, services, name))
+        furnish(town.client, own, database)
+        furnish_platform(town.platform, own)
     assert len(SORTED) > 50
     for path, sort in SORTED:
         items = walk(town.platform, f"{path}?limit=2&sort={sort}")
