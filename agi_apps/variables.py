@@ -25,6 +25,8 @@ class Variable(StrEnum):
     DOOR_DTMF = "EP_DOOR_DTMF"
     OPENED_AT_MS = "EP_OPENED_AT_MS"
     PASSED_TO = "EP_PASSED_TO"
+    MESSAGE_LIMIT_S = "EP_MESSAGE_LIMIT_S"
+    THEN = "EP_THEN"
 
 
 class Decision(StrEnum):
@@ -33,6 +35,8 @@ class Decision(StrEnum):
     DIAL = "dial"
     LOOK = "look"
     DESK = "desk"
+    MESSAGE = "message"
+    RECORD = "record"
     PASS = "pass"  # noqa: S105 - no password
     PROMPT = "prompt"
     HANGUP = "hangup"

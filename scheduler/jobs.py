@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from crm_api.services.call_sounds import remove_expired
 from crm_api.services.job_runs import JobRuns
 
 if TYPE_CHECKING:
@@ -17,8 +18,12 @@ def make_jobs(context: Context, config: CrmConfig) -> dict[str, Job]:
     del config
     runs = JobRuns(context)
 
-    def clean_up(_: Telling) -> dict[str, Any]:
+    def clean_up(telling: Telling) -> dict[str, Any]:
         runs.prune()
-        return {}
+        sounds = 0
+        while removed := remove_expired(context):
+            sounds += removed
+            telling.tell(sounds)
+        return {"call_sounds_removed": sounds}
 
     return {"clean_up": clean_up}

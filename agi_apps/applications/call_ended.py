@@ -54,12 +54,12 @@ def result_of(dial_status: str, decision: str, sound: str) -> str:
     """Result of a call (docs/contracts.md, 7) from its last `Dial` and the last decision about it."""
     if dial_status == "ANSWER":
         return "answered"
-    if decision == Decision.PROMPT:
+    if decision in {Decision.PROMPT, Decision.MESSAGE}:
         prompt = Prompt.of_sound(sound)
         return _BY_PROMPT.get(prompt, "failed") if prompt is not None else "failed"
     if not dial_status and decision in {Decision.DTMF, Decision.OPENED}:
         return "code_accepted"
-    if decision in Decision.rings() and dial_status in {"", "CANCEL"}:
+    if decision in {*Decision.rings(), Decision.RECORD} and dial_status in {"", "CANCEL"}:
         return "caller_hung_up"
     return "failed"
 

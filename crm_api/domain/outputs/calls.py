@@ -54,6 +54,8 @@ class PlannedCall(Output):
     ring_limit_s: int
     stages: list[PlannedStage]
     door: PlannedDoor | None
+    message_limit_s: int
+    records: bool
     caller: Caller
     caller_may_open: bool
 
@@ -76,6 +78,8 @@ class PlannedCall(Output):
             }
         ],
         "door": {"door_id": 3, "method": "dtmf", "dtmf": "1"},
+        "message_limit_s": 0,
+        "records": False,
         "caller": "panel",
         "caller_may_open": False,
     }

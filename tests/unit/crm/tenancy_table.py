@@ -159,6 +159,9 @@ KEYS: Final[dict[str, Callable[[Own], dict[str, Any]]]] = {
     "/v1/doors/{key}/open": lambda o: {"key": o["doors"]},
     "/v1/ring-plans/{key}/{dialled}": lambda o: {"key": o["panel account"], "dialled": o["number dialled"]},
     "/v1/calls/{call_id}": lambda o: {"call_id": o["calls"]},
+    "/v1/call-sounds/{key}": lambda o: {"key": o["call-sounds"]},
+    "/v1/call-sounds/{key}/audio": lambda o: {"key": o["call-sounds"]},
+    "/v1/call-sounds/{key}/heard": lambda o: {"key": o["call-sounds"]},
     "/v1/code-locks/{key}": lambda o: {"key": o["code-locks"]},
     "/v1/sessions/{key}": lambda o: {"key": o["sessions"]},
 }
@@ -205,6 +208,7 @@ NOT_OF_COMPANIES: Final = {
     "DELETE /v1/cities/{key}": "the platform's alone: 403",
     "POST /v1/companies": "the platform's alone: 403",
     "POST /v1/code-entries": "the call path's own service account acts for all companies",
+    "POST /v1/recorded-sounds": "the call path's own service account acts for all companies",
     "POST /v1/door-openings": "the call path's own service account acts for all companies",
     "POST /v1/login": "no token",
     "POST /v1/logout": "the sender's own session",
