@@ -256,8 +256,9 @@ def _by_all(line: TargetRule, member: Member) -> bool:
 def _may_open(member: Member, household: Household) -> bool:
     if household.stops_opening:
         return False
-    # Who belongs to no apartment is a desk, at its table or on its phone.
-    return member.apartment_id in (household.apartment_id, None)
+    # Of those who belong to no apartment a desk opens, at its table or on its phone.
+    is_desk = member.apartment_id is None and member.kind in {"concierge", "phone"}
+    return is_desk or member.apartment_id == household.apartment_id
 
 
 def _plan(
