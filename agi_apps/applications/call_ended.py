@@ -37,7 +37,7 @@ _BY_PROMPT = {
 def run(arguments: Sequence[str], services: Services) -> Outputs:
     """Record the end of a call."""
     (call_id, panel, dialled, dial_status, cause, talk_ms, plan_source, decision, sound, started) = arguments
-    result = result_of(dial_status, decision, sound)
+    result = result_of(dial_status, decision, sound, _number(talk_ms))
     if result in _TOLD:
         _log.info("[%s] %s dialled %s: %s (cause %s)", call_id, panel, dialled, result, cause or "-")
     reason = NO_MEDIA if result == "answered" and cause == _RTP_TIMEOUT else None
@@ -50,10 +50,13 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     return NOTHING
 
 
-def result_of(dial_status: str, decision: str, sound: str) -> str:
-    """Result of a call (docs/contracts.md, 7) from its last `Dial` and the last decision about it."""
+def result_of(dial_status: str, decision: str, sound: str, talk_ms: int = 1) -> str:
+    """Result of a call (docs/contracts.md, 7) from its last `Dial`, the last decision about it, and how long they talked.
+
+    Somebody may answer in the very moment in which the visitor walks away: nobody has talked then.
+    """
     if dial_status == "ANSWER":
-        return "answered"
+        return "answered" if talk_ms else "caller_hung_up"
     if decision in {Decision.PROMPT, Decision.MESSAGE}:
         prompt = Prompt.of_sound(sound)
         return _BY_PROMPT.get(prompt, "failed") if prompt is not None else "failed"

@@ -60,6 +60,8 @@ WHERE s.plan_id = coalesce(
 """  # noqa: S608 - constants
 HOUSEHOLDS = {"sqlite": HOUSEHOLD.replace("{false}", "0"), "postgresql": HOUSEHOLD.replace("{false}", "FALSE")}
 _MEMBER, _STOP, _LINE = range(3)
+_NO_HOUSE = 0
+"""PostgreSQL takes no empty list."""
 UNORDERED = 100
 """Place of a resident who was given none: after the others."""
 TIME_ZONE = """
@@ -163,8 +165,9 @@ def desks(database: CrmDatabase, company_id: int, houses: Sequence[int]) -> tupl
     A desk with a phone is rung there, through a trunk.
     """
     found: dict[int, list[Member]] = {}
-    sql = DESKS.format(houses=", ".join("?" * len(houses)))
-    for priority, account, kind, phone in database.rows(sql, (company_id, *houses, True, True)):
+    named = houses or (_NO_HOUSE,)
+    sql = DESKS.format(houses=", ".join("?" * len(named)))
+    for priority, account, kind, phone in database.rows(sql, (company_id, *named, True, True)):
         member = Member(account, "phone" if phone else kind, True, None, phone)
         found.setdefault(priority, []).append(member)
     return tuple(tuple(members) for members in found.values())
