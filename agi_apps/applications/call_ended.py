@@ -51,7 +51,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
 
 
 def result_of(dial_status: str, decision: str, sound: str, talk_ms: int = 1) -> str:
-    """Result of a call (docs/contracts.md, 7) from its last `Dial`, the last decision about it, and how long they talked.
+    """Result of a call (docs/contracts.md, 7) from its last `Dial`, the last decision, and how long they talked.
 
     Somebody may answer in the very moment in which the visitor walks away: nobody has talked then.
     """
