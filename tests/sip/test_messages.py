@@ -119,6 +119,7 @@ async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(s
         await ring.established()
         await ring.rtp.wait_for_sound(3)  # told before he talks
         await call.answered()
+        ring.rtp.hush()  # two tones of one pitch may cancel one another
         await asyncio.sleep(4)
         await ring.rtp.press("#")
         await call.rtp.wait_for_key(at.door_code[0], 3)
