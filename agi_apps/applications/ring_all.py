@@ -44,6 +44,9 @@ def decide(found: FoundPlan, now_ms: int, counted_from: int = 0) -> Outputs:
         outputs = prompt_outputs(Prompt.FORBIDDEN)
     else:
         outputs = stage_outputs(plan, 0, now_ms, counted_from=counted_from)
+        if plan.records and outputs[Variable.DECISION] in Decision.rings():
+            outputs[Variable.THEN] = outputs[Variable.DECISION]
+            outputs[Variable.DECISION] = Decision.RECORD
     outputs[Variable.LANGUAGE] = language_of(plan.language)
     outputs[Variable.PLAN_SOURCE] = found.source
     return outputs

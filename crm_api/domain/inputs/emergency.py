@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from crm_api.domain import phones
 from crm_api.domain.inputs.base import (
+    PRINTABLE,
     AccountName,
     FilterId,
     FilterText,
@@ -33,7 +34,7 @@ TrunkName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,31}$
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s\x00-\x1f,;<>]{1,64}@[A-Za-z0-9.-]{1,190}$")]
 WebUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00-\x1f]{3,500}$")]
 Secret = Annotated[str, StringConstraints(min_length=16, max_length=200)]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=200)]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=200, pattern=PRINTABLE)]
 CallerIn = Literal["from", "asserted", "both"]
 KeepS = Annotated[int, Field(ge=0, le=2_592_000, strict=True)]
 Percent = Annotated[int, Field(ge=0, le=100, strict=True)]
