@@ -46,6 +46,7 @@ from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
 from crm_api.services.trunks import Trunks
 from crm_api.services.visitor_pictures import VisitorPictures
+from crm_api.services.webhooks import WebhookDeliveries, Webhooks
 from crm_api.tables.database import CrmDatabase
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Services:
     concierge_desks: ConciergeDesks
     trunks: Trunks
     visitor_pictures: VisitorPictures
+    webhooks: Webhooks
+    webhook_deliveries: WebhookDeliveries
     jobs: Jobs
     scheduled_jobs: ScheduledJobs
     code_renewal: CodeRenewal
@@ -138,6 +141,8 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         ring_plans=RingPlans(context),
         concierge_desks=ConciergeDesks(context),
         trunks=Trunks(context),
+        webhooks=Webhooks(context),
+        webhook_deliveries=WebhookDeliveries(context),
         visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
         jobs=jobs,
         scheduled_jobs=ScheduledJobs(context),

@@ -11,7 +11,7 @@ from crm_api.domain import call_record
 from crm_api.domain.call_record import Event
 from crm_api.domain.numbering import candidate
 from crm_api.domain.problems import ConflictError
-from crm_api.tables import call_record_rows, caller_facts, ring_plan_facts
+from crm_api.tables import call_record_rows, caller_facts, ring_plan_facts, webhook_rows
 from crm_api.tables.database import ValueErrors
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PANELS_REMEMBERED_MS: Final = 60_000
 UNKNOWN_CURRENCY: Final = "XXX"
 """ISO 4217 for no currency: the trunk is known no more."""
+OPENED: Final = ("sent", "opened")
 DOOR_RESULTS: Final = ("granted", "sent", "opened", "refused", "failed")
 
 _log = structlog.get_logger("crm_api.call_records")
@@ -123,6 +124,9 @@ class CallRecording:
                     self._write_door(door, belongs[call.call_id])
                 for phone in call.phones:
                     self._write_phone(phone, belongs[call.call_id])
+                if call.result is not None:
+                    company_id = belongs[call.call_id].company_id
+                    webhook_rows.announce(database, company_id, "call.ended", call.call_id, self._context.now_ms())
 
     def _write_door(self, door: Event, belongs: Belongs) -> None:
         """Complete the record that the CRM made when it gave the permission, or make one (permission still fresh)."""
@@ -137,10 +141,19 @@ class CallRecording:
             known_id = None if known is None else known[0]
         if known_id is not None:
             database.rows(call_record_rows.DOOR_OF_RECORD, (result, door.at_ms, known_id, door.call_id))
+            self._announce_door(belongs, result, known_id)
             return
         whose = (belongs.company_id, door.at_ms, *belongs[1:], door.panel or "", door.door_id)
         how = (account, door.call_id, door.key, door.method, result, door.reason, door.at_ms)
         database.rows(call_record_rows.DOOR, whose + how)
+        made = database.row(call_record_rows.DOOR_MADE, (door.call_id, account, door.at_ms))
+        if made is not None:
+            self._announce_door(belongs, result, made[0])
+
+    def _announce_door(self, belongs: Belongs, result: str, record_id: int) -> None:
+        if result in OPENED:
+            now_ms = self._context.now_ms()
+            webhook_rows.announce(self._context.database, belongs.company_id, "door.opened", str(record_id), now_ms)
 
     def _write_phone(self, phone: Event, belongs: Belongs) -> None:
         """Keep how long a phone was on a trunk and what that costs, once."""
