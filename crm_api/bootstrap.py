@@ -33,6 +33,7 @@ from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
 from crm_api.services.panel_codes import PanelCodes
 from crm_api.services.panels import Panels
+from crm_api.services.phone_statements import PhoneStatements
 from crm_api.services.places import Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
 from crm_api.services.principals import ServiceAccounts, Staff
@@ -75,6 +76,7 @@ class Services:
     ring_plans: RingPlans
     concierge_desks: ConciergeDesks
     trunks: Trunks
+    phone_statements: PhoneStatements
     visitor_pictures: VisitorPictures
     webhooks: Webhooks
     webhook_deliveries: WebhookDeliveries
@@ -141,6 +143,7 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         ring_plans=RingPlans(context),
         concierge_desks=ConciergeDesks(context),
         trunks=Trunks(context),
+        phone_statements=PhoneStatements(context),
         webhooks=Webhooks(context),
         webhook_deliveries=WebhookDeliveries(context),
         visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),

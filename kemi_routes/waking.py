@@ -8,7 +8,8 @@ An account that a push wakes is marked in the stage (headers.py). While its stag
     ruid TAB account TAB contact, a line for each contact that rings or has rung, in the order of branches
 
 State `S`: nobody rings, the transaction is suspended and goes on with the first that wakes; `R`: it has branches, and
-one more is added; `C`: nobody joins any more. Whoever changes an entry holds the lock of its leg, so that an app that registers in the same moment
+one more is added; `C`: nobody joins any more.
+Whoever changes an entry holds the lock of its leg, so that an app that registers in the same moment
 as the call comes is neither missed nor rung twice. The order of locks is leg, then account.
 """
 
@@ -200,7 +201,7 @@ def _join(ksr: Ksr, settings: Settings, leg_id: str, saved: list[Contact]) -> No
 
 def _saved(ksr: Ksr, account: str) -> list[Contact]:
     """Contacts of the account after save(): none when the last one was taken away."""
-    found = []
+    found: list[Contact] = []
     for index in range(_MAX_CONTACTS):
         uri = ksr.pv.get(f"$xavp(saved=>contact[{index}])")
         ruid = ksr.pv.get(f"$xavp(saved=>ruid[{index}])")

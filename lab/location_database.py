@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-TABLE_FILES = ("standard-create.sql", "usrloc-create.sql")
+TABLE_FILES = ("standard-create.sql", "usrloc-create.sql", "uac-create.sql")
 
 
 def create_location_database(path: Path, root: Path) -> None:
-    """Create `path` unless it has the table `location`; in WAL mode, so that readers and the writer do not block.
+    """Create `path` unless it has the tables; in WAL mode, so that readers and the writer do not block.
 
     Args:
         path: the database file, as the machine sees it.
         root: the Debian root, whose Kamailio package brings the definitions.
     """
     with closing(sqlite3.connect(path)) as database:
-        if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'location'").fetchone():
+        if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'uacreg'").fetchone():
             return
         database.execute("PRAGMA journal_mode = WAL")
         script = "\n".join(

@@ -10,8 +10,10 @@ import structlog
 from crm_api.domain import call_record
 from crm_api.domain.call_record import Event
 from crm_api.domain.numbering import candidate
+from crm_api.domain.phone_limits import month_of
 from crm_api.domain.problems import ConflictError
-from crm_api.tables import call_record_rows, caller_facts, ring_plan_facts, webhook_rows
+from crm_api.services.changes import Changes
+from crm_api.tables import call_record_rows, caller_facts, phone_rows, ring_plan_facts, webhook_rows
 from crm_api.tables.database import ValueErrors
 
 if TYPE_CHECKING:
@@ -166,6 +168,18 @@ class CallRecording:
         length = (phone.at_ms, phone.phone_ms or 0, seconds, cost_micros, currency)
         connected = phone.confirmed != call_record.NOT_CONFIRMED
         database.rows(call_record_rows.PHONE_LEG, (*whose, *where, *length, connected))
+        self._look_at_limits(belongs)
+
+    def _look_at_limits(self, belongs: Belongs) -> None:
+        """When the month's minutes are used up, have plans decided anew without phones, and with them next month."""
+        if belongs.company_id is None:
+            return
+        now_ms = self._context.now_ms()
+        limits = phone_rows.limits(self._context.database, belongs.company_id, belongs.apartment_id, now_ms)
+        if limits.is_used_up:
+            changes = Changes(self._context)
+            for due_at_ms in (now_ms, month_of(now_ms)[1]):
+                changes.scope("company", belongs.company_id, due_at_ms)
 
     def _belongs(self, call: Call) -> Belongs:
         if call.panel is None:

@@ -71,6 +71,10 @@ class Company(Table):
     neighbour_calls = TextField()
     code_tries = BigIntegerField()
     code_lock_s = BigIntegerField()
+    phone_countries = TextField()
+    phone_minutes = BigIntegerField(null=True)
+    apartment_phone_minutes = BigIntegerField(null=True)
+    calls_kept_days = BigIntegerField(null=True)
     created_at_ms = BigIntegerField()
     version = BigIntegerField(default=1)
 

@@ -156,6 +156,7 @@ CREATES_BY_UPLOAD: Final = frozenset({"/v1/imports/houses"})
 """What a file makes here refers to nothing: only `company_id` of the query could be another's."""
 
 KEYS: Final[dict[str, Callable[[Own], dict[str, Any]]]] = {
+    "/v1/companies/{key}/phone-statement": lambda o: {"key": o.company},
     "/v1/companies/{key}": lambda o: {"key": o.company},
     "/v1/doors/{key}/open": lambda o: {"key": o["doors"]},
     "/v1/ring-plans/{key}/{dialled}": lambda o: {"key": o["panel account"], "dialled": o["number dialled"]},
