@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import story
+from kemi_routes import nodes, story
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -118,7 +118,10 @@ def suspend(ksr: Ksr, leg_id: str, leg: WakingLeg) -> bool:
 
 
 def close(ksr: Ksr, leg_id: str) -> None:
-    """Let nobody join any more: the leg is being cancelled. Its list stays until the last branch has said so."""
+    """Let nobody join any more: the leg is being cancelled. Its list stays until the last branch has said so.
+
+    A leg that waits has no branch: tm calls no route of ours at its end, so it ends here.
+    """
     if ksr.htable.sht_get(_LEGS, leg_id) is None:
         return
     lock(ksr, leg_id)
@@ -131,6 +134,7 @@ def close(ksr: Ksr, leg_id: str) -> None:
     finally:
         unlock(ksr, leg_id)
     if waits:
+        nodes.end_stage_leg(ksr, leg_id)
         end(ksr, leg_id)
 
 

@@ -110,7 +110,7 @@ def test_a_cancelled_leg_takes_nobody_and_keeps_its_list_until_the_end(stage: Fa
 def test_a_suspended_leg_that_is_cancelled_leaves_nothing(stage: FakeKsr, request_of: Make) -> None:
     stage_calls.ring_stage(stage.ksr, request_of(stage))
     waking.close(stage.ksr, LEG)
-    assert (stage.tables["wake"], stage.tables["wake_legs"]) == ({}, {})
+    assert (stage.tables["wake"], stage.tables["wake_legs"], stage.tables["setup"]) == ({}, {}, {})
 
 
 def test_two_calls_wait_for_one_account(stage: FakeKsr, request_of: Make) -> None:
