@@ -37,6 +37,7 @@ from crm_api.services.phone_statements import PhoneStatements
 from crm_api.services.places import Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
 from crm_api.services.principals import ServiceAccounts, Staff
+from crm_api.services.probe_campaigns import ProbeCalls, ProbeCampaigns
 from crm_api.services.push_tokens import PushTokens
 from crm_api.services.relays import Relays
 from crm_api.services.residents import Residents
@@ -85,6 +86,8 @@ class Services:
     code_renewal: CodeRenewal
     access_code_rules: AccessCodeRules
     panel_codes: PanelCodes
+    probe_campaigns: ProbeCampaigns
+    probe_calls: ProbeCalls
     code_notices: CodeNotices
     job_runs: JobRuns
     imports: Imports
@@ -152,6 +155,8 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         code_renewal=CodeRenewal(context),
         access_code_rules=AccessCodeRules(context),
         panel_codes=PanelCodes(context),
+        probe_campaigns=ProbeCampaigns(context),
+        probe_calls=ProbeCalls(context),
         code_notices=CodeNotices(context),
         job_runs=JobRuns(context),
         imports=Imports(context, jobs),

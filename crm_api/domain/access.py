@@ -11,7 +11,7 @@ Role = Literal["admin", "operator", "engineer", "read_only", "calls"]
 StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
-    "jobs", "trunks", "webhooks", "access", "audit", "plans", "door_openings",
+    "probes", "jobs", "trunks", "webhooks", "access", "audit", "plans", "door_openings",
     "key_uses", "search", "self",
 ]  # fmt: skip
 
@@ -37,6 +37,7 @@ TABLE: Final[dict[Area, tuple[frozenset[Role], frozenset[Role]]]] = {
     "codes": (_FIELD, _OFFICE),  # access codes: whoever reads one can open
     "rules": (_ALL, _OFFICE),  # kinds of blocks, blocks, ring plans, concierge desks
     "records": (_ALL, _NOBODY),  # calls, openings, reports
+    "probes": (_ALL, _FIELD),  # campaigns of quality probes
     "jobs": (_ALL, _OFFICE),  # imports and other work in the background
     "trunks": (_ADMIN, _ADMIN),  # of those who act for every company: carriers are the platform's
     "webhooks": (_ADMIN, _ADMIN),  # where a company's data goes

@@ -118,6 +118,7 @@ class Apartment(Table):
     number = BigIntegerField()
     label = TextField(null=True)
     floor = BigIntegerField(null=True)
+    probes_refused = BooleanField(default=False)
     version = BigIntegerField(default=1)
 
 

@@ -127,6 +127,7 @@ class ApartmentDocument(Output):
     number: int
     label: str | None
     floor: int | None
+    probes_refused: Annotated[bool, Field(description="the residents said no to quality probes")]
     dial: dict[str, str]
     version: Version
 
@@ -138,6 +139,7 @@ class ApartmentDocument(Output):
         "number": 12,
         "label": None,
         "floor": 3,
+        "probes_refused": False,
         "dial": {"p10001": "12", "p10002": "2112"},
         "version": 1,
     }

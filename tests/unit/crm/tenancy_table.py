@@ -117,6 +117,11 @@ MAKES: Final[dict[str, Callable[[Own], list[Any]]]] = {
         {"entrance_id": o["entrances"], "apartment_id": o["apartments"]},
         {"gate_id": o["gates"]},
     ],
+    "/v1/probe-campaigns": lambda o: [
+        {"company_id": o.company, "name": f"{o.name} campaign",
+         "hours": [{"day": "mon", "from": "10:00", "until": "12:00"}],
+         "selection": {"house_ids": [o["houses"]], "group_ids": [o["groups"]], "apartment_ids": [o["apartments"]]}},
+    ],
     "/v1/key-uses": lambda o: [
         {"panel": o["panel account"], "number": f"{o.company:02X}FF{o.fresh():04X}", "opened": True},
     ],
@@ -170,6 +175,10 @@ KEYS: Final[dict[str, Callable[[Own], dict[str, Any]]]] = {
 
 REFERENCES: Final[dict[str, Callable[[Own], Any]]] = {
     "company_id": lambda o: o.company,
+    "campaign_id": lambda o: o["probe-campaigns"],
+    "house_ids": lambda o: [o["houses"]],
+    "group_ids": lambda o: [o["groups"]],
+    "apartment_ids": lambda o: [o["apartments"]],
     "job_id": lambda o: o["scheduled-jobs"],
     "companies": lambda o: [o.company],
     "house_id": lambda o: o["houses"],
