@@ -20,6 +20,7 @@ from lab.bench.crm_parts import CRM_QUICK, CrmBench, CrmPlan, crm_bars
 from lab.bench.crm_server import DIALECTS, crm_instance
 from lab.bench.emergency_parts import EMERGENCY_BARS, EmergencyBench, LeaseBench, lease_bars
 from lab.bench.measures import BARS, Bar, Report
+from lab.bench.mix import MIX_BARS, MIX_QUICK, MixBench, MixPlan
 from lab.bench.parts import QUICK, Bench, Plan
 from lab.process_scan import end_processes
 from lab.settings import REPOSITORY, LabSettings
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 DIRECTORY: Final = REPOSITORY / "var" / "bench-lab"
 RESULT: Final = REPOSITORY / "var" / "bench" / "latest.json"
-PARTS: Final = ("calls", "emergency", "city", "crm")
+PARTS: Final = ("calls", "emergency", "mix", "city", "crm")
 _INSIDE: Final = "ENTRYPHONE_BENCH_NAMESPACE"
 
 
@@ -78,6 +79,14 @@ def _emergency_parts(bench: Bench, emergency: EmergencyBench, leases: list[Lease
         Part("2,000 panels call 112 within a minute", "emergency.storm", emergency.storm, platform),
         Part("emergency: stop the platform", "emergency", bench.stop_platform),
         *(Part(f"leases on {one.settings.database}", f"leases.{one.settings.database}", one.run) for one in leases),
+    ]
+
+
+def _mix_parts(bench: MixBench) -> list[Part]:
+    return [
+        Part("start a platform for the mix", "mix", bench.start, "platform of the mix", starts=True),
+        Part("the mix at 161 calls/s, and its records", "mix", bench.mix, "platform of the mix"),
+        Part("stop the platform of the mix", "mix", bench.stop),
     ]
 
 
@@ -178,6 +187,9 @@ def main() -> int:
         leases = [LeaseBench(crm[dialect], report) for dialect in DIALECTS]
         bars += [bar for dialect in DIALECTS for bar in lease_bars(dialect)]
         parts += _emergency_parts(calls, EmergencyBench(calls, report), leases)
+    if "mix" in chosen:
+        bars += MIX_BARS
+        parts += _mix_parts(MixBench(MIX_QUICK if asked.quick else MixPlan(), platform, load, report))
     if "city" in chosen:
         bars += CITY_BARS
         parts += _city_parts(city_bench(size, QUICK if asked.quick else Plan(), (platform, bare, load), report))
