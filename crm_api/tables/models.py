@@ -75,6 +75,10 @@ class Company(Table):
     phone_minutes = BigIntegerField(null=True)
     apartment_phone_minutes = BigIntegerField(null=True)
     calls_kept_days = BigIntegerField(null=True)
+    message_limit_s = BigIntegerField()
+    message_kept_days = BigIntegerField()
+    records_calls = BooleanField()
+    recording_kept_days = BigIntegerField()
     created_at_ms = BigIntegerField()
     version = BigIntegerField(default=1)
 

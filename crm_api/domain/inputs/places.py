@@ -38,6 +38,9 @@ RingLimit = Annotated[int, Field(ge=5, le=600, strict=True)]
 LookLimit = Annotated[int, Field(ge=5, le=600, strict=True)]
 CodeTries = Annotated[int, Field(ge=3, le=100, strict=True)]
 CodeLock = Annotated[int, Field(ge=1, le=86_400, strict=True)]
+MessageLimit = Annotated[int, Field(ge=0, le=180, strict=True)]
+MessageDays = Annotated[int, Field(ge=1, le=366, strict=True)]
+RecordingDays = Annotated[int, Field(ge=1, le=1100, strict=True)]
 NeighbourCalls = Literal["none", "house", "estate"]
 Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20, pattern=PRINTABLE)]
 
@@ -104,6 +107,12 @@ class NewCompany(Input):
     apartment_phone_minutes: ApartmentPhoneMinutes | None = None
     calls_kept_days: KeptDays | None = None
     """Calls older than this are removed from the records; None: never."""
+    message_limit_s: MessageLimit = 0
+    """How long a message of a visitor may be when nobody answered; 0: none is taken."""
+    message_kept_days: MessageDays = 14
+    records_calls: Flag = False
+    """Talks are recorded; both sides are told so."""
+    recording_kept_days: RecordingDays = 30
     dispatch_account: AccountName | None = None
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Riverside Homes", "city_id": 1, "language": "en"}
@@ -128,6 +137,10 @@ class CompanyChange(Input):
     phone_minutes: PhoneMinutes | None = unchanged()
     apartment_phone_minutes: ApartmentPhoneMinutes | None = unchanged()
     calls_kept_days: KeptDays | None = unchanged()
+    message_limit_s: MessageLimit = unchanged()
+    message_kept_days: MessageDays = unchanged()
+    records_calls: Flag = unchanged()
+    recording_kept_days: RecordingDays = unchanged()
     dispatch_account: AccountName | None = unchanged()
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"ring_timeout_s": 40}

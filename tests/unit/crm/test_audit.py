@@ -61,6 +61,7 @@ CHANGES: dict[str, Callable[[Own], Any]] = {
     "POST /v1/scheduled-jobs/{key}/start": lambda _: None,
     "PATCH /v1/keys/{key}": lambda _: {"note": "blue"},
     "POST /v1/access-codes/{key}/end": lambda _: {"reason": "lost"},
+    "POST /v1/call-sounds/{key}/heard": lambda _: None,
     "POST /v1/access-codes/{key}/reveal": lambda _: None,
     "PATCH /v1/block-kinds/{key}": lambda _: {"stops_calls": False},
     "PATCH /v1/blocks/{key}": lambda _: {"reason": "other"},
@@ -77,6 +78,7 @@ CHANGES: dict[str, Callable[[Own], Any]] = {
 """How each operation with a key is done; bodies without one are in `MAKES`."""
 TOLD_OTHERWISE = {
     "POST /v1/doors/{key}/open": "an access record tells who opened",
+    "POST /v1/recorded-sounds": "the call path records it",
     "POST /v1/code-entries": "an access record tells which code was typed",
     "POST /v1/door-openings": "an access record tells who opened",
     "POST /v1/key-uses": "an access record tells whose key opened",
@@ -150,6 +152,7 @@ def removals(own: Own, platform: Api) -> Iterator[Deed]:
         "sessions": own["sessions"],
         "jobs": own["jobs"],
         "code-locks": own["code-locks"],
+        "call-sounds": own["call-sounds"],
     }
     for noun, key in keys.items():
         yield Deed(f"DELETE /v1/{noun}/{{key}}", f"/v1/{noun}/{key}", None)

@@ -150,6 +150,13 @@ def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) 
         "RETURNING id",
         (own.company, own["panels"]),
     )
+    sound = database.row(
+        "INSERT INTO call_sounds (company_id, kind, call_id, panel, dialled, at_ms, duration_ms, expires_at_ms) "
+        "VALUES (?, 'message', ?, ?, '1', 1790000000000, 1000, 1999000000000) RETURNING id",
+        (own.company, own["calls"], own["panel account"]),
+    )
+    own.keys["call-sounds"] = sound[0] if sound else None
+    database.rows("INSERT INTO call_sound_files (sound_id, content) VALUES (?, ?)", (own["call-sounds"], b"RIFF"))
     own.keys["code-locks"] = lock[0] if lock else None
     database.rows(
         "INSERT INTO webhook_deliveries (webhook_id, company_id, event, subject, state, attempts, created_at_ms, "
