@@ -52,7 +52,7 @@ class MixPlan:
     rate_cps: float = RATE_CPS
 
 
-MIX_QUICK: Final = MixPlan(households=300, others=60, duration_s=10.0)
+MIX_QUICK: Final = MixPlan(households=300, others=60, duration_s=10.0, rate_cps=40.0)
 
 
 @dataclass

@@ -82,7 +82,8 @@ def test_a_push_says_where_the_visitor_stands_and_a_cancel_follows(
     assert device.platform("GET", "/v1/push-tokens")["items"][0]["invalidated_at_ms"] is None
 
 
-def test_the_account_that_answered_is_not_told_to_stop(device: Town, context: Context, driver: FakePanelDriver) -> None:
+@pytest.mark.usefixtures("device")
+def test_the_account_that_answered_is_not_told_to_stop(context: Context) -> None:
     service = Service()
 
     async def run() -> None:
@@ -96,8 +97,9 @@ def test_the_account_that_answered_is_not_told_to_stop(device: Town, context: Co
     assert [push.data["type"] for _, push in service.sent] == ["call"]
 
 
+@pytest.mark.usefixtures("device")
 def test_what_fails_for_a_moment_is_tried_again(
-    device: Town, context: Context, driver: FakePanelDriver, monkeypatch: pytest.MonkeyPatch
+    context: Context, driver: FakePanelDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pushing, "FIRST_PAUSE_S", 0.01)
     service = Service(httpx.ConnectError("refused"), Verdict("try_again", "503"))
@@ -106,19 +108,23 @@ def test_what_fails_for_a_moment_is_tried_again(
     assert len([push for _, push in service.sent if push.data["type"] == "call"]) == 3
 
 
-def test_a_service_that_hangs_is_given_up_when_the_ringing_ends(
-    device: Town, context: Context, driver: FakePanelDriver
-) -> None:
+@pytest.mark.usefixtures("device")
+def test_a_service_that_hangs_is_given_up_when_the_ringing_ends(context: Context) -> None:
     service = Service(hangs=True)
 
     async def run() -> list[str]:
-        told: list[dict[str, Any]] = []
-        pushes = Pushing(context, {"fcm": service}, VisitorPictures(context, {}, ""), told.append)
+        told: list[str] = []
+        given_up = asyncio.Event()
+
+        def tell(event: dict[str, Any]) -> None:
+            told.append(event["outcome"])
+            if event["outcome"] == "failed":
+                given_up.set()
+
+        pushes = Pushing(context, {"fcm": service}, VisitorPictures(context, {}, ""), tell)
         pushes.begin(wanted(context, ring_timeout_s=1))
-        async with asyncio.timeout(10):
-            while not any(event["outcome"] == "failed" for event in told):
-                await asyncio.sleep(0.01)
-        return [event["outcome"] for event in told]
+        await asyncio.wait_for(given_up.wait(), 10)
+        return told
 
     assert asyncio.run(run()) == ["queued", "sent", "failed"]
 
@@ -134,7 +140,8 @@ def test_a_dead_token_is_used_no_more(device: Town, context: Context, driver: Fa
     assert played(context, {"fcm": service}, lambda p: p.begin(wanted(context)), driver) == []
 
 
-def test_a_service_nobody_has_set_up_is_told(device: Town, context: Context, driver: FakePanelDriver) -> None:
+@pytest.mark.usefixtures("device")
+def test_a_service_nobody_has_set_up_is_told(context: Context, driver: FakePanelDriver) -> None:
     told = played(context, {}, lambda p: p.begin(wanted(context)), driver)
     assert told[0] == ("queued", None)
     assert told[1] == ("refused", "no push service is configured for fcm")
