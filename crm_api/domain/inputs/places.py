@@ -19,6 +19,7 @@ from crm_api.domain.inputs.base import (
     Latitude,
     Longitude,
     Name,
+    NameQuery,
     PageQuery,
     unchanged,
 )
@@ -273,10 +274,26 @@ class GateChange(Input):
     EXAMPLE: ClassVar[dict[str, Any]] = {"houses": [1, 2, 3]}
 
 
+class CityQuery(NameQuery):
+    """Cities with this name or FIAS id."""
+
+    fias_id: FiasId | None = None
+
+
+class CompanyQuery(NameQuery):
+    """Companies of a city, with this name or billing id, active ones or the others."""
+
+    city_id: FilterId = None
+    billing_id: FilterText = None
+    active: bool | None = None
+
+
 class HouseQuery(PageQuery):
-    """Houses of a company, or with this address."""
+    """Houses of a company or a city, or with this address or FIAS id."""
 
     company_id: FilterId = None
+    city_id: FilterId = None
+    fias_id: FiasId | None = None
     address: FilterText = None
     sort: Literal["id", "-id", "address", "-address"] = "id"
 

@@ -16,9 +16,9 @@ from crm_api.services.audit import HIDDEN
 from crm_api.services.context import Tenant
 from crm_api.tables.people import AuditEntry
 from tests.unit.crm.conftest import Api, FakeCache
+from tests.unit.crm.furnished import address, admin_of, furnish, furnish_platform, key_of
 from tests.unit.crm.tenancy_table import MAKES, Own
 from tests.unit.crm.test_access import PASSWORD, company, log_in, person, staff
-from tests.unit.crm.test_tenancy import address, admin_of, furnish, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,9 +113,7 @@ def own(town: Town, database: CrmDatabase, services: Services) -> Own:
     """A company with one object of each noun, and its admin."""
     made = Own("homes", town.company, admin_of(town.client, database, services, "Homes"))
     furnish(town.client, made, database)
-    city = town.platform("POST", "/v1/cities", {"name": "Hillside"})
-    trunk = town.platform("POST", "/v1/trunks", {"name": "carrier", "address": "127.0.3.8"})
-    made.keys |= {"cities": city["id"], "companies": town.company, "trunks": trunk["id"]}
+    furnish_platform(town.platform, made)
     return made
 
 
