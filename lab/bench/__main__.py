@@ -74,6 +74,7 @@ def _mix_parts(bench: MixBench) -> list[Part]:
     return [
         Part("start a platform for the mix", "mix", bench.start, "platform of the mix", starts=True),
         Part("the mix at 161 calls/s, and its records", "mix", bench.mix, "platform of the mix"),
+        Part("50 apps a second wake", "wake", bench.wakes, "platform of the mix"),
         Part("stop the platform of the mix", "mix", bench.stop),
     ]
 
