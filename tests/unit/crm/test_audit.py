@@ -16,9 +16,9 @@ from crm_api.services.audit import HIDDEN
 from crm_api.services.context import Tenant
 from crm_api.tables.people import AuditEntry
 from tests.unit.crm.conftest import Api, FakeCache
+from tests.unit.crm.furnished import address, admin_of, furnish, furnish_platform, key_of
 from tests.unit.crm.tenancy_table import MAKES, Own
 from tests.unit.crm.test_access import PASSWORD, company, log_in, person, staff
-from tests.unit.crm.test_tenancy import address, admin_of, furnish, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,6 +67,8 @@ CHANGES: dict[str, Callable[[Own], Any]] = {
     "PATCH /v1/blocks/{key}": lambda _: {"reason": "other"},
     "POST /v1/blocks/{key}/lift": lambda _: {"reason": "paid"},
     "PATCH /v1/ring-plans/{key}": lambda _: {"stages": [{"ring_timeout_s": 11, "targets": [{"kind": "all"}]}]},
+    "PATCH /v1/webhooks/{key}": lambda _: {"enabled": False},
+    "POST /v1/webhook-deliveries/{key}/replay": lambda _: None,
     "PATCH /v1/trunks/{key}": lambda _: {"enabled": False},
     "PATCH /v1/concierge-desks/{key}": lambda _: {"priority": 7},
     "PATCH /v1/staff/{key}": lambda _: {"role": "engineer"},
@@ -111,9 +113,7 @@ def own(town: Town, database: CrmDatabase, services: Services) -> Own:
     """A company with one object of each noun, and its admin."""
     made = Own("homes", town.company, admin_of(town.client, database, services, "Homes"))
     furnish(town.client, made, database)
-    city = town.platform("POST", "/v1/cities", {"name": "Hillside"})
-    trunk = town.platform("POST", "/v1/trunks", {"name": "carrier", "address": "127.0.3.8"})
-    made.keys |= {"cities": city["id"], "companies": town.company, "trunks": trunk["id"]}
+    furnish_platform(town.platform, made)
     return made
 
 
