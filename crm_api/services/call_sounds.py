@@ -13,6 +13,8 @@ from crm_api.tables.call_sounds import CallSound, CallSoundFile
 from crm_api.tables.models import Company
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from crm_api.domain.inputs.call_sounds import NewCallSound
     from crm_api.services.context import Context
     from crm_api.services.planning import Planning
@@ -45,6 +47,10 @@ class CallSounds(Kept[CallSound]):
         if found is None:
             raise NotFoundError.of(self.noun, key)
         return found
+
+    def documents(self, rows: Sequence[CallSound]) -> list[Document]:
+        """Show everything but when the residents were told."""
+        return [{name: value for name, value in row.__data__.items() if name != "told_at_ms"} for row in rows]
 
     def keep(self, new: NewCallSound, content: bytes) -> Document:
         """Keep a sound that the call path has recorded; the same one sent again is kept once."""
