@@ -86,6 +86,7 @@ def _mix_parts(bench: MixBench) -> list[Part]:
     return [
         Part("start a platform for the mix", "mix", bench.start, "platform of the mix", starts=True),
         Part("the mix at 161 calls/s, and its records", "mix", bench.mix, "platform of the mix"),
+        Part("50 apps a second wake", "wake", bench.wakes, "platform of the mix"),
         Part("stop the platform of the mix", "mix", bench.stop),
     ]
 
@@ -156,17 +157,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _wrong(parts: list[str]) -> str | None:
+    if unknown := set(parts) - set(PARTS):
+        return f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}"
+    if os.geteuid() != 0:
+        return "the bench starts servers in namespaces of their own: run it as root"
+    return None
+
+
 def main() -> int:
     """Run the bench; returns the exit code."""
     asked = _parser().parse_args()
-    unknown = set(asked.parts) - set(PARTS)
-    if unknown:
-        print(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if wrong := _wrong(asked.parts):
+        print(wrong)
         return 2
     if _INSIDE not in os.environ:
-        if os.geteuid() != 0:
-            print("the bench starts servers in namespaces of their own: run it as root")
-            return 1
         enter_namespace()
     signal.signal(signal.SIGTERM, _stop)
     chosen = tuple(asked.parts or PARTS)
@@ -182,10 +187,9 @@ def main() -> int:
         bars += BARS
         parts += _call_parts(Bench(QUICK if asked.quick else Plan(), platform, bare, load, report))
     if "emergency" in chosen:
-        bars += EMERGENCY_BARS
+        bars += (*EMERGENCY_BARS, *(bar for dialect in DIALECTS for bar in lease_bars(dialect)))
         calls = Bench(QUICK if asked.quick else Plan(), platform, bare, load, report)
         leases = [LeaseBench(crm[dialect], report) for dialect in DIALECTS]
-        bars += [bar for dialect in DIALECTS for bar in lease_bars(dialect)]
         parts += _emergency_parts(calls, EmergencyBench(calls, report), leases)
     if "mix" in chosen:
         bars += MIX_BARS

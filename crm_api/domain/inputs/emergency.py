@@ -33,7 +33,7 @@ ShortNumber = Annotated[str, StringConstraints(pattern=r"^[0-9]{2,6}$")]
 TrunkName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,31}$")]
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s\x00-\x1f,;<>]{1,64}@[A-Za-z0-9.-]{1,190}$")]
 WebUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s\x00-\x1f]{3,500}$")]
-Secret = Annotated[str, StringConstraints(min_length=16, max_length=200)]
+Secret = Annotated[str, StringConstraints(min_length=16, max_length=200, pattern=PRINTABLE)]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=200, pattern=PRINTABLE)]
 CallerIn = Literal["from", "asserted", "both"]
 KeepS = Annotated[int, Field(ge=0, le=2_592_000, strict=True)]
@@ -149,7 +149,7 @@ class TwilioNumbers(Input):
     """Where to take a Twilio account's numbers from. The token is used for this once and not kept."""
 
     account_sid: Annotated[str, StringConstraints(pattern=r"^AC[0-9a-f]{32}$")]
-    token: Annotated[str, StringConstraints(min_length=16, max_length=64)]
+    token: Annotated[str, StringConstraints(min_length=16, max_length=64, pattern=PRINTABLE)]
     trunk: TrunkName
     dry_run: Flag = False
 
@@ -233,8 +233,8 @@ class NoticeQuery(PageQuery):
 class WantedLease(Input):
     """The call path asks for a number (docs/contracts.md, 9)."""
 
-    panel: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    call_id: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    panel: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=PRINTABLE)]
+    call_id: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=PRINTABLE)]
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"panel": "p10001", "call_id": "3f1c9a0e@10.20.30.40"}
 
@@ -243,7 +243,7 @@ class CallBack(Input):
     """The call path asks who holds the number that a dispatcher has dialled."""
 
     number: Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{2,15}$")]
-    call_id: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    call_id: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=PRINTABLE)]
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"number": "+74951110001", "call_id": "77aa@203.0.113.5"}
 
