@@ -14,7 +14,6 @@ import urllib3
 from twilio.base.exceptions import TwilioException
 
 from crm_api.adapters.twilio_numbers import client_at
-from crm_api.services.notice_delivery import SendError
 
 if TYPE_CHECKING:
     from crm_api.config import CrmConfig
@@ -31,6 +30,10 @@ _WORDS: Final = {
     "map": "Map",
     "panel_name": "Panel",
 }
+
+
+class SendError(Exception):
+    """The message could not be sent; the sentence says why."""
 
 
 class NoticeSender(Protocol):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from crm_api.adapters.notice_senders import SendError
 from crm_api.tables.emergency import EmergencyCentre, EmergencyNotice, EmergencyRule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from crm_api.adapters.notice_senders import NoticeSender
     from crm_api.services.context import Context
 
 AT_ONCE: Final = 16
@@ -23,21 +25,10 @@ GIVEN_UP_AFTER_MS: Final = 24 * 3_600_000
 _log = structlog.get_logger("crm_api.emergency")
 
 
-class SendError(Exception):
-    """The message could not be sent; the sentence says why."""
-
-
-class Sender(Protocol):
-    """One channel."""
-
-    def send(self, destination: str, body: dict[str, Any], secret: str | None) -> None:
-        """Send, or raise `SendError`."""
-
-
 class NoticeDelivery:
     """One pass at a time."""
 
-    def __init__(self, context: Context, senders: Mapping[str, Sender]) -> None:
+    def __init__(self, context: Context, senders: Mapping[str, NoticeSender]) -> None:
         self._context = context
         self._senders = senders
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crm_api.adapters.notice_senders import SIGNATURE, MailSender, SmsSender, WebhookSender, text_of
+from crm_api.adapters.notice_senders import SIGNATURE, MailSender, SendError, SmsSender, WebhookSender, text_of
 from crm_api.adapters.twilio_numbers import ElsewhereError, TwilioNumberSource
 from crm_api.domain.call_record import Event
 from crm_api.services.call_recording import CallRecording
-from crm_api.services.notice_delivery import NoticeDelivery, SendError
+from crm_api.services.notice_delivery import NoticeDelivery
 from tests.unit.crm.test_emergency import centre, city_of, number
 
 if TYPE_CHECKING:
