@@ -6,6 +6,16 @@ DELIVERED_AT_KEY = "ep:crm_delivered_at_ms"
 EVENT_STREAM = "ep:call_events"
 EVENT_STREAM_LENGTH = 1_000_000
 EVENT_SOURCE = "agi"
+PANEL_CALL_PREFIX = "ep:panel_call:"
+CALL_OVER_PREFIX = "ep:call_over:"
+CALL_OVER_S = 60
+RELEASE_PANELS = """
+for i = 1, #KEYS, 2 do
+  redis.call('SET', KEYS[i + 1], '1', 'EX', ARGV[1])
+  if redis.call('GET', KEYS[i]) == ARGV[1 + (i + 1) / 2] then redis.call('DEL', KEYS[i]) end
+end
+"""
+"""Frees panels whose calls are over: pairs of keys (the panel's, the call's), then what the panel's key must say."""
 PLAN_TTL_S = 24 * 3600
 UNKNOWN_NUMBER_TTL_S = 60
 

@@ -19,6 +19,7 @@ from kemi_routes import (
     node_life,
     nodes,
     panel_calls,
+    probe_calls,
     refreshes,
     registration,
     settings,
@@ -52,7 +53,9 @@ def answer_asterisk(ksr: Ksr, request: Request) -> Outcome:
         return NEXT
     if request.number == stage_calls.USER:
         return stage_calls.ring_stage(ksr, request)
-    return refuse(ksr, request, Refusal(404, "Not Here", "Asterisk may only call a stage"))
+    if request.number == probe_calls.USER:
+        return probe_calls.ring_handset(ksr, request)
+    return refuse(ksr, request, Refusal(404, "Not Here", "Asterisk may only call a stage or a probe"))
 
 
 REGISTRATION: tuple[Step, ...] = (

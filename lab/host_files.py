@@ -33,6 +33,7 @@ def write_host_files(settings: LabSettings) -> InstanceSecrets:
     write_private(settings.etc / "kamailio-host.cfg", kamailio_host_file(settings, secrets))
     write_private(settings.etc / "dispatcher.list", dispatcher_list(settings))
     (settings.run / "kamailio").mkdir(exist_ok=True)
+    (settings.lib / "probes").mkdir(exist_ok=True)
     for node in settings.asterisk_nodes:
         _write_asterisk_node(settings, secrets, node)
     write_private(settings.etc / "agi.json", json.dumps(agi_settings(settings, secrets), indent=2) + "\n")
@@ -130,6 +131,14 @@ def crm_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, o
         "sip_domain": settings.domain,
         "encryption_key_file": str(settings.lib / "crm-encryption.key"),
         "bind": f"{settings.crm_host}:{settings.crm_port}",
+        "probes": {
+            "asterisk": [
+                {"host": address, "secret": secrets.asterisk_manager_secret}
+                for address in settings.asterisk_nodes.values()
+            ],
+            "kamailio": f"{settings.sip_address}:{settings.sip_port}",
+            "recordings": str(settings.lib / "probes"),
+        },
         "bootstrap_tokens": [
             {"name": "lab operator", "kind": "platform", "token": secrets.crm_operator_token},
             {"name": "call path", "kind": "service", "token": secrets.crm_service_token},

@@ -11,13 +11,14 @@ from crm_api.resources.acts import Act
 from crm_api.resources.authentication import tenant_of
 from crm_api.resources.declaration import ID, Answer, Endpoint, Operation, id_key
 from crm_api.resources.kept import kept, listed
-from crm_api.resources.rendering import send
+from crm_api.resources.rendering import body_of, send
 
 if TYPE_CHECKING:
     import falcon
 
     from crm_api.bootstrap import Services
     from crm_api.services.probe_campaigns import ProbeCampaigns
+    from crm_api.services.probe_results import ProbeResults
 
 TAG: Final = "Quality probes"
 PATH: Final = "/v1/probe-campaigns"
@@ -32,6 +33,17 @@ class DryRun:
     def on_get(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
         """Tell what the campaign would do."""
         send(resp, self._campaigns.dry_run(tenant_of(req), key))
+
+
+class ResultTold:
+    """`POST` of the end of a probe."""
+
+    def __init__(self, results: ProbeResults) -> None:
+        self._results = results
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Keep it."""
+        send(resp, self._results.told(tenant_of(req), body_of(req, asked.ProbeResult)))
 
 
 def endpoints(services: Services) -> tuple[Endpoint, ...]:
@@ -93,6 +105,21 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                 ),
             ),
             id_key("probe campaign"),
+        ),
+        Endpoint(
+            "/v1/probe-results",
+            TAG,
+            ResultTold(services.probe_results),
+            (
+                Operation(
+                    "POST",
+                    "Tell the end of a probe",
+                    changes("door_openings"),
+                    (Answer(200, "Whether it was kept", shown.ProbeResultAnswer),),
+                    body=asked.ProbeResult,
+                    problems=frozenset({"not-found"}),
+                ),
+            ),
         ),
         listed(
             "/v1/probe-calls",

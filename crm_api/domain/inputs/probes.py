@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from crm_api.domain.inputs.base import FilterId, Id, Input, Language, Name, PageQuery, unchanged
+from crm_api.domain.inputs.base import FilterId, Id, Input, Language, Ms, Name, PageQuery, unchanged
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
@@ -57,7 +57,7 @@ class NewProbeCampaign(Input):
     name: Name
     kind: Annotated[Literal[1, 2, 3], Field(description="1, 2: the resident grades by key; 3: silent test")] = 1
     selection: ProbeSelection = ProbeSelection()
-    hours: Annotated[tuple[ProbeHours, ...], Field(min_length=1, max_length=50)]
+    hours: Annotated[list[ProbeHours], Field(min_length=1, max_length=50)]
     holidays: Annotated[tuple[date, ...], Field(max_length=100)] = ()
     zone: Zone | None = None
     """IANA name; null: of the company's city."""
@@ -116,3 +116,17 @@ class ProbeCallQuery(PageQuery):
     apartment_id: FilterId = None
     verdict: Annotated[str, StringConstraints(max_length=30, pattern="^[a-z_]+$")] | None = None
     sort: Literal["id", "-id"] = "-id"
+
+
+class ProbeResult(Input):
+    """What the call path tells of an answered probe when it is over."""
+
+    probe_id: Id
+    grade: Annotated[int, Field(ge=1, le=4, strict=True)] | None = None
+    answered_at_ms: Ms | None = None
+    packets: Ms | None = None
+    packets_lost: Ms | None = None
+    jitter_us: Ms | None = None
+    round_trip_us: Ms | None = None
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"probe_id": 5, "grade": 2, "answered_at_ms": 1790000606200, "packets": 900}
