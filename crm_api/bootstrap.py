@@ -46,6 +46,8 @@ from crm_api.services.scheduled_jobs import ScheduledJobs
 from crm_api.services.search import Search
 from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
+from crm_api.services.trunks import Trunks
+from crm_api.services.visitor_pictures import VisitorPictures
 from crm_api.tables.database import CrmDatabase
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ class Services:
     blocks: Blocks
     ring_plans: RingPlans
     concierge_desks: ConciergeDesks
+    trunks: Trunks
+    visitor_pictures: VisitorPictures
     jobs: Jobs
     scheduled_jobs: ScheduledJobs
     code_renewal: CodeRenewal
@@ -115,7 +119,7 @@ def make_context(config: CrmConfig) -> Context:
     )
 
 
-def make_services(context: Context, drivers: dict[str, PanelDriver] | None = None) -> Services:
+def make_services(context: Context, drivers: dict[str, PanelDriver] | None = None, public_url: str = "") -> Services:
     """Make the services on one context."""
     planning = Planning(context)
     jobs = Jobs(context)
@@ -138,6 +142,8 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         blocks=Blocks(context),
         ring_plans=RingPlans(context),
         concierge_desks=ConciergeDesks(context),
+        trunks=Trunks(context),
+        visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
         jobs=jobs,
         scheduled_jobs=ScheduledJobs(context),
         code_renewal=CodeRenewal(context),

@@ -11,8 +11,8 @@ Role = Literal["admin", "operator", "engineer", "read_only", "calls"]
 StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
-    "jobs", "access", "audit", "plans", "door_openings",
-    "key_uses", "search", "probes", "self",
+    "probes", "jobs", "trunks", "access", "audit", "plans", "door_openings",
+    "key_uses", "search", "self",
 ]  # fmt: skip
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -39,6 +39,7 @@ TABLE: Final[dict[Area, tuple[frozenset[Role], frozenset[Role]]]] = {
     "records": (_ALL, _NOBODY),  # calls, openings, reports
     "probes": (_ALL, _FIELD),  # campaigns of quality probes
     "jobs": (_ALL, _OFFICE),  # imports and other work in the background
+    "trunks": (_ADMIN, _ADMIN),  # of those who act for every company: carriers are the platform's
     "access": (_ADMIN, _ADMIN),  # staff, service accounts, their tokens and sessions
     "audit": (_ADMIN, _NOBODY),
     "plans": (_ALL | _CALLS, _NOBODY),  # the ring plan of a number at this moment

@@ -243,6 +243,7 @@ class RingStage(Table):
     position = BigIntegerField()
     ring_timeout_s = BigIntegerField()
     on_refusal = TextField()
+    confirm = BooleanField()
     one_by_one = BooleanField()
 
 

@@ -265,7 +265,7 @@ ACCOUNT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}", fullmatch=True)
 @given(st.integers(0, 99), st.lists(ACCOUNT, min_size=1, max_size=30, unique=True), st.text(min_size=1))
 def test_a_stage_survives_its_header(index: int, names: list[str], call_id: str) -> None:
     call = ",".join(quote(part, safe="") for part in (call_id, "p1", "12"))
-    assert headers.parse_stage(f"{index} {','.join(names)} {call}") == (index, tuple(names), call_id)
+    assert headers.parse_stage(f"{index} {','.join(names)} {call}") == headers.Stage(index, tuple(names), call_id)
 
 
 @given(st.text())
