@@ -14,14 +14,11 @@ KIND = "X-Entryphone-Kind"
 STAGE = "X-Entryphone-Stage"
 ANSWERED_BY = "X-Entryphone-Answered-By"
 TARGET = "X-Entryphone-Target"
-
-MAX_ACCOUNTS = 30
-_STAGE_WORDS = 3
-_TARGET_WORDS = 3
 TRUNK = "X-Entryphone-Trunk"
 
 MAX_ACCOUNTS = 30
 _STAGE_WORDS = 3
+_TARGET_WORDS = 3
 _TRUNK_WORDS = 4
 _MAX_ECHO = 80
 

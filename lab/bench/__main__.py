@@ -20,6 +20,7 @@ from lab.bench.crm_parts import CRM_QUICK, CrmBench, CrmPlan, crm_bars
 from lab.bench.crm_server import DIALECTS, crm_instance
 from lab.bench.measures import BARS, Bar, Report
 from lab.bench.parts import QUICK, Bench, Plan
+from lab.bench.schedule_parts import SCHEDULE_BARS, ScheduleBench
 from lab.process_scan import end_processes
 from lab.settings import REPOSITORY, LabSettings
 from lab.town.city.sizes import SIZES
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 DIRECTORY: Final = REPOSITORY / "var" / "bench-lab"
 RESULT: Final = REPOSITORY / "var" / "bench" / "latest.json"
-PARTS: Final = ("calls", "city", "crm")
+PARTS: Final = ("calls", "city", "crm", "schedule")
 _INSIDE: Final = "ENTRYPHONE_BENCH_NAMESPACE"
 
 
@@ -95,6 +96,13 @@ def _crm_parts(bench: CrmBench) -> list[Part]:
         Part(f"{name}: pages", f"{at}.page", bench.pages, name),
         Part(f"{name}: import of residents", f"{at}.import", bench.imports, name),
         Part(f"{name}: stop", at, bench.stop),
+    ]
+
+
+def _schedule_parts(bench: ScheduleBench) -> list[Part]:
+    return [
+        Part("schedule: codes renewed, killed, told to panels", "schedule.codes", bench.codes),
+        Part("schedule: a simulated night of probes", "schedule.night", bench.night),
     ]
 
 
@@ -166,6 +174,9 @@ def main() -> int:
     for dialect in DIALECTS if "crm" in chosen else ():
         bars += crm_bars(dialect)
         parts += _crm_parts(CrmBench(crm[dialect], size, CRM_QUICK if asked.quick else CrmPlan(), report))
+    if "schedule" in chosen:
+        bars += SCHEDULE_BARS
+        parts += _schedule_parts(ScheduleBench(crm["sqlite"], size, report))
     started = datetime.now(UTC)
     try:
         run(parts, report)
