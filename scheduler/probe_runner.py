@@ -234,10 +234,10 @@ class RunProbes:
         if not ids:
             return
         rows = self._context.database.rows(_ENDED.format(marks=",".join("?" * len(ids))), ids)
-        for call_id, _, grade, measures in rows:
+        for call_id, outcome, grade, measures in rows:
             running = campaign.running[call_id]
-            if running.dropped:
-                self._over(campaign, running, "dropped")
+            if running.dropped or outcome != "answered":
+                self._over(campaign, running, "dropped" if running.dropped else str(outcome))
                 continue
             told = {**json.loads(measures or "{}"), "grade": grade}
             judgement, found = examine(self._recordings, call_id, int(str(campaign.row.kind)), told)

@@ -1,4 +1,4 @@
-"""`probe_ended`: a quality probe was answered and is over; the CRM is told what the resident and the network say."""
+"""`probe_ended`: a quality probe is over; the CRM is told what the resident and the network say."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 def run(arguments: Sequence[str], services: Services) -> Outputs:
     """Tell the CRM; a probe whose end it never hears of is given up by the scheduler."""
-    probe, grade, answered_at, packets, lost, jitter, round_trip = arguments
+    probe, grade, answered_at, packets, lost, jitter, round_trip, reason = arguments
     if not probe.isdigit():
         return NOTHING
     try:
@@ -27,7 +27,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
             "probe_id": int(probe),
             "grade": int(grade) if grade in {"1", "2", "3", "4"} else None,
             "answered_at_ms": int(answered_at) if answered_at.isdigit() else None,
-            "packets": _whole(packets), "packets_lost": _whole(lost),
+            "reason": _whole(reason), "packets": _whole(packets), "packets_lost": _whole(lost),
             "jitter_us": _whole(jitter, 1e6), "round_trip_us": _whole(round_trip, 1e6),
         })  # fmt: skip
     except CrmAway as error:
@@ -46,7 +46,7 @@ def _whole(text: str, unit: float = 1.0) -> int | None:
 
 APPLICATION = Application(
     name="probe_ended",
-    arguments=("EP_PROBE", "EP_GRADE", "EP_ANSWERED_AT_MS", "rxcount", "rxploss", "rxjitter", "rtt"),
+    arguments=("EP_PROBE", "EP_GRADE", "EP_ANSWERED_AT_MS", "rxcount", "rxploss", "rxjitter", "rtt", "REASON"),
     run=run,
     deadline_s=4.0,
 )

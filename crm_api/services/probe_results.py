@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from crm_api.services.kept import Document
 
 DAY_MS: Final = 86_400_000
+OUTCOMES: Final = {3: "no_answer", 5: "busy"}
 
 _BEGIN: Final = """
 INSERT INTO probe_calls (company_id, campaign_id, item_id, apartment_id, panel, number, state, began_at_ms)
@@ -26,8 +27,9 @@ _CALLING: Final = "UPDATE probe_items SET state = 'calling', calls = calls + 1 W
 _END: Final = """
 UPDATE probe_calls SET state = 'ended', ended_at_ms = ?, outcome = ? WHERE id = ? AND state = 'calling' RETURNING id
 """
+_DROPPED: Final = "UPDATE probe_calls SET outcome = 'dropped' WHERE id = ? AND state = 'ended'"
 _TOLD: Final = """
-UPDATE probe_calls SET state = 'ended', ended_at_ms = ?, outcome = 'answered', grade = ?,
+UPDATE probe_calls SET state = 'ended', ended_at_ms = ?, outcome = ?, grade = ?,
     answered_after_ms = ?, measures = ?
 WHERE id = ? AND state = 'calling' RETURNING id
 """
@@ -63,15 +65,19 @@ class ProbeResults:
             raise NotFoundError.of("probe call", result.probe_id)
         after_ms = None if result.answered_at_ms is None else max(0, result.answered_at_ms - found.began_at_ms)
         measures = result.model_dump(include={"packets", "packets_lost", "jitter_us", "round_trip_us"})
+        outcome = OUTCOMES.get(result.reason or 0, "failed") if result.answered_at_ms is None else "answered"
         with self._database.transaction():
             kept = self._database.rows(
-                _TOLD, (self._context.now_ms(), result.grade, after_ms, json.dumps(measures), result.probe_id)
+                _TOLD, (self._context.now_ms(), outcome, result.grade, after_ms, json.dumps(measures), result.probe_id)
             )
         return {"probe_id": result.probe_id, "kept": bool(kept)}
 
     def end(self, call_id: int, outcome: str) -> bool:
         """End a call that nobody has told the end of; say whether it was still running."""
         with self._database.transaction():
+            if outcome == "dropped":
+                # Whatever was heard until the visitor came says nothing about the handset.
+                self._database.rows(_DROPPED, (call_id,))
             return bool(self._database.rows(_END, (self._context.now_ms(), outcome, call_id)))
 
     def settle(self, candidate: Candidate, *, counts: bool, again_at_ms: int | None, done: bool) -> None:

@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import time
 from datetime import UTC, datetime
+from random import randint
 from typing import TYPE_CHECKING, Any
 
+from lab.peers import sdp
+from lab.peers.g711 import encode_ulaw, tone
 from tests.sip.households import as_callee, family
 
 if TYPE_CHECKING:
@@ -46,7 +49,8 @@ async def ended(scene: Scene, campaign_id: int, timeout_s: float = 15.0) -> Any:
     deadline = time.monotonic() + timeout_s
     while True:
         calls = (await scene.office.get(f"/v1/probe-calls?campaign_id={campaign_id}"))["items"]
-        if calls and calls[0]["state"] == "ended" and (calls[0]["verdict"] or calls[0]["outcome"] != "answered"):
+        unjudged = calls and calls[0]["outcome"] in {"answered", "no_answer"} and not calls[0]["verdict"]
+        if calls and calls[0]["state"] == "ended" and not unjudged:
             return calls[0]
         assert time.monotonic() < deadline, calls
         await asyncio.sleep(0.1)  # a table has nothing to wait on
@@ -54,12 +58,17 @@ async def ended(scene: Scene, campaign_id: int, timeout_s: float = 15.0) -> Any:
 
 async def speak(call: IncomingCall, seconds: float) -> None:
     """Say something: sounds with pauses between them, as people speak."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and not call.ended:
-        call.rtp.talk()
-        await asyncio.sleep(0.5)
-        call.rtp.hush()
-        await asyncio.sleep(0.6)
+    call.rtp.hush()
+    due = began = time.monotonic()
+    sound = tone(425)
+    while due - began < seconds and not call.ended:
+        at_ms = round((due - began) * 1000)
+        syllable = at_ms % 1100 < 500
+        hiss = bytes(encode_ulaw(randint(-40, 40)) for _ in range(160))
+        call.rtp.send_packet(sdp.PCMU, sound[at_ms * 8 % 4000 :][:160] if syllable else hiss)
+        call.rtp._timestamp += 160
+        due += 0.02
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
 
 
 async def probed_panel(scene: Scene) -> tuple[Apartment, Panel, str]:

@@ -119,11 +119,13 @@ class ProbeCallQuery(PageQuery):
 
 
 class ProbeResult(Input):
-    """What the call path tells of an answered probe when it is over."""
+    """What the call path tells of a probe when it is over."""
 
     probe_id: Id
     grade: Annotated[int, Field(ge=1, le=4, strict=True)] | None = None
     answered_at_ms: Ms | None = None
+    reason: Annotated[int, Field(ge=0, le=100, strict=True)] | None = None
+    """Why it was not answered, as Asterisk's `REASON`: 3 rang, 5 busy, 8 refused, 0 nothing was heard."""
     packets: Ms | None = None
     packets_lost: Ms | None = None
     jitter_us: Ms | None = None
