@@ -9,6 +9,7 @@ import falcon
 from crm_api.endpoints import (
     about,
     access,
+    call_sounds,
     calls,
     codes,
     devices,
@@ -50,6 +51,7 @@ def declared(services: Services, database: CrmDatabase, cache: PlanCache) -> tup
         *probes.endpoints(services),
         *access.endpoints(services),
         *calls.endpoints(services, database, cache),
+        *call_sounds.endpoints(services),
         *reports.endpoints(services),
         *about.endpoints(lambda: declared(services, database, cache)),
     )

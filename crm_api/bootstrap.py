@@ -16,6 +16,7 @@ from crm_api.services.access_codes import AccessCodes
 from crm_api.services.accounts import Accounts
 from crm_api.services.apartments import Apartments
 from crm_api.services.audit_log import AuditLog
+from crm_api.services.call_sounds import CallSounds
 from crm_api.services.code_entries import CodeEntries, CodeLocks
 from crm_api.services.code_notices import CodeNotices
 from crm_api.services.code_renewal import AccessCodeRules, CodeRenewal
@@ -94,6 +95,7 @@ class Services:
     door_openings: DoorOpenings
     code_entries: CodeEntries
     code_locks: CodeLocks
+    call_sounds: CallSounds
     call_records: CallRecords
     access_records: AccessRecords
     tokens: Tokens
@@ -161,6 +163,7 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         door_openings=door_openings,
         code_entries=CodeEntries(context, access_codes, door_openings),
         code_locks=CodeLocks(context),
+        call_sounds=CallSounds(context, planning),
         call_records=CallRecords(context),
         access_records=AccessRecords(context),
         tokens=Tokens(context),

@@ -25,6 +25,7 @@ def lab_services(settings: LabSettings) -> dict[str, Service]:
         _kamailio(settings),
         *(_asterisk(settings, node) for node in settings.every_asterisk_node),
         _agi(settings),
+        _sounds(settings),
         *_crm(settings),
         _postgres(settings),
     ]
@@ -91,6 +92,18 @@ def _agi(settings: LabSettings) -> Service:
         name="agi",
         command=(str(settings.python), "-m", "agi_apps", "--config", str(settings.etc / "agi.json")),
         probe=functools.partial(probes.probe_http, settings.agi_host, settings.agi_port, "/health"),
+    )
+
+
+def _sounds(settings: LabSettings) -> Service:
+    """One for both nodes, which share a spool here; in production each node has its own."""
+    spool = settings.lib / "sounds"
+    config = str(settings.etc / "agi.json")
+    return Service(
+        name="sounds",
+        command=(str(settings.python), "-m", "agi_apps.sound_shipper", "--config", config, "--spool", str(spool)),
+        # It serves nobody who could ask: it is well while it runs.
+        probe=lambda: None,
     )
 
 

@@ -11,7 +11,7 @@ Role = Literal["admin", "operator", "engineer", "read_only", "calls"]
 StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
-    "probes", "jobs", "trunks", "access", "audit", "plans", "door_openings",
+    "probes", "jobs", "trunks", "access", "audit", "plans", "door_openings", "call_sounds",
     "key_uses", "search", "self",
 ]  # fmt: skip
 
@@ -44,6 +44,7 @@ TABLE: Final[dict[Area, tuple[frozenset[Role], frozenset[Role]]]] = {
     "audit": (_ADMIN, _NOBODY),
     "plans": (_ALL | _CALLS, _NOBODY),  # the ring plan of a number at this moment
     "door_openings": (_NOBODY, _CALLS),  # a resident's key press
+    "call_sounds": (_OFFICE, _OFFICE),  # messages of visitors and recordings: nobody else's business
     "key_uses": (_NOBODY, _FIELD | _CALLS),  # a key held to a panel, told by the panel's driver or an installer
     "search": (_ALL, _NOBODY),  # finds places, people, devices, accounts and keys
     "self": (_ALL | _CALLS, _ALL | _CALLS),  # who am I, my password, my log-out

@@ -71,6 +71,10 @@ class Company(Table):
     neighbour_calls = TextField()
     code_tries = BigIntegerField()
     code_lock_s = BigIntegerField()
+    message_limit_s = BigIntegerField()
+    message_kept_days = BigIntegerField()
+    records_calls = BooleanField()
+    recording_kept_days = BigIntegerField()
     created_at_ms = BigIntegerField()
     version = BigIntegerField(default=1)
 

@@ -48,6 +48,10 @@ class CompanyDocument(Output):
     neighbour_calls: Literal["none", "house", "estate"]
     code_tries: int
     code_lock_s: int
+    message_limit_s: int
+    message_kept_days: int
+    records_calls: bool
+    recording_kept_days: int
     dispatch_account: str | None
     created_at_ms: Moment
     version: Version
@@ -67,6 +71,10 @@ class CompanyDocument(Output):
         "neighbour_calls": "house",
         "code_tries": 5,
         "code_lock_s": 600,
+        "message_limit_s": 30,
+        "message_kept_days": 14,
+        "records_calls": False,
+        "recording_kept_days": 30,
         "dispatch_account": None,
         "created_at_ms": 1790000000000,
         "version": 1,
