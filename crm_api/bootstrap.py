@@ -38,6 +38,7 @@ from crm_api.services.places import Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
 from crm_api.services.principals import ServiceAccounts, Staff
 from crm_api.services.probe_campaigns import ProbeCalls, ProbeCampaigns
+from crm_api.services.probe_pictures import ProbePictures
 from crm_api.services.probe_results import ProbeResults
 from crm_api.services.push_tokens import PushTokens
 from crm_api.services.relays import Relays
@@ -86,6 +87,7 @@ class Services:
     probe_campaigns: ProbeCampaigns
     probe_calls: ProbeCalls
     probe_results: ProbeResults
+    probe_pictures: ProbePictures
     code_notices: CodeNotices
     job_runs: JobRuns
     imports: Imports
@@ -154,6 +156,7 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         probe_campaigns=ProbeCampaigns(context),
         probe_calls=ProbeCalls(context),
         probe_results=ProbeResults(context),
+        probe_pictures=ProbePictures(context),
         code_notices=CodeNotices(context),
         job_runs=JobRuns(context),
         imports=Imports(context, jobs),

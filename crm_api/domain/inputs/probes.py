@@ -132,3 +132,9 @@ class ProbeResult(Input):
     round_trip_us: Ms | None = None
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"probe_id": 5, "grade": 2, "answered_at_ms": 1790000606200, "packets": 900}
+
+
+class ProbePictureQuery(Input):
+    """What is drawn."""
+
+    of: Literal["course", "levels"] = "course"

@@ -82,3 +82,22 @@ def test_one_that_gave_way_is_dropped_and_waits_again(
 
 def test_a_probe_that_nobody_knows(town: Town) -> None:
     town.service("POST", "/v1/probe-results", {"probe_id": 999_999}, 404)
+
+
+def test_the_report_and_the_pictures(town: Town, services: Services, campaign: Any, candidate: Candidate) -> None:
+    call_id = services.probe_results.begin(candidate)
+    assert call_id is not None
+    town.service("POST", "/v1/probe-results", {"probe_id": call_id, "grade": 2, "answered_at_ms": 1_790_000_009_000})
+    measures = {"active_level_dbov": -27.5, "noise_floor_dbov": -40.0}
+    services.probe_results.judge(call_id, Judgement("noisy", ("a hiss",)), measures, "1.wav")
+    path = f"/v1/probe-campaigns/{campaign['id']}"
+    headers = town.platform._headers
+    head, row = town.client.simulate_get(f"{path}/report", headers=headers).text.splitlines()
+    assert head.startswith("address,entrance,apartment")
+    assert row.startswith("Lenina 1,1,12,")
+    assert ",noisy,a hiss,'-27.5" in row or ",noisy,a hiss,-27.5" in row
+    for of in ("course", "levels"):
+        answer = town.client.simulate_get(f"{path}/picture", params={"of": of}, headers=headers)
+        assert answer.headers["content-type"] == "image/svg+xml"
+        assert "<svg" in answer.text
+    assert town.client.simulate_get(f"{path}/picture?of=face", headers=headers).status_code == 422
