@@ -31,11 +31,12 @@ SELECT h.address, e.number, a.number, c.began_at_ms, c.outcome, c.answered_after
 FROM probe_calls c JOIN apartments a ON a.id = c.apartment_id JOIN entrances e ON e.id = a.entrance_id
 JOIN houses h ON h.id = a.house_id
 WHERE c.campaign_id = ? AND c.state = 'ended'
-ORDER BY CASE WHEN c.verdict IS NULL THEN 2 WHEN c.verdict = 'good' THEN 1 ELSE 0 END, c.verdict, h.address, a.number, c.id
+ORDER BY CASE WHEN c.verdict IS NULL THEN 2 WHEN c.verdict = 'good' THEN 1 ELSE 0 END, c.verdict,
+    h.address, a.number, c.id
 """
-_ENDS: Final = (
-    "SELECT ended_at_ms, outcome FROM probe_calls WHERE campaign_id = ? AND state = 'ended' ORDER BY ended_at_ms"
-)
+_ENDS: Final = """
+SELECT ended_at_ms, outcome FROM probe_calls WHERE campaign_id = ? AND state = 'ended' ORDER BY ended_at_ms
+"""
 
 
 class ProbePictures:
