@@ -34,6 +34,7 @@ from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
 from crm_api.services.panel_codes import PanelCodes
 from crm_api.services.panels import Panels
+from crm_api.services.phone_statements import PhoneStatements
 from crm_api.services.places import Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
 from crm_api.services.principals import ServiceAccounts, Staff
@@ -50,6 +51,7 @@ from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
 from crm_api.services.trunks import Trunks
 from crm_api.services.visitor_pictures import VisitorPictures
+from crm_api.services.webhooks import WebhookDeliveries, Webhooks
 from crm_api.tables.database import CrmDatabase
 
 if TYPE_CHECKING:
@@ -78,7 +80,10 @@ class Services:
     ring_plans: RingPlans
     concierge_desks: ConciergeDesks
     trunks: Trunks
+    phone_statements: PhoneStatements
     visitor_pictures: VisitorPictures
+    webhooks: Webhooks
+    webhook_deliveries: WebhookDeliveries
     jobs: Jobs
     scheduled_jobs: ScheduledJobs
     code_renewal: CodeRenewal
@@ -147,6 +152,9 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         ring_plans=RingPlans(context),
         concierge_desks=ConciergeDesks(context),
         trunks=Trunks(context),
+        phone_statements=PhoneStatements(context),
+        webhooks=Webhooks(context),
+        webhook_deliveries=WebhookDeliveries(context),
         visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
         jobs=jobs,
         scheduled_jobs=ScheduledJobs(context),

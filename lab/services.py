@@ -138,6 +138,13 @@ def _crm(settings: LabSettings) -> list[Service]:
             needs_database=True,
         ),
         Service(
+            name="crm-webhooks",
+            command=(str(settings.python), "-m", "crm_api.webhooks", *config),
+            # Nobody could ask it: it is well while it runs, and each delivery tells its own state.
+            probe=lambda: None,
+            needs_database=True,
+        ),
+        Service(
             name="crm-jobs",
             command=(str(settings.python), "-m", "crm_api.jobs", *config),
             # It serves nobody who could ask: it is well while it runs, and its jobs tell their own progress.

@@ -134,6 +134,7 @@ MAKES: Final[dict[str, Callable[[Own], list[Any]]]] = {
         {"house_id": o.house(), "stages": stages({"kind": "all"})},
         {"company_id": o.company, "stages": stages({"kind": "all"})},
     ],
+    "/v1/webhooks": lambda o: [{"company_id": o.company, "url": f"https://{o.name}.example/{o.fresh()}"}],
     "/v1/concierge-desks": lambda o: [
         {"account": o.concierge(), "name": f"{o.name} desk", "house_id": o["houses"]},
     ],
@@ -160,6 +161,7 @@ CREATES_BY_UPLOAD: Final = frozenset({"/v1/imports/houses"})
 """What a file makes here refers to nothing: only `company_id` of the query could be another's."""
 
 KEYS: Final[dict[str, Callable[[Own], dict[str, Any]]]] = {
+    "/v1/companies/{key}/phone-statement": lambda o: {"key": o.company},
     "/v1/companies/{key}": lambda o: {"key": o.company},
     "/v1/doors/{key}/open": lambda o: {"key": o["doors"]},
     "/v1/ring-plans/{key}/{dialled}": lambda o: {"key": o["panel account"], "dialled": o["number dialled"]},
@@ -168,6 +170,7 @@ KEYS: Final[dict[str, Callable[[Own], dict[str, Any]]]] = {
     "/v1/call-sounds/{key}/audio": lambda o: {"key": o["call-sounds"]},
     "/v1/call-sounds/{key}/heard": lambda o: {"key": o["call-sounds"]},
     "/v1/calls/{call_id}/why/{account}": lambda o: {"call_id": o["calls"], "account": o["accounts"]},
+    "/v1/webhook-deliveries/{key}/replay": lambda o: {"key": o["webhook-deliveries"]},
     "/v1/code-locks/{key}": lambda o: {"key": o["code-locks"]},
     "/v1/sessions/{key}": lambda o: {"key": o["sessions"]},
 }
@@ -193,6 +196,7 @@ REFERENCES: Final[dict[str, Callable[[Own], Any]]] = {
     "key_id": lambda o: o["keys"],
     "access_code_id": lambda o: o["access-codes"],
     "service_account_id": lambda o: o["service-accounts"],
+    "webhook_id": lambda o: o["webhooks"],
     "principal_id": lambda o: o["service-accounts"],
     "account": lambda o: o["accounts"],
     "panel": lambda o: o["panel account"],

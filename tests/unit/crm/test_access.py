@@ -70,6 +70,8 @@ MAY: dict[str, dict[str, str]] = {
     "/v1/scheduled-jobs": {"admin": "rw", "operator": "rw", "engineer": "r", "read_only": "r"},
     "/v1/job-runs": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/trunks": {"admin": "rw"},
+    "/v1/webhooks": {"admin": "rw"},
+    "/v1/webhook-deliveries": {"admin": "rw"},
     "/v1/staff": {"admin": "rw"},
     "/v1/service-accounts": {"admin": "rw"},
     "/v1/tokens": {"admin": "rw"},

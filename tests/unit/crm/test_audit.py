@@ -67,6 +67,8 @@ CHANGES: dict[str, Callable[[Own], Any]] = {
     "PATCH /v1/blocks/{key}": lambda _: {"reason": "other"},
     "POST /v1/blocks/{key}/lift": lambda _: {"reason": "paid"},
     "PATCH /v1/ring-plans/{key}": lambda _: {"stages": [{"ring_timeout_s": 11, "targets": [{"kind": "all"}]}]},
+    "PATCH /v1/webhooks/{key}": lambda _: {"enabled": False},
+    "POST /v1/webhook-deliveries/{key}/replay": lambda _: None,
     "PATCH /v1/trunks/{key}": lambda _: {"enabled": False},
     "PATCH /v1/concierge-desks/{key}": lambda _: {"priority": 7},
     "PATCH /v1/staff/{key}": lambda _: {"role": "engineer"},
