@@ -23,6 +23,7 @@ from crm_api.endpoints import (
     rules,
     schedule,
     search,
+    webhooks,
 )
 from crm_api.resources.authentication import Authentication
 from crm_api.resources.declaration import add_routes
@@ -46,6 +47,7 @@ def declared(services: Services, database: CrmDatabase, cache: PlanCache) -> tup
         *codes.endpoints(services),
         *rules.endpoints(services),
         *phones.endpoints(services),
+        *webhooks.endpoints(services),
         *jobs.endpoints(services),
         *schedule.endpoints(services),
         *probes.endpoints(services),

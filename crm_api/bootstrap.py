@@ -34,10 +34,13 @@ from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
 from crm_api.services.panel_codes import PanelCodes
 from crm_api.services.panels import Panels
+from crm_api.services.phone_statements import PhoneStatements
 from crm_api.services.places import Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
 from crm_api.services.principals import ServiceAccounts, Staff
 from crm_api.services.probe_campaigns import ProbeCalls, ProbeCampaigns
+from crm_api.services.probe_pictures import ProbePictures
+from crm_api.services.probe_results import ProbeResults
 from crm_api.services.push_tokens import PushTokens
 from crm_api.services.relays import Relays
 from crm_api.services.residents import Residents
@@ -48,6 +51,7 @@ from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
 from crm_api.services.trunks import Trunks
 from crm_api.services.visitor_pictures import VisitorPictures
+from crm_api.services.webhooks import WebhookDeliveries, Webhooks
 from crm_api.tables.database import CrmDatabase
 
 if TYPE_CHECKING:
@@ -76,7 +80,10 @@ class Services:
     ring_plans: RingPlans
     concierge_desks: ConciergeDesks
     trunks: Trunks
+    phone_statements: PhoneStatements
     visitor_pictures: VisitorPictures
+    webhooks: Webhooks
+    webhook_deliveries: WebhookDeliveries
     jobs: Jobs
     scheduled_jobs: ScheduledJobs
     code_renewal: CodeRenewal
@@ -84,6 +91,8 @@ class Services:
     panel_codes: PanelCodes
     probe_campaigns: ProbeCampaigns
     probe_calls: ProbeCalls
+    probe_results: ProbeResults
+    probe_pictures: ProbePictures
     code_notices: CodeNotices
     job_runs: JobRuns
     imports: Imports
@@ -143,6 +152,9 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         ring_plans=RingPlans(context),
         concierge_desks=ConciergeDesks(context),
         trunks=Trunks(context),
+        phone_statements=PhoneStatements(context),
+        webhooks=Webhooks(context),
+        webhook_deliveries=WebhookDeliveries(context),
         visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
         jobs=jobs,
         scheduled_jobs=ScheduledJobs(context),
@@ -151,6 +163,8 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         panel_codes=PanelCodes(context),
         probe_campaigns=ProbeCampaigns(context),
         probe_calls=ProbeCalls(context),
+        probe_results=ProbeResults(context),
+        probe_pictures=ProbePictures(context),
         code_notices=CodeNotices(context),
         job_runs=JobRuns(context),
         imports=Imports(context, jobs),

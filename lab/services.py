@@ -23,7 +23,7 @@ def lab_services(settings: LabSettings) -> dict[str, Service]:
     services = [
         _redis(settings),
         _kamailio(settings),
-        *(_asterisk(settings, node) for node in settings.asterisk_nodes),
+        *(_asterisk(settings, node) for node in settings.every_asterisk_node),
         _agi(settings),
         _sounds(settings),
         *_crm(settings),
@@ -79,7 +79,7 @@ def _asterisk(settings: LabSettings, node: str) -> Service:
         # Asterisk knows Kamailio by its address and answers it only when fully booted.
         probe=functools.partial(
             probes.probe_sip,
-            settings.asterisk_nodes[node],
+            settings.every_asterisk_node[node],
             settings.asterisk_port,
             settings.sip_address,
             settings.domain,
@@ -135,6 +135,13 @@ def _crm(settings: LabSettings) -> list[Service]:
             name="crm-pushes",
             command=(str(settings.python), "-m", "crm_api.pushes", *config),
             probe=functools.partial(probes.probe_stream_reader, *redis, PUSHES, PUSHES_GROUP, HEARTBEAT_LIMIT_S),
+            needs_database=True,
+        ),
+        Service(
+            name="crm-webhooks",
+            command=(str(settings.python), "-m", "crm_api.webhooks", *config),
+            # Nobody could ask it: it is well while it runs, and each delivery tells its own state.
+            probe=lambda: None,
             needs_database=True,
         ),
         Service(

@@ -45,7 +45,7 @@ def _kamailio(scene: Scene, method: str, *parameters: str) -> Any:
     return answer["result"]
 
 
-@pytest.mark.parametrize("node", ["ast1", "ast2"])
+@pytest.mark.parametrize("node", ["ast1", "ast2", "ast-probe"])
 async def test_no_channel_is_left(scene: Scene, node: str) -> None:
     def channels() -> int:
         found = re.search(r"^(\d+) active channels?$", _asterisk(scene, node, "core show channels count"), re.MULTILINE)
@@ -71,11 +71,12 @@ async def test_no_contact_is_left(scene: Scene) -> None:
     assert contacts() == [[]]
 
 
-async def test_no_lock_of_a_call_is_left(scene: Scene) -> None:
+@pytest.mark.parametrize("table", ["setup", "wake", "wake_legs"])
+async def test_no_lock_of_a_call_is_left(scene: Scene, table: str) -> None:
     """Legs in setup are forgotten when the call is answered or over; an entry left would count as a running call."""
 
     def legs() -> object:
-        return _kamailio(scene, "htable.dump", "setup")
+        return _kamailio(scene, "htable.dump", table)
 
     await _until(legs, [])
 

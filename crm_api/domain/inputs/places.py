@@ -76,6 +76,12 @@ class CityChange(Input):
     EXAMPLE: ClassVar[dict[str, Any]] = {"time_zone": "Europe/Samara"}
 
 
+PhoneCountries = Annotated[str, StringConstraints(max_length=200, pattern=r"^([A-Z]{2}(,[A-Z]{2})*)?$")]
+PhoneMinutes = Annotated[int, Field(ge=0, le=10_000_000, strict=True)]
+ApartmentPhoneMinutes = Annotated[int, Field(ge=0, le=100_000, strict=True)]
+KeptDays = Annotated[int, Field(ge=1, le=3660, strict=True)]
+
+
 class NewCompany(Input):
     """A management company."""
 
@@ -95,6 +101,13 @@ class NewCompany(Input):
     code_tries: CodeTries = 5
     """Wrong access codes in a row after which a panel, and its entrance or gate, take none for `code_lock_s`."""
     code_lock_s: CodeLock = 600
+    phone_countries: PhoneCountries = ""
+    """Countries whose phones may be dialled, such as `RU,KZ`; empty: all."""
+    phone_minutes: PhoneMinutes | None = None
+    """Of all phones in a calendar month; when they are used up, phones are left out until the next."""
+    apartment_phone_minutes: ApartmentPhoneMinutes | None = None
+    calls_kept_days: KeptDays | None = None
+    """Calls older than this are removed from the records; None: never."""
     message_limit_s: MessageLimit = 0
     """How long a message of a visitor may be when nobody answered; 0: none is taken."""
     message_kept_days: MessageDays = 14
@@ -121,6 +134,10 @@ class CompanyChange(Input):
     neighbour_calls: NeighbourCalls = unchanged()
     code_tries: CodeTries = unchanged()
     code_lock_s: CodeLock = unchanged()
+    phone_countries: PhoneCountries = unchanged()
+    phone_minutes: PhoneMinutes | None = unchanged()
+    apartment_phone_minutes: ApartmentPhoneMinutes | None = unchanged()
+    calls_kept_days: KeptDays | None = unchanged()
     message_limit_s: MessageLimit = unchanged()
     message_kept_days: MessageDays = unchanged()
     records_calls: Flag = unchanged()

@@ -94,6 +94,13 @@ def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) 
     own.keys["call-sounds"] = sound[0] if sound else None
     database.rows("INSERT INTO call_sound_files (sound_id, content) VALUES (?, ?)", (own["call-sounds"], b"RIFF"))
     own.keys["code-locks"] = lock[0] if lock else None
+    database.rows(
+        "INSERT INTO webhook_deliveries (webhook_id, company_id, event, subject, state, attempts, created_at_ms, "
+        "due_at_ms, last_error) VALUES (?, ?, 'call.ended', ?, 'dead', 8, 1, 1, 'HTTP 500')",
+        (own["webhooks"], own.company, own["calls"]),
+    )
+    delivery = database.row("SELECT id FROM webhook_deliveries WHERE webhook_id = ?", (own["webhooks"],))
+    own.keys["webhook-deliveries"] = delivery[0] if delivery else None
     if "staff" in own.keys:
         row = database.row(
             "INSERT INTO tokens (principal_id, kind, name, token_hash, created_at_ms, expires_at_ms) "
