@@ -23,6 +23,7 @@ from kemi_routes import (
     node_life,
     nodes,
     panel_calls,
+    probe_calls,
     refreshes,
     registration,
     settings,
@@ -61,9 +62,11 @@ def answer_asterisk(ksr: Ksr, request: Request) -> Outcome:
         return call_backs.end_talk(ksr, request)
     if ksr.hdr.is_present(headers.EMERGENCY) > 0:
         return emergency_calls.ring_centre(ksr, request)
+    if request.number == probe_calls.USER:
+        return probe_calls.ring_handset(ksr, request)
     if ksr.hdr.is_present(headers.TRUNK) > 0:
         return trunk_calls.ring_phone(ksr, request)
-    return refuse(ksr, request, Refusal(404, "Not Here", "Asterisk may only call a stage or a phone"))
+    return refuse(ksr, request, Refusal(404, "Not Here", "Asterisk may only call a stage, a probe or a phone"))
 
 
 def answer_trunk(ksr: Ksr, request: Request) -> Outcome:

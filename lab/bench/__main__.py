@@ -13,7 +13,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from lab.bench.city_parts import CITY_BARS, CityBench, city_bench
 from lab.bench.crm_parts import CRM_QUICK, CrmBench, CrmPlan, crm_bars
@@ -22,6 +22,7 @@ from lab.bench.emergency_parts import EMERGENCY_BARS, EmergencyBench, LeaseBench
 from lab.bench.measures import BARS, Bar, Report
 from lab.bench.mix import MIX_BARS, MIX_QUICK, MixBench, MixPlan
 from lab.bench.parts import QUICK, Bench, Plan
+from lab.bench.schedule_parts import SCHEDULE_BARS, ScheduleBench
 from lab.process_scan import end_processes
 from lab.settings import REPOSITORY, LabSettings
 from lab.town.city.sizes import SIZES
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from lab.town.city.sizes import CitySize
+
 DIRECTORY: Final = REPOSITORY / "var" / "bench-lab"
 RESULT: Final = REPOSITORY / "var" / "bench" / "latest.json"
-PARTS: Final = ("calls", "emergency", "mix", "city", "crm")
+PARTS: Final = ("calls", "emergency", "mix", "city", "crm", "schedule")
 _INSIDE: Final = "ENTRYPHONE_BENCH_NAMESPACE"
 
 
@@ -120,6 +123,13 @@ def _crm_parts(bench: CrmBench) -> list[Part]:
     ]
 
 
+def _schedule_parts(bench: ScheduleBench) -> list[Part]:
+    return [
+        Part("schedule: codes renewed, killed, told to panels", "schedule.codes", bench.codes),
+        Part("schedule: a simulated night of probes", "schedule.night", bench.night),
+    ]
+
+
 def run(parts: list[Part], report: Report) -> None:
     """Run every part; one that cannot run is reported as missing with its reason, the others still run."""
     started, not_started = time.monotonic(), set[str]()
@@ -157,29 +167,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _wrong(parts: list[str]) -> str | None:
-    if unknown := set(parts) - set(PARTS):
-        return f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}"
-    if os.geteuid() != 0:
-        return "the bench starts servers in namespaces of their own: run it as root"
-    return None
-
-
-def main() -> int:
-    """Run the bench; returns the exit code."""
-    asked = _parser().parse_args()
-    if wrong := _wrong(asked.parts):
-        print(wrong)
-        return 2
-    if _INSIDE not in os.environ:
-        enter_namespace()
-    signal.signal(signal.SIGTERM, _stop)
-    chosen = tuple(asked.parts or PARTS)
-    platform, bare, load = (LabSettings(directory=DIRECTORY / name) for name in ("platform", "bare", "load"))
-    crm = {dialect: crm_instance(DIRECTORY, dialect) for dialect in DIALECTS}
-    load.create_directories()
-    (DIRECTORY / "errors.txt").unlink(missing_ok=True)
-    size = SIZES[asked.size or ("district" if asked.quick else "city")]
+def _chosen(
+    chosen: tuple[str, ...],
+    asked: argparse.Namespace,
+    size: CitySize,
+    instances: tuple[LabSettings, LabSettings, LabSettings],
+    crm: dict[Literal["sqlite", "postgres"], LabSettings],
+) -> tuple[Report, list[Part]]:
+    """Return the report with the bars of the parts chosen, and their parts in order."""
+    platform, bare, load = instances
     bars: list[Bar] = []
     parts: list[Part] = []
     report = Report(bars)
@@ -200,6 +196,32 @@ def main() -> int:
     for dialect in DIALECTS if "crm" in chosen else ():
         bars += crm_bars(dialect)
         parts += _crm_parts(CrmBench(crm[dialect], size, CRM_QUICK if asked.quick else CrmPlan(), report))
+    if "schedule" in chosen:
+        bars += SCHEDULE_BARS
+        parts += _schedule_parts(ScheduleBench(crm["sqlite"], size, report))
+    return report, parts
+
+
+def main() -> int:
+    """Run the bench; returns the exit code."""
+    asked = _parser().parse_args()
+    unknown = set(asked.parts) - set(PARTS)
+    if unknown:
+        print(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        return 2
+    if _INSIDE not in os.environ:
+        if os.geteuid() != 0:
+            print("the bench starts servers in namespaces of their own: run it as root")
+            return 1
+        enter_namespace()
+    signal.signal(signal.SIGTERM, _stop)
+    chosen = tuple(asked.parts or PARTS)
+    platform, bare, load = (LabSettings(directory=DIRECTORY / name) for name in ("platform", "bare", "load"))
+    crm = {dialect: crm_instance(DIRECTORY, dialect) for dialect in DIALECTS}
+    load.create_directories()
+    (DIRECTORY / "errors.txt").unlink(missing_ok=True)
+    size = SIZES[asked.size or ("district" if asked.quick else "city")]
+    report, parts = _chosen(chosen, asked, size, (platform, bare, load), crm)
     started = datetime.now(UTC)
     try:
         run(parts, report)

@@ -85,6 +85,7 @@ TOLD_OTHERWISE = {
     "POST /v1/recorded-sounds": "the call path records it",
     "POST /v1/code-entries": "an access record tells which code was typed",
     "POST /v1/door-openings": "an access record tells who opened",
+    "POST /v1/probe-results": "the probe call itself tells",
     "POST /v1/key-uses": "an access record tells whose key opened",
     "POST /v1/emergency-leases": "number_leases and emergency_calls tell each",
     "POST /v1/emergency-call-backs": "emergency_calls tell each",
