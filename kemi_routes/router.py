@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import traceback
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec
 
 from kemi_routes import (
     admission,
@@ -56,14 +56,10 @@ def answer_asterisk(ksr: Ksr, request: Request) -> Outcome:
     """What an Asterisk node begins: the INVITE of a stage, of a phone, or to a dispatch centre."""
     if not request.from_node:
         return NEXT
-    if request.number == stage_calls.USER:
-        return stage_calls.ring_stage(ksr, request)
-    if request.number == call_backs.END_TALK:
-        return call_backs.end_talk(ksr, request)
+    if step := OF_ASTERISK.get(request.number):
+        return step(ksr, request)
     if ksr.hdr.is_present(headers.EMERGENCY) > 0:
         return emergency_calls.ring_centre(ksr, request)
-    if request.number == probe_calls.USER:
-        return probe_calls.ring_handset(ksr, request)
     if ksr.hdr.is_present(headers.TRUNK) > 0:
         return trunk_calls.ring_phone(ksr, request)
     return refuse(ksr, request, Refusal(404, "Not Here", "Asterisk may only call a stage, a probe or a phone"))
@@ -77,6 +73,12 @@ def answer_trunk(ksr: Ksr, request: Request) -> Outcome:
         return NEXT
     return panel_calls.send_to_node(ksr, request)
 
+
+OF_ASTERISK: Final[dict[str, Step]] = {
+    stage_calls.USER: stage_calls.ring_stage,
+    call_backs.END_TALK: call_backs.end_talk,
+    probe_calls.USER: probe_calls.ring_handset,
+}
 
 REGISTRATION: tuple[Step, ...] = (
     digest.authenticate,
