@@ -8,6 +8,7 @@ from crm_api.domain.problems import InvalidFieldsError, NotFoundError
 from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, visible
 from crm_api.services.kept import Document, Kept
+from crm_api.tables import webhook_rows
 from crm_api.tables.call_sounds import CallSound, CallSoundFile
 from crm_api.tables.models import Company
 
@@ -75,6 +76,9 @@ class CallSounds(Kept[CallSound]):
                 **new.model_dump(),
             )
             CallSoundFile.insert({CallSoundFile.sound_id: row.id, CallSoundFile.content: content}).execute()
+            if new.kind == "message":
+                now_ms = self.context.now_ms()
+                webhook_rows.announce(self.database, plan.company_id, "message.left", str(row.id), now_ms)
         return self.documents([row])[0] if row.expires_at_ms <= self.context.now_ms() else self.got(everybody, row.id)
 
     def content(self, tenant: Tenant, key: int) -> bytes:

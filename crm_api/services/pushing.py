@@ -172,6 +172,11 @@ class Pushing:
                 if is_call:
                     self._tell(self._event(ringing, device, "sent"))
                 verdict = await self._try(service, device, push)
+            except asyncio.CancelledError:
+                if is_call:
+                    reason = "the ringing was over before the push service had an answer"
+                    self._tell(self._event(ringing, device, "failed", reason=reason))
+                raise
             finally:
                 self._on_their_way[device.platform] -= 1
         outcome = {"accepted": "accepted", "try_again": "failed"}.get(verdict.outcome, "refused")
