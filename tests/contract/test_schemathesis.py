@@ -36,6 +36,10 @@ RULE = "value_error"
 """pydantic's type of the errors that our own validators raise: rules that JSON Schema cannot tell."""
 
 
+schemathesis.serializer.alias("audio/wav", "text/plain")
+"""No sound is made: whatever is sent as one must be taken or refused, too."""
+
+
 class Application:
     """The application of this module's database, once there is one."""
 
