@@ -15,6 +15,9 @@ STAGE = "X-Entryphone-Stage"
 ANSWERED_BY = "X-Entryphone-Answered-By"
 TARGET = "X-Entryphone-Target"
 TRUNK = "X-Entryphone-Trunk"
+EMERGENCY = "X-Entryphone-Emergency"
+CALL_BACK = "X-Entryphone-Call-Back"
+WORDS_BY = "|"
 
 MAX_ACCOUNTS = 30
 _STAGE_WORDS = 3
@@ -104,6 +107,11 @@ def _pairs(text: str) -> tuple[tuple[str, str], ...]:
         name, _, value = part.partition("=")
         found.append((name, value))
     return tuple(found)
+
+
+def call_of(words: str) -> str:
+    """Return the Call-ID out of `EP_CALL` (Call-ID, panel, number; URI-encoded)."""
+    return unquote(words.partition(",")[0])
 
 
 class Target(NamedTuple):

@@ -49,17 +49,18 @@ def country_of(number: str) -> str:
         return ""
 
 
-def limited(plan: RingPlan, limits: Limits, residents: frozenset[str]) -> RingPlan:
+def limited(plan: RingPlan, limits: Limits, residents: frozenset[str], desks: frozenset[str]) -> RingPlan:
     """Return the plan without the phones that may not be dialled; a stage that has nobody left is left out.
 
     Args:
         plan: the plan of an apartment.
         limits: what its company allows.
-        residents: numbers of the apartment's residents. A desk's phone is the company's own and stays.
+        residents: numbers of the apartment's residents.
+        desks: accounts of the company's desks: their phones are its own and stay.
     """
 
     def stays(target: Target) -> bool:
-        if target.number is None or target.account.startswith("c"):
+        if target.number is None or target.account in desks:
             return True
         if limits.is_used_up or target.number not in residents:
             return False

@@ -63,7 +63,8 @@ class Planning:
             now_ms = plan.issued_at_ms
             limits = phone_rows.limits(self._context.database, company_id, plan.apartment_id, now_ms)
             residents = phone_rows.residents(self._context.database, plan.apartment_id, now_ms)
-            plan = phone_limits.limited(plan, limits, residents)
+            desks = phone_rows.desks(self._context.database, company_id)
+            plan = phone_limits.limited(plan, limits, residents, desks)
         found = trunk_facts.trunks(self._context.database, company_id, house_id)
         return msgspec.structs.replace(plan, trunks=list(found))
 

@@ -16,6 +16,10 @@ RESIDENTS: Final = """
 SELECT p.phone FROM resident_phones p JOIN residencies r ON r.resident_id = p.resident_id
 WHERE r.apartment_id = ? AND (r.ends_at_ms IS NULL OR r.ends_at_ms > ?)
 """
+DESKS: Final = """
+SELECT a.account FROM concierge_desks d JOIN accounts a ON a.id = d.account_id
+WHERE d.company_id = ? AND d.phone IS NOT NULL
+"""
 BY_TRUNK: Final = """
 SELECT trunk, currency, count(*), coalesce(sum(billed_s), 0), coalesce(sum(cost_micros), 0) FROM phone_legs
 WHERE company_id = ? AND ended_at_ms >= ? AND ended_at_ms < ? GROUP BY trunk, currency ORDER BY trunk, currency
@@ -43,6 +47,11 @@ def limits(database: CrmDatabase, company_id: int, apartment_id: int | None, now
 def residents(database: CrmDatabase, apartment_id: int, now_ms: int) -> frozenset[str]:
     """Return the phones of those who live in an apartment."""
     return frozenset(row[0] for row in database.rows(RESIDENTS, (apartment_id, now_ms)))
+
+
+def desks(database: CrmDatabase, company_id: int) -> frozenset[str]:
+    """Return the accounts of a company's desks that are telephones."""
+    return frozenset(row[0] for row in database.rows(DESKS, (company_id,)))
 
 
 def _sum(row: tuple[Any, ...] | None) -> int:

@@ -168,3 +168,13 @@ def test_old_calls_leave_the_records(phone: Town, context: Context, clock: Clock
     assert CallRetention(context).prune() == 1
     assert database.rows("SELECT call_id FROM call_records") == [("new",)]
     assert database.rows("SELECT call_id FROM call_branches WHERE call_id = 'old'") == []
+
+
+def test_a_desk_that_is_a_telephone_is_dialled_when_the_residents_minutes_are_used_up(phone: Town) -> None:
+    phone.platform("PATCH", f"/v1/companies/{phone.company}", {"apartment_phone_minutes": 0})
+    phone.platform("POST", "/v1/accounts", {"account": "lobby", "kind": "concierge", "company_id": phone.company})
+    desk = {"account": "lobby", "name": "Duty phone", "phone": "+79160000099"}
+    phone.platform("POST", "/v1/concierge-desks", desk)
+    stages = [{"ring_timeout_s": 20, "targets": [{"kind": "phone"}, {"kind": "concierge"}]}]
+    phone.platform("POST", "/v1/ring-plans", {"apartment_id": phone.apartment, "stages": stages})
+    assert phones(phone) == ["lobby"]
