@@ -10,6 +10,8 @@ import redis
 
 from crm_api.adapters.messages import TwilioSms
 from crm_api.adapters.panel_code_drivers import panel_code_drivers
+from crm_api.adapters.push_messages import PushMessages
+from crm_api.adapters.push_services import push_services
 from crm_api.adapters.redis_keys import SCHEDULER_AT_KEY
 from crm_api.background import config_path, repeat, stop_on_signal
 from crm_api.bootstrap import make_context, set_up_logging
@@ -31,13 +33,23 @@ if TYPE_CHECKING:
     from scheduler.work import Step
 
 BEAT_S: Final = 1.0
+_DEVICES: Final = """
+SELECT p.platform, p.token FROM push_tokens p JOIN accounts a ON a.id = p.account_id
+WHERE a.account = ? AND p.invalidated_at_ms IS NULL
+"""
 SILENT_S: Final = 0.5
 """How long Redis may take to hear that we live."""
 
 
 def make_steps(context: Context, config: CrmConfig, link: redis.Redis) -> list[Step]:
     """Return what goes on beside the jobs."""
-    messengers: dict[str, Messenger] = {}
+
+    def devices(account: str) -> list[tuple[str, str]]:
+        return [(row[0], row[1]) for row in context.database.rows(_DEVICES, (account,))]
+
+    messengers: dict[str, Messenger] = {
+        "push": PushMessages(lambda: push_services(config.push), devices, context.now_ms)
+    }
     if config.sms is not None:
         messengers["sms"] = TwilioSms(config.sms)
     probes: list[Step] = []
