@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from agi_apps.call_events import CallEvents
     from agi_apps.crm_client import CrmClient
+    from agi_apps.emergency_lease import EmergencyLeases
     from agi_apps.plan_lookup import PlanLookup
     from agi_apps.pushes import Pushes
 
@@ -32,6 +33,7 @@ class Services:
     permission_fresh_s: int
     opening_wait_s: float
     beside: Executor
+    leases: EmergencyLeases
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ class AgiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     permission_fresh_s: how long a permission to open a door stands without the CRM.
     redis_timeout_s: longest wait for Redis on the path of a call.
     crm_timeout_s: longest wait for a ring plan from the CRM.
+    lease_timeout_s: longest wait of an emergency call for a number from the CRM.
     opening_timeout_s: longest time the CRM's panel driver may take.
     opening_wait_s: longest wait for it before the resident hears the tone.
     drain_timeout_s: longest wait for running applications on SIGTERM.
@@ -37,6 +38,7 @@ class AgiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     permission_fresh_s: Annotated[int, msgspec.Meta(ge=0)] = 300
     redis_timeout_s: Positive = 0.15
     crm_timeout_s: Positive = 1.5
+    lease_timeout_s: Positive = 0.15
     opening_timeout_s: Positive = 10.0
     opening_wait_s: Positive = 0.5
     drain_timeout_s: Positive = 10.0

@@ -43,10 +43,19 @@ _HTTP_OK = 200
 class CrmClient:
     """A pool of keep-alive connections to the CRM. Any number of threads may use it at once."""
 
-    def __init__(self, base_url: str, token: str, *, plan_timeout_s: float, opening_timeout_s: float) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        plan_timeout_s: float,
+        opening_timeout_s: float,
+        lease_timeout_s: float = 0.15,
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._plan_timeout = urllib3.Timeout(total=plan_timeout_s)
         self._opening_timeout = urllib3.Timeout(connect=plan_timeout_s, total=opening_timeout_s)
+        self._lease_timeout = urllib3.Timeout(total=lease_timeout_s)
         self._pool = urllib3.PoolManager(
             maxsize=32, headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         )
@@ -93,6 +102,24 @@ class CrmClient:
             return _verdict_decoder.decode(raw)
         except msgspec.MsgspecError as error:
             raise CrmAway(f"POST /v1/code-entries: {error}") from error
+
+    def emergency_lease(self, panel: str, call_id: str) -> bytes:
+        """A number for an emergency call, as JSON.
+
+        Raises:
+            CrmAway: no answer in time, or one that is not 200.
+        """
+        body = msgspec.json.encode({"panel": panel, "call_id": call_id})
+        return self._request("POST", "/v1/emergency-leases", body, self._lease_timeout)
+
+    def emergency_call_back(self, number: str, call_id: str) -> bytes:
+        """Who is called back on a number, as JSON.
+
+        Raises:
+            CrmAway: no answer in time, or one that is not 200.
+        """
+        body = msgspec.json.encode({"number": number, "call_id": call_id})
+        return self._request("POST", "/v1/emergency-call-backs", body, self._lease_timeout)
 
     def probe_ended(self, result: dict[str, str | int | None]) -> None:
         """Tell the CRM how a probe ended.

@@ -1,4 +1,4 @@
-"""What this host remembers by itself (SQLite): last known ring plans, and call events that Redis could not take yet.
+"""What this host remembers by itself (SQLite): last known plans and leases, and call events that Redis did not take.
 
 Shared by the worker processes. Reads are quick and happen on the path of a call; writes happen beside it.
 """
@@ -19,6 +19,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS last_known_plan (
     panel TEXT NOT NULL, dialled TEXT NOT NULL, plan BLOB NOT NULL, PRIMARY KEY (panel, dialled)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS known_lease (key TEXT PRIMARY KEY, lease BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS spooled_event (id INTEGER PRIMARY KEY AUTOINCREMENT, event BLOB NOT NULL);
 """
 
@@ -59,6 +60,17 @@ class LocalStore:
         """Keep plans, each `(panel, dialled, plan)`, in place of older ones."""
         with self._transaction() as writer:
             writer.executemany("INSERT OR REPLACE INTO last_known_plan VALUES (?, ?, ?)", plans)
+
+    def known_lease(self, key: str) -> bytes | None:
+        """What was last known of a panel's number, or of a number's panel."""
+        with self._reading:
+            row = self._reader.execute("SELECT lease FROM known_lease WHERE key = ?", (key,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def remember_leases(self, leases: list[tuple[str, bytes]]) -> None:
+        """Keep leases, each `(key, lease)`, in place of older ones."""
+        with self._transaction() as writer:
+            writer.executemany("INSERT OR REPLACE INTO known_lease VALUES (?, ?)", leases)
 
     def spool(self, events: list[bytes]) -> None:
         """Keep events for later delivery, in order."""

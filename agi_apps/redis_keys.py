@@ -25,3 +25,13 @@ UNKNOWN_NUMBER_TTL_S = 60
 def ring_plan_key(panel: str, dialled: str) -> str:
     """Key of a ring plan."""
     return f"ep:ring_plan:{panel}:{dialled}"
+
+
+def number_lease_key(panel: str) -> str:
+    """Key of the number that a panel holds."""
+    return f"ep:number_lease:{panel}"
+
+
+def city_number_key(number: str) -> str:
+    """Key of the panel that holds a number."""
+    return f"ep:city_number:{number}"

@@ -19,6 +19,7 @@ from agi_apps.call_events import CallEvents
 from agi_apps.connection import Connections
 from agi_apps.crm_client import CrmClient
 from agi_apps.deadlines import Deadlines
+from agi_apps.emergency_lease import EmergencyLeases
 from agi_apps.local_store import LocalStore
 from agi_apps.plan_lookup import PlanLookup, epoch_ms
 from agi_apps.pushes import Pushes
@@ -48,15 +49,18 @@ class Worker:
         self._crm = CrmClient(
             config.crm_url, config.crm_token,
             plan_timeout_s=config.crm_timeout_s, opening_timeout_s=config.opening_timeout_s,
+            lease_timeout_s=config.lease_timeout_s,
         )  # fmt: skip
         self._store = LocalStore(config.store_path)
         self._plans = PlanLookup(self._redis, self._crm, self._store)
         self._events = CallEvents(self._redis, self._store)
         self._pushes = Pushes(self._redis)
+        beside = ThreadPoolExecutor(_OPENING_THREADS, "beside")
         services = Services(
             plans=self._plans, crm=self._crm, events=self._events, pushes=self._pushes, now_ms=epoch_ms,
             permission_fresh_s=config.permission_fresh_s, opening_wait_s=config.opening_wait_s,
-            beside=ThreadPoolExecutor(_OPENING_THREADS, "beside"),
+            beside=beside,
+            leases=EmergencyLeases(self._crm, self._redis, self._store, epoch_ms, beside),
         )  # fmt: skip
         self._deadlines = Deadlines()
         connections = Connections(APPLICATIONS, services, self._health, self._deadlines)

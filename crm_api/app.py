@@ -13,6 +13,7 @@ from crm_api.endpoints import (
     calls,
     codes,
     devices,
+    emergency,
     jobs,
     keys,
     people,
@@ -55,6 +56,7 @@ def declared(services: Services, database: CrmDatabase, cache: PlanCache) -> tup
         *calls.endpoints(services, database, cache),
         *call_sounds.endpoints(services),
         *reports.endpoints(services),
+        *emergency.endpoints(services),
         *about.endpoints(lambda: declared(services, database, cache)),
     )
 

@@ -12,17 +12,22 @@ import structlog
 from crm_api.adapters.encryption import Encryption
 from crm_api.adapters.panel_drivers import panel_drivers
 from crm_api.adapters.plan_cache import PlanCache
+from crm_api.adapters.twilio_numbers import TwilioNumberSource
 from crm_api.services.access_codes import AccessCodes
 from crm_api.services.accounts import Accounts
 from crm_api.services.apartments import Apartments
 from crm_api.services.audit_log import AuditLog
 from crm_api.services.call_sounds import CallSounds
+from crm_api.services.city_numbers import CityNumbers
 from crm_api.services.code_entries import CodeEntries, CodeLocks
 from crm_api.services.code_notices import CodeNotices
 from crm_api.services.code_renewal import AccessCodeRules, CodeRenewal
 from crm_api.services.concierge_desks import ConciergeDesks
 from crm_api.services.context import Context
 from crm_api.services.door_openings import DoorOpenings
+from crm_api.services.emergency_calls import EmergencyCalls, EmergencyFindings, EmergencyNotices, EmergencyPath
+from crm_api.services.emergency_centres import EmergencyCentres, EmergencyRules
+from crm_api.services.emergency_tests import EmergencyTests
 from crm_api.services.entrance_handsets import EntranceHandsets
 from crm_api.services.entry_reports import EntryReports
 from crm_api.services.gates import Gates
@@ -33,6 +38,7 @@ from crm_api.services.job_runs import JobRuns
 from crm_api.services.jobs import Jobs
 from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
+from crm_api.services.number_leases import NumberLeases
 from crm_api.services.panel_codes import PanelCodes
 from crm_api.services.panels import Panels
 from crm_api.services.phone_statements import PhoneStatements
@@ -117,6 +123,16 @@ class Services:
     api_tokens: ApiTokens
     sessions: Sessions
     audit_log: AuditLog
+    emergency_centres: EmergencyCentres
+    emergency_rules: EmergencyRules
+    city_numbers: CityNumbers
+    number_leases: NumberLeases
+    emergency_path: EmergencyPath
+    emergency_calls: EmergencyCalls
+    emergency_findings: EmergencyFindings
+    emergency_notices: EmergencyNotices
+    emergency_tests: EmergencyTests
+    twilio_numbers: TwilioNumberSource
     search: Search
 
 
@@ -190,6 +206,16 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         api_tokens=ApiTokens(context),
         sessions=Sessions(context),
         audit_log=AuditLog(context),
+        emergency_centres=EmergencyCentres(context),
+        emergency_rules=EmergencyRules(context),
+        city_numbers=CityNumbers(context),
+        number_leases=NumberLeases(context),
+        emergency_path=EmergencyPath(context),
+        emergency_calls=EmergencyCalls(context),
+        emergency_findings=EmergencyFindings(context),
+        emergency_notices=EmergencyNotices(context),
+        emergency_tests=EmergencyTests(context),
+        twilio_numbers=TwilioNumberSource(),
         search=Search(context),
     )
 

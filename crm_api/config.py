@@ -167,6 +167,26 @@ class CrmConfig(BaseModel):
 
     panel_codes_per_s: Annotated[float, Field(gt=0, le=1000)] = 50.0
     """How many panels a second are told their codes."""
+    sip_proxy: str | None = None
+    """`host:port` of Kamailio, for test calls to the emergency number."""
+
+    smtp_url: str | None = None
+    """Mail server for notices of emergency calls: `smtp://[user:password@]host[:port]`, `smtps://` for TLS."""
+
+    mail_from: str = "entryphone@localhost"
+    """Sender of mail."""
+
+    twilio_account_sid: str | None = None
+    """Twilio account for short messages; with `twilio_token` and `sms_from`."""
+
+    twilio_token: str | None = None
+    """Auth token of that account."""
+
+    sms_from: str | None = None
+    """Number (E.164) that short messages come from."""
+
+    twilio_api_url: str = "https://api.twilio.com"
+    """Where Twilio's API is."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged, to standard error."""

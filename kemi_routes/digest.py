@@ -26,30 +26,38 @@ _NONCE_REUSED = -6
 _USER_MISMATCH = -8
 # Results that are no wrong password, and the flag of the challenge that follows.
 _NOTHING_PROVED = {_STALE_NONCE: _STALE, _NONCE_REUSED: _STALE, _NO_CREDENTIALS: 0}
+_STRANGE = "strange"
+STRANGER = "stranger"
 # Checked against when there is no account to check against.
 _NOBODY = "0" * 32
 
 
 def authenticate(ksr: Ksr, request: Request) -> Outcome:
     """Check the credentials; sets `request.account` and `request.kind`."""
-    settings = request.settings
     name = ksr.kx.get_au()
+    if request.emergency and _is_stranger(ksr, request, name or ksr.kx.gete_fuser()):
+        return _stranger(ksr, request)
     if name is None:
         challenges.sent(ksr, request)
         return _challenge(ksr, request, 0)
     challenges.answered(ksr, request)
     try:
-        account = accounts.find(ksr, name, settings.account_fresh_s)
+        account = accounts.find(ksr, name, request.settings.account_fresh_s)
     except accounts.DatabaseAwayError:
         return _unreadable(ksr, request, name)
+    return _proved(ksr, request, name, account)
+
+
+def _proved(ksr: Ksr, request: Request, name: str, account: accounts.Account | None) -> Outcome:
     # The same work for an account that does not exist.
     result = _check(ksr, request, _NOBODY if account is None else account.ha1)
     if result <= 0 or account is None:
         return _not_proved(ksr, request, name, result)
-    if not account.enabled:
+    if not account.enabled and not request.emergency:
         return _disabled(ksr, request, name)
     flood.proved(ksr, request)
-    ksr.auth.consume_credentials()
+    if request.method != "REGISTER":  # which ends here
+        ksr.auth.consume_credentials()
     request.account = name
     request.kind = account.kind
     return NEXT
@@ -95,6 +103,34 @@ def _unreadable(ksr: Ksr, request: Request, name: str) -> Outcome:
     )
     request.account = name
     request.kind = PANEL
+    return NEXT
+
+
+def _is_stranger(ksr: Ksr, request: Request, name: str) -> bool:
+    """Tell whether an emergency call comes from a device that has no account at all, and policy serves such."""
+    if not request.settings.strangers_per_minute:
+        return False
+    try:
+        return accounts.find(ksr, name, request.settings.account_fresh_s) is None
+    except accounts.DatabaseAwayError:
+        return False
+
+
+def _stranger(ksr: Ksr, request: Request) -> Outcome:
+    """Let a device without account call the default city's dispatch centre, so many times a minute and address."""
+    count = ksr.htable.sht_inc(_STRANGE, request.source_ip)
+    if count > request.settings.strangers_per_minute:
+        retry_after(ksr, 60)
+        return refuse(
+            ksr,
+            request,
+            Refusal(403, "Forbidden", f"{count} emergency calls within a minute by a device without account"),
+        )
+    ksr.warn(
+        f"emergency call of a device without account let in; number={request.number} source={request.source_ip} "
+        f"call_id={request.call_id}\n"
+    )
+    request.account = request.kind = STRANGER
     return NEXT
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import admission, headers, node_life, nodes, policy, registration, story
+from kemi_routes import admission, call_backs, emergency_calls, headers, node_life, nodes, policy, registration, story
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import refuse, retry_after
 
@@ -35,7 +35,7 @@ _NEGATIVE = 300
 
 def check_permission(ksr: Ksr, request: Request) -> Outcome:
     """Refuse numbers that an account of this kind does not reach."""
-    if policy.may_call(request.kind, request.number, request.settings):
+    if policy.may_call(request.kind, request.number, request.settings) or emergency_calls.may_call(request):
         return NEXT
     reason = f"accounts of kind {request.kind} may not call this number"
     return refuse(ksr, request, Refusal(403, "Forbidden", reason))
@@ -54,7 +54,9 @@ def send_to_node(ksr: Ksr, request: Request) -> Outcome:
     ksr.rr.record_route()
     if ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
         ksr.nathelper.set_contact_alias()
-    story.dialled(ksr, request.call_id, request.account, policy.told(request.number))
+    if request.kind != call_backs.KIND:
+        number = request.number if request.emergency else policy.told(request.number)
+        story.dialled(ksr, request.call_id, request.account, number)
     _relay(ksr, request.call_id, emergency=request.emergency)
     return DONE
 
@@ -104,6 +106,10 @@ def on_reply(ksr: Ksr) -> None:
             admission.silent_ends(ksr, leg.second)
             nodes.keep_panel_leg(ksr, call_id, leg._replace(state=nodes.RINGS))
     elif status < _NEGATIVE:
+        leg = nodes.panel_leg(ksr, call_id)
+        # Without a leg the 200 is repeated. A talk with a dispatch centre gives way to nobody.
+        if leg is not None and not ksr.pv.get(_TRIED):
+            call_backs.talk_begins(ksr, ksr.kx.gete_fuser(), leg.node, call_id)
         _end(ksr, call_id)
     headers.strip_private(ksr)
 
@@ -121,7 +127,7 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
     if not lost and (leg.state == nodes.RINGS or not (silent or status in _FAILED_NODE)):
         _log_end(ksr, call_id, leg, status)
         return
-    emergency = ksr.kx.gete_ruser() in settings.emergency_numbers
+    emergency = ksr.kx.gete_ruser() in (*settings.emergency_numbers, call_backs.USER)
     why = "lost" if lost else "silent" if silent else f"answered {status}"
     if ksr.dispatcher.ds_next_dst() > 0 or (emergency and _take_node_that_is_down(ksr, emergency=True)):
         ksr.warn(f"node {leg.node} {why}, call goes on to {ksr.kx.get_duri()}; call_id={call_id}\n")

@@ -75,6 +75,11 @@ class Request:
         self.account = ""
         self.kind = ""
 
+    @property
+    def may_be_sos(self) -> bool:
+        """Whether it is worth looking whether this is what some SOS button dials, or the number of test calls."""
+        return self.method == "INVITE" and not (self.in_dialog or self.from_node or self.emergency)
+
 
 class Step(Protocol):
     """A step of a pipeline: a plain function, so that each is tested alone."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
+import gc
 import traceback
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec
 
 from kemi_routes import (
     admission,
+    call_backs,
     challenges,
     changes,
     checks,
     contacts_database,
     dialogs,
     digest,
+    emergency_calls,
+    emergency_table,
     flood,
     headers,
     late_ringing,
@@ -50,17 +54,32 @@ def answer_registration(ksr: Ksr, request: Request) -> Outcome:
 
 
 def answer_asterisk(ksr: Ksr, request: Request) -> Outcome:
-    """What an Asterisk node begins: the INVITE of a stage, or of a phone."""
+    """What an Asterisk node begins: the INVITE of a stage, of a phone, or to a dispatch centre."""
     if not request.from_node:
         return NEXT
-    if request.number == stage_calls.USER:
-        return stage_calls.ring_stage(ksr, request)
-    if request.number == probe_calls.USER:
-        return probe_calls.ring_handset(ksr, request)
+    if step := OF_ASTERISK.get(request.number):
+        return step(ksr, request)
+    if ksr.hdr.is_present(headers.EMERGENCY) > 0:
+        return emergency_calls.ring_centre(ksr, request)
     if ksr.hdr.is_present(headers.TRUNK) > 0:
         return trunk_calls.ring_phone(ksr, request)
     return refuse(ksr, request, Refusal(404, "Not Here", "Asterisk may only call a stage, a probe or a phone"))
 
+
+def answer_trunk(ksr: Ksr, request: Request) -> Outcome:
+    """A call from a trunk: it calls back, and needs no password."""
+    if call_backs.take(ksr, request) is DONE:
+        return DONE
+    if request.kind != call_backs.KIND:
+        return NEXT
+    return panel_calls.send_to_node(ksr, request)
+
+
+OF_ASTERISK: Final[dict[str, Step]] = {
+    stage_calls.USER: stage_calls.ring_stage,
+    call_backs.END_TALK: call_backs.end_talk,
+    probe_calls.USER: probe_calls.ring_handset,
+}
 
 REGISTRATION: tuple[Step, ...] = (
     digest.authenticate,
@@ -81,9 +100,11 @@ REQUEST: tuple[Step, ...] = (
     checks.check_method,
     answer_registration,
     answer_asterisk,
+    answer_trunk,
     admission.check_load,
     digest.authenticate,
     panel_calls.check_permission,
+    emergency_calls.mark,
     admission.take_token,
     panel_calls.send_to_node,
 )
@@ -118,12 +139,19 @@ class Router:
         self._story = streams.StoryShipper(streams.RedisStream(self._settings.redis_url))
         self._hearing = node_life.Hearing()
         self._nodes = nodes.NodeWatch(self._settings)
+        self._emergency = emergency_table.EmergencyKeeper(self._settings.emergency_file, self._settings.default_city)
         self._late_ringing = late_ringing.LateRinging(self._settings)
         self._refreshes = refreshes.RefreshWriter(self._settings.location_url)
+
+    def load(self) -> None:
+        """Take what this host has kept, before the fork."""
+        self._emergency.load(self._ksr)
 
     def child_init(self, rank: int) -> int:
         """Called in every process after the fork. Connections of ours are opened where they are used, at first use."""
         contacts_database.prepare(self._ksr, rank, self._settings.location_url)
+        # What is there now lives as long as the process: never looked through again, and its pages stay shared.
+        gc.freeze()
         return 0
 
     @guard
@@ -140,6 +168,8 @@ class Router:
             in_dialog=ksr.siputils.has_totag() > 0,
             from_node=ksr.dispatcher.ds_is_from_list(node_life.SET) > 0,
         )
+        if request.may_be_sos and emergency_table.is_sos(ksr, request.number):
+            request.emergency = True
         if request.from_node:
             self._hearing.note(ksr, request.source_ip)
         run(REQUEST, ksr, request)
@@ -147,7 +177,8 @@ class Router:
     @guard
     def ksr_reply_route(self, _message: object) -> None:
         """Every reply, before tm has it."""
-        late_ringing.keep(self._ksr, self._settings)
+        if late_ringing.is_ringing(self._ksr):
+            late_ringing.keep(self._ksr, self._settings)
 
     @guard
     def on_panel_reply(self, _message: object) -> None:
@@ -191,6 +222,21 @@ class Router:
         trunk_calls.on_failure(self._ksr)
 
     @guard
+    def on_emergency_branch(self, _message: object) -> None:
+        """An emergency call on its way to a trunk."""
+        emergency_calls.on_branch(self._ksr, self._settings)
+
+    @guard
+    def on_emergency_reply(self, _message: object) -> None:
+        """Replies of a dispatch centre."""
+        emergency_calls.on_reply(self._ksr)
+
+    @guard
+    def on_emergency_failure(self, _message: object) -> None:
+        """A way to a dispatch centre has failed."""
+        emergency_calls.on_failure(self._ksr)
+
+    @guard
     def on_node_event(self, _message: object, event: str = "") -> None:
         """The dispatcher has found a node dead or alive."""
         nodes.node_event(self._ksr, event)
@@ -199,6 +245,7 @@ class Router:
     def on_changes_tick(self, _message: object, _event: str = "") -> None:
         """Every 250 ms, in the process of the rtimer `changes`."""
         self._changes.tick(self._ksr)
+        self._emergency.tick(self._ksr)
 
     @guard
     def on_story_tick(self, _message: object, _event: str = "") -> None:
@@ -241,4 +288,7 @@ def build(ksr: Ksr, *, first: bool) -> Router:
     """Make the routes; called by entry.py, the first time in the main process before the fork."""
     if first:
         refreshes.take_over(ksr, settings.read(ksr).location_url)
-    return Router(ksr)
+    router = Router(ksr)
+    if first:
+        router.load()
+    return router

@@ -23,6 +23,9 @@ class Settings:
     redis_url: str
     location_url: str
     emergency_numbers: frozenset[str]
+    emergency_file: str
+    default_city: str
+    strangers_per_minute: int
     concierge_numbers: frozenset[str]
     unauth_window_s: int
     unauth_limit: int
@@ -93,6 +96,9 @@ def read(ksr: Ksr) -> Settings:
         redis_url=_text(ksr, "EP_REDIS_URL"),
         location_url=_text(ksr, "EP_LOCATION_DB_URL"),
         emergency_numbers=frozenset(_list(ksr, "EP_EMERGENCY_NUMBERS")),
+        emergency_file=_text(ksr, "EP_EMERGENCY_FILE"),
+        default_city=_text(ksr, "EP_DEFAULT_CITY"),
+        strangers_per_minute=_number(ksr, "EP_STRANGERS_PER_MINUTE", 0),
         concierge_numbers=frozenset(_list(ksr, "EP_CONCIERGE_NUMBERS")),
         unauth_window_s=_number(ksr, "EP_UNAUTH_WINDOW_S"),
         unauth_limit=_number(ksr, "EP_UNAUTH_LIMIT"),

@@ -44,6 +44,16 @@ def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
     )
 
 
+def emergency(ksr: Ksr, call_id: str, panel: str, step: tuple[str, str], number: str = "") -> None:
+    """One step of an emergency call on its way to the dispatch centre: what happened, and more about it."""
+    ksr.mqueue.mq_add(
+        QUEUE,
+        call_id,
+        f'{{"event":"emergency","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"panel":{quoted(panel)},'
+        f'"step":"{step[0]}","detail":{quoted(step[1])},"number":{quoted(number) if number else "null"}}}',
+    )
+
+
 class BranchEvent(NamedTuple):
     """One thing that happened to one branch of a stage.
 

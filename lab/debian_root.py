@@ -28,6 +28,7 @@ PACKAGES = (
     "asterisk-core-sounds-en-gsm",
     "baresip-core",
     "ca-certificates",
+    "espeak-ng",  # says addresses to dispatchers
     "kamailio",
     "kamailio-extra-modules",
     "kamailio-postgres-modules",

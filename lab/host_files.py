@@ -138,6 +138,7 @@ def crm_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, o
         "sip_domain": settings.domain,
         "encryption_key_file": str(settings.lib / "crm-encryption.key"),
         "bind": f"{settings.crm_host}:{settings.crm_port}",
+        "sip_proxy": f"{settings.sip_address}:{settings.sip_port}",
         "probes": {
             "asterisk": [
                 {"host": settings.probe_node[1], "secret": secrets.asterisk_manager_secret},

@@ -138,6 +138,13 @@ def _crm(settings: LabSettings) -> list[Service]:
             needs_database=True,
         ),
         Service(
+            name="crm-emergency",
+            command=(str(settings.python), "-m", "crm_api.emergency", *config),
+            # It serves nobody who could ask; what it sends and finds is seen in the API.
+            probe=lambda: None,
+            needs_database=True,
+        ),
+        Service(
             name="crm-webhooks",
             command=(str(settings.python), "-m", "crm_api.webhooks", *config),
             # Nobody could ask it: it is well while it runs, and each delivery tells its own state.

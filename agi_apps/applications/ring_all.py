@@ -32,10 +32,12 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
 
 
 def decide(found: FoundPlan, now_ms: int, counted_from: int = 0) -> Outputs:
-    """Outputs for a plan. An emergency plan rings like any other."""
+    """Outputs for a plan. An emergency call that Kamailio did not recognise takes the way of the others."""
     plan = found.plan
     if plan.outcome == "blocked":
         outputs = prompt_outputs(Prompt.BLOCKED)
+    elif plan.outcome == "emergency":
+        outputs = {Variable.DECISION: Decision.EMERGENCY}
     elif plan.outcome == "unknown_number":
         outputs = prompt_outputs(Prompt.UNKNOWN_NUMBER)
     elif plan.outcome == "forbidden":

@@ -12,7 +12,7 @@ StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
     "probes", "jobs", "trunks", "webhooks", "access", "audit", "plans", "door_openings", "call_sounds",
-    "key_uses", "search", "self",
+    "key_uses", "emergency", "emergency_path", "search", "self",
 ]  # fmt: skip
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -47,6 +47,8 @@ TABLE: Final[dict[Area, tuple[frozenset[Role], frozenset[Role]]]] = {
     "door_openings": (_NOBODY, _CALLS),  # a resident's key press
     "call_sounds": (_OFFICE, _OFFICE),  # messages of visitors and recordings: nobody else's business
     "key_uses": (_NOBODY, _FIELD | _CALLS),  # a key held to a panel, told by the panel's driver or an installer
+    "emergency": (_ALL, _OFFICE),  # dispatch centres, city numbers and their leases, what a company wants of 112
+    "emergency_path": (_CALLS, _CALLS),  # numbers for calls to 112, who is called back
     "search": (_ALL, _NOBODY),  # finds places, people, devices, accounts and keys
     "self": (_ALL | _CALLS, _ALL | _CALLS),  # who am I, my password, my log-out
 }

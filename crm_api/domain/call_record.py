@@ -33,7 +33,7 @@ LAST_UNFINISHED: Final = OUTCOME_RANK["ringing"]
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call event; which fields are set depends on `event`."""
 
-    event: Literal["dialled", "branch", "refused", "door", "phone", "push", "ended"]
+    event: Literal["dialled", "branch", "refused", "door", "phone", "push", "ended", "emergency"]
     call_id: str
     at_ms: int
     panel: str | None = None
@@ -59,6 +59,12 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     confirmed: str | None = None
     device: str | None = None
     platform: str | None = None
+    step: str | None = None
+    detail: str | None = None
+    number: str | None = None
+    number_source: str | None = None
+    city_id: int | None = None
+    direction: Literal["out", "back"] | None = None
 
 
 BranchKey = tuple[int, str, str]
@@ -126,6 +132,8 @@ def add(calls: dict[str, Call], event: Event) -> None:
         call.reason = event.reason
         call.result = call.result or REFUSED
         call.cause = call.cause or event.sip_status
+    elif event.event == "emergency":
+        call.answered_by = (event.detail or "").partition(" ")[0] or None  # the line of the dispatch centre
     elif event.event == "door":
         call.doors.append(event)
     elif event.event == "phone":

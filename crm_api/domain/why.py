@@ -28,11 +28,15 @@ _WHILE: Final = {
 
 @dataclass(frozen=True)
 class AccountFacts:
-    """What is known of the account now; None where there is none of this name."""
+    """What is known of the account now; None where there is none of this name.
+
+    `quiet`: by the hours that it keeps now it was quiet when the call began.
+    """
 
     enabled: bool
     kind: str
     apartment_id: int | None
+    quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def _not_called(call: dict[str, Any], facts: AccountFacts | None) -> str:
         return "nobody was rung in this call"
     if call["result"] in {"answered", "caller_hung_up"}:
         return f"its turn did not come, as {_stopped(call)} in stage {max(rung) + 1}"
-    return "the ring plan of the apartment does not name it, or its quiet hours were on"
+    return "the ring plan of the apartment does not name it"
 
 
 def _unfit(call: dict[str, Any], facts: AccountFacts | None) -> str:
@@ -126,4 +130,6 @@ def _unfit(call: dict[str, Any], facts: AccountFacts | None) -> str:
         return "there is no account of this name"
     if facts.apartment_id is not None and facts.apartment_id != call["apartment_id"]:
         return "it belongs to another apartment"
+    if facts.quiet:
+        return "it keeps quiet hours at that time of day"
     return "" if facts.enabled else "it is switched off"

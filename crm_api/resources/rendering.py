@@ -41,6 +41,7 @@ STATUS: Final = {
     "unauthorised": (401, "A token is needed"),
     "too-many-logins": (429, "Too many wrong logins"),
     "too-large": (413, "The body is too large"),
+    "elsewhere": (502, "Another service did not do it"),
     "unavailable": (503, "The database is away"),
     "internal": (500, "A fault of ours"),
 }

@@ -13,6 +13,7 @@ from crm_api.domain.numbering import candidate
 from crm_api.domain.phone_limits import month_of
 from crm_api.domain.problems import ConflictError
 from crm_api.services.changes import Changes
+from crm_api.services.emergency_recording import EmergencyRecording
 from crm_api.tables import call_record_rows, caller_facts, phone_rows, ring_plan_facts, webhook_rows
 from crm_api.tables.database import ValueErrors
 
@@ -51,6 +52,7 @@ class CallRecording:
         self._context = context
         self._panels: dict[str, KnownPanel | None] = {}
         self._panels_read_at_ms = 0
+        self._emergency = EmergencyRecording(context)
 
     def record(self, entries: Sequence[tuple[str, bytes]]) -> None:
         """Write what these (entry id, JSON) say, in one transaction.
@@ -72,12 +74,15 @@ class CallRecording:
 
     def _write(self, events: Sequence[Event]) -> None:
         calls: dict[str, Call] = {}
+        emergency = [event for event in events if event.event == "emergency"]
         for event in events:
-            call_record.add(calls, event)
-        if not calls:
+            if event.event != "emergency" or event.step == "answered":
+                call_record.add(calls, event)
+        if not calls and not emergency:
             return
         database = self._context.database
         with database.transaction():
+            self._emergency.write(emergency)
             belongs = {call.call_id: self._belongs(call) for call in calls.values()}
             call_record_rows.write_calls(
                 database,

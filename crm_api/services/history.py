@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from crm_api.domain.call_record import story_of
 from crm_api.domain.problems import NotFoundError
+from crm_api.domain.quiet_hours import windows
 from crm_api.domain.why import AccountFacts, why
 from crm_api.services.context import visible
 from crm_api.services.kept import Listed
-from crm_api.tables import call_record_rows
-from crm_api.tables.models import AccessRecord, Account, CallBranch, CallRecord
+from crm_api.tables import call_record_rows, ring_plan_facts
+from crm_api.tables.models import AccessRecord, Account, Apartment, CallBranch, CallRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,9 +61,17 @@ class CallRecords(Listed[CallRecord]):
         """
         call = self.got(tenant, call_id)
         row: Account | None = visible(tenant, Account).where(Account.account == account).first()
-        facts = None if row is None else AccountFacts(row.enabled, row.kind, row.apartment_id)
+        facts = None if row is None else self._facts(row, call["started_at_ms"])
         answer = why(call, account, facts)
         return {"call_id": call_id, "account": account, "rang": answer.rang, "sentence": answer.sentence}
+
+    def _facts(self, row: Account, at_ms: int) -> AccountFacts:
+        quiet = False
+        if row.quiet_from_min is not None and row.quiet_until_min is not None:
+            zone = ring_plan_facts.time_zone(self.database, Apartment.get_by_id(row.apartment_id).house_id)
+            kept = windows(row.quiet_from_min, row.quiet_until_min, zone, at_ms)
+            quiet = any(begin <= at_ms < end for begin, end in kept)
+        return AccountFacts(row.enabled, row.kind, row.apartment_id, quiet)
 
     def _phone_legs(self, call_id: str) -> list[Document]:
         rows = self.database.rows(call_record_rows.PHONE_LEGS, (call_id,))

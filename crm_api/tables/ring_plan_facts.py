@@ -176,6 +176,12 @@ def desks(database: CrmDatabase, company_id: int, houses: Sequence[int]) -> tupl
     return tuple(tuple(members) for members in found.values())
 
 
+def time_zone(database: CrmDatabase, house_id: int) -> str:
+    """Return the time zone of a house's city, or of its company's."""
+    row = database.row(TIME_ZONE, (house_id,))
+    return str(row[0]) if row is not None else "UTC"
+
+
 class _Rest:
     """Quiet hours as moments; the time zone is read when the first account has any."""
 
@@ -190,8 +196,7 @@ class _Rest:
         if from_min is None or until_min is None:
             return ()
         if not self._time_zone:
-            row = self._database.row(TIME_ZONE, (self._house_id,))
-            self._time_zone = str(row[0]) if row is not None else "UTC"
+            self._time_zone = time_zone(self._database, self._house_id)
         return tuple(quiet_hours.windows(from_min, until_min, self._time_zone, self._now_ms))
 
 

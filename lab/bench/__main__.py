@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from lab.bench.city_parts import CITY_BARS, CityBench, city_bench
 from lab.bench.crm_parts import CRM_QUICK, CrmBench, CrmPlan, crm_bars
 from lab.bench.crm_server import DIALECTS, crm_instance
+from lab.bench.emergency_parts import EMERGENCY_BARS, EmergencyBench, LeaseBench, lease_bars
 from lab.bench.measures import BARS, Bar, Report
 from lab.bench.mix import MIX_BARS, MIX_QUICK, MixBench, MixPlan
 from lab.bench.parts import QUICK, Bench, Plan
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 DIRECTORY: Final = REPOSITORY / "var" / "bench-lab"
 RESULT: Final = REPOSITORY / "var" / "bench" / "latest.json"
-PARTS: Final = ("calls", "mix", "city", "crm", "schedule")
+PARTS: Final = ("calls", "emergency", "mix", "city", "crm", "schedule")
 _INSIDE: Final = "ENTRYPHONE_BENCH_NAMESPACE"
 
 
@@ -70,6 +71,17 @@ def _call_parts(bench: Bench) -> list[Part]:
         Part("stop the platform", "ring_all", bench.stop_platform),
         Part("the same calls through the bare dialplan", "ring_all.cpu_ratio_to_bare_dialplan", bench.bare_dialplan),
         Part("REGISTER on a native script", "register.ratio_to_native", bench.native_registrar),
+    ]
+
+
+def _emergency_parts(bench: Bench, emergency: EmergencyBench, leases: list[LeaseBench]) -> list[Part]:
+    platform = "platform of emergency calls"
+    return [
+        Part("emergency: start the platform", "emergency", bench.start_platform, platform, starts=True),
+        Part("20 emergency calls/s beside 161 calls/s", "emergency.invite", emergency.beside_load, platform),
+        Part("2,000 panels call 112 within a minute", "emergency.storm", emergency.storm, platform),
+        Part("emergency: stop the platform", "emergency", bench.stop_platform),
+        *(Part(f"leases on {one.settings.database}", f"leases.{one.settings.database}", one.run) for one in leases),
     ]
 
 
@@ -170,6 +182,11 @@ def _chosen(
     if "calls" in chosen:
         bars += BARS
         parts += _call_parts(Bench(QUICK if asked.quick else Plan(), platform, bare, load, report))
+    if "emergency" in chosen:
+        bars += (*EMERGENCY_BARS, *(bar for dialect in DIALECTS for bar in lease_bars(dialect)))
+        calls = Bench(QUICK if asked.quick else Plan(), platform, bare, load, report)
+        leases = [LeaseBench(crm[dialect], report) for dialect in DIALECTS]
+        parts += _emergency_parts(calls, EmergencyBench(calls, report), leases)
     if "mix" in chosen:
         bars += MIX_BARS
         parts += _mix_parts(MixBench(MIX_QUICK if asked.quick else MixPlan(), platform, load, report))

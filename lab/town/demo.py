@@ -130,6 +130,14 @@ DESKS: Final = (
 )
 NEIGHBOUR_CALLS: Final = "estate"
 
+EMERGENCY_TRUNKS: Final = (("city-line", "127.0.3.11"), ("second-line", "127.0.3.12"))
+"""Lines of the dispatch centre, name and address; no phones are dialled there."""
+CENTRE: Final = {"number": "112", "public_number": "+74951120112", "test_number": "+74951120199"}
+POOL: Final = ("+74951120001", "+74951120002", "+74951120003")
+SHARED_NUMBER: Final = "+74951120000"
+FIAS_ID: Final = "0c5b2444-70a0-4932-980c-b4dc0d3f02b5"
+POINTS: Final = {LENINA: (55.7558, 37.6173), SADOVAYA: (55.76, 37.61)}
+
 BLOCK_KINDS: Final[dict[str, tuple[bool, bool]]] = {"repair": (True, True), "debt": (False, True)}
 """Name: (stops calls, stops opening)."""
 

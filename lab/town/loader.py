@@ -37,6 +37,7 @@ class TownLoader:
         for household in demo.HOUSEHOLDS:
             self._load_rules(household)
         self._load_trunks()
+        self._load_emergency()
         return {
             "sip": {"address": sip_address, "domain": domain},
             "api": {"url": api_url, "operator_token": operator_token},
@@ -55,6 +56,12 @@ class TownLoader:
                 }
                 for desk in demo.DESKS
             ],
+            "emergency": {
+                "trunks": dict(demo.EMERGENCY_TRUNKS),
+                "centre": demo.CENTRE,
+                "pool": demo.POOL,
+                "shared_number": demo.SHARED_NUMBER,
+            },
             "dispatch_centre": {
                 "account": demo.DISPATCH,
                 "password": self._passwords[demo.DISPATCH],
@@ -73,12 +80,19 @@ class TownLoader:
 
     def _load_places(self) -> None:
         self._account(demo.DISPATCH, "trunk")
-        city = self._api.made("cities", {"name": demo.CITY}, dispatch_account=demo.DISPATCH)
+        city = self._api.made("cities", {"name": demo.CITY}, dispatch_account=demo.DISPATCH, fias_id=demo.FIAS_ID)
         rules = {"city_id": city["id"], "language": "en", "neighbour_calls": demo.NEIGHBOUR_CALLS}
         company = self._api.made("companies", {"name": demo.COMPANY}, **rules)
         self._company_id = company["id"]
         for address, entrances in demo.HOUSES.items():
-            house = self._api.made("houses", {"company_id": self._company_id, "address": address}, city_id=city["id"])
+            latitude, longitude = demo.POINTS[address]
+            house = self._api.made(
+                "houses",
+                {"company_id": self._company_id, "address": address},
+                city_id=city["id"],
+                latitude=latitude,
+                longitude=longitude,
+            )
             self._houses[address] = house["id"]
             for number in entrances:
                 entrance = self._api.made("entrances", {"house_id": house["id"], "number": number})
@@ -103,6 +117,26 @@ class TownLoader:
                     }
                 ],
             )
+
+    def _load_emergency(self) -> None:
+        """Give the city a dispatch centre, two lines to it, a few numbers, and each house its point."""
+        city = self._api.found("cities", name=demo.CITY)
+        city_id = city["id"] if city else None
+        for name, address in demo.EMERGENCY_TRUNKS:
+            self._api.made("trunks", {"name": name}, address=address)
+        self._api.made(
+            "emergency-centres",
+            {"city_id": city_id},
+            name=f"{demo.CITY} dispatch centre",
+            trunks=[
+                {"trunk": "city-line", "caller_in": "both", "sends_location": True},
+                {"trunk": "second-line", "caller_in": "from", "sends_location": False},
+            ],
+            **demo.CENTRE,
+        )
+        for number in (demo.SHARED_NUMBER, *demo.POOL):
+            shared = number == demo.SHARED_NUMBER
+            self._api.made("city-numbers", {"number": number}, city_id=city_id, trunk="city-line", shared=shared)
 
     def _panel(self, panel: demo.DemoPanel) -> dict[str, Any]:
         self._account(panel.account, "panel", company_id=self._company_id)

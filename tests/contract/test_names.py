@@ -14,24 +14,28 @@ from agi_apps.variables import Decision, Variable
 from crm_api.adapters import redis_keys as crm_keys
 from crm_api.domain.kinds import ACCOUNT_KINDS
 from crm_api.domain.numbering import CONCIERGE_NUMBERS
-from kemi_routes import headers, policy, stage_calls, streams
+from kemi_routes import call_backs, headers, policy, stage_calls, streams
 
 REPOSITORY = Path(__file__).parents[2]
 DIALPLAN = "\n".join(
-    line for line in (REPOSITORY / "asterisk/extensions.conf").read_text().splitlines() if not line.startswith(";")
+    line
+    for name in ("extensions.conf", "emergency.conf")
+    for line in (REPOSITORY / "asterisk" / name).read_text().splitlines()
+    if not line.startswith(";")
 )
 CONTRACTS = (REPOSITORY / "docs/contracts.md").read_text()
 
 
 def test_every_private_header_of_the_dialplan_is_known_to_kamailio_and_the_other_way_round() -> None:
-    ours = {headers.KIND, headers.STAGE, headers.ANSWERED_BY, headers.TRUNK}
+    ours = {headers.KIND, headers.STAGE, headers.ANSWERED_BY, headers.TRUNK, headers.EMERGENCY, headers.CALL_BACK}
     # The kind of the caller is sent, too; the dialplan has no use for it as long as only panels reach apartments.
     assert set(re.findall(r"X-Entryphone-[A-Za-z-]+", DIALPLAN)) == ours - {headers.KIND}
     assert all(f"`{name}`" in CONTRACTS for name in ours)
 
 
 def test_asterisk_calls_the_user_that_kamailio_takes_for_a_stage() -> None:
-    assert set(re.findall(r"PJSIP/kamailio/sip:([^@]+)@", DIALPLAN)) == {stage_calls.USER}
+    assert set(re.findall(r"PJSIP/kamailio/sip:([^@]+)@", DIALPLAN)) == {stage_calls.USER, call_backs.END_TALK}
+    assert {call_backs.USER, call_backs.END_TALK} <= set(re.findall(r"^exten => ([a-z-]+),", DIALPLAN, re.MULTILINE))
 
 
 @pytest.mark.parametrize("variable", list(Variable))
@@ -48,6 +52,7 @@ def test_every_variable_of_the_dialplan_is_in_the_contract() -> None:
         "EP_SPOOL", "EP_ANNOUNCED",
     }  # fmt: skip
     local |= {"EP_CONFIRM_PROMPT", "EP_PHONE_LEG", "EP_CONFIRMED", "EP_KEY"}
+    local |= {"EP_DESK_PROMPT", "EP_TRIES", "EP_WANTED", "EP_CHANNEL", "EP_CHANNELS", "EP_THEIRS", "EP_SOUND"}
     used = set(re.findall(r"\bEP_[A-Z_]+", DIALPLAN)) - local
     assert {name for name in used if f"`{name}`" not in CONTRACTS} == set()
 

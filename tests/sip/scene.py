@@ -77,6 +77,7 @@ class Scene:
     def __post_init__(self) -> None:
         self.town = read_town(self.stack.settings.town_file)
         self.office = Office(self.town)
+        self.emergency = json.loads(self.stack.settings.town_file.read_text(encoding="utf-8"))["emergency"]
         for path in self.stack.settings.log.rglob("*"):
             if path.is_file():
                 self._log_offsets[str(path)] = path.stat().st_size

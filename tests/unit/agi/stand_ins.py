@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from agi_apps.application import Services
 from agi_apps.crm_client import CrmAway, Opening
+from agi_apps.emergency_lease import CallBack
 from agi_apps.plan_lookup import FoundPlan, NoPlan
 from agi_apps.ring_plan import RingPlan, decode_plan
 from agi_apps.variables import Variable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from agi_apps.call_events import CallEvents, EventValue
     from agi_apps.crm_client import CrmClient
+    from agi_apps.emergency_lease import EmergencyLeases, Found
     from agi_apps.plan_lookup import PlanLookup
     from agi_apps.pushes import Pushes
 
@@ -94,10 +96,26 @@ class Wishes:
         self.kept.append((call_id, plan.panel, outputs.get(Variable.STAGE, "")))
 
 
-def services(plans: Plans, crm: Crm | None = None, events: Events | None = None) -> Services:
+class Leases:
+    """Always finds the same lease and the same call back."""
+
+    def __init__(self, found: Found | None = None, back: CallBack | None = None) -> None:
+        self._found, self._back = found, back
+
+    def find(self, _panel: str, _call_id: str) -> Found | None:
+        return self._found
+
+    def call_back(self, number: str, _call_id: str) -> CallBack:
+        return self._back or CallBack(number)
+
+
+def services(
+    plans: Plans, crm: Crm | None = None, events: Events | None = None, leases: Leases | None = None
+) -> Services:
     """Services made of stand-ins, at the moment `NOW_MS`."""
     return Services(
         plans=cast("PlanLookup", plans), crm=cast("CrmClient", crm or Crm()),
         events=cast("CallEvents", events or Events()), pushes=cast("Pushes", Wishes()), now_ms=lambda: NOW_MS,
         permission_fresh_s=300, opening_wait_s=0.2, beside=ThreadPoolExecutor(4),
+        leases=cast("EmergencyLeases", leases or Leases()),
     )  # fmt: skip

@@ -252,7 +252,7 @@ class Api:
             headers=self._headers | ({"If-Match": if_match} if method == "PATCH" and if_match else {}),
             json=body,
         )
-        allowed = {200, 201, 204} if expect is None else {expect}
+        allowed = {200, 201, 202, 204} if expect is None else {expect}
         assert answer.status_code in allowed, (method, path, answer.status_code, answer.text)
         must_be_as_declared(self._client, method, path, answer)
         return answer.json if answer.content else None

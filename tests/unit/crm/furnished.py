@@ -94,6 +94,7 @@ def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) 
     own.keys["call-sounds"] = sound[0] if sound else None
     database.rows("INSERT INTO call_sound_files (sound_id, content) VALUES (?, ?)", (own["call-sounds"], b"RIFF"))
     own.keys["code-locks"] = lock[0] if lock else None
+    own.keys["number-leases"] = lease_of(own, database)
     database.rows(
         "INSERT INTO webhook_deliveries (webhook_id, company_id, event, subject, state, attempts, created_at_ms, "
         "due_at_ms, last_error) VALUES (?, ?, 'call.ended', ?, 'dead', 8, 1, 1, 'HTTP 500')",
@@ -111,12 +112,38 @@ def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) 
         own.keys["sessions"] = row[0] if row else None
 
 
+def lease_of(own: Own, database: CrmDatabase) -> int:
+    """Give the company's panel a number of a city: nobody's but the platform's to make."""
+    city = database.row("INSERT INTO cities (name, time_zone) VALUES (?, 'UTC') RETURNING id", (f"{own.name} city",))
+    assert city is not None
+    number = f"+7495{own.company:07}"
+    panel = own["panels"]
+    found = database.row(
+        "INSERT INTO city_numbers (city_id, number, trunk, shared, in_service, panel_id, held_until_ms) "
+        "VALUES (?, ?, 'line', ?, ?, ?, 1900000000000) RETURNING id",
+        (city[0], number, False, True, panel),
+    )
+    assert found is not None
+    lease = database.row(
+        "INSERT INTO number_leases (number_id, city_id, company_id, panel_id, number, panel, leased_at_ms, calls, "
+        "call_id, held_until_ms) VALUES (?, ?, ?, ?, ?, ?, 1790000000000, 1, 'c', 1900000000000) RETURNING id",
+        (found[0], city[0], own.company, panel, number, own["panel account"]),
+    )
+    assert lease is not None
+    return int(lease[0])
+
+
 def furnish_platform(platform: Api, own: Own) -> None:
     """Make one of each noun that the platform keeps for all companies."""
     own.keys["cities"] = platform("POST", "/v1/cities", {"name": f"City of {own.name}"})["id"]
     trunk = {"name": f"carrier-of-{own.name}", "address": "127.0.3.8"}
     own.keys["trunks"] = platform("POST", "/v1/trunks", trunk)["id"]
     own.keys["companies"] = own.company
+    city = own["cities"]
+    body: dict[str, Any] = {"city_id": city, "name": f"{own.name} 112"}
+    own.keys["emergency-centres"] = platform("POST", "/v1/emergency-centres", body)["id"]
+    body = {"city_id": city, "number": f"+7495112{own.company:04}", "trunk": "line"}
+    own.keys["city-numbers"] = platform("POST", "/v1/city-numbers", body)["id"]
 
 
 def everything_kept(database: CrmDatabase) -> dict[str, list[str]]:

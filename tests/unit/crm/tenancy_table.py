@@ -138,6 +138,7 @@ MAKES: Final[dict[str, Callable[[Own], list[Any]]]] = {
     "/v1/concierge-desks": lambda o: [
         {"account": o.concierge(), "name": f"{o.name} desk", "house_id": o["houses"]},
     ],
+    "/v1/emergency-test-calls": lambda o: [{"panel": o["panel account"]}],
     "/v1/staff": lambda o: [
         {"login": f"{o.name}{o.fresh()}@example.test", "name": f"{o.name} person", "role": "operator",
          "companies": [o.company]},
@@ -172,6 +173,9 @@ KEYS: Final[dict[str, Callable[[Own], dict[str, Any]]]] = {
     "/v1/calls/{call_id}/why/{account}": lambda o: {"call_id": o["calls"], "account": o["accounts"]},
     "/v1/webhook-deliveries/{key}/replay": lambda o: {"key": o["webhook-deliveries"]},
     "/v1/code-locks/{key}": lambda o: {"key": o["code-locks"]},
+    "/v1/companies/{key}/emergency-rules": lambda o: {"key": o.company},
+    "/v1/number-leases/{key}/release": lambda o: {"key": o["number-leases"]},
+    "/v1/emergency-calls/{key}": lambda o: {"key": o["emergency-test-calls"]},
     "/v1/sessions/{key}": lambda o: {"key": o["sessions"]},
 }
 """Addresses `/v1/<noun>/{key}` and those below them need no line when `MAKES` has the noun."""
@@ -228,6 +232,16 @@ NOT_OF_COMPANIES: Final = {
     "PATCH /v1/trunks/{key}": "the platform's alone: 403",
     "DELETE /v1/trunks/{key}": "the platform's alone: 403",
     "POST /v1/code-entries": "the call path's own service account acts for all companies",
+    **{
+        f"{method} /v1/{noun}{key}": "the platform's alone: 403"
+        for noun in ("emergency-centres", "city-numbers")
+        for method, key in (("GET", ""), ("POST", ""), ("GET", "/{key}"), ("PATCH", "/{key}"), ("DELETE", "/{key}"))
+    },
+    "GET /v1/number-pools": "the platform's alone: 403",
+    "POST /v1/cities/{key}/numbers": "the platform's alone: 403",
+    "POST /v1/cities/{key}/twilio-numbers": "the platform's alone: 403",
+    "POST /v1/emergency-leases": "the call path's own service account acts for all companies",
+    "POST /v1/emergency-call-backs": "the call path's own service account acts for all companies",
     "POST /v1/recorded-sounds": "the call path's own service account acts for all companies",
     "POST /v1/door-openings": "the call path's own service account acts for all companies",
     "POST /v1/login": "no token",

@@ -92,6 +92,9 @@ def test_neighbours_are_reached_where_the_company_allows_it(town: Town) -> None:
 
 def test_a_neighbour_is_never_put_through_to_a_phone(town: Town) -> None:
     allow(town, "house")
+    home = {"apartment_id": town.neighbour, "role": "owner"}
+    owner = {"company_id": town.company, "name": "Oleg", "phones": ["+79001234567"], "apartments": [home]}
+    town.platform("POST", "/v1/residents", owner)
     phone = {"account": "f13", "kind": "phone", "apartment_id": town.neighbour, "phone": "+79001234567"}
     town.platform("POST", "/v1/accounts", phone)
     assert accounts(town.plan("p1", "13")) == [[("h13", True)], [("f13", True)]]

@@ -18,6 +18,10 @@ def rung(plan: dict[str, Any]) -> list[list[str]]:
 
 
 def phone(town: Town, **more: Any) -> Any:
+    """A phone of somebody who lives there: no other is dialled."""
+    home = {"apartment_id": town.apartment, "role": "owner"}
+    owner = {"company_id": town.company, "name": "Anna", "phones": ["8 (912) 345-67-89"], "apartments": [home]}
+    town.platform("POST", "/v1/residents", owner)
     body = {"account": "f12", "kind": "phone", "apartment_id": town.apartment, "phone": "8 (912) 345-67-89", **more}
     return town.platform("POST", "/v1/accounts", body)
 

@@ -11,6 +11,7 @@ import pytest
 from crm_api.domain.quiet_hours import windows
 
 if TYPE_CHECKING:
+    from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Clock, Town
 
 MOSCOW = ZoneInfo("Europe/Moscow")
@@ -93,6 +94,9 @@ def test_residents_ring_one_by_one_in_their_order(town: Town) -> None:
 
 def test_a_household_of_phones_alone_is_called_at_once(town: Town) -> None:
     apartment = town.platform("POST", "/v1/apartments", {"entrance_id": town.entrance, "number": 14})["id"]
+    home = {"apartment_id": apartment, "role": "owner"}
+    owner = {"company_id": town.company, "name": "Vera", "phones": ["+79001234567"], "apartments": [home]}
+    town.platform("POST", "/v1/residents", owner)
     phone = {"account": "f14", "kind": "phone", "apartment_id": apartment, "phone": "+79001234567"}
     town.platform("POST", "/v1/accounts", phone)
     plan = town.plan("p1", "14")
@@ -100,3 +104,19 @@ def test_a_household_of_phones_alone_is_called_at_once(town: Town) -> None:
     assert plan["stages"][0]["targets"][0] | {} == {
         "account": "f14", "kind": "phone", "may_open": True, "number": "+79001234567",
     }  # fmt: skip
+
+
+def test_why_a_phone_did_not_ring_names_its_quiet_hours(town: Town, database: CrmDatabase) -> None:
+    town.platform("PATCH", "/v1/cities/1", {"time_zone": "Europe/Moscow"})
+    town.platform("PATCH", "/v1/accounts/h12", {"quiet_from": "22:00", "quiet_until": "07:00"})
+    for call_id, moment in (("night", "2026-11-20T23:00"), ("noon", "2026-11-20T12:00")):
+        database.rows(
+            "INSERT INTO call_records (call_id, company_id, apartment_id, panel, dialled, started_at_ms, result) "
+            "VALUES (?, ?, ?, 'p1', '12', ?, 'no_answer')",
+            (call_id, town.company, town.apartment, ms(moment, MOSCOW)),
+        )
+    night = town.platform("GET", "/v1/calls/night/why/h12")
+    assert (night["rang"], night["sentence"]) == (
+        False, "h12 was not called: it keeps quiet hours at that time of day.",
+    )  # fmt: skip
+    assert "quiet" not in town.platform("GET", "/v1/calls/noon/why/h12")["sentence"]

@@ -79,6 +79,11 @@ def push(outcome: str, reason: str | None = None) -> dict[str, Any]:
         (call("answered"), AccountFacts(True, "app", 8), "a12 was not called: it belongs to another apartment."),
         (call("answered"), AccountFacts(False, "app", 7), "a12 was not called: it is switched off."),
         (
+            call("answered"),
+            AccountFacts(True, "app", 7, quiet=True),
+            "a12 was not called: it keeps quiet hours at that time of day.",
+        ),
+        (
             call("answered", {**branch("answered", rang=1), "account": "h12"}, answered_by="h12"),
             APP,
             "a12 was not called: its turn did not come, as h12 answered in stage 1.",

@@ -81,6 +81,8 @@ class Message:
     source_port: int = 5060
     headers: list[tuple[str, str]] = field(default_factory=list)
     to_tag: bool = False
+    from_user: str = ""
+    to_user: str = ""
     status: int = 0
     length: int = 500
     auth_user: str | None = None
@@ -131,6 +133,7 @@ class FakeKsr:
         self.rpc_answer: str | None = None
         self.registrations: list[tuple[str, list[str | int]]] = []
         self.log_pages = 0
+        self.views: dict[str, list[tuple[object, ...]]] = defaultdict(list)
         self._rows: list[tuple[object, ...]] = []
         self._item: tuple[str, str] | None = None
         self._iterator: list[tuple[str, str | int]] = []
@@ -233,6 +236,7 @@ class FakeKsr:
             "$sp": self.message.source_port,
             "$ruid": self.ruid,
             "$branch(count)": len(self.branches),
+            "$rb": self.message.body,
             "$T(id_index)": 17,
             "$T(id_label)": 4711,
         }
@@ -307,6 +311,11 @@ class FakeKsr:
         if found:
             row = self.database.get(found[1])
             self._rows = [row] if row else []
+        elif found := re.search(r"from (kamailio_emergency_\w+|kamailio_city_numbers)", text):
+            after = re.search(r"account > '([^']*)'", text)
+            self._rows = [row for row in self.views[found[1]] if after is None or str(row[0]) > after[1]]
+        elif text == "select name, address from kamailio_trunks order by name":
+            self._rows = [row[:2] for row in self.trunk_rows]
         elif "from kamailio_trunks" in text:
             self._rows = list(self.trunk_rows)
         elif "max(id)" in text:
@@ -452,6 +461,7 @@ _HANDLERS: dict[str, Callable[..., object]] = {
             "uac.uac_replace_from",
             "uac.uac_replace_to_uri",
             "uac.uac_auth_mode",
+            "textops.set_body",
             "tm.t_set_fr",
             "rr.record_route",
             "nathelper.set_contact_alias",
@@ -484,6 +494,8 @@ _HANDLERS: dict[str, Callable[..., object]] = {
     "kx.get_srcip": lambda fake: fake.message.source_ip,
     "kx.get_srcport": lambda fake: fake.message.source_port,
     "kx.get_ruri": lambda fake: fake.message.ruri,
+    "kx.gete_fuser": lambda fake: fake.message.from_user,
+    "kx.gete_tuser": lambda fake: fake.message.to_user,
     "kx.gete_ruser": lambda fake: fake.user_host()[0],
     "kx.get_duri": lambda fake: fake.dst_uri,
     "kx.get_nhuri": lambda fake: fake.dst_uri or fake.message.ruri,

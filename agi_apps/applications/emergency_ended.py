@@ -1,0 +1,48 @@
+"""`emergency_ended`: an emergency call, or a call back, is over; its record, and the end of its lease's call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agi_apps.application import NOTHING, Application, Outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agi_apps.application import Services
+
+_RESULTS = {"ANSWER": "answered", "BUSY": "busy", "NOANSWER": "no_answer", "CANCEL": "caller_hung_up"}
+
+
+def run(arguments: Sequence[str], services: Services) -> Outputs:
+    """Record the end."""
+    call_id, panel, dialled, dial_status, cause, talk_ms, started, direction = arguments
+    result = _RESULTS.get(dial_status, "failed" if dial_status else "caller_hung_up")
+    now_ms = services.now_ms()
+    services.events.add({
+        "event": "emergency", "call_id": call_id, "at_ms": now_ms, "panel": panel or None, "dialled": dialled,
+        "step": "ended", "detail": f"{result}, cause {cause or '-'}", "result": result, "direction": direction,
+        "talk_ms": _number(talk_ms),
+    })  # fmt: skip
+    if direction == "out":
+        services.events.add({
+            "event": "ended", "call_id": call_id, "at_ms": now_ms, "panel": panel, "dialled": dialled,
+            "started_at_ms": _number(started), "talk_ms": _number(talk_ms), "result": result, "cause": _number(cause),
+            "plan_source": None,
+        })  # fmt: skip
+    return NOTHING
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+APPLICATION = Application(
+    name="emergency_ended",
+    arguments=(
+        "EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "DIALSTATUS", "HANGUPCAUSE", "ANSWEREDTIME_MS", "EP_STARTED_AT_MS",
+        "direction",
+    ),
+    run=run,
+    deadline_s=2.0,
+)  # fmt: skip

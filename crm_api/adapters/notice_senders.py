@@ -1,0 +1,122 @@
+"""Where notices go: mail by SMTP, webhooks signed with HMAC, short messages through Twilio."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import smtplib
+from email.message import EmailMessage
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+from twilio.base.exceptions import TwilioException
+
+from crm_api.adapters.twilio_numbers import client_at
+
+if TYPE_CHECKING:
+    from crm_api.config import CrmConfig
+
+TIMEOUT_S: Final = 5.0
+SIGNATURE: Final = "X-Entryphone-Signature"
+_OK: Final = 300
+_WORDS: Final = {
+    "address": "Address",
+    "entrance": "Entrance",
+    "city": "City",
+    "entrance_code": "Entrance code",
+    "number": "Calls from",
+    "map": "Map",
+    "panel_name": "Panel",
+}
+
+
+class SendError(Exception):
+    """The message could not be sent; the sentence says why."""
+
+
+class NoticeSender(Protocol):
+    """One channel."""
+
+    def send(self, destination: str, body: dict[str, Any], secret: str | None) -> None:
+        """Send, or raise `SendError`."""
+
+
+def text_of(body: dict[str, Any]) -> str:
+    """Write a notice for people."""
+    if body.get("event") != "emergency_call":
+        return "\n".join(f"{name}: {value}" for name, value in body.items())
+    lines = [f"{word}: {body[name]}" for name, word in _WORDS.items() if body.get(name) is not None]
+    return "\n".join(["Emergency call from a door panel", *lines])
+
+
+class MailSender:
+    """Mail through one server: `smtp://[user:password@]host[:port]`, `smtps://` for TLS from the start."""
+
+    def __init__(self, url: str, sender: str) -> None:
+        self._parts = urlsplit(url)
+        self._sender = sender
+
+    def send(self, destination: str, body: dict[str, Any], secret: str | None) -> None:  # noqa: ARG002 - of webhooks
+        """Send one mail."""
+        message = EmailMessage()
+        message["From"], message["To"] = self._sender, destination
+        message["Subject"] = "112: emergency call" if body.get("event") == "emergency_call" else str(body.get("event"))
+        message.set_content(text_of(body))
+        parts = self._parts
+        kind = smtplib.SMTP_SSL if parts.scheme == "smtps" else smtplib.SMTP
+        try:
+            with kind(parts.hostname or "", parts.port or 0, timeout=TIMEOUT_S) as server:
+                if parts.username:
+                    server.login(unquote(parts.username), unquote(parts.password or ""))
+                server.send_message(message)
+        except (OSError, smtplib.SMTPException) as error:
+            raise SendError(f"mail to {destination}: {error}") from error
+
+
+class WebhookSender:
+    """`POST` of the JSON document; `X-Entryphone-Signature: sha256=<HMAC of the body>` where there is a secret."""
+
+    def __init__(self) -> None:
+        self._pool = urllib3.PoolManager(timeout=urllib3.Timeout(TIMEOUT_S), retries=False)
+
+    def send(self, destination: str, body: dict[str, Any], secret: str | None) -> None:
+        """Post once."""
+        data = json.dumps(body, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json"}
+        if secret is not None:
+            headers[SIGNATURE] = f"sha256={hmac.new(secret.encode(), data, hashlib.sha256).hexdigest()}"
+        try:
+            answer = self._pool.request("POST", destination, body=data, headers=headers, redirect=False)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise SendError(f"POST {destination}: {error}") from error
+        if answer.status >= _OK:
+            raise SendError(f"POST {destination}: HTTP {answer.status}")
+
+
+class SmsSender:
+    """Short messages through Twilio."""
+
+    def __init__(self, account_sid: str, token: str, sender: str, api_url: str) -> None:
+        self._client = client_at(account_sid, token, api_url)
+        self._sender = sender
+
+    def send(self, destination: str, body: dict[str, Any], secret: str | None) -> None:  # noqa: ARG002 - of webhooks
+        """Send one message."""
+        try:
+            self._client.messages.create(to=destination, from_=self._sender, body=text_of(body))
+        except (TwilioException, OSError) as error:
+            raise SendError(f"SMS to {destination}: {error}") from error
+
+
+def notice_senders(config: CrmConfig) -> dict[str, NoticeSender]:
+    """Return the channels that are set up."""
+    senders: dict[str, NoticeSender] = {"webhook": WebhookSender()}
+    if config.smtp_url is not None:
+        senders["email"] = MailSender(config.smtp_url, config.mail_from)
+    if config.twilio_account_sid is not None and config.twilio_token is not None and config.sms_from is not None:
+        senders["sms"] = SmsSender(
+            config.twilio_account_sid, config.twilio_token, config.sms_from, config.twilio_api_url
+        )
+    return senders

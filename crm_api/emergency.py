@@ -1,0 +1,78 @@
+"""`python -m crm_api.emergency --config <crm.json>`: frees numbers, checks panels once a day, watches pools, tells."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from crm_api.adapters.notice_senders import notice_senders
+from crm_api.background import config_path, repeat, stop_on_signal
+from crm_api.bootstrap import make_context, set_up_logging
+from crm_api.config import read_config
+from crm_api.services.city_numbers import CityNumbers
+from crm_api.services.emergency_checks import EmergencyChecks
+from crm_api.services.emergency_notices import Notices
+from crm_api.services.emergency_tests import EmergencyTests
+from crm_api.services.notice_delivery import NoticeDelivery
+from crm_api.services.number_leases import Leasing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crm_api.adapters.notice_senders import NoticeSender
+    from crm_api.services.context import Context
+
+POLL_S: Final = 0.2
+MINUTE_S: Final = 60.0
+DAY_S: Final = 86_400.0
+
+_log = structlog.get_logger("crm_api.emergency")
+
+
+def worker(context: Context, senders: dict[str, NoticeSender], proxy: tuple[str, int] | None) -> Callable[[], None]:
+    """Return one pass: send what is due; each minute free numbers and look at the pools; each day check the panels."""
+    delivery = NoticeDelivery(context, senders)
+    leasing, numbers, notices = Leasing(context), CityNumbers(context), Notices(context)
+    checks, tests = EmergencyChecks(context), EmergencyTests(context)
+    due = {"minute": 0.0, "day": 0.0}
+
+    def each_minute() -> None:
+        leasing.expire()
+        for pool in numbers.pools():
+            if pool["running_out"]:
+                day = context.now_ms() // int(DAY_S * 1000)
+                told = {name: value for name, value in pool.items() if name != "running_out"}
+                _log.warning("pool of numbers is running out", **told)
+                with context.database.transaction():
+                    notices.pool("pool_running_out", pool["city_id"], day, told)
+
+    def work() -> None:
+        delivery.deliver()
+        tests.place(proxy)
+        now = time.monotonic()
+        if now >= due["minute"]:
+            due["minute"] = now + MINUTE_S
+            each_minute()
+        if now >= due["day"]:
+            due["day"] = now + DAY_S
+            found = checks.check()
+            if found:
+                _log.warning("panels from which an emergency call would not go the whole way", findings=found)
+
+    return work
+
+
+def main() -> None:
+    """Work until SIGTERM."""
+    config = read_config(config_path("crm_api.emergency", main.__doc__ or ""))
+    set_up_logging(config)
+    context = make_context(config)
+    host, _, port = (config.sip_proxy or "").rpartition(":")
+    proxy = (host, int(port)) if host else None
+    repeat(worker(context, notice_senders(config), proxy), context.database, stop_on_signal(), POLL_S)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""Emergency calls: centres, numbers, rules, leases, calls, the daily check; and what the call path asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from crm_api.domain.access import changes, reads
+from crm_api.domain.inputs import emergency as asked
+from crm_api.domain.outputs import emergency as shown
+from crm_api.resources import emergency
+from crm_api.resources.acts import Act
+from crm_api.resources.declaration import CSV, ID, Answer, Endpoint, Operation, id_key
+from crm_api.resources.kept import Item, kept, listed
+
+if TYPE_CHECKING:
+    from crm_api.bootstrap import Services
+
+TAG: Final = "Emergency calls"
+
+
+def endpoints(services: Services) -> tuple[Endpoint, ...]:
+    """Declare them."""
+    return (*_kept(services), *_numbers(services), *_records(services), *_call_path(services))
+
+
+def _kept(services: Services) -> tuple[Endpoint, ...]:
+    readers, writers = reads("emergency"), changes("emergency")
+    return (
+        *kept(
+            "/v1/emergency-centres",
+            tag=TAG,
+            plural="emergency centres",
+            service=services.emergency_centres,
+            query=asked.CentreQuery,
+            document=shown.EmergencyCentreDocument,
+            new=asked.NewEmergencyCentre,
+            change=asked.EmergencyCentreChange,
+            readers=readers,
+            writers=writers,
+        ),
+        *kept(
+            "/v1/city-numbers",
+            tag=TAG,
+            plural="city numbers",
+            service=services.city_numbers,
+            query=asked.CityNumberQuery,
+            document=shown.CityNumberDocument,
+            new=asked.NewCityNumber,
+            change=asked.CityNumberChange,
+            readers=readers,
+            writers=writers,
+        ),
+        Endpoint(
+            f"/v1/companies/{ID}/emergency-rules",
+            TAG,
+            emergency.Rules(services.emergency_rules),
+            (
+                Operation(
+                    "GET",
+                    "Read what a company wants of emergency calls",
+                    readers,
+                    (Answer(200, "The rules, or the usual ones", shown.EmergencyRulesDocument),),
+                ),
+                Operation(
+                    "PUT",
+                    "Set what a company wants of emergency calls",
+                    writers,
+                    (Answer(200, "The rules", shown.EmergencyRulesDocument),),
+                    body=asked.NewEmergencyRules,
+                ),
+            ),
+            id_key("company"),
+        ),
+    )
+
+
+def _numbers(services: Services) -> tuple[Endpoint, ...]:
+    writers = changes("emergency")
+    return (
+        Endpoint(
+            f"/v1/cities/{ID}/numbers",
+            TAG,
+            emergency.NumberUpload(services.city_numbers),
+            (
+                Operation(
+                    "POST",
+                    "Load the numbers of a city from a CSV file",
+                    writers,
+                    (Answer(200, "What was loaded; with problems nothing was", shown.NumbersTaken),),
+                    "Columns `number`, `trunk`, `shared`. A number has one city; numbers that the city has stay.",
+                    upload=(CSV,),
+                    upload_example="number;trunk;shared\n+74951110001;city-line;no\n+74951110000;city-line;yes\n",
+                    query=asked.NumberUploadQuery,
+                    problems=frozenset({"conflict"}),
+                ),
+            ),
+            id_key("city"),
+        ),
+        Endpoint(
+            f"/v1/cities/{ID}/twilio-numbers",
+            TAG,
+            emergency.TwilioImport(services.city_numbers, services.twilio_numbers),
+            (
+                Operation(
+                    "POST",
+                    "Load the numbers of a city from a Twilio account",
+                    writers,
+                    (Answer(200, "What was loaded; with problems nothing was", shown.NumbersTaken),),
+                    "The account's incoming phone numbers that can carry voice.",
+                    body=asked.TwilioNumbers,
+                    problems=frozenset({"conflict", "elsewhere"}),
+                ),
+            ),
+            id_key("city"),
+        ),
+        Endpoint(
+            "/v1/number-pools",
+            TAG,
+            emergency.Shown(services.city_numbers.shown_pools),
+            (
+                Operation(
+                    "GET",
+                    "See how full the cities' pools are",
+                    reads("emergency"),
+                    (Answer(200, "All pools", shown.PoolList),),
+                ),
+            ),
+        ),
+    )
+
+
+def _records(services: Services) -> tuple[Endpoint, ...]:
+    readers = reads("records")
+    return (
+        listed(
+            "/v1/number-leases",
+            tag=TAG,
+            plural="leases",
+            service=services.number_leases,
+            query=asked.LeaseQuery,
+            document=shown.LeaseDocument,
+            readers=readers,
+        ),
+        Endpoint(
+            f"/v1/number-leases/{ID}/release",
+            TAG,
+            Act(services.number_leases.release, asked.LeaseRelease),
+            (
+                Operation(
+                    "POST",
+                    "Take a number from its panel before its time",
+                    changes("emergency"),
+                    (Answer(200, "The lease as it ended", shown.LeaseDocument),),
+                    "A call back to the number goes to the duty desk from now on.",
+                    body=asked.LeaseRelease,
+                    problems=frozenset({"conflict"}),
+                ),
+            ),
+            id_key("lease"),
+        ),
+        listed(
+            "/v1/emergency-calls",
+            tag=TAG,
+            plural="emergency calls",
+            service=services.emergency_calls,
+            query=asked.EmergencyCallQuery,
+            document=shown.EmergencyCallDocument,
+            readers=readers,
+        ),
+        Endpoint(
+            f"/v1/emergency-calls/{ID}",
+            TAG,
+            Item(services.emergency_calls, None),
+            (
+                Operation(
+                    "GET",
+                    "Read an emergency call",
+                    readers,
+                    (Answer(200, "The call with its steps", shown.EmergencyCallDocument),),
+                ),
+            ),
+            id_key("emergency call"),
+        ),
+        Endpoint(
+            "/v1/emergency-test-calls",
+            TAG,
+            emergency.TestCalls(services.emergency_tests),
+            (
+                Operation(
+                    "POST",
+                    "Try the way of an emergency call from a panel",
+                    changes("emergency"),
+                    (Answer(202, "The call; its record gains a step as it goes on", shown.EmergencyCallDocument),),
+                    "The whole way, as the panel, to the test number of the city's dispatch centre.",
+                    body=asked.NewTestCall,
+                ),
+            ),
+        ),
+        listed(
+            "/v1/emergency-findings",
+            tag=TAG,
+            plural="findings of the daily check",
+            service=services.emergency_findings,
+            query=asked.FindingQuery,
+            document=shown.FindingDocument,
+            readers=readers,
+        ),
+        listed(
+            "/v1/emergency-notices",
+            tag=TAG,
+            plural="notices of emergency calls",
+            service=services.emergency_notices,
+            query=asked.NoticeQuery,
+            document=shown.NoticeDocument,
+            readers=readers,
+        ),
+    )
+
+
+def _call_path(services: Services) -> tuple[Endpoint, ...]:
+    path = services.emergency_path
+    return (
+        Endpoint(
+            "/v1/emergency-leases",
+            TAG,
+            emergency.Leases(path),
+            (
+                Operation(
+                    "POST",
+                    "Take a number for an emergency call",
+                    changes("emergency_path"),
+                    (Answer(200, "The number, or the city's shared one", shown.LeasedNumber),),
+                    "For the call path alone.",
+                    body=asked.WantedLease,
+                ),
+            ),
+        ),
+        Endpoint(
+            "/v1/emergency-call-backs",
+            TAG,
+            emergency.CallBacks(path),
+            (
+                Operation(
+                    "POST",
+                    "Ask who is called back",
+                    changes("emergency_path"),
+                    (Answer(200, "The panel, or the desks", shown.CallBackAnswer),),
+                    "For the call path alone.",
+                    body=asked.CallBack,
+                ),
+            ),
+        ),
+    )

@@ -1,0 +1,156 @@
+"""Dispatch centres of cities with their trunks, and what each company wants of emergency calls."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from crm_api.domain.problems import InvalidFieldsError
+from crm_api.services.audit import AuditTrail, Entry
+from crm_api.services.changes import Changes
+from crm_api.services.context import Tenant, find
+from crm_api.services.kept import Document, Kept, platform_only
+from crm_api.tables.emergency import EmergencyCentre, EmergencyRule, EmergencyTrunk
+from crm_api.tables.models import Apartment, City, Company, PanelPlace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.domain.inputs.emergency import NewEmergencyCentre, NewEmergencyRules
+    from crm_api.services.context import Context
+
+_TRUNK_SHOWN = ("trunk", "caller_in", "sends_location")
+USUAL: Final[dict[str, Any]] = {
+    "numbers": ["101", "102", "103", "104"],
+    "sos_number": None,
+    "from_apps": "own_house",
+    "email": None,
+    "webhook_url": None,
+}
+"""Rules of a company that has set none."""
+
+
+class EmergencyCentres(Kept[EmergencyCentre]):
+    """Dispatch centres, one a city: the platform's."""
+
+    noun = "emergency centre"
+    model = EmergencyCentre
+    secrets: ClassVar[frozenset[str]] = frozenset({"webhook_secret"})
+
+    def row(self, tenant: Tenant, key: Any) -> EmergencyCentre:
+        """Return a centre."""
+        platform_only(tenant)
+        return find(tenant, EmergencyCentre, self.noun, key)
+
+    def seen(self, tenant: Tenant) -> Any:
+        """Return all centres."""
+        platform_only(tenant)
+        return EmergencyCentre.select()
+
+    def documents(self, rows: Sequence[EmergencyCentre]) -> list[Document]:
+        """Show each centre with its trunks in their order, and without its secret."""
+        trunks: dict[int, list[Document]] = {}
+        lines: Any = EmergencyTrunk.select().where(EmergencyTrunk.city_id.in_([row.city_id for row in rows]))
+        for line in lines.order_by(EmergencyTrunk.position):
+            trunks.setdefault(line.city_id, []).append({name: line.__data__[name] for name in _TRUNK_SHOWN})
+        return [
+            {
+                **{name: value for name, value in row.__data__.items() if name != "webhook_secret"},
+                "trunks": trunks.get(int(str(row.city_id)), []),
+            }
+            for row in rows
+        ]
+
+    def create(self, tenant: Tenant, new: NewEmergencyCentre) -> Document:
+        """Make the centre of a city."""
+        platform_only(tenant)
+        with self.database.transaction():
+            if City.get_or_none(City.id == new.city_id) is None:
+                raise InvalidFieldsError.one("city_id", new.city_id, "name a city: make it first")
+            values = new.model_dump(exclude={"trunks", "webhook_secret"})
+            row = EmergencyCentre.create(**values, webhook_secret=self._kept(new.webhook_secret))
+            self._set_trunks(new.city_id, [trunk.model_dump() for trunk in new.trunks])
+        return self.got(tenant, row.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change a centre; its trunks are replaced whole."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            if "trunks" in values:
+                self._set_trunks(int(str(row.city_id)), values.pop("trunks"))
+            if "webhook_secret" in values:
+                values["webhook_secret"] = self._kept(values["webhook_secret"])
+            self.update(row, **values)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a centre with its trunks; the city's numbers stay."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            EmergencyTrunk.delete().where(EmergencyTrunk.city_id == row.city_id).execute()
+            row.delete_instance()
+
+    def _kept(self, secret: str | None) -> str | None:
+        return None if secret is None else self.context.encryption.encrypted(secret)
+
+    @staticmethod
+    def _set_trunks(city_id: int, trunks: list[dict[str, Any]]) -> None:
+        names = [trunk["trunk"] for trunk in trunks]
+        for position, name in enumerate(names):
+            if name in names[:position]:
+                raise InvalidFieldsError.one(f"trunks.{position}.trunk", name, "name each trunk once")
+        EmergencyTrunk.delete().where(EmergencyTrunk.city_id == city_id).execute()
+        lines = [{**trunk, "city_id": city_id, "position": position} for position, trunk in enumerate(trunks)]
+        if lines:
+            EmergencyTrunk.insert_many(lines).execute()
+
+
+class EmergencyRules:
+    """Rules, one set a company; a company without has the usual ones."""
+
+    noun = "emergency rules"
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._changes = Changes(context)
+        self._trail = AuditTrail(context)
+
+    def got(self, tenant: Tenant, company_id: int) -> Document:
+        """Show the rules of a company."""
+        find(tenant, Company, "company", company_id)
+        row = EmergencyRule.get_or_none(EmergencyRule.company_id == company_id)
+        if row is None:
+            return {"company_id": company_id, **USUAL}
+        shown = {name: row.__data__[name] for name in ("company_id", *USUAL)}
+        return {**shown, "numbers": json.loads(row.numbers)}
+
+    def put(self, tenant: Tenant, company_id: int, new: NewEmergencyRules) -> Document:
+        """Set the rules of a company; its plans are decided anew."""
+        with self._context.database.transaction():
+            before = self.got(tenant, company_id)
+            values = new.model_dump()
+            if new.sos_number is not None:
+                self._refuse_apartment(company_id, new.sos_number)
+            if new.webhook_secret is not None:
+                values["webhook_secret"] = self._context.encryption.encrypted(new.webhook_secret)
+            values["numbers"] = json.dumps(sorted(set(new.numbers)))
+            EmergencyRule.delete().where(EmergencyRule.company_id == company_id).execute()
+            EmergencyRule.create(company_id=company_id, **values)
+            self._changes.scope("company", company_id)
+            after = self.got(tenant, company_id)
+            entry = Entry(self.noun, str(company_id), "change", before, after, company_id)
+            self._trail.write(tenant, [entry])
+        return after
+
+    @staticmethod
+    def _refuse_apartment(company_id: int, number: str) -> None:
+        """Refuse an SOS number that is an apartment's somewhere."""
+        dialled: Any = (
+            Apartment.select(Apartment.id)
+            .join(PanelPlace, on=(PanelPlace.house_id == Apartment.house_id))
+            .where((PanelPlace.code == "") & (PanelPlace.company_id == company_id))
+        )
+        if dialled.where(Apartment.number == int(number)).exists():
+            raise InvalidFieldsError.one(
+                "sos_number", number, "is an apartment's number behind one of the company's panels: choose another"
+            )

@@ -1,0 +1,106 @@
+"""Test calls: an operator asks, `python -m crm_api.emergency` places them as the panel, steps are their record."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from crm_api.adapters.sip_probe import ProbeCall, SipProbe
+from crm_api.domain.problems import InvalidFieldsError
+from crm_api.services.audit import AuditTrail, Entry
+from crm_api.services.context import visible
+from crm_api.services.emergency_calls import EmergencyCalls
+from crm_api.tables.emergency import EmergencyCall
+from crm_api.tables.models import Account, Panel
+
+if TYPE_CHECKING:
+    from crm_api.domain.inputs.emergency import NewTestCall
+    from crm_api.services.context import Context, Tenant
+    from crm_api.services.kept import Document
+
+NUMBER: Final = "*112*"
+ASKED, PLACED = "asked", "placed"
+GIVEN_UP_MS: Final = 120_000
+"""A test call that nobody has placed for so long is not placed any more."""
+
+
+class EmergencyTests:
+    """Takes and places test calls."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._calls = EmergencyCalls(context)
+        self._trail = AuditTrail(context)
+
+    def ask(self, tenant: Tenant, new: NewTestCall) -> Document:
+        """Ask for a test call from a panel."""
+        panel: Any = (
+            visible(tenant, Panel)
+            .join(Account, on=(Account.id == Panel.account_id))
+            .where(Account.account == new.panel)
+        ).first()
+        if panel is None:
+            raise InvalidFieldsError.one("panel", new.panel, "name the account of one of your panels")
+        now_ms = self._context.now_ms()
+        with self._context.database.transaction():
+            row = EmergencyCall.create(
+                call_id=f"test-{uuid4()}",
+                direction="out",
+                company_id=panel.company_id,
+                panel_id=panel.id,
+                panel=new.panel,
+                dialled=NUMBER,
+                test=True,
+                started_at_ms=now_ms,
+                steps=json.dumps([{"at_ms": now_ms, "step": ASKED, "detail": tenant.name or "platform"}]),
+            )
+            document = self._calls.got(tenant, row.id)
+            entry = Entry("test call", str(row.id), "create", None, document, panel.company_id)
+            self._trail.write(tenant, [entry])
+        return document
+
+    def place(self, proxy: tuple[str, int] | None) -> int:
+        """Place every call that waits; return how many."""
+        placed = 0
+        while (row := self._take()) is not None:
+            placed += 1
+            self._place(row, proxy)
+        return placed
+
+    def _take(self) -> Any:
+        """Take the oldest call that nobody has placed yet."""
+        now_ms = self._context.now_ms()
+        with self._context.database.transaction():
+            waiting = EmergencyCall.select().where(
+                (EmergencyCall.test == True)  # noqa: E712 - SQL
+                & EmergencyCall.result.is_null()
+                & (EmergencyCall.started_at_ms > now_ms - GIVEN_UP_MS)
+            )
+            for row in waiting.order_by(EmergencyCall.id):
+                steps = json.loads(str(row.steps))
+                if [step["step"] for step in steps] == [ASKED]:
+                    self._note(row.call_id, PLACED, "on its way")
+                    return row
+        return None
+
+    def _place(self, row: Any, proxy: tuple[str, int] | None) -> None:
+        account = Account.get_or_none(Account.account == row.panel)
+        if proxy is None or account is None or account.ha1 is None:
+            why = "sip_proxy is not set in crm.json" if proxy is None else "the panel's account has no password"
+            self._note(row.call_id, "refused", why, result="failed")
+            return
+        call = ProbeCall(proxy, self._context.realm, row.panel, account.ha1, NUMBER, row.call_id)
+        result = SipProbe(call, lambda step, detail: self._note(row.call_id, step, detail)).run()
+        self._note(row.call_id, "result", result, result=result)
+
+    def _note(self, call_id: str, step: str, detail: str, result: str | None = None) -> None:
+        """Add a step; others add theirs to the same record meanwhile."""
+        now_ms = self._context.now_ms()
+        with self._context.database.transaction():
+            row = EmergencyCall.get(EmergencyCall.call_id == call_id)
+            steps = [*json.loads(str(row.steps)), {"at_ms": now_ms, "step": step, "detail": detail}]
+            values: dict[str, Any] = {"steps": json.dumps(sorted(steps, key=lambda told: told["at_ms"]))}
+            if result is not None:
+                values |= {"result": result, "ended_at_ms": now_ms}
+            EmergencyCall.update(values).where(EmergencyCall.call_id == call_id).execute()

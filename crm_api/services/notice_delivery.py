@@ -1,0 +1,88 @@
+"""Sends notices that are due; one that fails is tried again, ever later, and given up after a day."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from crm_api.adapters.notice_senders import SendError
+from crm_api.tables.emergency import EmergencyCentre, EmergencyNotice, EmergencyRule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crm_api.adapters.notice_senders import NoticeSender
+    from crm_api.services.context import Context
+
+AT_ONCE: Final = 16
+FIRST_PAUSE_MS: Final = 1_000
+LONGEST_PAUSE_MS: Final = 30 * 60_000
+GIVEN_UP_AFTER_MS: Final = 24 * 3_600_000
+
+_log = structlog.get_logger("crm_api.emergency")
+
+
+class NoticeDelivery:
+    """One pass at a time."""
+
+    def __init__(self, context: Context, senders: Mapping[str, NoticeSender]) -> None:
+        self._context = context
+        self._senders = senders
+
+    def deliver(self) -> int:
+        """Send everything that is due, several at once; return how many were sent."""
+        now_ms = self._context.now_ms()
+        due = list(
+            EmergencyNotice.select()
+            .where(
+                (EmergencyNotice.due_at_ms <= now_ms)
+                & EmergencyNotice.sent_at_ms.is_null()
+                & EmergencyNotice.given_up_at_ms.is_null()
+            )
+            .order_by(EmergencyNotice.id)
+            .limit(AT_ONCE)
+        )
+        if not due:
+            return 0
+        secrets = {row.id: self._secret(row) for row in due}
+        with ThreadPoolExecutor(len(due)) as threads:
+            errors = list(threads.map(lambda row: self._send(row, secrets[row.id]), due))
+        for row, error in zip(due, errors, strict=True):
+            self._note(row, error)
+        return errors.count(None)
+
+    def _send(self, row: Any, secret: str | None) -> str | None:
+        sender = self._senders.get(row.channel)
+        if sender is None:
+            return f"no {row.channel} is set up in crm.json"
+        try:
+            sender.send(row.destination, json.loads(row.body), secret)
+        except SendError as error:
+            return str(error)
+        return None
+
+    def _note(self, row: Any, error: str | None) -> None:
+        now_ms = self._context.now_ms()
+        values: dict[str, Any] = {"attempts": row.attempts + 1, "last_error": error}
+        if error is None:
+            values["sent_at_ms"] = now_ms
+        elif now_ms - row.made_at_ms > GIVEN_UP_AFTER_MS:
+            values["given_up_at_ms"] = now_ms
+            _log.error("notice given up", notice=row.id, channel=row.channel, call_id=row.call_id, reason=error)
+        else:
+            pause_ms = min(FIRST_PAUSE_MS * 2 ** min(row.attempts, 20), LONGEST_PAUSE_MS)
+            values["due_at_ms"] = now_ms + pause_ms
+            _log.warning("notice not sent", notice=row.id, channel=row.channel, call_id=row.call_id, reason=error)
+        EmergencyNotice.update(values).where(EmergencyNotice.id == row.id).execute()
+
+    def _secret(self, row: Any) -> str | None:
+        """Return the secret that signs a webhook: the centre's or the company's."""
+        if row.channel != "webhook":
+            return None
+        centre = EmergencyCentre.get_or_none(EmergencyCentre.webhook_url == row.destination)
+        rule = EmergencyRule.get_or_none(EmergencyRule.webhook_url == row.destination)
+        kept = next((found.webhook_secret for found in (centre, rule) if found and found.webhook_secret), None)
+        return None if kept is None else self._context.encryption.decrypted(kept)

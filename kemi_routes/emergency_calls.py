@@ -1,0 +1,248 @@
+"""Emergency calls: to Asterisk with what is known of panel and city, and from Asterisk to the dispatch centre.
+
+The leg to the centre takes the first way that works: the leased number's trunk, the centre's other trunks, then its
+public number on any trunk. A trunk that says nothing for a second and a half is passed over. Nothing here asks a
+database, Redis, or the network for anything but the call itself.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
+
+from kemi_routes import emergency_table, headers, pidf_lo, policy, registration, story, trunks
+from kemi_routes.digest import STRANGER
+from kemi_routes.emergency_table import ALWAYS, TEST_NUMBER, Way
+from kemi_routes.pipeline import DONE, NEXT, Refusal
+from kemi_routes.replies import refuse
+
+if TYPE_CHECKING:
+    from KSR import Ksr
+
+    from kemi_routes.emergency_table import City
+    from kemi_routes.pipeline import Outcome, Request
+    from kemi_routes.settings import Settings
+
+ON_BRANCH = "on_emergency_branch"
+ON_REPLY = "on_emergency_reply"
+ON_FAILURE = "on_emergency_failure"
+NOTHING = "-"
+_HELD = "held_numbers"
+_BOUNDARY = "entryphone-place"
+_APPS = frozenset(("app", "handset", "indoor_unit", "home_gateway"))
+# Kept with the transaction: `call_id LF panel LF city LF number`; the way in use and those that are left, as
+# `trunk number caller_in located`, with LF between them.
+_LEG = "$avp(emergency_leg)"
+_NOW = "$avp(emergency_now)"
+_LEFT = "$avp(emergency_left)"
+_CHALLENGED = "$avp(emergency_challenged)"
+_USER, _REALM, _HA1 = "$avp(uac_user)", "$avp(uac_realm)", "$avp(uac_ha1)"
+_IS_HA1 = 1
+_RINGS_MS = 180_000
+_SILENT_MS = 1500
+_RING, _ANSWER, _NEGATIVE = 101, 200, 300
+_CHALLENGE = frozenset((401, 407))
+# What a dispatcher's own telephone says; anything else is the trunk's, and the next way is tried.
+_SAID_BY_CENTRE = frozenset((487, 603))
+
+
+class _Leg(NamedTuple):
+    call_id: str
+    panel: str
+    city_id: str
+    number: str
+
+
+def mark(ksr: Ksr, request: Request) -> Outcome:
+    """Tell Asterisk that this is an emergency call, from where, and what to do when nobody else can say.
+
+    A number that is an apartment's behind this very panel is no emergency number here.
+    """
+    if not request.emergency:
+        return NEXT
+    place = emergency_table.place(ksr, request.account)
+    test = request.number == TEST_NUMBER
+    if place is not None and not test and request.number not in place.numbers:
+        request.emergency = False
+        return NEXT
+    if place is None and request.number not in (ALWAYS, TEST_NUMBER):
+        return NEXT  # the ring plan decides what this number is
+    city = emergency_table.city(ksr, "" if place is None else place.city_id)
+    known = (NOTHING,) * 3 if city is None else (city.city_id, city.number or NOTHING, city.trunk or NOTHING)
+    recorded = "1" if city is not None and city.records_calls else "0"
+    where = ("", "en") if place is None else (quote(place.spoken()), place.language.replace("-", "_"))
+    told = headers.WORDS_BY.join((*known, request.number, recorded, *where))
+    ksr.hdr.append(f"{headers.EMERGENCY}: {told}\r\n")
+    if request.number != ALWAYS:
+        ksr.pv.sets("$rU", ALWAYS)
+    return NEXT
+
+
+def may_call(request: Request) -> bool:
+    """Tell whether this account reaches the dispatch centre; a company may refuse its apps later."""
+    if request.kind in _APPS:
+        return request.number == ALWAYS
+    return request.emergency and request.kind in (policy.PANEL, STRANGER)
+
+
+def ring_centre(ksr: Ksr, request: Request) -> Outcome:
+    """Send the leg of an Asterisk node to the dispatch centre of a city.
+
+    The header holds: city, caller's number, its trunk, panel, number dialled, and the call.
+    """
+    words = ksr.hdr.gete(headers.EMERGENCY).split(headers.WORDS_BY)
+    if len(words) != 6:  # noqa: PLR2004 - as the docstring says
+        return refuse(ksr, request, Refusal(400, "Bad Emergency", f"{headers.EMERGENCY} takes six words"))
+    city_id, number, trunk, panel, dialled, call = words
+    city = emergency_table.city(ksr, "" if city_id == NOTHING else city_id)
+    call_id = headers.call_of(call)
+    ways = [] if city is None else _ways(ksr, city, trunk, test=dialled == TEST_NUMBER)
+    if city is None or not ways:
+        story.emergency(ksr, call_id, panel, ("no_way", f"city {city_id}: no centre, or no trunk to it"))
+        return refuse(ksr, request, Refusal(480, "No Way", f"city {city_id} has no dispatch centre or no trunk"))
+    shown = city.number if number == NOTHING else number
+    headers.strip_private(ksr)
+    for name in ("Route", "P-Asserted-Identity", "Geolocation", "Geolocation-Routing"):
+        ksr.hdr.remove(name)
+    ksr.rr.record_route()
+    leg = _Leg(call_id, panel, city.city_id, shown)
+    if shown:
+        ksr.htable.sht_sets(_HELD, shown, panel)
+    ksr.pv.sets(_LEG, "\n".join(leg))
+    ksr.pv.sets(_LEFT, "\n".join(f"{w.trunk} {w.number} {w.caller_in} {int(w.sends_location)}" for w in ways))
+    if not _try_next(ksr, leg):
+        ksr.sl.send_reply(503, "No Trunk")
+    return DONE
+
+
+def _ways(ksr: Ksr, city: City, trunk: str, *, test: bool) -> list[Way]:
+    """Return the ways in the order in which they are tried; trunks that have just failed come last."""
+    ways = [way for way in city.ways if trunks.find(ksr, way.trunk) is not None]
+    if test:
+        first = {way.trunk: way for way in reversed(ways)}
+        ways = [way._replace(number=city.test_number) for way in ways if first[way.trunk] is way and city.test_number]
+    usual = city.ways[0].number if city.ways else ""
+    resting = {way.trunk: ksr.htable.sht_get("resting", way.trunk) is not None for way in ways}
+    ways.sort(key=lambda way: (resting[way.trunk], way.number != usual and not test, way.trunk != trunk))
+    return ways
+
+
+def _leg(ksr: Ksr) -> _Leg:
+    return _Leg(*str(ksr.pv.get(_LEG)).split("\n"))
+
+
+def _now(ksr: Ksr) -> Way:
+    trunk, number, caller_in, located = str(ksr.pv.get(_NOW)).split(" ")
+    return Way(trunk, number, caller_in, located == "1")
+
+
+def _try_next(ksr: Ksr, leg: _Leg) -> bool:
+    while left := str(ksr.pv.get(_LEFT) or ""):
+        first, _, rest = left.partition("\n")
+        ksr.pv.sets(_LEFT, rest)
+        ksr.pv.sets(_NOW, first)
+        ksr.pv.sets(_CHALLENGED, "")
+        way = _now(ksr)
+        trunk = trunks.find(ksr, way.trunk)
+        if trunk is None:
+            continue
+        ksr.seturi(trunk.uri(way.number))
+        ksr.resetdsturi()
+        story.emergency(ksr, leg.call_id, leg.panel, ("dial", f"{way.trunk} {way.number}"), leg.number)
+        if _relay(ksr):
+            return True
+        trunks.rest(ksr, way.trunk)
+        story.emergency(ksr, leg.call_id, leg.panel, ("trunk_failed", f"{way.trunk} cannot be reached"))
+    return False
+
+
+def _relay(ksr: Ksr) -> bool:
+    ksr.tm.t_on_branch(ON_BRANCH)
+    ksr.tm.t_on_reply(ON_REPLY)
+    ksr.tm.t_on_failure(ON_FAILURE)
+    ksr.tm.t_set_fr(_RINGS_MS, _SILENT_MS)
+    return ksr.tm.t_relay() > 0
+
+
+def on_branch(ksr: Ksr, settings: Settings) -> None:
+    """Tell caller and place as this trunk wants them; only this branch is changed."""
+    leg, way = _leg(ksr), _now(ksr)
+    trunk = trunks.find(ksr, way.trunk)
+    city = emergency_table.city(ksr, leg.city_id)
+    shown = leg.number if trunk is None else trunk.shown(leg.number)
+    pilot = city.number if city is not None and way.caller_in == "asserted" and city.number else leg.number
+    if trunk is not None:
+        pilot = trunk.shown(pilot)
+    uri = f"sip:{shown or 'anonymous'}@{settings.domain}"
+    ksr.uac.uac_replace_from("", f"sip:{pilot or 'anonymous'}@{settings.domain}")
+    ksr.uac.uac_replace_to_uri(ksr.kx.get_ruri() or "")
+    if shown and way.caller_in != "from":
+        ksr.hdr.append(f"P-Asserted-Identity: <{uri}>\r\n")
+    place = emergency_table.place(ksr, leg.panel)
+    if way.sends_location and city is not None and place is not None and place.address:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        body = pidf_lo.document(uri, f"sip:{leg.panel}@{settings.domain}", city, place, moment)
+        content_id = f"panel@{settings.domain}"
+        ksr.hdr.append(f"Geolocation: <cid:{content_id}>\r\n")
+        ksr.hdr.append("Geolocation-Routing: no\r\n")
+        attach(ksr, body, content_id)
+
+
+def attach(ksr: Ksr, body: str, content_id: str) -> None:
+    """Put the location beside the media description (multipart/mixed, RFC 5621; RFC 6442, section 5.1)."""
+    description = ksr.pv.get("$rb")
+    parts = (
+        f"Content-Type: application/sdp\r\n\r\n{description if isinstance(description, str) else ''}",
+        f"Content-Type: {pidf_lo.CONTENT_TYPE}\r\nContent-ID: <{content_id}>\r\n\r\n{body}",
+    )
+    text = "".join(f"--{_BOUNDARY}\r\n{part}\r\n" for part in parts) + f"--{_BOUNDARY}--\r\n"
+    ksr.textops.set_body(text, f"multipart/mixed;boundary={_BOUNDARY}")
+    ksr.hdr.append("MIME-Version: 1.0\r\n")
+
+
+def on_reply(ksr: Ksr) -> None:
+    """A trunk's reply on its way to Asterisk."""
+    status = ksr.kx.get_status()
+    if status < _RING:
+        return
+    headers.strip_private(ksr)
+    if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
+        ksr.nathelper.set_contact_alias()
+    leg, way = _leg(ksr), _now(ksr)
+    if status < _ANSWER:
+        story.emergency(ksr, leg.call_id, leg.panel, ("rings", f"{way.trunk} {status}"), leg.number)
+    elif status < _NEGATIVE:
+        story.emergency(ksr, leg.call_id, leg.panel, ("answered", f"{way.trunk} {way.number}"), leg.number)
+
+
+def on_failure(ksr: Ksr) -> None:
+    """The way has failed: answer its challenge, take the next one, or let Asterisk tell the caller."""
+    leg, way = _leg(ksr), _now(ksr)
+    if ksr.tm.t_is_canceled() > 0:
+        return
+    status = ksr.tm.t_get_status_code()
+    silent = ksr.tm.t_branch_timeout() > 0 and ksr.tm.t_branch_replied() < 0
+    if status in _CHALLENGE and not ksr.pv.get(_CHALLENGED) and _answer_challenge(ksr, way):
+        return
+    why = "silent" if silent else f"answered {status}"
+    story.emergency(ksr, leg.call_id, leg.panel, ("way_failed", f"{way.trunk} {way.number} {why}"))
+    if status in _SAID_BY_CENTRE and not silent:
+        return
+    if silent or status >= 500:  # noqa: PLR2004 - what SIP calls a failure of the server
+        trunks.rest(ksr, way.trunk)
+    if _try_next(ksr, leg):
+        ksr.warn(f"emergency call: {way.trunk} {way.number} {why}, {_now(ksr).trunk} next; call_id={leg.call_id}\n")
+    else:
+        ksr.err(f"emergency call: {way.trunk} {way.number} {why}, no way is left; call_id={leg.call_id}\n")
+
+
+def _answer_challenge(ksr: Ksr, way: Way) -> bool:
+    trunk = trunks.find(ksr, way.trunk)
+    if trunk is None or not trunk.ha1:
+        return False
+    ksr.pv.sets(_USER, trunk.username)
+    ksr.pv.sets(_REALM, trunk.realm)
+    ksr.pv.sets(_HA1, trunk.ha1)
+    ksr.pv.sets(_CHALLENGED, "1")
+    return ksr.uac.uac_auth_mode(_IS_HA1) > 0 and _relay(ksr)

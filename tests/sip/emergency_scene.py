@@ -1,0 +1,166 @@
+"""The dispatch centre's lines on the stage of a story, and what the demo town has for emergency calls."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from lab.peers import message
+from lab.peers.digest import Credentials
+from lab.probes import kamailio_rpc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.peers.calls import IncomingCall, OutgoingCall
+    from lab.peers.scripted import ScriptedPeer
+    from lab.peers.town import Panel
+    from tests.sip.scene import Scene
+
+CITY_LINE, SECOND_LINE, CARRIER_A, CARRIER_B = "127.0.3.11", "127.0.3.12", "127.0.3.1", "127.0.3.2"
+DISPATCHER = Credentials("dispatcher", "")
+SHARED = "+74951120000"
+
+
+def panel_at(scene: Scene, index: int = 0) -> Panel:
+    """A panel of the town."""
+    return scene.town.panels[index]
+
+
+def caller_of(ring: IncomingCall) -> str:
+    """The number that the centre sees in From."""
+    return message.uri_of(ring.invite.get("From")).partition("sip:")[2].partition("@")[0]
+
+
+def asserted_in(ring: IncomingCall) -> str:
+    """The number in P-Asserted-Identity; empty without one."""
+    return message.uri_of(ring.invite.get("P-Asserted-Identity")).partition("sip:")[2].partition("@")[0]
+
+
+async def call_112(
+    scene: Scene, at: Panel, line: str = CITY_LINE, *, dialled: str = "112", number: str = "112", timeout_s: float = 8.0
+) -> tuple[OutgoingCall, IncomingCall]:
+    """A panel calls, the centre behind a line answers, both talk."""
+    if line == CITY_LINE:
+        await rested(scene)
+    centre = await scene.peer(line)
+    visitor = await scene.visitor(at)
+    since_s = time.monotonic()
+    call = await visitor.call(at.credentials, dialled)
+    ring = await centre.incoming(number, timeout_s, since_s)
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    return call, ring
+
+
+def tell(line: str) -> None:
+    """Print a measure of the story."""
+    sys.stdout.write(f"\n{line}\n")
+
+
+async def rested(scene: Scene) -> None:
+    """Let no line be tried last because it failed in the story before."""
+    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
+    for name in ("city-line", "second-line", "carrier-a", "carrier-b"):
+        await asyncio.to_thread(kamailio_rpc, rpc, "htable.delete", "resting", name)
+
+
+async def centre_known(scene: Scene) -> None:
+    """Until Kamailio knows the way to the dispatch centre (it reads cities anew every two seconds)."""
+    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
+
+    async def read() -> str:
+        return str(await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", "emergency_cities", "1"))
+
+    await until(read, lambda told: "city-line" in told and '"112"' in told.replace("\\", ""))
+
+
+async def silent_line(scene: Scene, address: str) -> None:
+    """A line whose server takes what comes and says nothing."""
+    await rested(scene)
+    endpoint = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    endpoint.bind((address, 5060))
+
+    async def close() -> None:
+        endpoint.close()
+
+    scene.when_over(close)
+
+
+async def until(read: Callable[[], Any], wanted: Callable[[Any], bool], timeout_s: float = 10.0) -> Any:
+    """What `read` (a coroutine function) returns once it is as wanted: the API has nothing to wait on."""
+    deadline_s = time.monotonic() + timeout_s
+    while not wanted(found := await read()):
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {found}"
+        await asyncio.sleep(0.1)
+    return found
+
+
+async def emergency_record(scene: Scene, call_id: str, step: str = "ended") -> dict[str, Any]:
+    """The record of an emergency call, once it has a step."""
+
+    async def read() -> dict[str, Any] | None:
+        found = await scene.office.get("/v1/emergency-calls?limit=50")
+        return next((item for item in found["items"] if item["call_id"] == call_id), None)
+
+    record: dict[str, Any] = await until(
+        read, lambda row: row is not None and any(s["step"] == step for s in row["steps"])
+    )
+    return record
+
+
+async def number_row(scene: Scene, number: str) -> dict[str, Any]:
+    """A number of the city as the API shows it."""
+    found = await scene.office.get(f"/v1/city-numbers?number={quote(number)}")
+    row: dict[str, Any] = found["items"][0]
+    return row
+
+
+async def nobody_holds_a_number(scene: Scene) -> None:
+    """Release every lease: stories share the city's few numbers."""
+    found = await scene.office.get("/v1/number-leases?limit=100")
+    for lease in found["items"]:
+        if lease["ended_at_ms"] is None:
+            await scene.office.send("POST", f"/v1/number-leases/{lease['id']}/release", {"reason": "end of a story"})
+
+
+async def desk(scene: Scene, address: str = "127.0.2.90") -> ScriptedPeer:
+    """A desk on duty of the company, registered; gone after the story."""
+    company = (await scene.office.get("/v1/companies"))["items"][0]["id"]
+    made = await scene.office.send(
+        "POST", "/v1/accounts", {"account": "duty-desk", "kind": "concierge", "company_id": company}
+    )
+    row = await scene.office.send("POST", "/v1/concierge-desks", {"account": "duty-desk", "name": "Duty desk"})
+
+    async def remove() -> None:
+        await scene.office.send("DELETE", f"/v1/concierge-desks/{row['id']}")
+        await scene.office.send("DELETE", "/v1/accounts/duty-desk")
+
+    scene.when_over(remove)
+    peer = await scene.peer(address)
+    credentials = Credentials("duty-desk", made["password"])
+    assert (await peer.register(credentials)).status == 200
+
+    async def forget() -> None:
+        await peer.register(credentials, expires_s=0, contact="*")
+
+    scene.when_over(forget)
+    return peer
+
+
+async def registered(scene: Scene, at: Panel) -> ScriptedPeer:
+    """A scripted panel that is registered, so that it can be called back."""
+    peer = await scene.visitor(at)
+    assert (await peer.register(at.credentials)).status == 200
+
+    async def forget() -> None:
+        await peer.register(at.credentials, expires_s=0, contact="*")
+
+    scene.when_over(forget)
+    return peer

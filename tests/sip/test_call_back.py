@@ -1,0 +1,209 @@
+"""The dispatcher calls back: the panel that holds the number, the address first, and what if nobody holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sip.emergency_scene import (
+    CARRIER_A,
+    CITY_LINE,
+    DISPATCHER,
+    SECOND_LINE,
+    SHARED,
+    call_112,
+    caller_of,
+    desk,
+    emergency_record,
+    nobody_holds_a_number,
+    panel_at,
+    registered,
+    tell,
+)
+from tests.sip.households import family
+
+if TYPE_CHECKING:
+    from tests.sip.scene import Scene
+
+
+async def _called_from(scene: Scene, index: int = 0) -> str:
+    """The number that a panel called 112 with."""
+    call, ring = await call_112(scene, panel_at(scene, index))
+    await ring.bye()
+    await call.wait_request("BYE", 3)
+    await emergency_record(scene, call.call_id)
+    return caller_of(ring)
+
+
+async def test_the_panel_that_holds_the_number_rings_and_the_dispatcher_hears_where_it_is(scene: Scene) -> None:
+    at = panel_at(scene)
+    number = await _called_from(scene)
+    panel = await registered(scene, at)
+    dispatcher = await scene.peer(CITY_LINE)
+    since_s = time.monotonic()
+    back = await dispatcher.call(DISPATCHER, number)
+    await back.answered()
+    await back.rtp.wait_for_sound(5)  # the address
+    assert not [ring for ring in panel.ringing if ring.received.at_s >= since_s]
+    await back.rtp.press("1")  # heard enough
+    ring = await panel.incoming(at.credentials.username, 5, since_s)
+    ring.answer()
+    await ring.established()
+    await asyncio.gather(ring.rtp.wait_for_sound(3), back.rtp.wait_for_sound(3))
+    await back.bye()
+    record = await emergency_record(scene, back.call_id)
+    assert (record["direction"], record["panel"], record["result"]) == ("back", at.credentials.username, "answered")
+
+
+async def test_after_the_lease_moved_on_the_new_holder_is_called(scene: Scene) -> None:
+    await nobody_holds_a_number(scene)
+    number = await _called_from(scene, 0)
+    await nobody_holds_a_number(scene)
+    others = [await _called_from(scene, index) for index in (1, 2, 3)]
+    holder = panel_at(scene, 1 + others.index(number))
+    panel = await registered(scene, holder)
+    dispatcher = await scene.peer(CITY_LINE)
+    since_s = time.monotonic()
+    back = await dispatcher.call(DISPATCHER, number)
+    await back.answered()
+    await back.rtp.wait_for_sound(5)
+    await back.rtp.press("1")
+    ring = await panel.incoming(holder.credentials.username, 5, since_s)
+    ring.answer()
+    await ring.established()
+    await back.bye()
+
+
+async def test_a_call_back_to_the_shared_number_reaches_who_called_last(scene: Scene) -> None:
+    await nobody_holds_a_number(scene)
+    numbers = [await _called_from(scene, index) for index in range(4)]
+    assert numbers[3] == SHARED
+    at = panel_at(scene, 3)
+    panel = await registered(scene, at)
+    dispatcher = await scene.peer(CITY_LINE)
+    since_s = time.monotonic()
+    back = await dispatcher.call(DISPATCHER, SHARED)
+    await back.answered()
+    await back.rtp.wait_for_sound(5)
+    await back.rtp.press("1")
+    ring = await panel.incoming(at.credentials.username, 5, since_s)
+    ring.answer()
+    await ring.established()
+    await back.bye()
+    await nobody_holds_a_number(scene)
+
+
+async def test_a_number_that_nobody_holds_goes_to_the_duty_desk_with_an_announcement(scene: Scene) -> None:
+    await nobody_holds_a_number(scene)
+    phone = await desk(scene)
+    dispatcher = await scene.peer(CITY_LINE)
+    since_s = time.monotonic()
+    back = await dispatcher.call(DISPATCHER, scene.emergency["pool"][0])
+    await back.answered()
+    await back.rtp.wait_for_sound(5)
+    ring = await phone.incoming("duty-desk", 15, since_s)
+    ring.answer()
+    await ring.established()
+    await back.bye()
+
+
+async def test_only_known_trunks_and_only_the_citys_numbers_call_back(scene: Scene) -> None:
+    number = await _called_from(scene)
+    stranger = await scene.peer("127.0.9.2")
+    call = await stranger.call(DISPATCHER, number)
+    assert (await call.final(5)).status in (401, 403, 407)
+    carrier = await scene.peer(CARRIER_A)
+    unknown = await carrier.call(DISPATCHER, "+74950000001")
+    assert (await unknown.final(5)).status == 404
+
+
+async def test_a_panel_that_talks_gives_way_after_a_tone(scene: Scene) -> None:
+    apartment, at, dialled = family(scene.town)
+    index = scene.town.panels.index(at)
+    number = await _called_from(scene, index)
+    panel = await registered(scene, at)
+    home = await scene.home(apartment)
+    call = await panel.call(at.credentials, dialled)
+    rings = await home.all_ring()
+    rings[0].answer()
+    await call.answered()
+    await rings[0].established()
+
+    dispatcher = await scene.peer(CITY_LINE)
+    since_s = time.monotonic()
+    back = await dispatcher.call(DISPATCHER, number)
+    await back.answered()
+    await back.rtp.wait_for_sound(5)
+    await back.rtp.press("1")
+    busy = await panel.incoming(at.credentials.username, 5, since_s)
+    busy.reject(486)  # one call at a time
+    await call.wait_request("BYE", 10)
+    await rings[0].wait_request("BYE", 5)
+    ring = await panel.incoming(at.credentials.username, 10, busy.received.at_s + 1e-6)
+    ring.answer()
+    await ring.established()
+    await asyncio.gather(ring.rtp.wait_for_sound(3), back.rtp.wait_for_sound(3))
+    await back.bye()
+    record = await scene.office.call_record(call.call_id)
+    assert record["result"] == "answered"
+
+
+async def test_a_dispatcher_who_hangs_up_at_once_reaches_the_panel_a_second_later(scene: Scene) -> None:
+    at = panel_at(scene)
+    panel = await registered(scene, at)
+    call, ring = await call_112(scene, at)
+    number = caller_of(ring)
+    await ring.bye()
+    await call.wait_request("BYE", 3)
+    since_s = time.monotonic()
+    dispatcher = await scene.peer(CITY_LINE)
+    back = await dispatcher.call(DISPATCHER, number)
+    await back.answered()
+    await back.rtp.wait_for_sound(5)
+    await back.rtp.press("1")
+    await panel.incoming(at.credentials.username, 5, since_s)
+    await back.bye()
+
+
+async def test_a_call_back_does_not_cut_the_panels_own_call_to_112(scene: Scene) -> None:
+    at = panel_at(scene)
+    number = await _called_from(scene)
+    panel = await registered(scene, at)
+    call, centre = await call_112(scene, at)
+    dispatcher = await scene.peer(SECOND_LINE)
+    since_s = time.monotonic()
+    back = await dispatcher.call(DISPATCHER, number)
+    await back.answered()
+    await back.rtp.wait_for_sound(5)
+    await back.rtp.press("1")
+    busy = await panel.incoming(at.credentials.username, 5, since_s)
+    busy.reject(486)
+    again = await panel.incoming(at.credentials.username, 15, busy.received.at_s + 1e-6)
+    assert call.is_established
+    assert centre.is_established
+    await call.bye()
+    again.answer()
+    await again.established()
+    await back.bye()
+
+
+@pytest.mark.parametrize("dead", [["crm"], ["crm", "redis"], ["agi"], ["crm", "redis", "agi"]], ids="+".join)
+async def test_a_call_back_needs_neither_crm_nor_redis_nor_fastagi(scene: Scene, dead: list[str]) -> None:
+    at = panel_at(scene)
+    number = await _called_from(scene)
+    panel = await registered(scene, at)
+    await scene.kill(*dead)
+    dispatcher = await scene.peer(CITY_LINE)
+    since_s = time.monotonic()
+    back = await dispatcher.call(DISPATCHER, number)
+    await back.answered()
+    if "agi" not in dead:
+        await back.rtp.press("1")
+    ring = await panel.incoming(at.credentials.username, 12, since_s)
+    ring.answer()
+    await ring.established()
+    tell(f"call back with {'+'.join(dead)} dead: {ring.received.at_s - since_s:.1f} s to the panel")
+    await back.bye()

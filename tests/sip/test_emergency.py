@@ -1,0 +1,250 @@
+"""112 from a door panel: the number it calls from, the ways to the dispatch centre, and what is told there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab.peers.digest import Credentials
+from tests.sip.emergency_scene import (
+    CARRIER_A,
+    CITY_LINE,
+    SECOND_LINE,
+    SHARED,
+    asserted_in,
+    call_112,
+    caller_of,
+    centre_known,
+    emergency_record,
+    nobody_holds_a_number,
+    number_row,
+    panel_at,
+    rested,
+    silent_line,
+    tell,
+    until,
+)
+
+if TYPE_CHECKING:
+    from tests.sip.scene import Scene
+
+
+async def test_112_reaches_the_centre_with_a_number_of_the_city(scene: Scene) -> None:
+    await nobody_holds_a_number(scene)
+    at = panel_at(scene)
+    call, ring = await call_112(scene, at)
+    number = caller_of(ring)
+    assert number in scene.emergency["pool"]
+    assert asserted_in(ring) == number
+    assert ring.invite.uri.startswith("sip:112@127.0.3.11")
+    assert not [name for name, _ in ring.invite.headers if name.lower().startswith("x-entryphone")]
+    await call.rtp.wait_for_sound(3)
+    await ring.rtp.wait_for_sound(3)
+    row = await number_row(scene, number)
+    assert (row["status"], row["panel"], row["fias_id"]) == (
+        "in_call", at.credentials.username, "0c5b2444-70a0-4932-980c-b4dc0d3f02b5",
+    )  # fmt: skip
+    assert await ring.bye() == 200
+    await call.wait_request("BYE", 3)
+
+    record = await emergency_record(scene, call.call_id)
+    assert (record["panel"], record["dialled"], record["number"], record["number_source"]) == (
+        at.credentials.username, "112", number, "leased",
+    )  # fmt: skip
+    assert (record["result"], record["route"], record["test"]) == ("answered", "city-line 112", False)
+    assert [s["step"] for s in record["steps"]][:2] == ["number", "dial"]
+    assert (await scene.office.call_record(call.call_id))["result"] == "answered"
+    kept = await until(lambda: number_row(scene, number), lambda row: row["status"] == "kept")
+    assert kept["held_until_ms"] - record["ended_at_ms"] == 86_400_000
+
+
+async def test_a_panel_that_calls_again_uses_the_same_number(scene: Scene) -> None:
+    numbers = []
+    for _ in range(2):
+        call, ring = await call_112(scene, panel_at(scene))
+        numbers.append(caller_of(ring))
+        await call.bye()
+    assert numbers[0] == numbers[1]
+
+
+async def test_the_fire_brigades_number_reaches_the_centre_and_an_apartment_of_that_number_does_not(
+    scene: Scene,
+) -> None:
+    call, ring = await call_112(scene, panel_at(scene), dialled="101")
+    await call.bye()
+    record = await emergency_record(scene, call.call_id)
+    assert (record["dialled"], caller_of(ring)) == ("101", record["number"])
+
+
+async def test_the_last_panel_gets_the_citys_shared_number_when_the_pool_is_empty(scene: Scene) -> None:
+    await nobody_holds_a_number(scene)
+    calls = [await call_112(scene, panel_at(scene, index)) for index in range(4)]
+    numbers = [caller_of(ring) for _, ring in calls]
+    assert sorted(numbers[:3]) == sorted(scene.emergency["pool"])
+    assert numbers[3] == SHARED
+    for call, _ in calls:
+        await call.bye()
+    record = await emergency_record(scene, calls[3][0].call_id)
+    assert record["number_source"] == "shared"
+    await nobody_holds_a_number(scene)
+
+
+async def test_a_silent_line_is_passed_over_within_two_seconds(scene: Scene) -> None:
+    await silent_line(scene, CITY_LINE)
+    began_s = time.monotonic()
+    call, ring = await call_112(scene, panel_at(scene), SECOND_LINE)
+    took_s = time.monotonic() - began_s
+    tell(f"first line silent: {took_s:.1f} s to the centre")
+    assert took_s < 2.5
+    assert caller_of(ring) in scene.emergency["pool"]
+    assert asserted_in(ring) == ""  # this line looks into From only
+    await call.bye()
+
+
+async def test_the_public_number_through_any_trunk_is_the_last_way(scene: Scene) -> None:
+    for line in (CITY_LINE, SECOND_LINE):
+        await silent_line(scene, line)
+    began_s = time.monotonic()
+    call, ring = await call_112(scene, panel_at(scene), CARRIER_A, number="+74951120112", timeout_s=12)
+    tell(f"two lines silent: {time.monotonic() - began_s:.1f} s to the centre's public number")
+    assert ring.invite.uri.startswith("sip:+74951120112@127.0.3.1")
+    await call.bye()
+    record = await emergency_record(scene, call.call_id)
+    assert record["route"] == "carrier-a +74951120112"
+    failed = [s["detail"] for s in record["steps"] if s["step"] == "way_failed"]
+    assert failed[0].endswith("silent")
+
+
+@pytest.mark.parametrize("status", [486, 500, 503, 404])
+async def test_a_line_that_refuses_is_followed_by_the_next(scene: Scene, status: int) -> None:
+    await rested(scene)
+    first, second = await scene.peer(CITY_LINE), await scene.peer(SECOND_LINE)
+    visitor = await scene.visitor(panel_at(scene))
+    since_s = time.monotonic()
+    call = await visitor.call(panel_at(scene).credentials, "112")
+    refused = await first.incoming("112", 5, since_s)
+    refused.reject(status)
+    (await second.incoming("112", 5, since_s)).answer()
+    await call.answered()
+    await call.bye()
+
+
+async def test_a_disabled_panel_of_a_blocked_house_still_calls(scene: Scene) -> None:
+    at = panel_at(scene, 1)
+    path = f"/v1/accounts/{at.credentials.username}"
+    await scene.office.send("PATCH", path, {"enabled": False})
+    try:
+        call, _ = await call_112(scene, at)
+        await call.bye()
+    finally:
+        await scene.office.send("PATCH", path, {"enabled": True})
+
+
+async def test_an_account_without_a_panel_calls_for_its_companys_city(scene: Scene) -> None:
+    company = (await scene.office.get("/v1/companies"))["items"][0]["id"]
+    made = await scene.office.send(
+        "POST", "/v1/accounts", {"account": "p99999", "kind": "panel", "company_id": company}
+    )
+    visitor = await scene.peer("127.0.1.99")
+    centre = await scene.peer(CITY_LINE)
+    since_s = time.monotonic()
+    call = await visitor.call(Credentials("p99999", made["password"]), "112")
+    ring = await centre.incoming("112", 5, since_s)
+    assert caller_of(ring) == SHARED
+    ring.answer()
+    await call.answered()
+    await call.bye()
+    await scene.office.send("DELETE", "/v1/accounts/p99999")
+
+
+async def test_an_app_calls_for_its_own_house_unless_the_company_refuses(scene: Scene) -> None:
+    apartment = next(a for a in scene.town.apartments if a.residents and a.residents[0].kind == "app")
+    resident = apartment.residents[0]
+    peer = await scene.peer(resident.address)
+    centre = await scene.peer(CITY_LINE)
+    since_s = time.monotonic()
+    call = await peer.call(resident.credentials, "112")
+    ring = await centre.incoming("112", 5, since_s)
+    assert caller_of(ring) == SHARED
+    ring.answer()
+    await call.answered()
+    await call.bye()
+    company = (await scene.office.get("/v1/companies"))["items"][0]["id"]
+    path = f"/v1/companies/{company}/emergency-rules"
+    await scene.office.send("PUT", path, {"from_apps": "refused"})
+    try:
+        refused = await peer.call(resident.credentials, "112")
+        assert (await refused.final(10)).status == 480
+    finally:
+        await scene.office.send("PUT", path, {})
+
+
+async def test_a_device_without_account_is_refused(scene: Scene) -> None:
+    stranger = await scene.peer("127.0.9.1")
+    call = await stranger.call(Credentials("nobody-at-all", "guessed"), "112")
+    assert (await call.final(5)).status in (401, 403, 407)
+
+
+async def test_policy_may_serve_a_device_without_account_so_often_a_minute(scene: Scene) -> None:
+    path = scene.stack.settings.etc / "kamailio-host.cfg"
+    usual = path.read_text(encoding="utf-8")
+    path.write_text(usual.replace("EP_STRANGERS_PER_MINUTE 0", "EP_STRANGERS_PER_MINUTE 2"), encoding="utf-8")
+    await scene.restart("kamailio")
+    try:
+        stranger, centre = await scene.peer("127.0.9.3"), await scene.peer(CITY_LINE)
+        for _ in range(2):
+            since_s = time.monotonic()
+            # It is asked for no password: its INVITE waits for the centre.
+            calling = asyncio.create_task(stranger.call(Credentials("nobody-at-all", ""), "112", timeout_s=9))
+            ring = await centre.incoming("112", 8, since_s)
+            assert caller_of(ring) == SHARED
+            ring.answer()
+            call = await calling
+            await call.answered()
+            await call.bye()
+        refused = await stranger.call(Credentials("nobody-at-all", ""), "112")
+        assert (await refused.final(5)).status == 403
+    finally:
+        path.write_text(usual, encoding="utf-8")
+        await scene.restart("kamailio")
+
+
+async def test_a_city_that_wants_it_has_its_calls_recorded(scene: Scene) -> None:
+    centre = (await scene.office.get("/v1/emergency-centres"))["items"][0]
+    path = f"/v1/emergency-centres/{centre['id']}"
+    await scene.office.send("PATCH", path, {"records_calls": True})
+    recordings = scene.stack.settings.lib / "recordings"
+    before = set(recordings.glob("*.wav")) if recordings.exists() else set()
+    try:
+        call, ring = await call_112(scene, panel_at(scene))
+        await ring.rtp.wait_for_sound(3, packets=50)
+        await call.bye()
+        await emergency_record(scene, call.call_id)
+    finally:
+        await scene.office.send("PATCH", path, {"records_calls": False})
+    (recorded,) = set(recordings.glob("*.wav")) - before
+    assert recorded.stat().st_size > 8000, "a second of sound has 16,000 bytes"
+
+
+async def test_a_city_without_a_centre_says_so_and_is_found_by_the_daily_check(scene: Scene) -> None:
+    centre = (await scene.office.get("/v1/emergency-centres"))["items"][0]
+    body = {name: value for name, value in centre.items() if name not in ("id", "version")}
+    await scene.office.send("DELETE", f"/v1/emergency-centres/{centre['id']}")
+    try:
+        at = panel_at(scene)
+
+        async def gone() -> str:
+            visitor = await scene.visitor(at)
+            call = await visitor.call(at.credentials, "112")
+            final = await call.final(20)
+            return f"{final.status}"
+
+        # Kamailio reads the city anew within seconds; until then the centre is still called, and nobody answers there.
+        status = await until(gone, lambda status: status == "480", 30)
+        assert status == "480"
+    finally:
+        await scene.office.send("POST", "/v1/emergency-centres", body)
+        await centre_known(scene)

@@ -1,0 +1,77 @@
+"""112 when servers die, in turn and in pairs: it still reaches the centre. The seconds it took are printed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sip.emergency_scene import SHARED, call_112, caller_of, emergency_record, panel_at, rested, tell
+
+if TYPE_CHECKING:
+    from tests.sip.scene import Scene
+
+COMPONENTS = ("crm", "redis", "agi", "ast1", "ast2", "crm-call-records")
+PAIRS = [pair for pair in itertools.combinations(COMPONENTS, 2) if set(pair) != {"ast1", "ast2"}]
+
+
+async def _reaches(scene: Scene, dead: tuple[str, ...], most_s: float) -> str:
+    """A panel calls with servers dead; return the number that the centre saw."""
+    at = panel_at(scene)
+    await rested(scene)
+    await scene.kill(*dead)
+    began_s = time.monotonic()
+    call, ring = await call_112(scene, at, timeout_s=12)
+    took_s = ring.received.at_s - began_s
+    tell(f"112 with {'+'.join(dead)} dead: {took_s:.2f} s to the centre, as {caller_of(ring)}")
+    assert took_s < most_s
+    await ring.rtp.wait_for_sound(3)
+    await call.bye()
+    await scene.revive()
+    record = await emergency_record(scene, call.call_id, "answered")
+    assert record["number"] == caller_of(ring)
+    return caller_of(ring)
+
+
+@pytest.mark.parametrize("dead", [(name,) for name in COMPONENTS], ids="+".join)
+async def test_112_arrives_with_one_dead(scene: Scene, dead: tuple[str, ...]) -> None:
+    await _reaches(scene, dead, 3.0)
+
+
+@pytest.mark.parametrize("dead", PAIRS, ids="+".join)
+async def test_112_arrives_with_two_dead(scene: Scene, dead: tuple[str, ...]) -> None:
+    await _reaches(scene, dead, 5.0)
+
+
+async def test_112_arrives_with_all_but_kamailio_and_one_asterisk_dead_also_after_a_restart(scene: Scene) -> None:
+    """The database, too: Kamailio starts anew and finds it empty-handed."""
+    at = panel_at(scene)
+    await rested(scene)
+    crm = ("crm", "crm-outbox", "crm-call-records", "crm-jobs", "crm-emergency", "scheduler")
+    await scene.kill(*crm, "redis", "agi", "ast2", "kamailio")
+    library = scene.stack.settings.lib
+    away = library / "away"
+    away.mkdir()
+    for file in library.glob("crm.db*"):
+        file.rename(away / file.name)
+    try:
+        await asyncio.to_thread(scene.stack.start, "kamailio")
+        began_s = time.monotonic()
+        call, ring = await call_112(scene, at, timeout_s=12)
+        tell(f"112 with all but Kamailio (just restarted) and ast1 dead: {ring.received.at_s - began_s:.2f} s")
+        assert caller_of(ring) == SHARED
+        await ring.rtp.wait_for_sound(3)
+        await call.bye()
+    finally:
+        for file in library.glob("crm.db*"):
+            file.unlink()
+        for file in away.iterdir():
+            file.rename(library / file.name)
+        away.rmdir()
+        await scene.revive()
+    record = await emergency_record(scene, call.call_id, "answered")
+    assert (record["number"], record["panel"]) == (SHARED, at.credentials.username)
+    await scene.restart("kamailio")  # it has the empty database open

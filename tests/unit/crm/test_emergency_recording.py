@@ -1,0 +1,219 @@
+"""What the steps of emergency calls leave: records, ends of leases, messages; sent, tried again, given up."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from crm_api.adapters.notice_senders import SIGNATURE, MailSender, SendError, SmsSender, WebhookSender, text_of
+from crm_api.adapters.twilio_numbers import ElsewhereError, TwilioNumberSource
+from crm_api.domain.call_record import Event
+from crm_api.services.call_recording import CallRecording
+from crm_api.services.notice_delivery import NoticeDelivery
+from tests.unit.crm.test_emergency import centre, city_of, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crm_api.adapters.notice_senders import NoticeSender
+    from crm_api.services.context import Context
+    from crm_api.tables.database import CrmDatabase
+    from tests.unit.crm.conftest import Clock, Town
+
+AT_MS = 1_790_000_000_000
+
+
+def step(name: str, at_ms: int, **more: Any) -> dict[str, Any]:
+    return {"event": "emergency", "call_id": "c1", "at_ms": AT_MS + at_ms, "step": name, **more}
+
+
+OUT = [
+    step("number", 5, panel="p1", dialled="112", number="+74951110001", number_source="leased", detail="leased, crm",
+         started_at_ms=AT_MS),
+    step("dial", 7, panel="p1", number="+74951110001", detail="city-line 112"),
+    step("rings", 40, panel="p1", number="+74951110001", detail="city-line 180"),
+    step("answered", 900, panel="p1", number="+74951110001", detail="city-line 112"),
+    step("ended", 5000, panel="p1", dialled="112", result="answered", direction="out", talk_ms=4100, detail="x"),
+]  # fmt: skip
+
+
+def told(context: Context, *events: dict[str, Any]) -> None:
+    CallRecording(context).record([("1-1", json.dumps(list(events)).encode())])
+
+
+def calls(town: Town) -> list[dict[str, Any]]:
+    return list(town.platform("GET", "/v1/emergency-calls")["items"])
+
+
+def test_the_steps_become_one_record_in_any_order_and_any_number_of_times(
+    town: Town, database: CrmDatabase, context: Context
+) -> None:
+    number(town, database, "+74951110001")
+    town.service("POST", "/v1/emergency-leases", {"panel": "p1", "call_id": "c1"})
+    for event in (OUT[3], OUT[1], OUT[4], OUT[0], OUT[2], *OUT):
+        told(context, event)
+    (call,) = calls(town)
+    assert [s["step"] for s in call["steps"]] == ["number", "dial", "rings", "answered", "ended"]
+    assert (call["started_at_ms"], call["answered_at_ms"], call["ended_at_ms"]) == (AT_MS, AT_MS + 900, AT_MS + 5000)
+    assert (call["panel"], call["company_id"], call["city_id"], call["result"], call["route"]) == (
+        "p1", town.company, city_of(database), "answered", "city-line 112",
+    )  # fmt: skip
+    (row,) = town.platform("GET", "/v1/city-numbers")["items"]
+    assert (row["status"], row["held_until_ms"]) == ("kept", AT_MS + 5000 + 86_400_000)
+
+
+def test_a_call_that_nobody_could_lease_for_is_recorded_with_the_shared_number(
+    town: Town, database: CrmDatabase, context: Context
+) -> None:
+    number(town, database, "+74951119999", shared=True)
+    late = step("number", 5, panel="p1", dialled="112", number="+74951119999", number_source="shared",
+                detail="shared, told by nobody")  # fmt: skip
+    told(context, late)
+    told(context, late)
+    told(context, step("ended", 700, panel="p1", result="answered", direction="out", detail="x"))
+    (lease,) = town.platform("GET", "/v1/number-leases")["items"]
+    assert (lease["panel"], lease["number"], lease["end_reason"], lease["ended_at_ms"]) == (
+        "p1", "+74951119999", "shared", AT_MS + 700,
+    )  # fmt: skip
+
+
+def test_without_fastagi_kamailios_steps_are_a_record_all_the_same(town: Town, context: Context) -> None:
+    told(context, OUT[1], OUT[3])
+    (call,) = calls(town)
+    assert (call["panel"], call["number"], call["result"], call["ended_at_ms"]) == (
+        "p1", "+74951110001", "answered", None,
+    )  # fmt: skip
+
+
+class Web(BaseHTTPRequestHandler):
+    """Takes what comes; says 500 to everything under /broken, Twilio's words under its own addresses."""
+
+    got: list[tuple[str, dict[str, str], bytes]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.got.append((self.path, dict(self.headers), body))
+        told = json.dumps({"sid": "SM1"}).encode()
+        self.send_response(500 if self.path.startswith("/broken") else 201 if "Messages" in self.path else 200)
+        self.end_headers()
+        self.wfile.write(told)
+
+    def do_GET(self) -> None:
+        self.got.append((self.path, dict(self.headers), b""))
+        if "AC" + "1" * 32 not in self.path:
+            self.send_response(401)
+            self.end_headers()
+            self.wfile.write(b"{}")
+            return
+        numbers = [
+            {"phone_number": "+74951110001", "capabilities": {"voice": True}},
+            {"phone_number": "+74951110002", "capabilities": {"voice": False}},
+        ]
+        told = json.dumps({"incoming_phone_numbers": numbers, "next_page_uri": None, "page": 0}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(told)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def web() -> Iterator[tuple[str, list[tuple[str, dict[str, str], bytes]]]]:
+    got: list[tuple[str, dict[str, str], bytes]] = []
+    server = HTTPServer(("127.0.0.1", 0), type("Here", (Web,), {"got": got}))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", got
+    server.shutdown()
+    thread.join(5)
+    server.server_close()
+
+
+def test_centre_and_company_are_told_at_once_with_address_map_and_entrance_code(
+    town: Town, database: CrmDatabase, context: Context, clock: Clock, web: Any
+) -> None:
+    url, got = web
+    centre(town, database, webhook_url=f"{url}/centre", webhook_secret="a secret of sixteen", sms_number="+79123456789")
+    rules = {"webhook_url": f"{url}/broken"}
+    town.platform("PUT", f"/v1/companies/{town.company}/emergency-rules", rules)
+    town.platform("PATCH", f"/v1/houses/{town.house}", {"latitude": 55.5, "longitude": 37.25})
+    code = town.platform("POST", "/v1/access-codes", {"entrance_id": town.entrance})["code"]
+    told(context, OUT[1])
+    told(context, *OUT)
+    senders: dict[str, NoticeSender] = {
+        "webhook": WebhookSender(),
+        "sms": SmsSender("AC" + "1" * 32, "t" * 20, "+74951110000", url),
+    }
+    delivery = NoticeDelivery(context, senders)
+    assert delivery.deliver() == 2
+    sent = {path: (headers, body) for path, headers, body in got}
+    headers, body = sent["/centre"]
+    assert headers[SIGNATURE] == "sha256=" + hmac.new(b"a secret of sixteen", body, hashlib.sha256).hexdigest()
+    document = json.loads(body)
+    assert (document["event"], document["address"], document["entrance"], document["city"]) == (
+        "emergency_call", "Lenina 1", 1, "Riverside",
+    )  # fmt: skip
+    assert (document["entrance_code"], document["latitude"], document["longitude"]) == (code, 55.5, 37.25)
+    assert "mlat=55.5&mlon=37.25" in document["map"]
+    assert SIGNATURE not in sent["/broken"][0]
+    assert "entrance_code" not in json.loads(sent["/broken"][1])
+    assert b"Lenina+1" in next(body for path, _, body in got if "Messages" in path)
+    shown = town.platform("GET", "/v1/emergency-notices")["items"]
+    assert {(n["channel"], n["sent_at_ms"] is not None) for n in shown} == {
+        ("webhook", True), ("webhook", False), ("sms", True),
+    }  # fmt: skip
+    failed = next(n for n in shown if n["sent_at_ms"] is None)
+    assert failed["last_error"].endswith("HTTP 500")
+    assert delivery.deliver() == 0
+    assert len(got) == 3, "not at once again"
+    clock.now += 3_000
+    delivery.deliver()
+    assert len(got) == 4
+    clock.now += 25 * 3_600_000
+    delivery.deliver()
+    clock.now += 3_600_000
+    delivery.deliver()
+    assert town.platform("GET", "/v1/emergency-notices")["items"][-1]["given_up_at_ms"] or len(got) == 5
+    assert code not in str(shown)
+
+
+def test_a_channel_that_is_not_set_up_is_said_so(town: Town, database: CrmDatabase, context: Context) -> None:
+    centre(town, database, email="duty@112.example")
+    told(context, OUT[1])
+    assert NoticeDelivery(context, {}).deliver() == 0
+    (notice,) = town.platform("GET", "/v1/emergency-notices")["items"]
+    assert notice["last_error"] == "no email is set up in crm.json"
+
+
+def test_a_mail_server_that_is_away_is_an_error_of_ours() -> None:
+    with pytest.raises(SendError, match="duty@"):
+        MailSender("smtp://127.0.0.1:1", "x@example.org").send("duty@112.example", {"event": "emergency_call"}, None)
+    assert "Emergency call" in text_of({"event": "emergency_call", "address": "Lenina 1"})
+
+
+def test_twilios_numbers_that_carry_voice_are_taken(
+    town: Town, database: CrmDatabase, web: Any, monkeypatch: pytest.MonkeyPatch, services: Any
+) -> None:
+    url, _ = web
+    source = TwilioNumberSource(url)
+    monkeypatch.setattr(services.twilio_numbers, "_base_url", url)
+    assert source.numbers("AC" + "1" * 32, "t" * 20) == ["+74951110001"]
+    with pytest.raises(ElsewhereError):
+        source.numbers("AC" + "2" * 32, "t" * 20)
+    path = f"/v1/cities/{city_of(database)}/twilio-numbers"
+    wish = {"account_sid": "AC" + "1" * 32, "token": "t" * 20, "trunk": "twilio"}
+    assert town.platform("POST", path, wish)["made"] == 1
+    assert town.platform("POST", path, wish)["unchanged"] == 1
+    town.platform("POST", path, {**wish, "account_sid": "AC" + "2" * 32}, 502)
+
+
+def test_an_event_of_before_is_still_understood() -> None:
+    assert Event("ended", "c", 1).step is None
