@@ -56,7 +56,8 @@ def _proved(ksr: Ksr, request: Request, name: str, account: accounts.Account | N
     if not account.enabled and not request.emergency:
         return _disabled(ksr, request, name)
     flood.proved(ksr, request)
-    ksr.auth.consume_credentials()
+    if request.method != "REGISTER":  # which ends here
+        ksr.auth.consume_credentials()
     request.account = name
     request.kind = account.kind
     return NEXT

@@ -177,7 +177,7 @@ async def test_an_answering_machine_presses_no_key_and_the_app_rings_on(scene: S
     machine_leg.answer()
     await machine_leg.established()
     await machine_leg.rtp.wait_for_sound(3)
-    await machine_leg.wait_request("BYE", 15)  # nobody pressed a key
+    await machine_leg.wait_request("BYE", 25)  # nobody pressed a key
     assert 200 not in call.statuses
     assert app.cancelled is None
 
