@@ -28,6 +28,7 @@ from crm_api.services.door_openings import DoorOpenings
 from crm_api.services.emergency_calls import EmergencyCalls, EmergencyFindings, EmergencyNotices, EmergencyPath
 from crm_api.services.emergency_centres import EmergencyCentres, EmergencyRules
 from crm_api.services.emergency_tests import EmergencyTests
+from crm_api.services.entrance_handsets import EntranceHandsets
 from crm_api.services.entry_reports import EntryReports
 from crm_api.services.gates import Gates
 from crm_api.services.groups import GroupApartments, GroupMembers, Groups
@@ -99,6 +100,7 @@ class Services:
     probe_calls: ProbeCalls
     probe_results: ProbeResults
     probe_pictures: ProbePictures
+    entrance_handsets: EntranceHandsets
     code_notices: CodeNotices
     job_runs: JobRuns
     imports: Imports
@@ -181,6 +183,7 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         probe_calls=ProbeCalls(context),
         probe_results=ProbeResults(context),
         probe_pictures=ProbePictures(context),
+        entrance_handsets=EntranceHandsets(context),
         code_notices=CodeNotices(context),
         job_runs=JobRuns(context),
         imports=Imports(context, jobs),

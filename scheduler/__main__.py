@@ -79,7 +79,7 @@ def main() -> None:
     process = SchedulerProcess(
         context,
         lease,
-        jobs=make_jobs(context, billing_source(config)),
+        jobs=make_jobs(context, billing_source(config), config.probes.recordings if config.probes else None),
         steps=make_steps(context, config, link),
         stopped=stopped,
         say_alive=lambda: _say(link, context.now_ms()),

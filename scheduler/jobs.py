@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.adapters.billing import CsvBilling, HttpBilling
 from crm_api.services.billing import FRESH_MS, Billing
@@ -13,10 +13,15 @@ from crm_api.services.job_runs import JobRuns
 from crm_api.tables.models import Company
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from crm_api.adapters.billing import BillingSource
     from crm_api.config import CrmConfig
     from crm_api.services.context import Context
     from scheduler.work import Job, Telling
+
+RECORDINGS_KEPT_S: Final = 90 * 86_400
+"""Sound of people is kept no longer than it is needed."""
 
 
 def billing_source(config: CrmConfig) -> BillingSource | None:
@@ -28,7 +33,16 @@ def billing_source(config: CrmConfig) -> BillingSource | None:
     return HttpBilling(config.billing.url or "", config.billing.token)
 
 
-def make_jobs(context: Context, billing: BillingSource | None) -> dict[str, Job]:
+def remove_old(recordings: Path, now_ms: int) -> int:
+    """Remove recordings of probes that are too old; return how many."""
+    oldest_s = now_ms / 1000 - RECORDINGS_KEPT_S
+    old = [file for file in recordings.glob("*.wav") if file.stat().st_mtime < oldest_s]
+    for file in old:
+        file.unlink(missing_ok=True)
+    return len(old)
+
+
+def make_jobs(context: Context, billing: BillingSource | None, recordings: Path | None = None) -> dict[str, Job]:
     """Return what does a run, by the kinds of `crm_api.services.timetable`."""
     runs, customers = JobRuns(context), Billing(context, billing)
     renewal, rules, one_at_a_time = CodeRenewal(context), AccessCodeRules(context), threading.Lock()
@@ -39,7 +53,8 @@ def make_jobs(context: Context, billing: BillingSource | None) -> dict[str, Job]
         while removed := remove_expired(context):
             sounds += removed
             telling.tell(sounds)
-        return {"call_sounds_removed": sounds}
+        probes = 0 if recordings is None else remove_old(recordings, context.now_ms())
+        return {"call_sounds_removed": sounds, "probe_recordings_removed": probes}
 
     def synchronise(_: Telling) -> dict[str, Any]:
         return customers.synchronise()

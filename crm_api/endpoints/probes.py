@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import falcon
 
     from crm_api.bootstrap import Services
+    from crm_api.services.entrance_handsets import EntranceHandsets
     from crm_api.services.probe_campaigns import ProbeCampaigns
     from crm_api.services.probe_pictures import ProbePictures
     from crm_api.services.probe_results import ProbeResults
@@ -35,6 +36,17 @@ class DryRun:
     def on_get(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
         """Tell what the campaign would do."""
         send(resp, self._campaigns.dry_run(tenant_of(req), key))
+
+
+class Handsets:
+    """`GET /v1/entrances/{key}/handsets`."""
+
+    def __init__(self, handsets: EntranceHandsets) -> None:
+        self._handsets = handsets
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
+        """Show an entrance."""
+        send(resp, self._handsets.view(tenant_of(req), key))
 
 
 class Report:
@@ -131,6 +143,20 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                 ),
             ),
             id_key("probe campaign"),
+        ),
+        Endpoint(
+            f"/v1/entrances/{ID}/handsets",
+            TAG,
+            Handsets(services.entrance_handsets),
+            (
+                Operation(
+                    "GET",
+                    "The handsets of an entrance: one bad handset, or a bad line or panel",
+                    reads("probes"),
+                    (Answer(200, "The latest verdict of each, and what they share", shown.EntranceHandsetsDocument),),
+                ),
+            ),
+            id_key("entrance"),
         ),
         Endpoint(
             f"{PATH}/{ID}/report",

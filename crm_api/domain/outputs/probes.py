@@ -150,3 +150,35 @@ class ProbeResultAnswer(Output):
     kept: bool
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"probe_id": 5, "kept": True}
+
+
+class HandsetDocument(Output):
+    """One apartment's handset by its latest verdict."""
+
+    apartment_id: RowId
+    number: int
+    verdict: Annotated[str | None, Field(description="null: never judged")]
+    reasons: list[str]
+    probed_at_ms: Moment | None
+
+
+class EntranceHandsetsDocument(Output):
+    """The handsets of an entrance, and whether single ones are bad or what they share."""
+
+    entrance_id: RowId
+    finding: Annotated[str, Field(description="`good`, `not known`, `single handsets: ...` or `line or panel: ...`")]
+    handsets: list[HandsetDocument]
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "entrance_id": 1,
+        "finding": "single handsets: 1 of 5",
+        "handsets": [
+            {
+                "apartment_id": 7,
+                "number": 12,
+                "verdict": "noisy",
+                "reasons": ["speech is 14 dB above the noise"],
+                "probed_at_ms": 1790000622000,
+            }
+        ],
+    }

@@ -61,6 +61,7 @@ MAY: dict[str, dict[str, str]] = {
     "/v1/jobs": {"admin": "rw", "operator": "rw", "engineer": "r", "read_only": "r"},
     "/v1/imports": {"admin": "rw", "operator": "rw"},
     "/v1/access-code-rules": {"admin": "rw", "operator": "rw", "engineer": "r"},
+    "/v1/entrances/{key}/handsets": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/entrances/{key}/renew-code": {"admin": "w", "operator": "w"},
     "/v1/panel-codes": {"admin": "r", "operator": "r", "engineer": "r"},
     "/v1/code-notices": {"admin": "r", "operator": "r", "engineer": "r"},

@@ -101,3 +101,14 @@ def test_the_report_and_the_pictures(town: Town, services: Services, campaign: A
         assert answer.headers["content-type"] == "image/svg+xml"
         assert "<svg" in answer.text
     assert town.client.simulate_get(f"{path}/picture?of=face", headers=headers).status_code == 422
+
+
+def test_an_entrance_by_its_handsets(town: Town, services: Services, campaign: Any, candidate: Candidate) -> None:
+    assert campaign
+    call_id = services.probe_results.begin(candidate)
+    assert call_id is not None
+    services.probe_results.end(call_id, "answered")
+    services.probe_results.judge(call_id, Judgement("noisy", ("a hiss",)), {}, None)
+    view = town.platform("GET", f"/v1/entrances/{town.entrance}/handsets")
+    assert view["finding"] == "single handsets: 1 of 1"
+    assert [(one["number"], one["verdict"]) for one in view["handsets"]] == [(12, "noisy"), (13, None)]
