@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import random
@@ -44,8 +45,12 @@ def seconds_to_import(server: CrmServer, content: bytes) -> tuple[float, dict[st
         TimeoutError: the job did not end.
     """
     settings = server.settings
-    connection = http.client.HTTPConnection(settings.crm_host, settings.crm_port, timeout=60)
-    headers = {"Authorization": f"Bearer {server.admin_token}", "Content-Type": "text/csv; charset=utf-8"}
+    with contextlib.closing(http.client.HTTPConnection(settings.crm_host, settings.crm_port, timeout=60)) as connection:
+        return _import(connection, server.admin_token, content)
+
+
+def _import(connection: http.client.HTTPConnection, token: str, content: bytes) -> tuple[float, dict[str, Any]]:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "text/csv; charset=utf-8"}
     started = time.monotonic()
     connection.request("POST", f"/v1/imports/residents?company_id={COMPANY}", content, headers)
     job = _answer(connection)

@@ -35,6 +35,9 @@ SERVICES = {
     "crm-outbox",
     "crm-call-records",
     "crm-jobs",
+    "crm-emergency",
+    "crm-pushes",
+    "crm-webhooks",
     "scheduler",
 }
 

@@ -65,6 +65,7 @@ def test_the_town_is_in_postgres_and_nowhere_else(on_postgres: Stack) -> None:
     assert not (on_postgres.settings.lib / "crm.db").exists()
 
 
+@pytest.mark.timeout(900)
 def test_the_crms_own_tests_pass_on_postgres(on_postgres: Stack) -> None:
     settings = on_postgres.settings
     url = f"postgresql://postgres@{settings.postgres_host}:{settings.postgres_port}/postgres"

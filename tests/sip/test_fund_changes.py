@@ -169,7 +169,14 @@ async def test_a_phone_of_the_household_is_no_hindrance_while_no_carrier_answers
     known = await _home_of(scene, place)
     name = f"phone-{secrets.token_hex(4)}"
     phone = {"account": name, "kind": "phone", "apartment_id": known["apartment_id"], "phone": "+79123456789"}
-    async with _made(scene, "accounts", phone):
+    home_of_his = {"apartment_id": known["apartment_id"], "role": "owner"}
+    resident = {
+        "company_id": known["company_id"],
+        "name": "Owner of the phone",
+        "phones": [phone["phone"]],
+        "apartments": [home_of_his],
+    }
+    async with _made(scene, "residents", resident), _made(scene, "accounts", phone):
         stages = [
             {"ring_timeout_s": 30, "targets": [{"kind": "phone"}]},
             {"ring_timeout_s": 30, "targets": [{"kind": "all"}]},
