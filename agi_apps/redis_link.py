@@ -135,7 +135,7 @@ class RedisLink:
                     replies = connection.pipeline(commands)
                 except (ConnectionError, BrokenPipeError):
                     connection.close()
-                    self._drop_idle()
+                    self.close_idle()
                     connection = _Connection(self._address, self._timeout_s)
                     replies = connection.pipeline(commands)
             else:
@@ -144,7 +144,7 @@ class RedisLink:
         except (OSError, hiredis.HiredisError) as error:
             self._breaker.failed()
             self._close(connection)
-            self._drop_idle()
+            self.close_idle()
             told = f"no answer within {self._timeout_s} s" if isinstance(error, BlockingIOError) else str(error)
             raise RedisAway(told) from error
         self._idle.append(connection)
@@ -164,6 +164,7 @@ class RedisLink:
         except IndexError:
             return None
 
-    def _drop_idle(self) -> None:
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses now; the next command opens one anew."""
         while (connection := self._take_idle()) is not None:
             connection.close()

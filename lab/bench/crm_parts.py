@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from dataclasses import dataclass
@@ -106,8 +107,15 @@ class CrmBench:
         """The same plans as the call path finds them in Redis: lookup and decoding, in the AGI's own code."""
         settings = self.server.settings
         redis = RedisLink(settings.redis_url)
-        crm = CrmClient(settings.crm_url, self.server.service_token, plan_timeout_s=1, opening_timeout_s=1)
         store = LocalStore(str(settings.lib / "bench-agi.db"))
+        with contextlib.ExitStack() as ending:
+            ending.callback(redis.close_idle)
+            ending.callback(store.close)
+            self._set("ring_plan_from_redis_ms", self._lookup_times_ms(redis, store))
+
+    def _lookup_times_ms(self, redis: RedisLink, store: LocalStore) -> list[float]:
+        settings = self.server.settings
+        crm = CrmClient(settings.crm_url, self.server.service_token, plan_timeout_s=1, opening_timeout_s=1)
         lookup = PlanLookup(redis, crm, store)
         numbers = [(path.split("/")[3], path.split("/")[4]) for path, _ in self._plans]
         for (panel, dialled), (_, body) in zip(numbers, self._plans, strict=True):
@@ -119,7 +127,7 @@ class CrmBench:
             times_ms.append((time.perf_counter() - started) * 1000)
             if found.source != REDIS:
                 raise RuntimeError(f"the plan of {panel} {dialled} came from {found.source}")
-        self._set("ring_plan_from_redis_ms", times_ms)
+        return times_ms
 
     def searches(self) -> None:
         """Every kind of search, by an operator of the greatest company and by an admin of all."""

@@ -77,7 +77,7 @@ def connect(url: str) -> Iterator[Connect]:
 
     yield make
     for link in links:
-        link._drop_idle()
+        link.close_idle()
 
 
 def _lookup(link: RedisLink, crm: _Crm, store: _Store) -> PlanLookup:
