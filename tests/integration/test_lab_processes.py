@@ -29,6 +29,7 @@ SERVICES = {
     "kamailio",
     "ast1",
     "ast2",
+    "ast-probe",
     "agi",
     "sounds",
     "crm",
