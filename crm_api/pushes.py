@@ -55,6 +55,7 @@ class PushProcess:
         self._stream = PushStream(config.redis_url, f"{socket.gethostname()}-pushes")
         self._events: list[dict[str, Any]] = []
         pictures = VisitorPictures(context, panel_drivers(), config.public_url)
+        self._database = context.database
         self._message_pushes = MessagePushes(context)
         self._pushing = Pushing(context, push_services(config.push), pictures, self._events.append)
 
@@ -92,7 +93,7 @@ class PushProcess:
     async def _messages(self) -> None:
         await asyncio.sleep(MESSAGES_EVERY_S)
         try:
-            for message in await asyncio.to_thread(self._message_pushes.take):
+            for message in await self._database.in_thread(self._message_pushes.take):
                 self._pushing.tell(message.call_id, message.device, message.push)
         except DatabaseErrors as error:
             _log.error("messages of visitors wait", reason=str(error).strip() or type(error).__name__)

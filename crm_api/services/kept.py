@@ -203,6 +203,10 @@ class Kept(Listed[Row]):
         if expected is None:
             return
         row: Any = self.row(tenant, key)
+        if self.database.dialect == "postgresql" and hasattr(row, "version"):
+            # Held until the end: else somebody else may commit between this look and that of `change`, and go unseen.
+            model: Any = self.model
+            row = model.select(model.id, model.version).where(model.id == row.id).for_update().get_or_none() or row
         current = etag_of(row.__data__)
         if current not in expected:
             raise StaleError(f"The {self.noun} was changed meanwhile: its ETag is {current}; read it and decide anew")

@@ -105,7 +105,9 @@ class Pushing:
         now_ms = self._context.now_ms()
         if now_ms >= wanted.until_ms:
             return
-        known = await asyncio.to_thread(push_facts.devices, self._context.database, wanted.panel, wanted.accounts)
+        known = await self._context.database.in_thread(
+            push_facts.devices, self._context.database, wanted.panel, wanted.accounts
+        )
         if not known.devices:
             return
         link = self._pictures.link(wanted.call_id, known.apartment_id, now_ms)
@@ -133,7 +135,7 @@ class Pushing:
             task.add_done_callback(ringing.sending.discard)
 
     async def _take_picture(self, wanted: Wanted, apartment_id: int | None) -> None:
-        await asyncio.to_thread(self._pictures.take, wanted.call_id, wanted.panel, apartment_id)
+        await self._context.database.in_thread(self._pictures.take, wanted.call_id, wanted.panel, apartment_id)
 
     def _stage_over(self, ringing: _Ringing) -> None:
         others = [other for other in self._ringing.get(ringing.wanted.call_id, []) if other is not ringing]
@@ -185,7 +187,9 @@ class Pushing:
         elif outcome == "accepted" and push.data["type"] == "cancel":
             self._tell(self._event(ringing, device, "cancelled"))
         if verdict.outcome == "dead_token":
-            await asyncio.to_thread(self._invalidate, device, verdict.reason or "refused by the push service")
+            await self._context.database.in_thread(
+                self._invalidate, device, verdict.reason or "refused by the push service"
+            )
             _log.info("push token disabled", account=device.account, device=device.device, reason=verdict.reason)
 
     def _invalidate(self, device: Device, reason: str) -> None:

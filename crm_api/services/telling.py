@@ -37,7 +37,7 @@ class Telling:
 
     async def deliver(self) -> int:
         """Deliver what is due; return how many were tried."""
-        due = await asyncio.to_thread(self._take)
+        due = await self._context.database.in_thread(self._take)
         await asyncio.gather(*(self._deliver(row) for row in due))
         return len(due)
 
@@ -57,9 +57,9 @@ class Telling:
 
     async def _deliver(self, row: tuple[Any, ...]) -> None:
         key, event, subject, attempts, created_at_ms, company_id, url, secret = row
-        data = await asyncio.to_thread(webhook_rows.said, self._context.database, event, subject)
+        data = await self._context.database.in_thread(webhook_rows.said, self._context.database, event, subject)
         if data is None:
-            await asyncio.to_thread(self._failed, key, len(self._pauses_s), "it is on record no more")
+            await self._context.database.in_thread(self._failed, key, len(self._pauses_s), "it is on record no more")
             return
         told = {"id": key, "event": event, "created_at_ms": created_at_ms, "company_id": company_id, "data": data}
         body = json.dumps(told, separators=(",", ":")).encode()
@@ -72,12 +72,12 @@ class Telling:
         try:
             response = await self._client.post(url, content=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            await asyncio.to_thread(self._failed, key, attempts, str(error) or type(error).__name__)
+            await self._context.database.in_thread(self._failed, key, attempts, str(error) or type(error).__name__)
             return
         if response.status_code in _SUCCESS:
-            await asyncio.to_thread(self._delivered, key, attempts)
+            await self._context.database.in_thread(self._delivered, key, attempts)
         else:
-            await asyncio.to_thread(self._failed, key, attempts, f"HTTP {response.status_code}")
+            await self._context.database.in_thread(self._failed, key, attempts, f"HTTP {response.status_code}")
 
     def _delivered(self, key: int, attempts: int) -> None:
         with self._context.database.transaction():

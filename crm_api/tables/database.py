@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple
 from urllib.parse import unquote, urlsplit
 
 import peewee
@@ -15,8 +16,10 @@ from crm_api.tables.integrity import conflict_of
 from crm_api.tables.models import DATABASE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
 Dialect = Literal["sqlite", "postgresql"]
 
 SQLITE_FILE_MODE = 0o664
@@ -78,6 +81,17 @@ class CrmDatabase:
             )
         self._spelled: dict[str, str] = {}
         DATABASE.initialize(self.peewee)
+
+    async def in_thread(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """Run `work` beside an event loop, and close the connection that it opened: the thread may end at any time."""
+
+        def run() -> Result:
+            try:
+                return work(*arguments)
+            finally:
+                self.forget_connection()
+
+        return await asyncio.to_thread(run)
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Run a statement with `?` placeholders; return its rows ([] when it returns none)."""
