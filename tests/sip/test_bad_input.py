@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from lab.peers.town import Panel
     from tests.sip.scene import Scene
 
-_STRANGER = "127.0.3.2"  # an address of nobody in the town
+_STRANGER = "127.0.3.91"  # an address of nobody in the town
 _PROMPT_LIMIT_S = 15.0
-_VIA = "Via: SIP/2.0/UDP 127.0.3.2:5060;branch=z9hG4bKbad;rport\r\n"
+_VIA = "Via: SIP/2.0/UDP 127.0.3.91:5060;branch=z9hG4bKbad;rport\r\n"
 _PARTIES = "From: <sip:a@entryphone.test>;tag=1\r\nTo: <sip:12@entryphone.test>\r\n"
 
 # RFC 3261 section 25.1 allows folding inside a quoted display name (qdtext = LWS / ...). Kamailio 6.1.5 does not know

@@ -22,7 +22,7 @@ _FELT_WITHIN_S = 1.0
 
 @contextlib.asynccontextmanager
 async def _company_with(scene: Scene, **rules: Any) -> AsyncIterator[None]:
-    (company,) = (await scene.office.get("/v1/companies"))["items"]
+    company = (await scene.office.get("/v1/companies"))["items"][0]
     path = f"/v1/companies/{company['id']}"
     await scene.office.send("PATCH", path, rules)
     await asyncio.sleep(_FELT_WITHIN_S)  # as long as a change may take to be felt, and no longer

@@ -47,7 +47,7 @@ async def test_a_blocked_apartment_is_explained(scene: Scene) -> None:
 async def test_the_visitor_is_told_in_the_language_of_the_company(scene: Scene, language: str, spoken: str) -> None:
     """Each language's prompt has a length of its own: so many packets of 20 ms are heard."""
     _, at, number = blocked(scene.town)
-    (company,) = (await scene.office.get("/v1/companies"))["items"]
+    company = (await scene.office.get("/v1/companies"))["items"][0]
     await scene.office.send("PATCH", f"/v1/companies/{company['id']}", {"language": language})
     try:
         await _felt()

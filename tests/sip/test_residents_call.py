@@ -22,7 +22,7 @@ _FRAME = bytes(range(40))
 @contextlib.asynccontextmanager
 async def _company_with(scene: Scene, **rules: Any) -> AsyncIterator[None]:
     """The company has other rules while the story lasts."""
-    (company,) = (await scene.office.get("/v1/companies"))["items"]
+    company = (await scene.office.get("/v1/companies"))["items"][0]
     path = f"/v1/companies/{company['id']}"
     await scene.office.send("PATCH", path, rules)
     try:

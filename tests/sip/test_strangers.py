@@ -11,7 +11,7 @@ from tests.sip.ordinary import a_good_call, answered_within_a_second
 if TYPE_CHECKING:
     from tests.sip.scene import Scene
 
-_STRANGER = "127.0.3.1"  # an address of nobody in the town
+_STRANGER = "127.0.3.90"  # an address of nobody in the town
 _GUESSER = "127.0.3.10"
 _WRONG_PASSWORDS = 10
 
@@ -72,7 +72,7 @@ async def test_the_tenth_wrong_password_in_a_row_bars_the_address_and_no_other(s
     await a_good_call(scene)  # the account itself, and every other address, go on
 
     emergency = await guesser.call(at.credentials, "112")
-    await emergency.wait_status(183, 2)  # it has reached Asterisk: rings, or says why it cannot
+    await emergency.wait_status(183, 10)  # no line of the city answers here: each way is tried, then it says why
     await emergency.cancel()
 
 
@@ -129,18 +129,6 @@ async def test_nobody_calls_with_the_name_of_another_account(scene: Scene) -> No
 
     assert answer.status == 403
     await scene.log_line("kamailio", f"authenticated as {own.username}", f"call_id={invite.get('Call-ID')}")
-    await a_good_call(scene)
-
-
-async def test_a_handset_does_not_reach_the_dispatch_centre_of_panels(scene: Scene) -> None:
-    apartment, _, _ = family(scene.town)
-    peer = await scene.peer(apartment.residents[0].address)
-
-    with answered_within_a_second():
-        call = await peer.call(apartment.residents[0].credentials, "112")
-        assert (await call.final()).status == 403
-
-    await scene.log_line("kamailio", "may not call this number", f"call_id={call.call_id}")
     await a_good_call(scene)
 
 
