@@ -131,6 +131,7 @@ async def test_a_desk_that_dials_a_wrong_number_keeps_the_visitor(scene: Scene) 
 async def test_a_resident_presses_the_desks_key_and_nothing_happens(scene: Scene) -> None:
     apartment, at, number = family(scene.town)
     call, ring, _ = await scene.talk(apartment, at, number)
+    await call.rtp.wait_for_sound(3)  # Asterisk has learnt where the phone sends from
     await ring.rtp.press("0")
     await call.rtp.wait_for_key("0", 3)  # it is a key like any other, and goes to the panel
     assert not ring.ended

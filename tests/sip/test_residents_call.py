@@ -75,6 +75,7 @@ async def test_keys_of_the_panel_open_nothing_while_somebody_looks(scene: Scene)
     ring.answer()
     await call.answered()
     await ring.established()
+    await call.rtp.wait_for_sound(3)  # Asterisk has learnt where the panel sends from
     await ring.rtp.press("#")
     await call.rtp.wait_for_key("#", 3)
     await call.bye()
