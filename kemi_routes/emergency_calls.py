@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from kemi_routes import emergency_table, headers, pidf_lo, policy, registration, story, trunks
+from kemi_routes import emergency_table, headers, pidf_lo, policy, story, trunk_branch, trunks
 from kemi_routes.digest import STRANGER
 from kemi_routes.emergency_table import ALWAYS, TEST_NUMBER, Way
 from kemi_routes.pipeline import DONE, NEXT, Refusal
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from kemi_routes.pipeline import Outcome, Request
     from kemi_routes.settings import Settings
 
-ON_BRANCH = "on_emergency_branch"
-ON_REPLY = "on_emergency_reply"
-ON_FAILURE = "on_emergency_failure"
 NOTHING = "-"
 _HELD = "held_numbers"
 _BOUNDARY = "entryphone-place"
@@ -36,13 +33,8 @@ _APPS = frozenset(("app", "handset", "indoor_unit", "home_gateway"))
 _LEG = "$avp(emergency_leg)"
 _NOW = "$avp(emergency_now)"
 _LEFT = "$avp(emergency_left)"
-_CHALLENGED = "$avp(emergency_challenged)"
-_USER, _REALM, _HA1 = "$avp(uac_user)", "$avp(uac_realm)", "$avp(uac_ha1)"
-_IS_HA1 = 1
-_RINGS_MS = 180_000
-_SILENT_MS = 1500
+RELAYING = trunk_branch.Relaying("on_emergency_branch", "on_emergency_reply", "on_emergency_failure", 180_000, 1500)
 _RING, _ANSWER, _NEGATIVE = 101, 200, 300
-_CHALLENGE = frozenset((401, 407))
 # What a dispatcher's own telephone says; anything else is the trunk's, and the next way is tried.
 _SAID_BY_CENTRE = frozenset((487, 603))
 
@@ -142,27 +134,16 @@ def _try_next(ksr: Ksr, leg: _Leg) -> bool:
         first, _, rest = left.partition("\n")
         ksr.pv.sets(_LEFT, rest)
         ksr.pv.sets(_NOW, first)
-        ksr.pv.sets(_CHALLENGED, "")
         way = _now(ksr)
         trunk = trunks.find(ksr, way.trunk)
         if trunk is None:
             continue
-        ksr.seturi(trunk.uri(way.number))
-        ksr.resetdsturi()
         story.emergency(ksr, leg.call_id, leg.panel, ("dial", f"{way.trunk} {way.number}"), leg.number)
-        if _relay(ksr):
+        if trunk_branch.send(ksr, RELAYING, trunk.uri(way.number)):
             return True
         trunks.rest(ksr, way.trunk)
         story.emergency(ksr, leg.call_id, leg.panel, ("trunk_failed", f"{way.trunk} cannot be reached"))
     return False
-
-
-def _relay(ksr: Ksr) -> bool:
-    ksr.tm.t_on_branch(ON_BRANCH)
-    ksr.tm.t_on_reply(ON_REPLY)
-    ksr.tm.t_on_failure(ON_FAILURE)
-    ksr.tm.t_set_fr(_RINGS_MS, _SILENT_MS)
-    return ksr.tm.t_relay() > 0
 
 
 def on_branch(ksr: Ksr, settings: Settings) -> None:
@@ -206,9 +187,7 @@ def on_reply(ksr: Ksr) -> None:
     status = ksr.kx.get_status()
     if status < _RING:
         return
-    headers.strip_private(ksr)
-    if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
-        ksr.nathelper.set_contact_alias()
+    trunk_branch.clean_reply(ksr, status)
     leg, way = _leg(ksr), _now(ksr)
     if status < _ANSWER:
         story.emergency(ksr, leg.call_id, leg.panel, ("rings", f"{way.trunk} {status}"), leg.number)
@@ -222,8 +201,8 @@ def on_failure(ksr: Ksr) -> None:
     if ksr.tm.t_is_canceled() > 0:
         return
     status = ksr.tm.t_get_status_code()
-    silent = ksr.tm.t_branch_timeout() > 0 and ksr.tm.t_branch_replied() < 0
-    if status in _CHALLENGE and not ksr.pv.get(_CHALLENGED) and _answer_challenge(ksr, way):
+    silent = trunk_branch.was_silent(ksr)
+    if trunk_branch.answer_challenge(ksr, RELAYING, way.trunk, status):
         return
     why = "silent" if silent else f"answered {status}"
     story.emergency(ksr, leg.call_id, leg.panel, ("way_failed", f"{way.trunk} {way.number} {why}"))
@@ -235,14 +214,3 @@ def on_failure(ksr: Ksr) -> None:
         ksr.warn(f"emergency call: {way.trunk} {way.number} {why}, {_now(ksr).trunk} next; call_id={leg.call_id}\n")
     else:
         ksr.err(f"emergency call: {way.trunk} {way.number} {why}, no way is left; call_id={leg.call_id}\n")
-
-
-def _answer_challenge(ksr: Ksr, way: Way) -> bool:
-    trunk = trunks.find(ksr, way.trunk)
-    if trunk is None or not trunk.ha1:
-        return False
-    ksr.pv.sets(_USER, trunk.username)
-    ksr.pv.sets(_REALM, trunk.realm)
-    ksr.pv.sets(_HA1, trunk.ha1)
-    ksr.pv.sets(_CHALLENGED, "1")
-    return ksr.uac.uac_auth_mode(_IS_HA1) > 0 and _relay(ksr)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, registration, story, trunks
+from kemi_routes import headers, story, trunk_branch, trunks
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -18,28 +18,19 @@ if TYPE_CHECKING:
     from kemi_routes.pipeline import Outcome, Request
     from kemi_routes.settings import Settings
 
-ON_BRANCH = "on_trunk_branch"
-ON_REPLY = "on_trunk_reply"
-ON_FAILURE = "on_trunk_failure"
 # Kept with the transaction: `call_id LF stage LF account LF number`.
 _LEG = "$avp(phone_leg)"
 # `index trunk caller-number` of the trunk in use; those that are left, `trunk=caller-number,...`.
 _NOW = "$avp(trunk_now)"
 _LEFT = "$avp(trunks_left)"
-# Set while the answer to a challenge is on its way.
-_CHALLENGED = "$avp(trunk_challenged)"
-_USER, _REALM, _HA1 = "$avp(uac_user)", "$avp(uac_realm)", "$avp(uac_ha1)"
-_IS_HA1 = 1
-# Asterisk ends a leg itself; this only bounds it. A carrier that has said nothing at all by then is not there.
-_STAGE_MS = 180_000
-_CARRIER_SILENT_MS = 2500
+# Asterisk ends a leg itself; the first limit only bounds it. A carrier that says nothing until the second is not there.
+RELAYING = trunk_branch.Relaying("on_trunk_branch", "on_trunk_reply", "on_trunk_failure", 180_000, 2500)
 _RING = 101
 _ANSWER = 200
 _NEGATIVE = 300
 _SERVER_FAILS = 500
 _GLOBAL = 600
 _TIMEOUT = 408
-_CHALLENGE = frozenset((401, 407))
 _NOT_LET_IN = frozenset((401, 403, 407, 488))
 
 
@@ -108,24 +99,13 @@ def _try_next(ksr: Ksr, leg: PhoneLeg, last: int) -> bool:
             continue
         uri = trunk.uri(leg.number)
         ksr.pv.sets(_NOW, f"{index} {name} {caller_number}")
-        ksr.pv.sets(_CHALLENGED, "")
-        ksr.seturi(uri)
-        ksr.resetdsturi()
         _tell(ksr, leg, _Now(index, name, caller_number), "invited", None)
-        if _relay(ksr):
+        if trunk_branch.send(ksr, RELAYING, uri):
             return True
         _tell(ksr, leg, _Now(index, name, caller_number), "failed", None)
         trunks.rest(ksr, name)
         ksr.err(f"trunk {name} cannot be reached at {uri}; call_id={leg.call_id}\n")
     return False
-
-
-def _relay(ksr: Ksr) -> bool:
-    ksr.tm.t_on_branch(ON_BRANCH)
-    ksr.tm.t_on_reply(ON_REPLY)
-    ksr.tm.t_on_failure(ON_FAILURE)
-    ksr.tm.t_set_fr(_STAGE_MS, _CARRIER_SILENT_MS)
-    return ksr.tm.t_relay() > 0
 
 
 def _tell(ksr: Ksr, leg: PhoneLeg, now: _Now, outcome: str, sip_status: int | None) -> None:
@@ -152,10 +132,8 @@ def on_reply(ksr: Ksr) -> None:
     status = ksr.kx.get_status()
     if status < _RING:
         return
-    headers.strip_private(ksr)
+    trunk_branch.clean_reply(ksr, status)
     leg, now = _leg(ksr), _now(ksr)
-    if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
-        ksr.nathelper.set_contact_alias()
     if status < _ANSWER:
         _tell(ksr, leg, now, "ringing", status)
     elif status < _NEGATIVE:
@@ -171,8 +149,8 @@ def on_failure(ksr: Ksr) -> None:
         _tell(ksr, leg, now, "cancelled", None)
         return
     status = ksr.tm.t_get_status_code()
-    silent = ksr.tm.t_branch_timeout() > 0 and ksr.tm.t_branch_replied() < 0
-    if status in _CHALLENGE and not ksr.pv.get(_CHALLENGED) and _answer_challenge(ksr, now):
+    silent = trunk_branch.was_silent(ksr)
+    if trunk_branch.answer_challenge(ksr, RELAYING, now.trunk, status):
         return
     outcome = "failed" if silent or status in _NOT_LET_IN else story.outcome_of(status)
     _tell(ksr, leg, now, outcome, None if silent else status)
@@ -184,14 +162,3 @@ def on_failure(ksr: Ksr) -> None:
         ksr.warn(f"trunk {now.trunk} {why}, {_now(ksr).trunk} tried instead; call_id={leg.call_id}\n")
     else:
         ksr.warn(f"trunk {now.trunk} {why}, none is left; call_id={leg.call_id}\n")
-
-
-def _answer_challenge(ksr: Ksr, now: _Now) -> bool:
-    trunk = trunks.find(ksr, now.trunk)
-    if trunk is None or not trunk.ha1:
-        return False
-    ksr.pv.sets(_USER, trunk.username)
-    ksr.pv.sets(_REALM, trunk.realm)
-    ksr.pv.sets(_HA1, trunk.ha1)
-    ksr.pv.sets(_CHALLENGED, "1")
-    return ksr.uac.uac_auth_mode(_IS_HA1) > 0 and _relay(ksr)
