@@ -99,6 +99,14 @@ class NumberProblem(Output):
     }
 
 
+class CheckDone(Output):
+    """How much is wrong; what it is stands in the list of findings."""
+
+    findings: int
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"findings": 0}
+
+
 class NumbersTaken(Output):
     """What came of a file of numbers, or of a Twilio account's: all of it, or (with problems) nothing."""
 

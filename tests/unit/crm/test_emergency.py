@@ -202,7 +202,8 @@ def test_the_daily_check_finds_what_is_missing_and_forgets_what_was_mended(
     town: Town, database: CrmDatabase, context: Context
 ) -> None:
     def found() -> set[tuple[str, str]]:
-        EmergencyChecks(context).check()
+        checked = town.platform("POST", "/v1/emergency-checks")
+        assert checked["findings"] == EmergencyChecks(context).check()
         return {(f["panel"], f["problem"]) for f in town.platform("GET", "/v1/emergency-findings")["items"]}
 
     assert found() == {(p, problem) for p in ("p1", "p2") for problem in ("no_centre", "no_number")}
@@ -238,6 +239,7 @@ def test_the_platforms_numbers_and_centres_are_not_for_a_companys_operator(town:
     operator = Api(town.client, services.tokens.create("operator", "operator", "Homes"))
     for path in ("/v1/city-numbers", "/v1/emergency-centres", "/v1/number-pools"):
         operator("GET", path, expect=403)
+    operator("POST", "/v1/emergency-checks", expect=403)
     assert operator("GET", "/v1/number-leases")["items"] == []
 
 
