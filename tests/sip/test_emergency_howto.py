@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.peers.digest import Credentials
+from lab.peers.office import OfficeError
 from lab.probes import kamailio_rpc
 from tests.sip.emergency_scene import caller_of, emergency_record, rested, until
 
@@ -108,7 +110,8 @@ async def _removed(scene: Scene) -> None:
         for row in (await office.get(f"/v1/{noun}?limit=100"))["items"]:
             if row["name"] == wanted:
                 await office.send("DELETE", f"/v1/{noun}/{row['id']}")
-    await office.send("DELETE", f"/v1/accounts/{PANEL}")
+    with contextlib.suppress(OfficeError):  # the page broke off before it
+        await office.send("DELETE", f"/v1/accounts/{PANEL}")
 
 
 async def test_every_command_of_the_page_does_what_it_says(scene: Scene, tmp_path: Path) -> None:
@@ -124,7 +127,7 @@ async def test_every_command_of_the_page_does_what_it_says(scene: Scene, tmp_pat
     assert [trunk["name"] for trunk in documents(trunks)] == ["hilltop-line", "hilltop-second"]
     assert documents(centre)[0]["public_number"] == "+74960000112"
     tried, loaded, listed = documents(numbers)
-    assert [(p["row"], p["field"], p["value"]) for p in tried["problems"]] == [(5, "number", "12")]
+    assert [(p["row"], p["column"], p["value"]) for p in tried["problems"]] == [(5, "number", "12")]
     assert (tried["made"], loaded["made"], loaded["problems"]) == (0, 3, [])
     assert {(n["number"], n["status"]) for n in listed["items"]} == {
         ("+74960000000", "shared"), ("+74960000001", "free"), ("+74960000002", "free"),
