@@ -1,10 +1,10 @@
 """Overload: how many new calls are let in. Emergency calls always are.
 
 Two bounds: calls per second, and calls in setup: let in, and their node has neither rung nor dialled anybody yet. The
-second follows the servers by what calls have to wait: while even the quickest call of half a second took longer than
-`setup_ms` from us to its node and back, a queue stands there, and fewer calls are let in until it is gone (the idea of
-CoDel, RFC 8289; a burst that is worked off within half a second is let through). Calls in setup are counted by second,
-so that a count that is never taken back (a worker that died) is gone after a few seconds.
+second follows the servers by what calls have to wait: while even the quickest call of a fifth of a second took longer
+than `setup_ms` from us to its node and back, a queue stands there, and so many calls may be in setup as take that long
+(the idea of CoDel, RFC 8289; a burst that is worked off within that time is let through). Calls in setup are counted
+by second, so that a count that is never taken back (a worker that died) is gone after a few seconds.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _ADMITTED = "admitted"
 _SETUPS = "silent"
 # A call in setup counts for this long; by then it has been answered by a node, or failed over, or refused.
 _SETUP_S = 3
-# By half second: the shortest setup, milliseconds. `limit`: calls in setup, while fewer than the setting.
+# By window: the shortest setup, milliseconds. `limit`: calls in setup, while fewer than the setting.
 _SHORTEST = "shortest_setup"
 _LIMIT = "limit"
-_WINDOW_MS = 500
+_WINDOW_MS = 200
 # So many are always let in: fewer would tell nothing of how long a setup takes.
 _LEAST = 8
 
@@ -113,7 +113,7 @@ def is_overloaded(ksr: Ksr) -> bool:
 
 
 class SetupWatch:
-    """Decides, every half second and in a process of its own, how many calls may be in setup at once."""
+    """Decides, five times a second and in a process of its own, how many calls may be in setup at once."""
 
     def __init__(self, settings: Settings) -> None:
         self._most = settings.silent_calls
@@ -122,7 +122,7 @@ class SetupWatch:
         self._limit = self._most
 
     def tick(self, ksr: Ksr) -> None:
-        """Look at the half second that has just ended, if one has."""
+        """Look at the window that has just ended, if one has."""
         window = now_ms() // _WINDOW_MS
         if window == self._window:
             return
@@ -138,11 +138,14 @@ class SetupWatch:
             ksr.warn(f"overload: setups take longer than {self._target_ms} ms, fewer calls are let in\n")
 
     def _next(self, ksr: Ksr, window: int) -> int:
-        count = _in_setup(ksr, window * _WINDOW_MS // 1000)
+        count = _in_setup(ksr, int(time.time()))
         shortest_ms = _count(ksr, _SHORTEST, str(window))
         stuck = shortest_ms == 0 and count >= _LEAST
-        if stuck or shortest_ms > self._target_ms:
+        if stuck:
             return max(_LEAST, min(self._limit, count) * 3 // 4)
+        if shortest_ms > self._target_ms:
+            # As many as the nodes set up within the time (Little's law); at once, as every moment more makes all wait.
+            return max(_LEAST, min(self._limit, count * self._target_ms // shortest_ms))
         if shortest_ms > self._target_ms // 2:
             return self._limit
         return min(self._most, self._limit + self._limit // 4 + 1)
