@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import nodes, registration
+from kemi_routes import nodes, registration, talks
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import METHODS, refuse
 
@@ -50,6 +50,8 @@ def pass_in_dialog(ksr: Ksr, request: Request) -> Outcome:
     if not _may_pass(ksr, request):
         return refuse(ksr, request, Refusal(403, "Forbidden", "route that leads neither from nor to Asterisk"))
     if ksr.tm.t_check_trans() != 0:
+        if request.method == "BYE":
+            talks.ends(ksr, request.call_id)
         _relay(ksr, request)
     return DONE
 

@@ -16,6 +16,7 @@ ANSWERED_BY = "X-Entryphone-Answered-By"
 
 MAX_ACCOUNTS = 30
 _STAGE_WORDS = 3
+_STAGE_WORDS_AND_SOURCE = 4
 _MAX_ECHO = 80
 
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
@@ -29,29 +30,33 @@ def is_account_name(text: str) -> bool:
 
 
 class Stage(NamedTuple):
-    """What an Asterisk node asks for: stage `number` (from 0) of the call `call_id`, ringing `accounts`."""
+    """What an Asterisk node asks for: stage `number` (from 0) of the call `call_id`, ringing `accounts`.
+
+    `plan_source` is where the ring plan came from, empty when nobody says.
+    """
 
     number: int
     accounts: tuple[str, ...]
     call_id: str
+    plan_source: str
 
 
 def parse_stage(value: str) -> Stage:
-    """Read an `X-Entryphone-Stage` header: index, accounts, and the call (Call-ID, panel, number; URI-encoded).
+    """Read an `X-Entryphone-Stage` header: index, accounts, the call (Call-ID, panel, number; URI-encoded), the source.
 
     Raises:
         ValueError: another shape, no account, more than 30, or something that is no account name.
     """
     words = value.split(" ")
-    if len(words) != _STAGE_WORDS or not words[0].isdecimal():
-        raise ValueError(f"{STAGE} is {value[:_MAX_ECHO]!r}: it takes an index, accounts and the call")
+    if len(words) not in (_STAGE_WORDS, _STAGE_WORDS_AND_SOURCE) or not words[0].isdecimal():
+        raise ValueError(f"{STAGE} is {value[:_MAX_ECHO]!r}: it takes an index, accounts, the call and a plan's source")
     accounts = tuple(dict.fromkeys(words[1].split(",")))
     if len(accounts) > MAX_ACCOUNTS:
         raise ValueError(f"{STAGE} names {len(accounts)} accounts: at most {MAX_ACCOUNTS} fit a stage")
     for account in accounts:
         if not is_account_name(account):
             raise ValueError(f"{STAGE} holds {account!r}, which is no account name")
-    return Stage(int(words[0]), accounts, unquote(words[2].partition(",")[0]))
+    return Stage(int(words[0]), accounts, unquote(words[2].partition(",")[0]), words[3] if words[3:] else "")
 
 
 def strip_private(ksr: Ksr) -> None:

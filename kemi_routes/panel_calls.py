@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import admission, headers, node_life, nodes, policy, registration, story
+from kemi_routes import admission, headers, node_life, nodes, policy, registration, story, talks
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import refuse, retry_after
 
@@ -105,6 +105,7 @@ def on_reply(ksr: Ksr) -> None:
             nodes.keep_panel_leg(ksr, call_id, leg._replace(state=nodes.RINGS))
     elif status < _NEGATIVE:
         _end(ksr, call_id)
+        talks.begins(ksr, call_id)
     headers.strip_private(ksr)
 
 

@@ -23,6 +23,7 @@ from kemi_routes import (
     settings,
     stage_calls,
     streams,
+    talks,
 )
 from kemi_routes.pipeline import DONE, NEXT, Refusal, Request, run
 from kemi_routes.replies import refuse
@@ -161,6 +162,11 @@ class Router:
     def on_stage_failure(self, _message: object) -> None:
         """No device of a stage has answered."""
         stage_calls.on_failure(self._ksr)
+
+    @guard
+    def on_bye_reply(self, _message: object) -> None:
+        """The answer to the BYE of a call that nothing is known of."""
+        talks.on_reply(self._ksr)
 
     @guard
     def on_node_event(self, _message: object, event: str = "") -> None:

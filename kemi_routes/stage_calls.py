@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 USER = "stage"
 ON_REPLY = "on_stage_reply"
 ON_FAILURE = "on_stage_failure"
-# Kept with the transaction: `call_id LF stage LF` and a line `ruid TAB account TAB contact` for each branch.
+# Kept with the transaction: lines of Call-ID, stage, plan source; then `ruid TAB account TAB contact` for each branch.
 _BRANCHES = "$avp(branches)"
 # Branches that have had a negative reply: `leg Call-ID, ruid`.
 _ENDED = "ended"
@@ -27,6 +27,15 @@ _DEVICE_SILENT_MS = 5000
 _RING = 101
 _NEGATIVE = 300
 _ANSWER = 200
+
+
+class Kept(NamedTuple):
+    """What is kept of a stage while it rings."""
+
+    call_id: str
+    stage: int
+    plan_source: str
+    branches: list[Branch]
 
 
 class Branch(NamedTuple):
@@ -40,7 +49,7 @@ class Branch(NamedTuple):
 def ring_stage(ksr: Ksr, request: Request) -> Outcome:
     """Fork the stage's INVITE; 480 at once when no account has a contact."""
     try:
-        stage, accounts, call_id = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
+        stage, accounts, call_id, plan_source = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
     except ValueError as error:
         return refuse(ksr, request, Refusal(400, "Bad Stage", str(error)))
     branches, absent = _find_contacts(ksr, accounts, request.settings.domain)
@@ -53,7 +62,7 @@ def ring_stage(ksr: Ksr, request: Request) -> Outcome:
     if not branches:
         return refuse(ksr, request, Refusal(480, "Nobody Registered", f"no contact of {','.join(accounts)}"))
     lines = "\n".join(f"{b.ruid}\t{b.account}\t{b.contact}" for b in branches)
-    ksr.pv.sets(_BRANCHES, f"{call_id}\n{stage}\n{lines}\n")
+    ksr.pv.sets(_BRANCHES, f"{call_id}\n{stage}\n{plan_source}\n{lines}\n")
     headers.strip_private(ksr)
     ksr.hdr.remove("Route")
     ksr.rr.record_route()
@@ -96,10 +105,10 @@ def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[li
     return branches, absent
 
 
-def parse_branches(text: str) -> tuple[str, int, list[Branch]]:
-    """Call-ID, stage and branches, out of what is kept with the transaction."""
-    call_id, stage, *lines = text.removesuffix("\n").split("\n")
-    return call_id, int(stage), [Branch(*line.split("\t")) for line in lines]
+def parse_branches(text: str) -> Kept:
+    """Read what is kept with the transaction."""
+    call_id, stage, plan_source, *lines = text.removesuffix("\n").split("\n")
+    return Kept(call_id, int(stage), plan_source, [Branch(*line.split("\t")) for line in lines])
 
 
 def on_reply(ksr: Ksr) -> None:
@@ -119,19 +128,19 @@ def on_reply(ksr: Ksr) -> None:
     ruid = ksr.pv.get("$T_reply_ruid")
     if not isinstance(kept, str):
         return
-    call_id, stage, branches = parse_branches(kept)
-    for index, branch in enumerate(branches):
+    stage = parse_branches(kept)
+    for index, branch in enumerate(stage.branches):
         if branch.ruid == ruid:
-            _tell(ksr, call_id, stage, branches, index=index, status=status)
+            _tell(ksr, stage, index, status)
             if _ANSWER <= status < _NEGATIVE:
                 ksr.hdr.append(f"{headers.ANSWERED_BY}: {branch.account}\r\n")
             return
 
 
-def _tell(ksr: Ksr, call_id: str, stage: int, branches: list[Branch], *, index: int, status: int) -> None:
+def _tell(ksr: Ksr, stage: Kept, index: int, status: int) -> None:
     """Write the story of a reply. A final one is told once, though 200 and negative replies are repeated."""
     leg_id = ksr.kx.get_callid() or ""
-    _, account, contact = branches[index]
+    _, account, contact = stage.branches[index]
     if _ANSWER <= status < _NEGATIVE:
         if not nodes.is_in_setup(ksr, leg_id):
             return
@@ -140,15 +149,15 @@ def _tell(ksr: Ksr, call_id: str, stage: int, branches: list[Branch], *, index: 
         # The others are being cancelled by tm, which passes their 487 to no callback once the call is answered.
         events += [
             story.BranchEvent(other, other_account, other_contact, "cancelled", None)
-            for other, (ruid, other_account, other_contact) in enumerate(branches)
+            for other, (ruid, other_account, other_contact) in enumerate(stage.branches)
             if other != index and ksr.htable.sht_get(_ENDED, f"{leg_id} {ruid}") is None
         ]
-        story.branches(ksr, call_id, stage, events)
+        story.branches(ksr, stage.call_id, stage.stage, events, stage.plan_source)
         return
     if status >= _NEGATIVE:
-        ksr.htable.sht_seti(_ENDED, f"{leg_id} {branches[index].ruid}", 1)
+        ksr.htable.sht_seti(_ENDED, f"{leg_id} {stage.branches[index].ruid}", 1)
     event = story.BranchEvent(index, account, contact, story.outcome_of(status), status)
-    story.branches(ksr, call_id, stage, [event])
+    story.branches(ksr, stage.call_id, stage.stage, [event])
 
 
 def on_failure(ksr: Ksr) -> None:

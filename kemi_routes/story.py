@@ -43,6 +43,16 @@ def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
     )
 
 
+def ended(ksr: Ksr, call_id: str, talk_ms: int | None) -> None:
+    """An answered call is over; `talk_ms` is None when nobody knows how long it was."""
+    ksr.mqueue.mq_add(
+        QUEUE,
+        call_id,
+        f'{{"event":"ended","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"result":"answered","cause":16,'
+        f'"talk_ms":{"null" if talk_ms is None else talk_ms}}}',
+    )
+
+
 class BranchEvent(NamedTuple):
     """One thing that happened to one branch of a stage.
 
@@ -56,9 +66,11 @@ class BranchEvent(NamedTuple):
     sip_status: int | None
 
 
-def branches(ksr: Ksr, call_id: str, stage: int, happened: Iterable[BranchEvent]) -> None:
+def branches(ksr: Ksr, call_id: str, stage: int, happened: Iterable[BranchEvent], plan_source: str = "") -> None:
     """What happened to branches of a stage in one moment: one item of the queue, as each costs a lock."""
     head = f'{{"event":"branch","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"stage":{stage},'
+    if plan_source:
+        head += f'"plan_source":{quoted(plan_source)},'
     events = ",".join(
         f'{head}"branch":{"null" if index is None else index},"account":{quoted(account)},'
         f'"contact":{"null" if contact is None else quoted(contact)},"outcome":"{outcome}",'

@@ -104,10 +104,10 @@ def add(calls: dict[str, Call], event: Event) -> None:
     if event.event == "ended":
         call.started_at_ms = min(call.started_at_ms, event.started_at_ms or event.at_ms)
         call.ended_at_ms = _earliest(call.ended_at_ms, event.at_ms)
-        call.talk_ms = event.talk_ms
+        call.talk_ms = call.talk_ms if event.talk_ms is None else event.talk_ms
         call.result = event.result
         call.cause = _number(event.cause)
-        call.plan_source = event.plan_source or None
+        call.plan_source = event.plan_source or call.plan_source
     elif event.event == "refused":
         call.ended_at_ms = _earliest(call.ended_at_ms, event.at_ms)
         call.reason = event.reason
@@ -120,6 +120,7 @@ def add(calls: dict[str, Call], event: Event) -> None:
 def _add_branch(call: Call, event: Event) -> None:
     key = (event.stage or 0, event.account or "", "" if event.branch is None else str(event.branch))
     outcome = event.outcome or "invited"
+    call.plan_source = call.plan_source or event.plan_source
     if outcome == "answered" and (call.answered_at_ms is None or event.at_ms < call.answered_at_ms):
         call.answered_at_ms, call.answered_by = event.at_ms, event.account
     branch = call.branches.get(key)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kemi_routes import panel_calls, router, stage_calls
+from kemi_routes import panel_calls, router, stage_calls, talks
 from tests.unit.kemi.fake_ksr import FakeKsr
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -15,7 +15,13 @@ def test_every_callback_named_anywhere_is_a_method() -> None:
     text = (REPOSITORY / "kamailio" / "kamailio.cfg").read_text()
     names = {*re.findall(r"route=(\w+)", text), *re.findall(r'_callback", "(\w+)"', text)}
     assert len(names) == 5
-    names |= {panel_calls.ON_REPLY, panel_calls.ON_FAILURE, stage_calls.ON_REPLY, stage_calls.ON_FAILURE}
+    names |= {
+        panel_calls.ON_REPLY,
+        panel_calls.ON_FAILURE,
+        stage_calls.ON_REPLY,
+        stage_calls.ON_FAILURE,
+        talks.ON_REPLY,
+    }
     assert all(callable(getattr(router.Router, name, None)) for name in names)
     source = "".join(path.read_text() for path in (REPOSITORY / "kemi_routes").glob("*.py"))
     assert set(re.findall(r"t_on_\w+\(([^)]*)\)", source)) == {"ON_REPLY", "ON_FAILURE"}

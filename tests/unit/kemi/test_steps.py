@@ -20,6 +20,7 @@ from kemi_routes import (
     panel_calls,
     registration,
     stage_calls,
+    talks,
 )
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.fake_ksr import Contact, FakeKsr, Message
@@ -561,6 +562,44 @@ def test_only_ringing_of_devices_is_kept(fake: FakeKsr, request_of: Make) -> Non
 
 
 # ---- dialogs ----
+
+
+def bye(fake: FakeKsr, request_of: Make, call_id: str = "call-1", to_user: str = "12") -> None:
+    fake.message = Message(
+        method="BYE", ruri="sip:x@127.0.0.21:5060", to_tag=True, call_id=call_id, from_user="p1", to_user=to_user
+    )
+    dialogs.pass_in_dialog(fake.ksr, request_of(fake))
+
+
+def answer_of_node(fake: FakeKsr) -> None:
+    fake.message = Message(status=200, source_ip="127.0.0.21")
+    panel_calls.on_reply(fake.ksr)
+
+
+def test_a_bye_ends_an_answered_call_once(fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = 10**18
+    monkeypatch.setattr("kemi_routes.talks.time.time_ns", lambda: now_ns)
+    answer_of_node(fake)
+    now_ns += 2 * 10**8
+    answer_of_node(fake)  # its 200 once more
+    now_ns += 13 * 10**8
+    bye(fake, request_of, "leg-1", stage_calls.USER)
+    assert events(fake) == []
+    bye(fake, request_of)
+    told = [(event["event"], event["call_id"], event["result"], event["talk_ms"]) for event in events(fake)]
+    assert told == [("ended", "call-1", "answered", 1500)]
+    assert not fake.tables["talking"]
+    assert not fake.called("tm.t_on_reply")
+
+
+def test_the_end_of_a_call_that_nothing_is_known_of_is_told_by_the_answer(fake: FakeKsr, request_of: Make) -> None:
+    bye(fake, request_of)
+    assert fake.called("tm.t_on_reply") == [(talks.ON_REPLY,)]
+    assert events(fake) == []
+    for status in (100, 481, 200):
+        fake.message.status = status
+        talks.on_reply(fake.ksr)
+    assert [(event["event"], event["talk_ms"]) for event in events(fake)] == [("ended", None)]
 
 
 def test_cancel_of_nothing_is_481(fake: FakeKsr, request_of: Make) -> None:
