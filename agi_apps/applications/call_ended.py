@@ -1,4 +1,4 @@
-"""`call_ended`: the call is over, however it ended; its record."""
+"""`call_ended`: a call that nobody answered is over; its record. The end of the others is told by Kamailio."""
 
 from __future__ import annotations
 
