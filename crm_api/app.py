@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import falcon
 
-from crm_api.endpoints import about, access, calls, devices, jobs, keys, people, places, reports, rules, search
+from crm_api.endpoints import (
+    about,
+    access,
+    calls,
+    devices,
+    jobs,
+    keys,
+    people,
+    places,
+    reports,
+    rules,
+    schedule,
+    search,
+)
 from crm_api.resources.authentication import Authentication
 from crm_api.resources.declaration import add_routes
 from crm_api.resources.rendering import install_error_handlers
@@ -28,6 +41,7 @@ def declared(services: Services, database: CrmDatabase, cache: PlanCache) -> tup
         *keys.endpoints(services),
         *rules.endpoints(services),
         *jobs.endpoints(services),
+        *schedule.endpoints(services),
         *access.endpoints(services),
         *calls.endpoints(services, database, cache),
         *reports.endpoints(services),

@@ -24,6 +24,7 @@ from crm_api.services.gates import Gates
 from crm_api.services.groups import GroupApartments, GroupMembers, Groups
 from crm_api.services.history import AccessRecords, CallRecords
 from crm_api.services.imports import Imports
+from crm_api.services.job_runs import JobRuns
 from crm_api.services.jobs import Jobs
 from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
@@ -35,6 +36,7 @@ from crm_api.services.push_tokens import PushTokens
 from crm_api.services.relays import Relays
 from crm_api.services.residents import Residents
 from crm_api.services.rules import BlockKinds, Blocks, RingPlans
+from crm_api.services.scheduled_jobs import ScheduledJobs
 from crm_api.services.search import Search
 from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
@@ -66,6 +68,8 @@ class Services:
     ring_plans: RingPlans
     concierge_desks: ConciergeDesks
     jobs: Jobs
+    scheduled_jobs: ScheduledJobs
+    job_runs: JobRuns
     imports: Imports
     entry_reports: EntryReports
     key_uses: KeyUses
@@ -118,6 +122,8 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         ring_plans=RingPlans(context),
         concierge_desks=ConciergeDesks(context),
         jobs=jobs,
+        scheduled_jobs=ScheduledJobs(context),
+        job_runs=JobRuns(context),
         imports=Imports(context, jobs),
         entry_reports=EntryReports(context),
         key_uses=KeyUses(context),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lab.settings import LabSettings
 
 OUTBOX_HEARTBEAT = "ep:crm_delivered_at_ms"
+SCHEDULER_HEARTBEAT = "ep:scheduler_at_ms"
 CALL_EVENTS, CALL_RECORDS_GROUP = "ep:call_events", "call_records"
 HEARTBEAT_LIMIT_S = 10.0
 
@@ -122,6 +123,13 @@ def _crm(settings: LabSettings) -> list[Service]:
             # It serves nobody who could ask: it is well while it runs, and its jobs tell their own progress.
             probe=lambda: None,
             needs_database=True,
+        ),
+        Service(
+            name="scheduler",
+            command=(str(settings.python), "-m", "scheduler", *config),
+            probe=functools.partial(probes.probe_heartbeat, *redis, SCHEDULER_HEARTBEAT, HEARTBEAT_LIMIT_S),
+            needs_database=True,
+            stop_timeout_s=10.0,
         ),
     ]
 

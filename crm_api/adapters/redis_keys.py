@@ -8,6 +8,7 @@ RING_PLAN_PREFIX: Final = "ep:ring_plan:"
 CRM_DELIVERED_AT_MS: Final = "ep:crm_delivered_at_ms"
 CALL_EVENTS: Final = "ep:call_events"
 CALL_RECORDS_GROUP: Final = "call_records"
+SCHEDULER_AT_KEY: Final = "ep:scheduler_at_ms"
 
 TOMBSTONE: Final = ""
 TOMBSTONE_MS: Final = 2000

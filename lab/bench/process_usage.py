@@ -25,6 +25,7 @@ GROUPS: Final = (
     ("crm-outbox", re.compile(r"\bcrm_api\b.*\boutbox\b")),
     ("crm-call-records", re.compile(r"\bcrm_api\b.*\bcall_records\b")),
     ("crm-jobs", re.compile(r"\bcrm_api\b.*\bjobs\b")),
+    ("scheduler", re.compile(r"-m scheduler\b")),
     ("crm", re.compile(r"\bcrm_api\b")),
     ("redis", re.compile(r"(^|/)redis-server(\s|$)")),
 )

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.timeout(240)
-SERVICES = {"redis", "kamailio", "ast1", "ast2", "agi", "crm", "crm-outbox", "crm-call-records", "crm-jobs"}
+SERVICES = {
+    "redis",
+    "kamailio",
+    "ast1",
+    "ast2",
+    "agi",
+    "crm",
+    "crm-outbox",
+    "crm-call-records",
+    "crm-jobs",
+    "scheduler",
+}
 
 
 class Instance:

@@ -87,7 +87,7 @@ async def test_every_event_is_recorded(scene: Scene) -> None:
     assert redis_command(*redis, "EVAL", script, "1", CALL_EVENTS, CALL_RECORDS_GROUP) == 0
 
 
-@pytest.mark.parametrize("log", ["agi", "crm", "crm-outbox", "crm-call-records", "crm-jobs", "kamailio"])
+@pytest.mark.parametrize("log", ["agi", "crm", "crm-outbox", "crm-call-records", "crm-jobs", "scheduler", "kamailio"])
 async def test_no_exception_was_logged(scene: Scene, log: str) -> None:
     text = (scene.stack.settings.log / f"{log}.log").read_text("utf-8", "replace")
     wrong = [line for line in text.splitlines() if "Traceback" in line or "exception in" in line.lower()]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ("/x/python -m crm_api.outbox --config crm.json", "crm-outbox"),
         ("/x/python -m crm_api.call_records --config crm.json", "crm-call-records"),
         ("/x/python -m crm_api.jobs --config crm.json", "crm-jobs"),
+        ("/x/python -m scheduler --config crm.json", "scheduler"),
         ("/usr/bin/redis-server 127.0.0.40:6379", "redis"),
         ("sipp 127.0.0.10:5060 -sf scenario.xml", "load"),
         ("/x/python -m lab.bench", None),

@@ -165,6 +165,7 @@ KEYS: Final[dict[str, Callable[[Own], dict[str, Any]]]] = {
 
 REFERENCES: Final[dict[str, Callable[[Own], Any]]] = {
     "company_id": lambda o: o.company,
+    "job_id": lambda o: o["scheduled-jobs"],
     "companies": lambda o: [o.company],
     "house_id": lambda o: o["houses"],
     "houses": lambda o: [o["houses"]],

@@ -56,6 +56,8 @@ MAY: dict[str, dict[str, str]] = {
     "/v1/reports": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/jobs": {"admin": "rw", "operator": "rw", "engineer": "r", "read_only": "r"},
     "/v1/imports": {"admin": "rw", "operator": "rw"},
+    "/v1/scheduled-jobs": {"admin": "rw", "operator": "rw", "engineer": "r", "read_only": "r"},
+    "/v1/job-runs": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/staff": {"admin": "rw"},
     "/v1/service-accounts": {"admin": "rw"},
     "/v1/tokens": {"admin": "rw"},

@@ -124,7 +124,7 @@ def test_an_account_of_a_guest_rings_and_opens_until_his_end(town: Town, clock: 
     town.platform("POST", "/v1/accounts", body)
     stages = [{"ring_timeout_s": 9, "targets": [{"account": "guest"}, {"account": "h12"}]}]
     assert rings(town) == ["h12", "a12", "guest"]
-    due = {row[0] for row in database.rows("SELECT due_at_ms FROM outbox WHERE payload LIKE '%\"12\"%'")}
+    due = {row[0] for row in database.rows("SELECT due_at_ms FROM outbox WHERE payload LIKE ?", ('%"12"%',))}
     assert end in due, "plans in Redis are dropped when his time is over"
     clock.now = end
     assert rings(town) == ["h12", "a12"]
@@ -135,7 +135,7 @@ def test_an_account_of_a_guest_rings_and_opens_until_his_end(town: Town, clock: 
     later = {"apartment_id": town.apartment, "role": "guest", "ends_at_ms": clock.now + 1000}
     town.platform("PATCH", f"/v1/residents/{guest}", {"apartments": [later]})
     assert rings(town) == ["guest", "h12"]
-    due = {row[0] for row in database.rows("SELECT due_at_ms FROM outbox WHERE payload LIKE '%\"12\"%'")}
+    due = {row[0] for row in database.rows("SELECT due_at_ms FROM outbox WHERE payload LIKE ?", ('%"12"%',))}
     assert later["ends_at_ms"] in due
 
 

@@ -111,6 +111,16 @@ def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) 
     own.address = own.admin("GET", f"/v1/houses/{own['houses']}")["address"]
     own.number = apartment["number"]
     own.keys["jobs"] = upload(client, own, "/v1/imports/houses?dry_run=true", b"address\nNowhere 1\n").json["id"]
+    job = database.row(
+        "INSERT INTO scheduled_jobs (company_id, kind, cron, enabled) VALUES (?, 'test', '0 5 * * 1', ?) RETURNING id",
+        (own.company, True),
+    )
+    own.keys["scheduled-jobs"] = job[0] if job else None
+    database.rows(
+        "INSERT INTO job_runs (job_id, company_id, kind, slot, due_at_ms, slots_missed, started_by, state, "
+        "not_before_ms, finished_at_ms, attempts, done) VALUES (?, ?, 'test', '1', 1, 0, 'x', 'done', 0, 1, 1, 0)",
+        (own["scheduled-jobs"], own.company),
+    )
     own.keys["number dialled"] = apartment["dial"][own["panel account"]]
     own.keys["calls"] = f"call-of-{own.name}"
     database.rows(

@@ -1,0 +1,52 @@
+"""`python -m scheduler --config <crm.json>`: runs what is due; start as many as there are machines, one acts."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Final
+
+import redis
+
+from crm_api.adapters.redis_keys import SCHEDULER_AT_KEY
+from crm_api.background import config_path, repeat, stop_on_signal
+from crm_api.bootstrap import make_context, set_up_logging
+from crm_api.config import read_config
+from crm_api.services.scheduler_lease import SchedulerLease
+from scheduler.jobs import make_jobs
+from scheduler.process import SchedulerProcess
+
+BEAT_S: Final = 1.0
+SILENT_S: Final = 0.5
+"""How long Redis may take to hear that we live."""
+
+
+def _say(link: redis.Redis, at_ms: int) -> None:
+    link.set(SCHEDULER_AT_KEY, at_ms)
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    config = read_config(config_path("scheduler", main.__doc__ or ""))
+    set_up_logging(config)
+    context = make_context(config)
+    stopped = stop_on_signal()
+    link = redis.Redis.from_url(config.redis_url, socket_timeout=SILENT_S, socket_connect_timeout=SILENT_S)
+    lease = SchedulerLease(context, f"{socket.gethostname()}-{os.getpid()}")
+    process = SchedulerProcess(
+        context,
+        lease,
+        jobs=make_jobs(context, config),
+        steps=(),
+        stopped=stopped,
+        say_alive=lambda: _say(link, context.now_ms()),
+    )
+    process.start()
+    try:
+        repeat(process.beat, context.database, stopped, BEAT_S)
+    finally:
+        process.stop()
+
+
+if __name__ == "__main__":
+    main()
