@@ -33,10 +33,14 @@ def _key(ksr: Ksr, call_id: str) -> str:
     return f"{call_id} {ksr.kx.get_srcip()} {ksr.kx.get_srcport()}"
 
 
+def is_ringing(ksr: Ksr) -> bool:
+    """Tell whether the reply being handled is a provisional one. Asked of every reply, so it stands alone."""
+    return _RING <= ksr.kx.get_status() < _FINAL
+
+
 def keep(ksr: Ksr, settings: Settings) -> None:
-    """Keep a reply of a device that rings, before tm has it."""
-    status = ksr.kx.get_status()
-    if not _RING <= status < _FINAL or ksr.kx.get_srcip() == settings.sip_address:
+    """Keep the provisional reply of a device, before tm has it."""
+    if ksr.kx.get_srcip() == settings.sip_address:
         return
     call_id = ksr.kx.get_callid() or ""
     if nodes.panel_leg(ksr, call_id) is not None:

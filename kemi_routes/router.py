@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import traceback
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
@@ -117,6 +118,8 @@ class Router:
     def child_init(self, rank: int) -> int:
         """Called in every process after the fork. Connections of ours are opened where they are used, at first use."""
         contacts_database.prepare(self._ksr, rank, self._settings.location_url)
+        # What is there now lives as long as the process: never looked through again, and its pages stay shared.
+        gc.freeze()
         return 0
 
     @guard
@@ -140,7 +143,8 @@ class Router:
     @guard
     def ksr_reply_route(self, _message: object) -> None:
         """Every reply, before tm has it."""
-        late_ringing.keep(self._ksr, self._settings)
+        if late_ringing.is_ringing(self._ksr):
+            late_ringing.keep(self._ksr, self._settings)
 
     @guard
     def on_panel_reply(self, _message: object) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 COMPARED_CPS: Final = 100.0
 PEAK_CPS: Final = 161.0
 _AT_ONCE: Final = 50
+_LOW_RATES: Final = (100.0, 130.0, PEAK_CPS)
 _EMERGENCY_CPS: Final = 5.0
 _COLD_CPS: Final = 60.0
 _OVERLOAD_FACTOR: Final = 2.0
@@ -138,28 +139,32 @@ class Bench:
 
     def ceiling(self) -> None:
         """The highest rate without a failure, and memory at it."""
+        rates = self.plan.rates if self.ceiling_cps else (*_LOW_RATES, *self.plan.rates)
+        self.ceiling_cps, best = self._sustained(self.platform_load, rates, self.ceiling_cps)
+        self.report.set("ring_all.rate_sustained_cps", self.ceiling_cps)
+        if best is not None:
+            self._keep_run("at_ceiling", best)
+
+    def _sustained(self, load: Load, rates: Sequence[float], floor: float) -> tuple[float, RingAllRun | None]:
+        """Highest rate that was run without a failure, and that run (None when it is `floor`, known before)."""
         limit = time.monotonic() + self.plan.search_limit_s
         runs: dict[float, RingAllRun] = {}
 
         def sustains(rate: float) -> bool:
-            run = self.platform_load.ring_all(rate, self.plan.step_s, say=_say)
+            run = load.ring_all(rate, self.plan.step_s, say=_say)
             runs[rate] = run
             if run.errors:
                 _say(f"first error: {run.errors.splitlines()[:3]}")
             return run.clean
 
-        rates = self.plan.rates if self.ceiling_cps else (100.0, 130.0, PEAK_CPS, *self.plan.rates)
-        self.ceiling_cps = find_ceiling(
+        best = find_ceiling(
             sustains,
             rates,
             resolution=self.plan.resolution_cps,
             time_left=lambda: time.monotonic() < limit,
-            floor=self.ceiling_cps,
+            floor=floor,
         )
-        self.report.set("ring_all.rate_sustained_cps", self.ceiling_cps)
-        best = runs.get(self.ceiling_cps)
-        if best is not None:
-            self._keep_run("at_ceiling", best)
+        return best, runs.get(best)
 
     def overload(self) -> None:
         """Twice the ceiling, with emergency calls in the middle of it."""
@@ -202,12 +207,13 @@ class Bench:
         self.stack.stop()
 
     def bare_dialplan(self) -> None:
-        """The same calls through the bare reference, and the ratio."""
+        """The same calls through the bare reference, the ratio, and the rate that the machine carries at all."""
         try:
             self.bare_servers.start()
             self.bare_load.register_all()
             self.bare_load.ring_all(_COLD_CPS, len(self.ringing) / _COLD_CPS, say=_say)
             run = self.bare_load.ring_all(COMPARED_CPS, self.plan.compared_s / 2, say=_say)
+            self._keep_ceiling_of_machine()
         finally:
             self.bare_servers.stop()
         bare_ms = sum(run.cpu_ms_per_call.values())
@@ -221,6 +227,13 @@ class Bench:
         if not (self.compared.clean and run.clean):
             raise RuntimeError("calls failed in one of the two runs, so their CPU cannot be compared")
         self.report.set("ring_all.cpu_ratio_to_bare_dialplan", sum(self.compared.cpu_ms_per_call.values()) / bare_ms)
+
+    def _keep_ceiling_of_machine(self) -> None:
+        """The rate that the bare reference sustains: nothing built on these servers carries more on this machine."""
+        rate_cps, _ = self._sustained(self.bare_load, (*_LOW_RATES, *self.plan.rates), 0.0)
+        self.report.set("bare.rate_sustained_cps", rate_cps)
+        if rate_cps and self.ceiling_cps:
+            self.report.set("ring_all.rate_ratio_to_bare_dialplan", self.ceiling_cps / rate_cps)
 
     def native_registrar(self) -> None:
         """REGISTER with digest on the same modules with a native script, out of a copy of the same accounts."""

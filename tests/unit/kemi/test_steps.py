@@ -19,6 +19,7 @@ from kemi_routes import (
     node_life,
     panel_calls,
     registration,
+    router,
     stage_calls,
     talks,
 )
@@ -541,24 +542,27 @@ def test_a_phone_that_rings_after_another_answered_tells_nothing(fake: FakeKsr, 
     for ruid, status, source_ip in (("r1", 180, "127.0.2.1"), ("r1", 200, "127.0.2.1"), ("r2", 180, "127.0.2.2")):
         fake.message.status, fake.message.source_ip = status, source_ip
         fake.pvs["$T_reply_ruid"] = ruid
-        late_ringing.keep(fake.ksr, request_of(fake).settings)
+        if late_ringing.is_ringing(fake.ksr):
+            late_ringing.keep(fake.ksr, request_of(fake).settings)
         stage_calls.on_reply(fake.ksr)
     assert [event["outcome"] for event in events(fake)[2:]] == ["ringing", "answered", "cancelled"]
     assert list(fake.tables["ringing"]) == ["leg-1 127.0.2.2 5060"]
 
 
-def test_only_ringing_of_devices_is_kept(fake: FakeKsr, request_of: Make) -> None:
-    settings_ = request_of(fake).settings
-    for status, source_ip, call_id in (
-        (100, "127.0.2.1", "leg-1"),
-        (200, "127.0.2.1", "leg-1"),
-        (180, settings_.sip_address, "leg-1"),
-        (180, "127.0.0.21", "call-1"),
+def test_only_ringing_of_devices_is_kept(fake: FakeKsr) -> None:
+    made = router.build(fake.ksr, first=False)
+    us = fake.defines["EP_SIP_ADDRESS"]
+    for status, source_ip, call_id, kept in (
+        (100, "127.0.2.1", "leg-1", 0),
+        (200, "127.0.2.1", "leg-1", 0),
+        (180, us, "leg-1", 0),
+        (180, "127.0.0.21", "call-1", 0),
+        (183, "127.0.2.1", "leg-1", 1),
     ):
         fake.tables["setup"] = {"call-1": "P 127.0.0.21:5060 sent 1", "leg-1": "S 127.0.0.21:5060 7"}
         fake.message = Message(status=status, source_ip=source_ip, call_id=call_id)
-        late_ringing.keep(fake.ksr, settings_)
-        assert not fake.tables["ringing"]
+        made.ksr_reply_route(None)
+        assert len(fake.tables["ringing"]) == kept
 
 
 # ---- dialogs ----
