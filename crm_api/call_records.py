@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 BATCH: Final = 2000
 BLOCK_MS: Final = 1000
-PAUSE_S: Final = 0.25
-"""Between batches: fuller batches cost less a call, and a record may be a quarter of a second late."""
+PAUSE_S: Final = 0.5
+"""Between batches: fuller batches cost less a call, and a record may be half a second late."""
 
 
 def recorder(stream: CallEventStream, recording: CallRecording) -> Callable[[], None]:

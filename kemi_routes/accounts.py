@@ -64,15 +64,13 @@ def find(ksr: Ksr, name: str, fresh_s: int) -> Account | None:
     Raises:
         DatabaseAwayError: not cached, and the database does not answer.
     """
-    if not is_account_name(name):
-        return None
     entry = ksr.htable.sht_get(_CACHE, name)
     cached: Account | None = None
     if isinstance(entry, str):
         cached, read_at = _parse(entry)
         if time.time() - read_at < fresh_s:
             return cached
-    elif ksr.htable.sht_get(_ABSENT, name) is not None:
+    elif not is_account_name(name) or ksr.htable.sht_get(_ABSENT, name) is not None:
         return None
     try:
         found = _read(ksr, name)

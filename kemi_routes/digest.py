@@ -47,7 +47,8 @@ def authenticate(ksr: Ksr, request: Request) -> Outcome:
     if not account.enabled:
         return _disabled(ksr, request, name)
     flood.proved(ksr, request)
-    ksr.auth.consume_credentials()
+    if request.method != "REGISTER":  # which ends here
+        ksr.auth.consume_credentials()
     request.account = name
     request.kind = account.kind
     return NEXT

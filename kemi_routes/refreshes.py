@@ -17,6 +17,7 @@ import sqlite3
 import time
 from contextlib import closing
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,7 +75,8 @@ class Journal:
         Raises:
             OSError: it cannot be written (the disk is full).
         """
-        line = json.dumps(refresh).encode() + b"\n"
+        ruid, expires_s, call_id, cseq, modified_s = refresh
+        line = f"[{quoted(ruid)},{expires_s},{quoted(call_id)},{cseq},{modified_s}]\n".encode()
         while True:
             slot = int(time.time()) // _SLOT_S
             if slot != self._slot:
