@@ -126,7 +126,10 @@ async def test_every_phone_of_every_account_rings_after_kill_9_without_registeri
     for ring in rings:
         ring.ring()
     for phone, count in zip(phones, before, strict=True):  # neither asked to register nor answered one
-        assert {got.message.method for got in phone.socket.received[count:]} <= {"INVITE", "OPTIONS"}
+        heard = [got.message for got in phone.socket.received[count:]]
+        # The CANCEL of an earlier story may be said once more.
+        ours = {said.method for said in heard if said.method != "CANCEL" or said.get("Call-ID") == rings[0].call_id}
+        assert ours <= {"INVITE", "OPTIONS"}
     rings[-1].answer()
     await call.answered()
     for ring in rings[:-1]:
