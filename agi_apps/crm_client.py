@@ -24,6 +24,18 @@ class Opening(msgspec.Struct, frozen=True):
     door: Door | None = None
 
 
+class CodeVerdict(msgspec.Struct, frozen=True):
+    """The CRM's answer to an access code. `locked_until_ms`: this place takes none before."""
+
+    result: Literal["opened", "refused", "failed", "granted"]
+    reason: str = ""
+    language: str = "en"
+    locked_until_ms: int | None = None
+    door: Door | None = None
+    access_record_id: int | None = None
+
+
+_verdict_decoder = msgspec.json.Decoder(CodeVerdict)
 _opening_decoder = msgspec.json.Decoder(Opening)
 _HTTP_OK = 200
 
@@ -68,6 +80,19 @@ class CrmClient:
             return _opening_decoder.decode(raw)
         except msgspec.MsgspecError as error:
             raise CrmAway(f"POST /v1/door-openings: {error}") from error
+
+    def enter_code(self, call_id: str, panel: str, code: str) -> CodeVerdict:
+        """Have an access code judged, and the door opened if it is right and the CRM can.
+
+        Raises:
+            CrmAway: no usable answer: nobody said yes.
+        """
+        body = msgspec.json.encode({"call_id": call_id, "panel": panel, "code": code})
+        raw = self._request("POST", "/v1/code-entries", body, self._opening_timeout)
+        try:
+            return _verdict_decoder.decode(raw)
+        except msgspec.MsgspecError as error:
+            raise CrmAway(f"POST /v1/code-entries: {error}") from error
 
     def _request(self, method: str, path: str, body: bytes | None, timeout: urllib3.Timeout) -> bytes:
         if self._breaker.is_open:

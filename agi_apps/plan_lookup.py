@@ -131,6 +131,8 @@ class PlanLookup:
         raise NoPlan(f"{reason}; no last known plan")
 
     def _publish(self, plan: RingPlan, raw: bytes) -> None:
+        if plan.caller != "panel":  # the CRM drops the plans of panels only
+            return
         ttl_s = UNKNOWN_NUMBER_TTL_S if plan.outcome == "unknown_number" else PLAN_TTL_S
         try:
             self._redis.execute("SET", ring_plan_key(plan.panel, plan.dialled), raw, "NX", "EX", ttl_s)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-# Two rising notes, 0.12 s: while it sounds neither side hears the other.
+# Asterisk puts the channel's language before the last part of the path; what it does not find there, a tone, it finds
+# without. Each meaning has a sound of its own: a prompt in the dialplan's hands tells what it means (`of_sound`).
 _OUR_SOUNDS = "/opt/entryphone/asterisk/sounds"
+LANGUAGES = frozenset({"en", "ru", "zh"})
+DEFAULT_LANGUAGE = "en"
 
 
 class Spoken(NamedTuple):
     """A prompt.
 
-    `sound` is what `Playback` takes: files of Debian's asterisk-core-sounds-en-gsm, several joined by `&`.
+    `sound` is what `Playback` takes (asterisk/sounds/README.md); several would be joined by `&`.
     `cause` is the Q.850 cause for `Hangup`. chan_pjsip makes 1 a 404, 17 a 486, 19 and 20 a 480,
     21 a 403. Not used: 18 (408), 34 and 42 (503), which the proxy takes for a failed node and tries the other one.
     """
@@ -24,15 +27,19 @@ class Spoken(NamedTuple):
 class Prompt(Enum):
     """Every meaning a prompt can have."""
 
-    UNKNOWN_NUMBER = Spoken("im-sorry&check-number-dial-again", 1)
-    BLOCKED = Spoken("im-sorry&ss-noservice", 21)
-    NOBODY_HOME = Spoken("vm-nobodyavail", 19)
-    BUSY = Spoken("im-sorry&vm-isonphone", 17)
-    SERVICE_UNAVAILABLE = Spoken("im-sorry&please-try-call-later", 20)
+    UNKNOWN_NUMBER = Spoken(f"{_OUR_SOUNDS}/unknown-number", 1)
+    BLOCKED = Spoken(f"{_OUR_SOUNDS}/blocked", 21)
+    FORBIDDEN = Spoken(f"{_OUR_SOUNDS}/forbidden", 21)
+    NOBODY_HOME = Spoken(f"{_OUR_SOUNDS}/nobody-home", 19)
+    BUSY = Spoken(f"{_OUR_SOUNDS}/busy", 17)
+    SERVICE_UNAVAILABLE = Spoken(f"{_OUR_SOUNDS}/unavailable", 20)
+    CODE_WRONG = Spoken(f"{_OUR_SOUNDS}/code-wrong", 21)
+    CODE_LOCKED = Spoken(f"{_OUR_SOUNDS}/code-locked", 21)
     DOOR_OPENED = Spoken(f"{_OUR_SOUNDS}/door-opened", 16)
-    DOOR_ON_ITS_WAY = Spoken("ascending-2tone", 16)
-    DOOR_REFUSED = Spoken("im-sorry&feature-not-avail-line", 16)
-    DOOR_FAILED = Spoken("im-sorry&something-terribly-wrong", 16)
+    DOOR_ON_ITS_WAY = Spoken(f"{_OUR_SOUNDS}/door-on-its-way", 16)
+    DOOR_REFUSED = Spoken(f"{_OUR_SOUNDS}/door-refused", 16)
+    DOOR_FAILED = Spoken(f"{_OUR_SOUNDS}/door-failed", 16)
+    NOT_PASSED_ON = Spoken(f"{_OUR_SOUNDS}/not-passed-on", 16)
 
     @classmethod
     def of_sound(cls, sound: str) -> Prompt | None:
@@ -41,3 +48,9 @@ class Prompt(Enum):
 
 
 _BY_SOUND = {prompt.value.sound: prompt for prompt in Prompt}
+
+
+def language_of(language: str) -> str:
+    """The language that prompts of a company are spoken in: `zh-CN` is Chinese; without prompts of its own, English."""
+    base = language.replace("_", "-").partition("-")[0].lower()
+    return base if base in LANGUAGES else DEFAULT_LANGUAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from agi_apps.applications import call_ended, ring_all, stage_ended, unlock
+from agi_apps.applications import access_code, call_ended, pass_on, passed_on, ring_all, stage_ended, unlock
 
-APPLICATIONS = {module.APPLICATION.name: module.APPLICATION for module in (ring_all, stage_ended, unlock, call_ended)}
+_MODULES = (ring_all, stage_ended, unlock, call_ended, access_code, pass_on, passed_on)
+APPLICATIONS = {module.APPLICATION.name: module.APPLICATION for module in _MODULES}

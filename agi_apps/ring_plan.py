@@ -19,6 +19,11 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str
     may_open: bool
     number: Annotated[str, msgspec.Meta(pattern=r"^\+[1-9][0-9]{2,14}$")] | None = None
+    quiet: tuple[tuple[int, int], ...] = ()
+
+    def is_quiet(self, now_ms: int) -> bool:
+        """Whether it keeps still now: `quiet` holds moments from and until, epoch ms."""
+        return any(begin <= now_ms < end for begin, end in self.quiet)
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -38,20 +43,29 @@ class Door(msgspec.Struct, frozen=True):
 
 
 class RingPlan(msgspec.Struct, frozen=True):
-    """Who rings, in which order, when a panel dials a number; and who may open the door."""
+    """Who rings, in which order, when a number is dialled; and who may open the door.
+
+    `panel` is the calling account, also when a resident or a desk calls. `ring_limit_s` bounds all stages together.
+    """
 
     panel: str
     dialled: str
     issued_at_ms: int
-    outcome: Literal["ring", "blocked", "unknown_number", "emergency"]
+    outcome: Literal["ring", "blocked", "unknown_number", "emergency", "forbidden"]
     caller_name: str = ""
     language: Language = "en"
     talk_limit_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 120
     stages: tuple[Stage, ...] = ()
+    apartment_id: int | None = None
     door: Door | None = None
+    ring_limit_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 120
+    caller: Literal["panel", "resident", "desk"] = "panel"
+    caller_may_open: bool = False
 
     def may_open(self, account: str) -> bool:
         """Whether this account may open the door of this plan."""
+        if account == self.panel:
+            return self.caller_may_open
         return any(target.may_open and target.account == account for stage in self.stages for target in stage.targets)
 
 

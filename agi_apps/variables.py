@@ -18,18 +18,22 @@ class Variable(StrEnum):
     RING_TIMEOUT_S = "EP_RING_TIMEOUT_S"
     TALK_LIMIT_MS = "EP_TALK_LIMIT_MS"
     PROMPT = "EP_PROMPT"
-    LANGUAGE = "EP_LANGUAGE"
+    LANGUAGE = "__EP_LANGUAGE"
     CAUSE = "EP_CAUSE"
     PLAN_SOURCE = "__EP_PLAN_SOURCE"
     CALLER_NAME = "CALLERID(name)"
     DOOR_DTMF = "EP_DOOR_DTMF"
     OPENED_AT_MS = "EP_OPENED_AT_MS"
+    PASSED_TO = "EP_PASSED_TO"
 
 
 class Decision(StrEnum):
     """What the dialplan does next. `error` is never sent: the dialplan presets it."""
 
     DIAL = "dial"
+    LOOK = "look"
+    DESK = "desk"
+    PASS = "pass"  # noqa: S105 - no password
     PROMPT = "prompt"
     HANGUP = "hangup"
     DTMF = "dtmf"
@@ -37,6 +41,13 @@ class Decision(StrEnum):
     REFUSED = "refused"
     FAILED = "failed"
 
+    @classmethod
+    def rings(cls) -> frozenset[Decision]:
+        """Decisions after which somebody rings."""
+        return _RINGS
+
+
+_RINGS = frozenset({Decision.DIAL, Decision.LOOK, Decision.DESK})
 
 # MSet strips the quotes around a value but keeps backslashes and cannot express a quote inside one; a control
 # character would end the AGI line.

@@ -16,6 +16,7 @@ from crm_api.services.access_codes import AccessCodes
 from crm_api.services.accounts import Accounts
 from crm_api.services.apartments import Apartments
 from crm_api.services.audit_log import AuditLog
+from crm_api.services.code_entries import CodeEntries, CodeLocks
 from crm_api.services.concierge_desks import ConciergeDesks
 from crm_api.services.context import Context
 from crm_api.services.door_openings import DoorOpenings
@@ -75,6 +76,8 @@ class Services:
     key_uses: KeyUses
     planning: Planning
     door_openings: DoorOpenings
+    code_entries: CodeEntries
+    code_locks: CodeLocks
     call_records: CallRecords
     access_records: AccessRecords
     tokens: Tokens
@@ -104,6 +107,8 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
     """Make the services on one context."""
     planning = Planning(context)
     jobs = Jobs(context)
+    access_codes = AccessCodes(context)
+    door_openings = DoorOpenings(context, planning, panel_drivers() if drivers is None else drivers)
     return Services(
         cities=Cities(context),
         companies=Companies(context),
@@ -116,7 +121,7 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         panels=Panels(context),
         relays=Relays(context),
         keys=Keys(context),
-        access_codes=AccessCodes(context),
+        access_codes=access_codes,
         block_kinds=BlockKinds(context),
         blocks=Blocks(context),
         ring_plans=RingPlans(context),
@@ -128,7 +133,9 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         entry_reports=EntryReports(context),
         key_uses=KeyUses(context),
         planning=planning,
-        door_openings=DoorOpenings(context, planning, panel_drivers() if drivers is None else drivers),
+        door_openings=door_openings,
+        code_entries=CodeEntries(context, access_codes, door_openings),
+        code_locks=CodeLocks(context),
         call_records=CallRecords(context),
         access_records=AccessRecords(context),
         tokens=Tokens(context),

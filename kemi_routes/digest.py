@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import accounts, flood
+from kemi_routes import accounts, challenges, flood
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.policy import PANEL
 from kemi_routes.replies import refuse, retry_after
@@ -35,7 +35,9 @@ def authenticate(ksr: Ksr, request: Request) -> Outcome:
     settings = request.settings
     name = ksr.kx.get_au()
     if name is None:
+        challenges.sent(ksr, request)
         return _challenge(ksr, request, 0)
+    challenges.answered(ksr, request)
     try:
         account = accounts.find(ksr, name, settings.account_fresh_s)
     except accounts.DatabaseAwayError:

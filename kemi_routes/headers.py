@@ -13,6 +13,8 @@ PREFIX = "X-Entryphone-"
 KIND = "X-Entryphone-Kind"
 STAGE = "X-Entryphone-Stage"
 ANSWERED_BY = "X-Entryphone-Answered-By"
+# User of the request URI of a stage.
+STAGE_USER = "stage"
 
 MAX_ACCOUNTS = 30
 _STAGE_WORDS = 3

@@ -15,7 +15,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from kemi_routes import nodes
+from kemi_routes import nodes, table_rows
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # `Call-ID of a stage, address and port of a device` -> its provisional reply.
 _TABLE = "ringing"
-_ITERATOR = "ringing"
 _RING = 101
 _FINAL = 200
 
@@ -68,7 +67,7 @@ class LateRinging:
 
     def tick(self, ksr: Ksr) -> None:
         """Say again what was here at the last tick, too: the worker that cancels is through by now."""
-        waiting = _waiting(ksr)
+        waiting = table_rows.collect(ksr, _TABLE)
         for key in self._seen & waiting.keys():
             ksr.htable.sht_rm(_TABLE, key)
             if self._socket is None:
@@ -78,16 +77,3 @@ class LateRinging:
             except OSError as error:
                 ksr.err(f"a phone that rings late may ring on: {error}; call_id={key.partition(' ')[0]}\n")
         self._seen = set(waiting)
-
-
-def _waiting(ksr: Ksr) -> dict[str, str]:
-    """Everything in the table. Collected first: the iterator holds a lock."""
-    found: dict[str, str] = {}
-    if ksr.htable.sht_iterator_start(_ITERATOR, _TABLE) < 0:
-        return found
-    try:
-        while ksr.htable.sht_iterator_next(_ITERATOR) > 0:
-            found[str(ksr.pv.get(f"$shtitkey({_ITERATOR})"))] = str(ksr.pv.get(f"$shtitval({_ITERATOR})"))
-    finally:
-        ksr.htable.sht_iterator_end(_ITERATOR)
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import admission, headers, node_life, nodes, policy, registration, story, talks
+from kemi_routes import admission, headers, node_life, nodes, policy, registration, story
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import refuse, retry_after
 
@@ -54,7 +54,7 @@ def send_to_node(ksr: Ksr, request: Request) -> Outcome:
     ksr.rr.record_route()
     if ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
         ksr.nathelper.set_contact_alias()
-    story.dialled(ksr, request.call_id, request.account, request.number)
+    story.dialled(ksr, request.call_id, request.account, policy.told(request.number))
     _relay(ksr, request.call_id, emergency=request.emergency)
     return DONE
 
@@ -105,7 +105,6 @@ def on_reply(ksr: Ksr) -> None:
             nodes.keep_panel_leg(ksr, call_id, leg._replace(state=nodes.RINGS))
     elif status < _NEGATIVE:
         _end(ksr, call_id)
-        talks.begins(ksr, call_id)
     headers.strip_private(ksr)
 
 
@@ -139,8 +138,7 @@ def _log_end(ksr: Ksr, call_id: str, leg: nodes.PanelLeg, status: int) -> None:
     if status in _EVERYDAY or (status == _NOT_FOUND and leg.state == nodes.RINGS):
         return
     reason = _NO_OFFER.get(status) or ksr.pv.get("$T_reply_reason") or "-"
-    ksr.notice(
-        f"call ended by node: {status} {reason}; node={leg.node} number={ksr.kx.gete_ruser()} call_id={call_id}\n"
-    )
+    number = policy.told(ksr.kx.gete_ruser())
+    ksr.notice(f"call ended by node: {status} {reason}; node={leg.node} number={number} call_id={call_id}\n")
     if status in _NO_OFFER:
         story.refused(ksr, call_id, str(reason), status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import story
+from kemi_routes import policy, story
 from kemi_routes.pipeline import DONE
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def refuse(ksr: Ksr, request: Request, refusal: Refusal) -> Outcome:
     ksr.sl.send_reply(status, phrase)
     who = request.account or "-"
     ksr.notice(
-        f"refused {request.method} with {status}: {reason}; number={request.number or '-'} account={who} "
+        f"refused {request.method} with {status}: {reason}; number={policy.told(request.number) or '-'} account={who} "
         f"source={request.source_ip} call_id={request.call_id}\n"
     )
     if request.method == "INVITE" and not request.in_dialog and not request.from_node:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from kemi_routes import (
     admission,
+    challenges,
     changes,
     checks,
     contacts_database,
@@ -196,6 +197,7 @@ class Router:
     @guard
     def on_contacts_tick(self, _message: object, _event: str = "") -> None:
         """Every second, in the process of the rtimer `contacts`."""
+        challenges.tell_unanswered(self._ksr)
         self._refreshes.tick(self._ksr)
         contacts_database.copy_back(self._ksr, self._settings.location_url)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, late_ringing, nodes, registration, story
+from kemi_routes import headers, late_ringing, nodes, registration, story, talks
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from kemi_routes.pipeline import Outcome, Request
 
-USER = "stage"
+USER = headers.STAGE_USER
 ON_REPLY = "on_stage_reply"
 ON_FAILURE = "on_stage_failure"
 # Kept with the transaction: lines of Call-ID, stage, plan source; then `ruid TAB account TAB contact` for each branch.
@@ -145,6 +145,8 @@ def _tell(ksr: Ksr, stage: Kept, index: int, status: int) -> None:
         if not nodes.is_in_setup(ksr, leg_id):
             return
         nodes.end_stage_leg(ksr, leg_id)
+        if stage.plan_source:
+            talks.begins(ksr, stage.call_id)
         events = [story.BranchEvent(index, account, contact, "answered", status)]
         # The others are being cancelled by tm, which passes their 487 to no callback once the call is answered.
         events += [

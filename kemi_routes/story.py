@@ -44,13 +44,9 @@ def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
 
 
 def ended(ksr: Ksr, call_id: str, talk_ms: int | None) -> None:
-    """An answered call is over; `talk_ms` is None when nobody knows how long it was."""
-    ksr.mqueue.mq_add(
-        QUEUE,
-        call_id,
-        f'{{"event":"ended","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"result":"answered","cause":16,'
-        f'"talk_ms":{"null" if talk_ms is None else talk_ms}}}',
-    )
+    """A call is over: an answered one after `talk_ms`, or (None) one of which nothing more is known here."""
+    how = "" if talk_ms is None else f',"result":"answered","cause":16,"talk_ms":{talk_ms}'
+    ksr.mqueue.mq_add(QUEUE, call_id, f'{{"event":"ended","call_id":{quoted(call_id)},"at_ms":{_now_ms()}{how}}}')
 
 
 class BranchEvent(NamedTuple):

@@ -1,6 +1,8 @@
-"""Calls of panels that were answered: when, and their end, which is told by the BYE.
+"""Ordinary calls that were answered: when, and their end, which is told by the BYE of the panel's leg.
 
-So FastAGI is not asked at the end of every call; it tells the end of those that nobody answered.
+So FastAGI is not asked at the end of every call. It tells the end of all others: nobody answered, or more happens than
+two people talking (a desk, an access code). Asterisk says which is which: a stage that names the source of its plan is
+one of an ordinary call.
 """
 
 from __future__ import annotations
@@ -8,35 +10,34 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from kemi_routes import stage_calls, story
+from kemi_routes import headers, story
 
 if TYPE_CHECKING:
     from KSR import Ksr
 
 ON_REPLY = "on_bye_reply"
-# Call-ID -> epoch ms of the 200.
+# Call-ID of the panel's leg -> epoch ms of the answer.
 _TALKING = "talking"
 _OK = 200
 _NEGATIVE = 300
 
 
 def begins(ksr: Ksr, call_id: str) -> None:
-    """A node has answered a panel's call (also each time it repeats its 200)."""
-    if ksr.htable.sht_get(_TALKING, call_id) is None:
-        ksr.htable.sht_sets(_TALKING, call_id, str(time.time_ns() // 1_000_000))
+    """A device has answered."""
+    ksr.htable.sht_sets(_TALKING, call_id, str(time.time_ns() // 1_000_000))
 
 
 def ends(ksr: Ksr, call_id: str) -> None:
     """A BYE is on its way, of a panel's leg or of a stage's.
 
-    When this proxy was started again during the call, nobody knows how long it was, nor whether there was a call: then
-    the other side's answer to the BYE says so.
+    Where nothing is known, this proxy may have been started again during the call: that the call is over is then told
+    when the other side confirms the BYE, as a stranger may send one for a call that never was.
     """
     answered_at_ms = ksr.htable.sht_get(_TALKING, call_id)
     if answered_at_ms is not None:
         ksr.htable.sht_rm(_TALKING, call_id)
         story.ended(ksr, call_id, max(0, time.time_ns() // 1_000_000 - int(answered_at_ms)))
-    elif stage_calls.USER not in (ksr.kx.get_fuser(), ksr.kx.get_tuser()):
+    elif headers.STAGE_USER not in (ksr.kx.get_fuser(), ksr.kx.get_tuser()):
         ksr.tm.t_on_reply(ON_REPLY)
 
 

@@ -17,13 +17,20 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # Nobody was rung, or nobody could be: whoever looks for the call in the log finds the reason.
-_TOLD = frozenset({"blocked", "unknown_number", "no_answer", "failed"})
+_TOLD = frozenset({"blocked", "unknown_number", "forbidden", "no_answer", "failed"})
+
+# Q.850 cause that Asterisk gives a call whose side sends no media any more (rtp_timeout, pjsip.conf).
+_RTP_TIMEOUT = "44"
+NO_MEDIA = "no media for 30 s"
 
 _BY_PROMPT = {
     Prompt.BLOCKED: "blocked",
     Prompt.UNKNOWN_NUMBER: "unknown_number",
+    Prompt.FORBIDDEN: "forbidden",
     Prompt.NOBODY_HOME: "no_answer",
     Prompt.BUSY: "busy",
+    Prompt.CODE_WRONG: "code_refused",
+    Prompt.CODE_LOCKED: "code_locked",
 }
 
 
@@ -33,10 +40,12 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     result = result_of(dial_status, decision, sound)
     if result in _TOLD:
         _log.info("[%s] %s dialled %s: %s (cause %s)", call_id, panel, dialled, result, cause or "-")
+    reason = NO_MEDIA if result == "answered" and cause == _RTP_TIMEOUT else None
     services.events.add({
         "event": "ended", "call_id": call_id, "at_ms": services.now_ms(), "panel": panel, "dialled": dialled,
         "started_at_ms": _number(started), "talk_ms": _number(talk_ms),
         "result": result, "cause": _number(cause), "plan_source": plan_source or None,
+        "reason": reason,
     })  # fmt: skip
     return NOTHING
 
@@ -48,7 +57,9 @@ def result_of(dial_status: str, decision: str, sound: str) -> str:
     if decision == Decision.PROMPT:
         prompt = Prompt.of_sound(sound)
         return _BY_PROMPT.get(prompt, "failed") if prompt is not None else "failed"
-    if decision == Decision.DIAL and dial_status in {"", "CANCEL"}:
+    if not dial_status and decision in {Decision.DTMF, Decision.OPENED}:
+        return "code_accepted"
+    if decision in Decision.rings() and dial_status in {"", "CANCEL"}:
         return "caller_hung_up"
     return "failed"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agi_apps.application import Application, Outputs
-from agi_apps.prompts import Prompt
+from agi_apps.prompts import Prompt, language_of
 from agi_apps.stages import prompt_outputs, stage_outputs
 from agi_apps.variables import Variable
 
@@ -25,19 +25,21 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
         NoPlan: nobody knows the number; the fallback prompt is played.
     """
     _call_id, panel, dialled = arguments
-    return decide(services.plans.find(panel, dialled))
+    return decide(services.plans.find(panel, dialled), services.now_ms())
 
 
-def decide(found: FoundPlan) -> Outputs:
+def decide(found: FoundPlan, now_ms: int, counted_from: int = 0) -> Outputs:
     """Outputs for a plan. An emergency plan rings like any other."""
     plan = found.plan
     if plan.outcome == "blocked":
         outputs = prompt_outputs(Prompt.BLOCKED)
     elif plan.outcome == "unknown_number":
         outputs = prompt_outputs(Prompt.UNKNOWN_NUMBER)
+    elif plan.outcome == "forbidden":
+        outputs = prompt_outputs(Prompt.FORBIDDEN)
     else:
-        outputs = stage_outputs(plan, first=0)
-    outputs[Variable.LANGUAGE] = plan.language.replace("-", "_")  # Asterisk writes pt_BR
+        outputs = stage_outputs(plan, 0, now_ms, counted_from=counted_from)
+    outputs[Variable.LANGUAGE] = language_of(plan.language)
     outputs[Variable.PLAN_SOURCE] = found.source
     return outputs
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agi_apps.application import Application, Outputs
 from agi_apps.prompts import Prompt
-from agi_apps.stages import prompt_outputs, stage_outputs
+from agi_apps.stages import PASSED_ON_FROM, prompt_outputs, stage_outputs
 from agi_apps.variables import Decision, Variable
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ _FAILED = frozenset({"CHANUNAVAIL", "CONGESTION"})
 # Q.850 causes of a proxy or a network that failed, as opposed to residents who did not pick up.
 _FAILURE_CAUSES = frozenset({"27", "34", "38", "41", "42", "58"})
 
+# Q.850: 603 of a resident who declined; Dial counts it with those who could not be reached.
+_REJECTED = "21"
+
 
 def run(arguments: Sequence[str], services: Services) -> Outputs:
     """Judge a stage.
@@ -26,13 +29,21 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
         NoPlan: the plan of the call is not to be had any more.
         ValueError: the stage is no number.
     """
-    _call_id, panel, dialled, stage, dial_status, hangup_cause = arguments
+    _call_id, panel, dialled, stage, dial_status, hangup_cause, started_at = arguments
     if dial_status == "ANSWER":
         return {Variable.DECISION: Decision.HANGUP, Variable.CAUSE: "16"}
     plan = services.plans.find(panel, dialled).plan
-    if plan.outcome in {"blocked", "unknown_number"}:  # changed while it rang
+    if plan.outcome in {"blocked", "unknown_number", "forbidden"}:  # changed while it rang
         return prompt_outputs(Prompt.NOBODY_HOME)
-    return stage_outputs(plan, int(stage) + 1, nobody=_why(dial_status, hangup_cause))
+    counted_from, index = divmod(int(stage), PASSED_ON_FROM)
+    counted_from *= PASSED_ON_FROM
+    why = _why(dial_status, hangup_cause)
+    refused = dial_status == "BUSY" or hangup_cause == _REJECTED
+    if refused and index < len(plan.stages) and plan.stages[index].on_refusal == "stop":
+        return prompt_outputs(why)
+    now_ms = services.now_ms()
+    rang_s = (now_ms - int(started_at)) // 1_000 if started_at.isdigit() else 0
+    return stage_outputs(plan, index + 1, now_ms, nobody=why, rang_s=max(0, rang_s), counted_from=counted_from)
 
 
 def _why(dial_status: str, hangup_cause: str) -> Prompt:
@@ -45,8 +56,10 @@ def _why(dial_status: str, hangup_cause: str) -> Prompt:
 
 APPLICATION = Application(
     name="stage_ended",
-    arguments=("EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "EP_STAGE", "DIALSTATUS", "HANGUPCAUSE"),
+    arguments=(
+        "EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "EP_STAGE", "DIALSTATUS", "HANGUPCAUSE", "EP_STARTED_AT_MS",
+    ),
     run=run,
     deadline_s=2.5,
     fallback=prompt_outputs(Prompt.NOBODY_HOME),
-)
+)  # fmt: skip

@@ -105,9 +105,10 @@ def add(calls: dict[str, Call], event: Event) -> None:
         call.started_at_ms = min(call.started_at_ms, event.started_at_ms or event.at_ms)
         call.ended_at_ms = _earliest(call.ended_at_ms, event.at_ms)
         call.talk_ms = call.talk_ms if event.talk_ms is None else event.talk_ms
-        call.result = event.result
-        call.cause = _number(event.cause)
+        call.result = event.result or call.result
+        call.cause = call.cause if event.cause is None else _number(event.cause)
         call.plan_source = event.plan_source or call.plan_source
+        call.reason = call.reason or event.reason
     elif event.event == "refused":
         call.ended_at_ms = _earliest(call.ended_at_ms, event.at_ms)
         call.reason = event.reason

@@ -1,8 +1,10 @@
 """The numbering policy: which number, pressed on which panel, means which apartment.
 
 * A panel that serves one place (an entrance, or one house) is dialled by the bare apartment number.
-* A gate that serves several places gives each a two-digit code, 12 to 99; the visitor presses code and apartment
-  number without a pause: `2112` is apartment 12 of the place with code 21. No `*` or `#`: not every keypad sends them.
+* A gate that serves several places gives each a code of two to four digits, from 12 on, none the beginning of another;
+  the visitor presses code and apartment number without a pause: `2112` is apartment 12 of the place with code 21.
+* A gate whose keypad sends `*` or `#` may have that as its separator: `7*12` is apartment 12 of the place with code 7,
+  such as house 7. Codes then have one to four digits, as the operator likes.
 * `112` is always the dispatch centre. `101` to `104` are, too, unless an apartment of that number stands behind this
   very panel (such apartments exist in every tower, and 112 reaches the same dispatcher).
 * Apartment 112 behind a panel without codes is dialled `0112`.
@@ -12,6 +14,7 @@ Every apartment has exactly one number on every panel that reaches it, so that a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -20,12 +23,20 @@ if TYPE_CHECKING:
 
 ALWAYS_EMERGENCY: Final = "112"
 EMERGENCY_NUMBERS: Final = ("112", "101", "102", "103", "104")
+CONCIERGE_NUMBERS: Final = ("concierge", "0")
+"""What reaches the desks on duty, from every panel and every home; Kamailio's EP_CONCIERGE_NUMBERS names them, too."""
 MAX_APARTMENT_NUMBER: Final = 9999
+_SEPARATED: Final = re.compile(r"[0-9]{1,4}", re.ASCII)
+# 10 and 11 would make emergency numbers of an apartment's last digit.
+_UNSEPARATED: Final = re.compile(r"1[2-9]|[2-9][0-9]|[1-9][0-9]{2,3}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a panel serves: a whole house, or one entrance of it, under a code (empty when it is the only one)."""
+    """What a panel serves: a whole house, or one entrance of it, under a code (empty when it is the only one).
+
+    `code` is all that is pressed before the apartment number: the panel's separator is its last character.
+    """
 
     code: str
     house_id: int
@@ -49,11 +60,13 @@ def number_to_dial(code: str, apartment_number: int) -> str:
 
 def candidate(places: Iterable[Place], dialled: str) -> Candidate | None:
     """Return the only apartment that `dialled` can mean on a panel with these places, None when there is none."""
-    if not (dialled.isascii() and dialled.isdigit()) or dialled == ALWAYS_EMERGENCY:
+    if dialled == ALWAYS_EMERGENCY:
         return None
     for place in places:
         rest = dialled[len(place.code) :]
         if not dialled.startswith(place.code) or not 0 < len(rest) <= len(str(MAX_APARTMENT_NUMBER)):
+            continue
+        if not (rest.isascii() and rest.isdigit()):
             continue
         number = int(rest)
         if number > 0 and number_to_dial(place.code, number) == dialled:
@@ -61,16 +74,21 @@ def candidate(places: Iterable[Place], dialled: str) -> Candidate | None:
     return None
 
 
-def place_code_problem(codes: Sequence[str]) -> str | None:
+def place_code_problem(codes: Sequence[str], separator: str | None = None) -> str | None:
     """Say what is wrong with the codes of one panel's places, None when nothing is."""
     if len(codes) == 1 and codes[0] == "":
         return None
+    shape = _SEPARATED if separator else _UNSEPARATED
     for code in codes:
-        if not (len(code) == 2 and code.isascii() and code.isdigit() and 12 <= int(code) <= 99):  # noqa: PLR2004 - the rule above, in words
+        if shape.fullmatch(code) is None:
             return (
-                f"code {code!r}: a panel that serves several places gives each a two-digit code from 12 to 99; "
-                "a panel that serves one place may leave it empty"
+                f"code {code!r}: a panel that serves several places gives each a code, of one to four digits where it "
+                "has a separator, else of two to four from 12 on; a panel that serves one place may leave it empty"
             )
     if len(set(codes)) != len(codes):
         return "two places have the same code: give each its own"
+    for one in codes:
+        for other in codes:
+            if not separator and one != other and other.startswith(one):
+                return f"code {one!r} is the beginning of {other!r}: change one, or give the panel a separator"
     return None

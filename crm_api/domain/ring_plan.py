@@ -7,14 +7,18 @@ from typing import Final, Literal
 
 import msgspec
 
-Outcome = Literal["ring", "blocked", "unknown_number", "emergency"]
+from crm_api.domain.quiet_hours import Window  # noqa: TC001 - msgspec reads the annotation
+
+Outcome = Literal["ring", "blocked", "unknown_number", "emergency", "forbidden"]
+Caller = Literal["panel", "resident", "desk"]
 DoorMethod = Literal["dtmf", "http"]
 OnRefusal = Literal["next", "stop"]
 
 MAX_ACCOUNTS_PER_STAGE: Final = 30
 """Limit of the header that carries a stage (docs/contracts.md §3)."""
 DISPATCH_RING_TIMEOUT_S: Final = 120
-DEFAULT_TALK_LIMIT_S: Final = 120
+DEFAULT_TALK_LIMIT_S: Final = 60
+DEFAULT_RING_LIMIT_S: Final = 120
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -24,6 +28,8 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: str
     may_open: bool
     number: str | None = None
+    quiet: list[Window] = msgspec.field(default_factory=list)
+    """When it does not ring: from and until, epoch milliseconds."""
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -59,6 +65,19 @@ class RingPlan(msgspec.Struct, frozen=True):
     talk_limit_s: int
     stages: list[Stage]
     door: Door | None
+    ring_limit_s: int = DEFAULT_RING_LIMIT_S
+    """All stages together."""
+    caller: Caller = "panel"
+    """Who calls: the plan of a panel alone is kept in Redis."""
+    caller_may_open: bool = False
+    """A resident or a desk that looks through a panel opens its door with the same key as when it was called."""
+
+    def opens(self, account: str) -> bool:
+        """Say whether this account may open the door of this plan."""
+        if account == self.panel:
+            return self.caller_may_open
+        target = self.target(account)
+        return target is not None and target.may_open
 
     def target(self, account: str) -> Target | None:
         """Return the target of this account, None when the plan does not ring it."""
@@ -66,27 +85,39 @@ class RingPlan(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class PanelFacts:
-    """What is known of the calling panel and its company."""
+class CallerFacts:
+    """What is known of whoever calls, and what his company has set."""
 
-    panel_id: int
     company_id: int
     caller_name: str
     language: str
     talk_limit_s: int
     ring_timeout_s: int
+    ring_limit_s: int
+
+
+@dataclass(frozen=True)
+class PanelFacts(CallerFacts):
+    """What is known of the calling panel and its company."""
+
+    panel_id: int
     door: Door | None
 
 
 @dataclass(frozen=True)
 class Member:
-    """An account as the plan sees it; `apartment_id` is None for a concierge or a trunk, `number` is a phone's."""
+    """An account as the plan sees it; `apartment_id` is None for a concierge or a trunk, `number` is a phone's.
+
+    `turn` is the place of its resident among those of the household (None: nobody's own), `quiet` when it keeps still.
+    """
 
     account: str
     kind: str
     enabled: bool
     apartment_id: int | None
     number: str | None = None
+    turn: tuple[int, int] | None = None
+    quiet: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,11 +134,12 @@ class TargetRule:
 
 @dataclass(frozen=True)
 class StageRule:
-    """One stage of a kept plan."""
+    """One stage of a kept plan; `one_by_one`: the residents' own accounts ring one resident after another."""
 
     ring_timeout_s: int
     targets: tuple[TargetRule, ...]
     on_refusal: OnRefusal = "next"
+    one_by_one: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,9 +182,23 @@ def household_plan(panel: str, dialled: str, issued_at_ms: int, facts: PanelFact
     """
     if household.stops_calls:
         return _plan(panel, dialled, issued_at_ms, "blocked", facts, apartment_id=household.apartment_id)
+    return _plan(
+        panel,
+        dialled,
+        issued_at_ms,
+        "ring",
+        facts,
+        apartment_id=household.apartment_id,
+        stages=stages_of(household, facts.ring_timeout_s),
+        door=facts.door,
+    )
+
+
+def stages_of(household: Household, ring_timeout_s: int) -> list[Stage]:
+    """Return who rings in which order: by the kept plan, else everybody at once (for so long), then the phones."""
     rules = household.stages
     if rules is None:
-        rules = tuple(StageRule(facts.ring_timeout_s, (TargetRule(kind=kind),)) for kind in ("all", "phone"))
+        rules = tuple(StageRule(ring_timeout_s, (TargetRule(kind=kind),)) for kind in ("all", "phone"))
     seen: set[str] = set()
     stages = []
     for rule in rules:
@@ -161,23 +207,17 @@ def household_plan(panel: str, dialled: str, issued_at_ms: int, facts: PanelFact
             for member in members:
                 if member.enabled and member.account not in seen and len(targets) < MAX_ACCOUNTS_PER_STAGE:
                     seen.add(member.account)
-                    targets.append(Target(member.account, member.kind, _may_open(member, household), member.number))
+                    targets.append(_target(member, household))
             if targets:
                 stages.append(Stage(rule.ring_timeout_s, targets, rule.on_refusal))
-    return _plan(
-        panel,
-        dialled,
-        issued_at_ms,
-        "ring",
-        facts,
-        apartment_id=household.apartment_id,
-        stages=stages,
-        door=facts.door,
-    )
+    return stages
 
 
 def _rung(rule: StageRule, household: Household) -> list[list[Member]]:
-    """Return who rings in this stage, and in those that follow it for desks of a lower priority."""
+    """Return who rings in this stage, and in those that follow it for desks of a lower priority or other residents.
+
+    One by one: first the accounts of the whole household with those of the first resident, then each other resident's.
+    """
     rung: list[list[Member]] = [[]]
     for line in rule.targets:
         if line.member is not None:
@@ -189,7 +229,16 @@ def _rung(rule: StageRule, household: Household) -> list[list[Member]]:
                 rung[place].extend(desks)
         else:
             rung[0].extend(m for m in household.members if line.kind == m.kind or _by_all(line, m))
+    if rule.one_by_one:
+        turns = sorted({m.turn for m in rung[0] if m.turn is not None and m.enabled})
+        first = [m for m in rung[0] if m.turn is None or m.turn in turns[:1]]
+        rung[:1] = [first, *([m for m in rung[0] if m.turn == turn] for turn in turns[1:])]
     return rung
+
+
+def _target(member: Member, household: Household) -> Target:
+    may_open = _may_open(member, household)
+    return Target(member.account, member.kind, may_open, member.number, list(member.quiet))
 
 
 def _by_all(line: TargetRule, member: Member) -> bool:
@@ -200,7 +249,8 @@ def _by_all(line: TargetRule, member: Member) -> bool:
 def _may_open(member: Member, household: Household) -> bool:
     if household.stops_opening:
         return False
-    return member.apartment_id == household.apartment_id or member.kind == "concierge"
+    # Who belongs to no apartment is a desk, at its table or on its phone.
+    return member.apartment_id in (household.apartment_id, None)
 
 
 def _plan(
@@ -208,7 +258,7 @@ def _plan(
     dialled: str,
     issued_at_ms: int,
     outcome: Outcome,
-    facts: PanelFacts | None,
+    facts: CallerFacts | None,
     *,
     apartment_id: int | None = None,
     stages: list[Stage] | None = None,
@@ -216,6 +266,7 @@ def _plan(
 ) -> RingPlan:
     return RingPlan(
         panel=panel,
+        ring_limit_s=facts.ring_limit_s if facts else DEFAULT_RING_LIMIT_S,
         dialled=dialled,
         issued_at_ms=issued_at_ms,
         outcome=outcome,

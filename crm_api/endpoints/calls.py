@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crm_api.domain.access import changes, reads
-from crm_api.domain.inputs.calls import AccessQuery, CallQuery, DoorOpening
+from crm_api.domain.inputs.calls import AccessQuery, CallQuery, CodeEntry, CodeLockQuery, DoorOpening
 from crm_api.domain.outputs import calls as shown
 from crm_api.resources import calls
 from crm_api.resources.declaration import Answer, Endpoint, Key, Operation
-from crm_api.resources.kept import listed
+from crm_api.resources.kept import kept, listed
 
 if TYPE_CHECKING:
     from crm_api.adapters.plan_cache import PlanCache
@@ -61,6 +61,32 @@ def endpoints(services: Services, database: CrmDatabase, cache: PlanCache) -> tu
                     body=DoorOpening,
                 ),
             ),
+        ),
+        Endpoint(
+            "/v1/code-entries",
+            "Calls",
+            calls.CodeEntriesInCall(services.code_entries),
+            (
+                Operation(
+                    "POST",
+                    "Ask to open a door for an access code typed at its panel",
+                    changes("door_openings"),
+                    (Answer(200, "Yes or no: `result` tells", shown.CodeEntryAnswer),),
+                    "A wrong code counts at the panel and at its entrance or gate; after too many in a row these take "
+                    "no code for a while.",
+                    body=CodeEntry,
+                ),
+            ),
+        ),
+        *kept(
+            "/v1/code-locks",
+            tag="Keys and codes",
+            plural="code locks",
+            service=services.code_locks,
+            query=CodeLockQuery,
+            document=shown.CodeLockDocument,
+            readers=reads("codes"),
+            writers=changes("codes"),
         ),
         listed(
             "/v1/calls",

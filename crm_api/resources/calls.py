@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from crm_api.adapters.plan_cache import RedisErrors
-from crm_api.domain.inputs.calls import DoorOpening
+from crm_api.domain.inputs.calls import CodeEntry, DoorOpening
 from crm_api.domain.problems import NotFoundError
 from crm_api.resources.authentication import tenant_of
 from crm_api.resources.rendering import body_of, send
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import falcon
 
     from crm_api.adapters.plan_cache import PlanCache
+    from crm_api.services.code_entries import CodeEntries
     from crm_api.services.door_openings import DoorOpenings
     from crm_api.services.history import CallRecords
     from crm_api.services.planning import Planning
@@ -58,6 +59,21 @@ class DoorOpeningsInCall:
             result=document["result"],
             reason=document["reason"],
         )
+        send(resp, document)
+
+
+class CodeEntriesInCall:
+    """`POST /v1/code-entries`: a visitor typed an access code."""
+
+    def __init__(self, entries: CodeEntries) -> None:
+        self._entries = entries
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Open, grant or refuse; 200 in each case, `result` tells. The code goes into no log."""
+        entry = body_of(req, CodeEntry)
+        document = self._entries.typed(entry)
+        told = {name: document[name] for name in ("result", "reason", "locked_until_ms")}
+        _log.info("access code", call_id=entry.call_id, panel=entry.panel, **told)
         send(resp, document)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from crm_api.domain.kinds import HOUSEHOLD_KINDS
 from crm_api.domain.passwords import ALPHABET, ha1, new_password
 from crm_api.domain.problems import ConflictError, InvalidFieldsError, NotFoundError
+from crm_api.domain.quiet_hours import clock_of, minutes_of
 from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept, company_for
@@ -52,7 +53,11 @@ class Accounts(Kept[Account]):
 
     def documents(self, rows: Sequence[Account]) -> list[Document]:
         """Show an account without its HA1."""
-        return [{name: row.__data__[name] for name in SHOWN} for row in rows]
+        return [
+            {name: row.__data__[name] for name in SHOWN}
+            | {"quiet_from": clock_of(row.quiet_from_min), "quiet_until": clock_of(row.quiet_until_min)}
+            for row in rows
+        ]
 
     def row(self, tenant: Tenant, key: Any) -> Account:
         """Return an account by name."""
@@ -80,6 +85,8 @@ class Accounts(Kept[Account]):
                 ha1=None if password is None else ha1(name, self.context.realm, password),
                 phone=new.phone,
                 enabled=new.enabled,
+                quiet_from_min=minutes_of(new.quiet_from),
+                quiet_until_min=minutes_of(new.quiet_until),
                 created_at_ms=self.context.now_ms(),
             )
             self.changes.account_rings(row.id, row.apartment_id)
@@ -94,6 +101,9 @@ class Accounts(Kept[Account]):
             if "phone" in values and row.kind != "phone":
                 raise InvalidFieldsError.one("phone", values["phone"], f"account {key} is of kind {row.kind}: no phone")
             self._announce_end(tenant, row.apartment_id, values.get("resident_id"))
+            for name in ("quiet_from", "quiet_until"):
+                if name in values:
+                    values[f"{name}_min"] = minutes_of(values.pop(name))
             self.update(row, **values)
             self.changes.account_rings(row.id, row.apartment_id)
             self.changes.credential(key)

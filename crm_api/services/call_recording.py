@@ -11,7 +11,7 @@ from crm_api.domain import call_record
 from crm_api.domain.call_record import Event
 from crm_api.domain.numbering import candidate
 from crm_api.domain.problems import ConflictError
-from crm_api.tables import call_record_rows, ring_plan_facts
+from crm_api.tables import call_record_rows, caller_facts, ring_plan_facts
 from crm_api.tables.database import ValueErrors
 
 if TYPE_CHECKING:
@@ -142,7 +142,10 @@ class CallRecording:
             return Belongs(None, None, None, None)
         known = self._panel(call.panel)
         if known is None:
-            return Belongs(None, None, None, None)
+            caller = caller_facts.known_caller(self._context.database, call.panel, call.started_at_ms)
+            if caller is None:
+                return Belongs(None, None, None, None)
+            return Belongs(caller.facts.company_id, None, caller.apartment_id, caller.house_id)
         meant = candidate(known.places, call.dialled or "")
         apartment_id = None if meant is None else ring_plan_facts.apartment_id(self._context.database, meant)
         house_id = None if meant is None or apartment_id is None else meant.house_id

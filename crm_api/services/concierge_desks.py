@@ -35,6 +35,7 @@ class ConciergeDesks(Kept[ConciergeDesk]):
                 "name": row.name,
                 "priority": row.priority,
                 "on_duty": row.on_duty,
+                "phone": row.phone,
                 "version": row.version,
             }
             for row in rows

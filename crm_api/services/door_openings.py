@@ -46,10 +46,10 @@ class DoorOpenings:
         if refusal is not None:
             opening = Opening("refused", refusal, plan.door.method if plan.door else None)
         elif plan.door is not None and plan.door.method == "http":
-            opening = self._driven(find(Tenant(None), Door, "door", plan.door.door_id))
+            opening = self.driven(find(Tenant(None), Door, "door", plan.door.door_id))
         else:
             opening = Opening("granted", "send the digits to the panel", "dtmf")
-        record_id = self._record(
+        record_id = self.record(
             opening,
             at_ms=at_ms,
             company_id=plan.company_id,
@@ -73,10 +73,10 @@ class DoorOpenings:
         at_ms = self._context.now_ms()
         door = find(tenant, Door, "door", door_id)
         if door.method != "dtmf":
-            opening = self._driven(door)
+            opening = self.driven(door)
         else:
             opening = Opening("refused", "this door opens by DTMF in a call only: give it method http", door.method)
-        record_id = self._record(
+        record_id = self.record(
             opening,
             at_ms=at_ms,
             company_id=door.company_id,
@@ -98,16 +98,15 @@ class DoorOpenings:
     def _refusal(plan: RingPlan, account: str) -> str | None:
         if plan.outcome != "ring":
             return f"the number dialled is {plan.outcome.replace('_', ' ')} now"
-        target = plan.target(account)
-        if target is None:
+        if account != plan.panel and plan.target(account) is None:
             return f"account {account} does not answer for this apartment now"
         if plan.door is None:
             return "this panel opens no door"
-        if not target.may_open:
+        if not plan.opens(account):
             return f"account {account} may talk but not open here"
         return None
 
-    def _driven(self, door: Door) -> Opening:
+    def driven(self, door: Door) -> Opening:
         """Have the door opened by its relay, or by its panel; a device that confirms has been seen."""
         device: Any
         output: Any  # a door of a relay has a relay output: a constraint of the table
@@ -134,7 +133,8 @@ class DoorOpenings:
             login = json.loads(self._context.encryption.decrypted(device.credentials))
         return PanelAccess(device.address, login.get("user"), login.get("password"))
 
-    def _record(self, opening: Opening, **facts: Any) -> int:
+    def record(self, opening: Opening, **facts: Any) -> int:
+        """Write an access record; return its id."""
         if facts.get("apartment_id") is not None:
             facts["house_id"] = Apartment.get_by_id(facts["apartment_id"]).house_id
         with self._context.database.transaction():

@@ -60,6 +60,9 @@ class Panels(Kept[Panel]):
                 "latitude": row.latitude,
                 "longitude": row.longitude,
                 "gate_id": row.gate_id,
+                "ring_limit_s": row.ring_limit_s,
+                "talk_limit_s": row.talk_limit_s,
+                "separator": row.separator,
                 "last_seen_at_ms": row.last_seen_at_ms,
                 "has_credentials": row.credentials is not None,
                 "places": places.get(row.id, []),
@@ -85,7 +88,7 @@ class Panels(Kept[Panel]):
                 credentials=encrypted_login(self.context, new.credentials.model_dump() if new.credentials else None),
                 **new.model_dump(exclude={"account", "credentials", "places", "doors"}),
             )
-            self._set_places(company, panel.id, [p.model_dump() for p in new.places])
+            self._set_places(company, panel, [p.model_dump() for p in new.places])
             self._set_doors(company, panel.id, [d.model_dump() for d in new.doors])
             self.changes.scope("panel", panel.id)
         return self.got(tenant, panel.id)
@@ -95,10 +98,13 @@ class Panels(Kept[Panel]):
         with self.database.transaction():
             panel = self.row(tenant, key)
             company = Tenant.of(panel.company_id)
-            if "places" in values:
+            if {"places", "separator"} & set(values):
                 self.changes.numbers(dialled_numbers.of_scope(self.database, "panel", key))
+                panel.separator = values.get("separator", panel.separator)
+                kept = PanelPlace.select().where(PanelPlace.panel_id == key).order_by(PanelPlace.id)
+                same = [{"entrance_id": p.entrance_id, "house_id": p.house_id, "code": p.code} for p in kept]
                 PanelPlace.delete().where(PanelPlace.panel_id == key).execute()
-                self._set_places(company, key, values.pop("places"))
+                self._set_places(company, panel, values.pop("places", same))
             if "doors" in values:
                 self._set_doors(company, key, values.pop("doors"))
             if "credentials" in values:
@@ -125,8 +131,8 @@ class Panels(Kept[Panel]):
         if gate_id is not None:
             find(company, Gate, "gate", gate_id)
 
-    def _set_places(self, company: Tenant, panel_id: int, places: list[dict[str, Any]]) -> None:
-        problem = place_code_problem([place["code"] for place in places])
+    def _set_places(self, company: Tenant, panel: Panel, places: list[dict[str, Any]]) -> None:
+        problem = place_code_problem([place["code"] for place in places], panel.separator)
         if problem is not None:
             raise InvalidFieldsError.one("places", [place["code"] for place in places], problem)
         for place in places:
@@ -135,7 +141,7 @@ class Panels(Kept[Panel]):
             else:
                 house_id = find(company, House, "house", place["house_id"]).id
             PanelPlace.create(
-                panel_id=panel_id,
+                panel_id=panel.id,
                 company_id=company.only_company,
                 house_id=house_id,
                 entrance_id=place["entrance_id"],

@@ -5,18 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from crm_api.domain import ring_plan
-from crm_api.domain.numbering import ALWAYS_EMERGENCY, EMERGENCY_NUMBERS, candidate
-from crm_api.tables import ring_plan_facts
+from crm_api.domain import resident_calls, ring_plan
+from crm_api.domain.numbering import ALWAYS_EMERGENCY, CONCIERGE_NUMBERS, EMERGENCY_NUMBERS, candidate
+from crm_api.domain.resident_calls import Asked
+from crm_api.tables import caller_facts, ring_plan_facts
+from crm_api.tables.block_facts import stops
 
 if TYPE_CHECKING:
     from crm_api.domain.ring_plan import PanelFacts, RingPlan
     from crm_api.services.context import Context
+    from crm_api.tables.caller_facts import KnownCaller
+    from crm_api.tables.ring_plan_facts import KnownPanel
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, and what was known of the panel (None: no such panel)."""
+    """A plan, and what was known of the panel (None: no panel calls)."""
 
     plan: RingPlan
     facts: PanelFacts | None
@@ -28,24 +32,69 @@ class Planning:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def planned(self, panel: str, dialled: str) -> Planned:
-        """Return the plan of (panel, dialled) at this moment.
+    def planned(self, account: str, dialled: str) -> Planned:
+        """Return the plan of (calling account, dialled) at this moment.
 
         `issued_at_ms` is taken before anything is read: a plan is never younger than its facts.
         """
         database = self._context.database
         now_ms = self._context.now_ms()
         with database.snapshot():
-            known = ring_plan_facts.known_panel(database, panel)
-            if known is None:
-                return Planned(ring_plan.unknown_number(panel, dialled, now_ms, None), None)
-            facts = known.facts
-            meant = candidate(known.places, dialled) if dialled != ALWAYS_EMERGENCY else None
-            apartment_id = None if meant is None else ring_plan_facts.apartment_id(database, meant)
-            if meant is not None and apartment_id is not None:
-                household = ring_plan_facts.household(database, facts, meant, apartment_id, now_ms)
-                return Planned(ring_plan.household_plan(panel, dialled, now_ms, facts, household), facts)
-            if dialled in EMERGENCY_NUMBERS:
-                dispatch = ring_plan_facts.dispatch_centre(database, facts)
-                return Planned(ring_plan.emergency(panel, dialled, now_ms, facts, dispatch), facts)
-            return Planned(ring_plan.unknown_number(panel, dialled, now_ms, facts), facts)
+            known = ring_plan_facts.known_panel(database, account)
+            if known is not None:
+                return Planned(self._of_panel(known, account, dialled, now_ms), known.facts)
+            caller = caller_facts.known_caller(database, account, now_ms)
+            if caller is None:
+                return Planned(ring_plan.unknown_number(account, dialled, now_ms, None), None)
+            return Planned(self._of_caller(caller, account, dialled, now_ms), None)
+
+    def _of_panel(self, known: KnownPanel, panel: str, dialled: str, now_ms: int) -> RingPlan:
+        database, facts = self._context.database, known.facts
+        meant = candidate(known.places, dialled) if dialled != ALWAYS_EMERGENCY else None
+        apartment_id = None if meant is None else ring_plan_facts.apartment_id(database, meant)
+        if meant is not None and apartment_id is not None:
+            household = ring_plan_facts.household(database, facts.company_id, meant, apartment_id, now_ms)
+            return ring_plan.household_plan(panel, dialled, now_ms, facts, household)
+        if dialled in EMERGENCY_NUMBERS:
+            dispatch = ring_plan_facts.dispatch_centre(database, facts)
+            return ring_plan.emergency(panel, dialled, now_ms, facts, dispatch)
+        if dialled in CONCIERGE_NUMBERS:
+            houses = caller_facts.houses_of_panel(known)
+            desks = ring_plan_facts.desks(database, facts.company_id, houses)
+            return resident_calls.concierge_plan(Asked(panel, dialled, now_ms, facts, "panel"), desks, facts.door)
+        return ring_plan.unknown_number(panel, dialled, now_ms, facts)
+
+    def _of_caller(self, caller: KnownCaller, account: str, dialled: str, now_ms: int) -> RingPlan:
+        """Answer a resident or a desk."""
+        database = self._context.database
+        asked = Asked(account, dialled, now_ms, caller.facts, "desk" if caller.is_desk else "resident")
+        if not caller.account_rings:  # a guest whose time is over
+            return resident_calls.refused(asked, "forbidden")
+        if dialled in CONCIERGE_NUMBERS:
+            houses = () if caller.house_id is None else (caller.house_id,)
+            return resident_calls.concierge_plan(
+                asked, ring_plan_facts.desks(database, caller.facts.company_id, houses)
+            )
+        panel = ring_plan_facts.known_panel(database, dialled)
+        if panel is not None:
+            return self._look(caller, asked, panel, now_ms)
+        if not caller.is_desk and caller.neighbour_calls == "none":
+            return resident_calls.refused(asked, "forbidden")
+        for meant in caller_facts.meant_apartments(database, caller, dialled):
+            apartment_id = ring_plan_facts.apartment_id(database, meant)
+            if apartment_id is not None:
+                household = ring_plan_facts.household(database, caller.facts.company_id, meant, apartment_id, now_ms)
+                return resident_calls.household_from_inside(asked, household, phones=caller.is_desk)
+        return resident_calls.refused(asked, "unknown_number")
+
+    def _look(self, caller: KnownCaller, asked: Asked, panel: KnownPanel, now_ms: int) -> RingPlan:
+        if not caller.has_behind(panel):
+            return resident_calls.refused(asked, "unknown_number")
+        may_open = True
+        if caller.apartment_id is not None:
+            stopped = stops(self._context.database, caller.apartment_id, now_ms)
+            if stopped.calls:
+                return resident_calls.refused(asked, "blocked", caller.apartment_id)
+            may_open = not stopped.opening
+        limit_s = caller.facts.talk_limit_s if caller.is_desk else caller.look_limit_s
+        return resident_calls.look_plan(asked, asked.dialled, panel.facts.door, limit_s, may_open=may_open)

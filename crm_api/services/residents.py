@@ -43,7 +43,7 @@ class Residents(Kept[Resident]):
             phones.setdefault(line.resident_id, []).append(line.phone)
         homes: dict[int, list[Document]] = {}
         for home in Residency.select().where(Residency.resident_id.in_(ids)).order_by(Residency.id):
-            shown = {"apartment_id": home.apartment_id, "role": home.role, "ends_at_ms": home.ends_at_ms}
+            shown = {name: home.__data__[name] for name in ("apartment_id", "role", "ends_at_ms", "ring_order")}
             homes.setdefault(home.resident_id, []).append(shown)
         return [{**row.__data__, "phones": phones.get(row.id, []), "apartments": homes.get(row.id, [])} for row in rows]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from crm_api.domain.numbering import EMERGENCY_NUMBERS, number_to_dial
+from crm_api.domain.numbering import CONCIERGE_NUMBERS, EMERGENCY_NUMBERS, number_to_dial
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ Scope = Literal["panel", "house", "company", "city"]
 _AT_ONCE: Final = 500
 
 _PAIRS = """
-SELECT a.account, pp.code, ap.number, ap.id
+SELECT a.account, CASE WHEN pp.code = '' THEN '' ELSE pp.code || coalesce(p.separator, '') END, ap.number, ap.id
 FROM panel_places pp
 JOIN panels p ON p.id = pp.panel_id
 JOIN accounts a ON a.id = p.account_id
@@ -58,7 +58,7 @@ def by_apartment(database: CrmDatabase, apartment_ids: Iterable[int]) -> dict[in
 
 
 def of_scope(database: CrmDatabase, scope: Scope, key: int) -> Iterator[Pair]:
-    """Yield every pair of a panel, house, company or city, emergency numbers included.
+    """Yield every pair of a panel, house, company or city, emergency numbers and the concierge included.
 
     A change of a city concerns its dispatch centre alone: emergency numbers only.
     """
@@ -66,6 +66,9 @@ def of_scope(database: CrmDatabase, scope: Scope, key: int) -> Iterator[Pair]:
     for (panel,) in database.rows(_PANELS.format(condition=condition), (key,) * condition.count("?")):
         for number in EMERGENCY_NUMBERS:
             yield panel, number
+        if scope != "city":
+            for number in CONCIERGE_NUMBERS:
+                yield panel, number
     if scope in _PAIR_CONDITIONS:
         sql = _PAIRS.format(condition=_PAIR_CONDITIONS[scope])
         for panel, code, number, _ in database.rows(sql, (key,)):

@@ -77,6 +77,7 @@ class ConciergeDesk(Table):
     name = TextField()
     priority = BigIntegerField()
     on_duty = BooleanField()
+    phone = TextField(null=True)
 
 
 class RfidKey(Table):

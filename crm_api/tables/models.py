@@ -65,6 +65,11 @@ class Company(Table):
     active = BooleanField()
     ring_timeout_s = BigIntegerField()
     talk_limit_s = BigIntegerField()
+    ring_limit_s = BigIntegerField()
+    look_limit_s = BigIntegerField()
+    neighbour_calls = TextField()
+    code_tries = BigIntegerField()
+    code_lock_s = BigIntegerField()
     created_at_ms = BigIntegerField()
     version = BigIntegerField(default=1)
 
@@ -123,6 +128,8 @@ class Account(Table):
     ha1 = TextField(null=True)
     phone = TextField(null=True)
     enabled = BooleanField()
+    quiet_from_min = BigIntegerField(null=True)
+    quiet_until_min = BigIntegerField(null=True)
     created_at_ms = BigIntegerField()
     version = BigIntegerField(default=1)
 
@@ -152,6 +159,9 @@ class Panel(Table):
     longitude = DoubleField(null=True)
     last_seen_at_ms = BigIntegerField(null=True)
     gate_id = BigIntegerField(null=True)
+    ring_limit_s = BigIntegerField(null=True)
+    talk_limit_s = BigIntegerField(null=True)
+    separator = TextField(null=True)
     search_text = TextField()
     version = BigIntegerField(default=1)
 
@@ -231,6 +241,7 @@ class RingStage(Table):
     position = BigIntegerField()
     ring_timeout_s = BigIntegerField()
     on_refusal = TextField()
+    one_by_one = BooleanField()
 
 
 class RingTarget(Table):

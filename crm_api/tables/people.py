@@ -104,6 +104,7 @@ class Residency(Table):
     apartment_id = BigIntegerField()
     role = TextField()
     ends_at_ms = BigIntegerField(null=True)
+    ring_order = BigIntegerField(null=True)
 
     class Meta:
         """Its plural is irregular."""

@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from crm_api.domain import quiet_hours
 from crm_api.domain.numbering import Candidate, Place
 from crm_api.domain.ring_plan import Door, Household, Member, PanelFacts, StageRule, TargetRule
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.domain.quiet_hours import Window
     from crm_api.domain.ring_plan import OnRefusal
     from crm_api.tables.database import CrmDatabase
 
 PANEL = """
-SELECT p.id, p.company_id, p.name, c.language, c.talk_limit_s, c.ring_timeout_s,
-       d.id, d.method, d.dtmf, pp.code, pp.house_id, pp.entrance_id
+SELECT p.id, p.company_id, p.name, c.language, coalesce(p.talk_limit_s, c.talk_limit_s), c.ring_timeout_s,
+       coalesce(p.ring_limit_s, c.ring_limit_s), d.id, d.method, d.dtmf,
+       CASE WHEN pp.code = '' THEN '' ELSE pp.code || coalesce(p.separator, '') END, pp.house_id, pp.entrance_id
 FROM accounts a
 JOIN panels p ON p.account_id = a.id
 JOIN companies c ON c.id = p.company_id
@@ -33,15 +38,18 @@ RINGS = """(a.enabled AND (a.resident_id IS NULL OR EXISTS (
 # each part are put in order here, not by the database.
 HOUSEHOLD = f"""
 SELECT 0, a.id, 0, a.account, a.kind, {RINGS}, a.phone,
-       {{false}}, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), a.apartment_id
+       {{false}}, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), a.apartment_id,
+       a.quiet_from_min, a.quiet_until_min, a.resident_id,
+       (SELECT ring_order FROM residencies r WHERE r.resident_id = a.resident_id AND r.apartment_id = a.apartment_id)
 FROM accounts a WHERE a.apartment_id = ?
 UNION ALL
-SELECT 1, b.id, 0, NULL, NULL, k.stops_calls, NULL, k.stops_opening, NULL, NULL, NULL, NULL
+SELECT 1, b.id, 0, NULL, NULL, k.stops_calls, NULL, k.stops_opening, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM blocks b JOIN block_kinds k ON k.id = b.kind_id
 WHERE b.apartment_id = ? AND b.starts_at_ms <= ? AND (b.ends_at_ms IS NULL OR b.ends_at_ms > ?)
 UNION ALL
 SELECT 2, s.position, coalesce(t.position, 0), a.account, a.kind, {RINGS}, a.phone,
-       {{false}}, s.ring_timeout_s, s.on_refusal, t.kind, a.apartment_id
+       s.one_by_one, s.ring_timeout_s, s.on_refusal, t.kind, a.apartment_id,
+       a.quiet_from_min, a.quiet_until_min, NULL, NULL
 FROM ring_stages s
 LEFT JOIN ring_targets t ON t.stage_id = s.id
 LEFT JOIN accounts a ON a.id = t.account_id
@@ -52,9 +60,15 @@ WHERE s.plan_id = coalesce(
 """  # noqa: S608 - constants
 HOUSEHOLDS = {"sqlite": HOUSEHOLD.replace("{false}", "0"), "postgresql": HOUSEHOLD.replace("{false}", "FALSE")}
 _MEMBER, _STOP, _LINE = range(3)
+UNORDERED = 100
+"""Place of a resident who was given none: after the others."""
+TIME_ZONE = """
+SELECT ci.time_zone FROM houses h JOIN companies c ON c.id = h.company_id
+JOIN cities ci ON ci.id = coalesce(h.city_id, c.city_id) WHERE h.id = ?
+"""
 DESKS = """
-SELECT d.priority, a.account, a.kind, a.enabled FROM concierge_desks d JOIN accounts a ON a.id = d.account_id
-WHERE d.company_id = ? AND (d.house_id IS NULL OR d.house_id = ?) AND d.on_duty = ? AND a.enabled = ?
+SELECT d.priority, a.account, a.kind, d.phone FROM concierge_desks d JOIN accounts a ON a.id = d.account_id
+WHERE d.company_id = ? AND (d.house_id IS NULL OR d.house_id IN ({houses})) AND d.on_duty = ? AND a.enabled = ?
 ORDER BY d.priority, d.id
 """
 DISPATCH = """
@@ -82,12 +96,23 @@ def known_panel(database: CrmDatabase, account: str) -> KnownPanel | None:
     rows = database.rows(PANEL, (account,))
     if not rows:
         return None
-    panel_id, company_id, name, language, talk_limit_s, ring_timeout_s, door_id, method, dtmf = rows[0][:9]
+    panel_id, company_id, name, language, talk_limit_s, ring_timeout_s, ring_limit_s, door_id, method, dtmf = rows[0][
+        :10
+    ]
     # To the call side a door opens by digits in the call, or by the CRM: through the panel's driver or a relay.
     by_digits = method == "dtmf"
     door = None if door_id is None else Door(door_id, "dtmf" if by_digits else "http", dtmf if by_digits else None)
-    facts = PanelFacts(panel_id, company_id, name, language, talk_limit_s, ring_timeout_s, door)
-    return KnownPanel(facts, tuple(Place(row[9], row[10], row[11]) for row in rows if row[9] is not None))
+    facts = PanelFacts(
+        company_id=company_id,
+        caller_name=name,
+        language=language,
+        talk_limit_s=talk_limit_s,
+        ring_timeout_s=ring_timeout_s,
+        ring_limit_s=ring_limit_s,
+        panel_id=panel_id,
+        door=door,
+    )
+    return KnownPanel(facts, tuple(Place(*row[10:13]) for row in rows if row[10] is not None))
 
 
 def apartment_id(database: CrmDatabase, candidate: Candidate) -> int | None:
@@ -99,24 +124,25 @@ def apartment_id(database: CrmDatabase, candidate: Candidate) -> int | None:
 
 
 def household(
-    database: CrmDatabase, facts: PanelFacts, candidate: Candidate, apartment_id: int, now_ms: int
+    database: CrmDatabase, company_id: int, candidate: Candidate, apartment_id: int, now_ms: int
 ) -> Household:
     """Return what decides the plan of this apartment at this moment."""
     times = (now_ms, apartment_id)
-    parameters = (*times, apartment_id, now_ms, now_ms, *times, candidate.house_id, facts.company_id)
+    parameters = (*times, apartment_id, now_ms, now_ms, *times, candidate.house_id, company_id)
     parts: tuple[list[tuple[Any, ...]], ...] = ([], [], [])
     for row in database.rows(HOUSEHOLDS[database.dialect], parameters):
         parts[row[0]].append(row)
     for part in parts:
         part.sort(key=itemgetter(1, 2))
-    stages = _stages(parts[_LINE])
+    rest = _Rest(database, candidate.house_id, now_ms)
+    stages = _stages(parts[_LINE], rest)
     return Household(
         apartment_id=apartment_id,
-        members=tuple(Member(row[3], row[4], bool(row[5]), apartment_id, row[6]) for row in parts[_MEMBER]),
+        members=tuple(_member(row, apartment_id, rest) for row in parts[_MEMBER]),
         stops_calls=any(row[5] for row in parts[_STOP]),
         stops_opening=any(row[7] for row in parts[_STOP]),
         stages=stages,
-        desks=_desks(database, facts.company_id, candidate.house_id) if _asks_for_desks(stages) else (),
+        desks=desks(database, company_id, (candidate.house_id,)) if _asks_for_desks(stages) else (),
     )
 
 
@@ -130,22 +156,61 @@ def _asks_for_desks(stages: tuple[StageRule, ...] | None) -> bool:
     return stages is not None and any(line.kind == "concierge" for stage in stages for line in stage.targets)
 
 
-def _desks(database: CrmDatabase, company_id: int, house_id: int) -> tuple[tuple[Member, ...], ...]:
-    """Return the desks on duty for a house, those of one priority together, lowest first."""
-    desks: dict[int, list[Member]] = {}
-    for priority, account, kind, enabled in database.rows(DESKS, (company_id, house_id, True, True)):
-        desks.setdefault(priority, []).append(Member(account, kind, bool(enabled), None))
-    return tuple(tuple(members) for members in desks.values())
+def desks(database: CrmDatabase, company_id: int, houses: Sequence[int]) -> tuple[tuple[Member, ...], ...]:
+    """Return the desks on duty for these houses, those of one priority together, lowest first.
+
+    A desk with a phone is rung there, through a trunk.
+    """
+    found: dict[int, list[Member]] = {}
+    sql = DESKS.format(houses=", ".join("?" * len(houses)))
+    for priority, account, kind, phone in database.rows(sql, (company_id, *houses, True, True)):
+        member = Member(account, "phone" if phone else kind, True, None, phone)
+        found.setdefault(priority, []).append(member)
+    return tuple(tuple(members) for members in found.values())
 
 
-def _stages(rows: list[tuple[Any, ...]]) -> tuple[StageRule, ...] | None:
+class _Rest:
+    """Quiet hours as moments; the time zone is read when the first account has any."""
+
+    def __init__(self, database: CrmDatabase, house_id: int, now_ms: int) -> None:
+        self._database = database
+        self._house_id = house_id
+        self._now_ms = now_ms
+        self._time_zone = ""
+
+    def of(self, from_min: int | None, until_min: int | None) -> tuple[Window, ...]:
+        """Return when an account keeps still."""
+        if from_min is None or until_min is None:
+            return ()
+        if not self._time_zone:
+            row = self._database.row(TIME_ZONE, (self._house_id,))
+            self._time_zone = str(row[0]) if row is not None else "UTC"
+        return tuple(quiet_hours.windows(from_min, until_min, self._time_zone, self._now_ms))
+
+
+def _member(row: tuple[Any, ...], apartment_id: int, rest: _Rest) -> Member:
+    account, kind, rings, phone = row[3:7]
+    quiet_from, quiet_until, resident_id, ring_order = row[12:16]
+    turn = None if resident_id is None else (ring_order or UNORDERED, resident_id)
+    return Member(account, kind, bool(rings), apartment_id, phone, turn, rest.of(quiet_from, quiet_until))
+
+
+def _stages(rows: list[tuple[Any, ...]], rest: _Rest) -> tuple[StageRule, ...] | None:
     if not rows:
         return None
-    stages: dict[int, tuple[int, OnRefusal, list[TargetRule]]] = {}
-    for _, position, _, account, account_kind, rings, phone, _, ring_timeout_s, on_refusal, kind, home in rows:
-        _, _, targets = stages.setdefault(position, (ring_timeout_s, on_refusal, []))
+    stages: dict[int, tuple[int, OnRefusal, bool, list[TargetRule]]] = {}
+    for row in rows:
+        _, position, _, account, account_kind, rings, phone, one_by_one, ring_timeout_s, on_refusal, kind, home = row[
+            :12
+        ]
+        *_, targets = stages.setdefault(position, (ring_timeout_s, on_refusal, bool(one_by_one), []))
         if kind is not None:
             targets.append(TargetRule(kind=kind))
         elif account is not None:
-            targets.append(TargetRule(member=Member(account, account_kind, bool(rings), home, phone)))
-    return tuple(StageRule(seconds, tuple(targets), on_refusal) for seconds, on_refusal, targets in stages.values())
+            quiet = rest.of(row[12], row[13])
+            member = Member(account, account_kind, bool(rings), home, phone, quiet=quiet)
+            targets.append(TargetRule(member=member))
+    return tuple(
+        StageRule(seconds, tuple(targets), on_refusal, one_by_one=one_by_one)
+        for seconds, on_refusal, one_by_one, targets in stages.values()
+    )

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Panel:
-    """A door panel of the town; `method` is how its door opens: `dtmf` or `http`; `reaches` is what it may dial."""
+    """A door panel of the town; `method` is how its door opens: `dtmf` or `http`; `reaches` is what it may dial.
+
+    `access_code` opens its door when `*` and its digits are dialled; empty: it has none.
+    """
 
     name: str
     credentials: Credentials
@@ -25,11 +28,12 @@ class Panel:
     relay_url: str
     method: str
     reaches: tuple[str, ...]
+    access_code: str
 
 
 @dataclass(frozen=True)
 class Resident:
-    """An account of an apartment: a handset or an app, and the loopback address its phone uses."""
+    """An account of an apartment (a handset, an app) or of a desk, and the loopback address its phone uses."""
 
     credentials: Credentials
     kind: str
@@ -57,6 +61,8 @@ class Town:
     operator_token: str
     panels: tuple[Panel, ...]
     apartments: tuple[Apartment, ...]
+    desks: tuple[Resident, ...] = ()
+    """Concierge desks with a phone of their own, the first to be rung first."""
 
     def panel(self, account: str) -> Panel:
         """The panel of an account."""
@@ -117,6 +123,7 @@ def read_town(path: Path) -> Town:
                 panel["relay_url"] or "",
                 panel["method"],
                 tuple(str(number) for number in panel["reaches"]),
+                panel.get("access_code") or "",
             )
             for panel in told["panels"]
         ),
@@ -135,5 +142,10 @@ def read_town(path: Path) -> Town:
                 apartment["note"],
             )
             for apartment in told["apartments"]
+        ),
+        tuple(
+            Resident(Credentials(desk["account"], desk["password"]), desk["kind"], desk["address"])
+            for desk in sorted(told.get("desks", []), key=lambda desk: int(desk["priority"]))
+            if desk["address"]
         ),
     )

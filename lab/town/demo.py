@@ -13,11 +13,15 @@ DISPATCH: Final = "dispatch-riverside"
 
 @dataclass(frozen=True)
 class Phone:
-    """A device of a household: its account, its kind, and the loopback address that its simulation uses."""
+    """A device of a household: its account, its kind, and the loopback address that its simulation uses.
+
+    `resident`: whose own it is; None: the whole household's.
+    """
 
     account: str
     kind: Literal["handset", "indoor_unit", "app", "home_gateway"]
     address: str
+    resident: str | None = None
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Stage:
 
     ring_timeout_s: int
     targets: tuple[str, ...]
+    one_by_one: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,28 @@ class Household:
     phones: tuple[Phone, ...] = ()
     stages: tuple[Stage, ...] = ()
     block: str | None = None
+    residents: tuple[str, ...] = ()
+    """Those with accounts of their own, in the order in which a plan may ring them."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A concierge desk of a house; the lowest priority rings first. One with a `phone` is a phone on duty."""
+
+    account: str
+    name: str
+    house: str
+    priority: int
+    address: str = ""
+    phone: str | None = None
 
 
 @dataclass(frozen=True)
 class DemoPanel:
-    """A simulated panel. `places` are (house, entrance or None for the whole house, code)."""
+    """A simulated panel. `places` are (house, entrance or None for the whole house, code).
+
+    `access_code` opens its entrance; the panel sends what is typed as a call to `*` and the digits.
+    """
 
     account: str
     name: str
@@ -51,6 +73,7 @@ class DemoPanel:
     method: Literal["dtmf", "http"]
     door_code: str
     places: tuple[tuple[str, int | None, str], ...]
+    access_code: str | None = None
     relay_login: tuple[str, str] = field(default=("admin", "riverside-relay"))
 
     @property
@@ -67,11 +90,17 @@ HOUSES: Final[dict[str, tuple[int, ...]]] = {LENINA: (1, 2), SADOVAYA: (1,)}
 """Houses and their entrances."""
 
 PANELS: Final = (
-    DemoPanel("p10001", "Lenina 1, entrance 1", "127.0.1.1", "dtmf", "1", ((LENINA, 1, ""),)),
-    DemoPanel("p10002", "Lenina 1, entrance 2", "127.0.1.2", "http", "2", ((LENINA, 2, ""),)),
+    DemoPanel("p10001", "Lenina 1, entrance 1", "127.0.1.1", "dtmf", "1", ((LENINA, 1, ""),), "40719"),
+    DemoPanel("p10002", "Lenina 1, entrance 2", "127.0.1.2", "http", "2", ((LENINA, 2, ""),), "73150"),
     DemoPanel("p10003", "Sadovaya 7, entrance 1", "127.0.1.3", "dtmf", "3", ((SADOVAYA, 1, ""),)),
     DemoPanel("p10010", "Yard gate", "127.0.1.10", "http", "4", ((LENINA, None, "21"), (SADOVAYA, None, "22"))),
 )
+
+DESKS: Final = (
+    Desk("c20001", "Lobby", SADOVAYA, 1, "127.0.4.1"),
+    Desk("c20002", "Guard room", SADOVAYA, 2, "127.0.4.2"),
+)
+NEIGHBOUR_CALLS: Final = "estate"
 
 BLOCK_KINDS: Final[dict[str, tuple[bool, bool]]] = {"repair": (True, True), "debt": (False, True)}
 """Name: (stops calls, stops opening)."""
@@ -107,6 +136,26 @@ HOUSEHOLDS: Final = (
         15,
         "Volkova: nobody registered, the phone lies in a drawer",
         (Phone("a10015", "app", "127.0.2.18"),),
+    ),
+    Household(
+        LENINA,
+        1,
+        16,
+        "Nikolaev: home gateway first, after 8 seconds the app",
+        (Phone("g10016", "home_gateway", "127.0.2.41"), Phone("a10016", "app", "127.0.2.42")),
+        stages=(Stage(8, ("home_gateway",)), Stage(30, ("app",))),
+    ),
+    Household(
+        LENINA,
+        1,
+        17,
+        "Egorov family: one after another, Vera first",
+        (
+            Phone("a10017-vera", "app", "127.0.2.43", "Vera Egorova"),
+            Phone("a10017-ivan", "app", "127.0.2.44", "Ivan Egorov"),
+        ),
+        stages=(Stage(8, ("all",), one_by_one=True),),
+        residents=("Vera Egorova", "Ivan Egorov"),
     ),
     Household(
         LENINA,

@@ -30,6 +30,8 @@ class TownLoader:
         """Make everything; return what `town.json` holds."""
         self._load_places()
         panels = [self._panel(panel) for panel in demo.PANELS]
+        for desk in demo.DESKS:
+            self._load_desk(desk)
         for household in demo.HOUSEHOLDS:
             self._load_household(household)
         for household in demo.HOUSEHOLDS:
@@ -39,6 +41,18 @@ class TownLoader:
             "api": {"url": api_url, "operator_token": operator_token},
             "panels": [self._told_panel(panel, row) for panel, row in zip(demo.PANELS, panels, strict=True)],
             "apartments": [self._told_apartment(household) for household in demo.HOUSEHOLDS],
+            "desks": [
+                {
+                    "account": desk.account,
+                    "password": self._passwords[desk.account],
+                    "kind": "concierge",
+                    "address": desk.address,
+                    "name": desk.name,
+                    "house": desk.house,
+                    "priority": desk.priority,
+                }
+                for desk in demo.DESKS
+            ],
             "dispatch_centre": {
                 "account": demo.DISPATCH,
                 "password": self._passwords[demo.DISPATCH],
@@ -58,7 +72,8 @@ class TownLoader:
     def _load_places(self) -> None:
         self._account(demo.DISPATCH, "trunk")
         city = self._api.made("cities", {"name": demo.CITY}, dispatch_account=demo.DISPATCH)
-        company = self._api.made("companies", {"name": demo.COMPANY}, city_id=city["id"], language="en")
+        rules = {"city_id": city["id"], "language": "en", "neighbour_calls": demo.NEIGHBOUR_CALLS}
+        company = self._api.made("companies", {"name": demo.COMPANY}, **rules)
         self._company_id = company["id"]
         for address, entrances in demo.HOUSES.items():
             house = self._api.made("houses", {"company_id": self._company_id, "address": address}, city_id=city["id"])
@@ -90,14 +105,31 @@ class TownLoader:
                 "doors": [{"output": 1, "name": "Door", "method": panel.method, "dtmf": panel.door_code}],
             },
         )
+        if panel.access_code is not None and found is None:
+            entrances = [self._entrances[house, entrance] for house, entrance, _ in panel.places if entrance]
+            body = {"entrance_id": entrances[0], "code": panel.access_code, "note": "demo"}
+            self._api.request("POST", "/v1/access-codes", body)
         return row
+
+    def _load_desk(self, desk: demo.Desk) -> None:
+        self._account(desk.account, "concierge", company_id=self._company_id)
+        house_id = self._houses[desk.house]
+        known = self._api.request("GET", f"/v1/concierge-desks?house_id={house_id}")["items"]
+        if not any(row["account"] == desk.account for row in known):
+            body = {"account": desk.account, "name": desk.name, "priority": desk.priority, "phone": desk.phone}
+            self._api.request("POST", "/v1/concierge-desks", {**body, "house_id": house_id})
 
     def _load_household(self, household: demo.Household) -> None:
         entrance_id = self._entrances[household.house, household.entrance]
         apartment = self._api.made("apartments", {"entrance_id": entrance_id, "number": household.number})
         self._apartments[household.house, household.number] = apartment
+        residents: dict[str | None, dict[str, int]] = {None: {}}
+        for place, name in enumerate(household.residents, start=1):
+            home = {"apartment_id": apartment["id"], "role": "owner", "ring_order": place}
+            key = {"company_id": self._company_id, "name": name}
+            residents[name] = {"resident_id": self._api.made("residents", key, apartments=[home])["id"]}
         for phone in household.phones:
-            self._account(phone.account, phone.kind, apartment_id=apartment["id"])
+            self._account(phone.account, phone.kind, apartment_id=apartment["id"], **residents[phone.resident])
 
     def _load_rules(self, household: demo.Household) -> None:
         apartment_id = self._apartments[household.house, household.number]["id"]
@@ -107,6 +139,7 @@ class TownLoader:
                 {
                     "ring_timeout_s": stage.ring_timeout_s,
                     "targets": [{"kind": t} if t in kinds else {"account": t} for t in stage.targets],
+                    "one_by_one": stage.one_by_one,
                 }
                 for stage in household.stages
             ]
@@ -134,6 +167,7 @@ class TownLoader:
             "relay_url": panel.relay_url,
             "method": panel.method,
             "door_id": row["doors"][0]["id"],
+            "access_code": panel.access_code,
             "reaches": reaches,
         }
 
@@ -166,7 +200,12 @@ def passwords_of(town: Path) -> dict[str, str]:
     if not town.exists():
         return {}
     told = json.loads(town.read_text(encoding="utf-8"))
-    rows = [*told["panels"], told["dispatch_centre"], *(a for flat in told["apartments"] for a in flat["accounts"])]
+    rows = [
+        *told["panels"],
+        *told.get("desks", []),
+        told["dispatch_centre"],
+        *(a for flat in told["apartments"] for a in flat["accounts"]),
+    ]
     return {row["account"]: row["password"] for row in rows}
 
 

@@ -12,6 +12,7 @@ from agi_apps.registry import APPLICATIONS
 from agi_apps.variables import Decision, Variable
 from crm_api.adapters import redis_keys as crm_keys
 from crm_api.domain.kinds import ACCOUNT_KINDS
+from crm_api.domain.numbering import CONCIERGE_NUMBERS
 from kemi_routes import headers, policy, stage_calls, streams
 
 REPOSITORY = Path(__file__).parents[2]
@@ -68,3 +69,10 @@ def test_redis_names_are_the_same_on_all_sides() -> None:
 
 def test_kinds_of_accounts_are_the_same_in_crm_and_kamailio() -> None:
     assert set(policy.REACH) == set(ACCOUNT_KINDS)
+
+
+def test_concierge_numbers_are_the_same_in_crm_and_kamailio() -> None:
+    defaults = (REPOSITORY / "kamailio/defaults.cfg").read_text()
+    found = re.search(r"!EP_CONCIERGE_NUMBERS!([^!]*)!", defaults)
+    assert found is not None
+    assert tuple(found[1].split(",")) == CONCIERGE_NUMBERS

@@ -24,6 +24,7 @@ TARGET = st.builds(
     kind=st.sampled_from(kinds.ACCOUNT_KINDS),
     may_open=st.booleans(),
     number=st.none() | st.from_regex(r"\+[1-9][0-9]{2,14}", fullmatch=True),
+    quiet=st.lists(st.tuples(st.integers(0, base.MAX_MS), st.integers(0, base.MAX_MS)), max_size=4),
 )
 STAGE = st.builds(
     written.Stage,
@@ -50,6 +51,9 @@ PLAN = st.builds(
     talk_limit_s=st.integers(10, 3600),
     stages=st.lists(STAGE, max_size=3),
     door=st.none() | DOOR,
+    ring_limit_s=st.integers(5, 600),
+    caller=st.sampled_from(get_args(written.Caller)),
+    caller_may_open=st.booleans(),
 )
 
 
@@ -68,11 +72,11 @@ def test_a_full_stage_fits_the_dialplan() -> None:
         language="pt-BR", talk_limit_s=60, stages=[written.Stage(30, targets)], door=None,
     )  # fmt: skip
     heard = read.decode_plan(msgspec.json.encode(plan), "p", "1")
-    arguments = mset_arguments(decide(FoundPlan(heard, "crm", 0)), limit_bytes=1200)
+    arguments = mset_arguments(decide(FoundPlan(heard, "crm", 0), 0), limit_bytes=1200)
     assert sum(argument.count("account-") for argument in arguments) == written.MAX_ACCOUNTS_PER_STAGE
 
 
 @given(PLAN)
 def test_whatever_the_crm_may_write_fits_the_dialplan(plan: written.RingPlan) -> None:
     heard = read.decode_plan(msgspec.json.encode(plan), plan.panel, plan.dialled)
-    assert mset_arguments(decide(FoundPlan(heard, "crm", plan.issued_at_ms)), limit_bytes=900)
+    assert mset_arguments(decide(FoundPlan(heard, "crm", plan.issued_at_ms), 0), limit_bytes=900)

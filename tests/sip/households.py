@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lab.peers.town import Resident
+
 if TYPE_CHECKING:
-    from lab.peers.town import Apartment, Panel, Resident, Town
+    from lab.peers.town import Apartment, Panel, Town
 
 Place = tuple["Apartment", "Panel", str]
 
@@ -75,3 +77,25 @@ def stranger(town: Town) -> Place:
             if panel.credentials.username not in apartment.dial and number and number not in panel.reaches:
                 return apartment, panel, number
     raise LookupError("every panel of the town reaches every number")
+
+
+def beside_a_desk(town: Town) -> list[Place]:
+    """The apartments of the house that has concierge desks, as its entrance panel dials them."""
+    places = [town.apartment(note) for note in ("handset first", "indoor unit only", "apartment 12 here, too")]
+    entrance = next(panel for panel in town.panels if panel.name == "Sadovaya 7, entrance 1")
+    return [(apartment, entrance, apartment.dial[entrance.credentials.username]) for apartment, _, _ in places]
+
+
+def as_callee(panel: Panel) -> Resident:
+    """A panel that is called: it registers and answers like a phone."""
+    return Resident(panel.credentials, "panel", panel.address)
+
+
+def with_a_gateway(town: Town) -> Place:
+    """A home gateway rings first, the app after eight seconds."""
+    return town.apartment("home gateway first")
+
+
+def one_after_another(town: Town) -> Place:
+    """Two residents with an app each: the second rings when the first has not answered."""
+    return town.apartment("one after another")

@@ -197,7 +197,10 @@ class Scene:
 
     def log_lines(self, log: str, *parts: str) -> list[str]:
         """The lines that a log has gained in this story and that contain every part; `log` is a path without `.log`."""
-        path = self.stack.settings.log / (log if "/" in log else f"{log}.log")
+        return self.new_lines(self.stack.settings.log / (log if "/" in log else f"{log}.log"), *parts)
+
+    def new_lines(self, path: Path, *parts: str) -> list[str]:
+        """The lines that a file of the log directory has gained in this story and that contain every part."""
         with path.open("rb") as file:
             file.seek(self._log_offsets.get(str(path), 0))
             text = file.read().decode("utf-8", "replace")

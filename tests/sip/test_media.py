@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -110,3 +111,78 @@ async def test_early_media_of_a_ringing_phone_reaches_the_panel(scene: Scene) ->
     await call.rtp.wait_for_sound(3)
     assert 200 not in call.statuses
     await call.cancel()
+
+
+@pytest.mark.parametrize(
+    ("video_type", "name"),
+    [pytest.param(sdp.H264, "H264/90000", id="h264"), pytest.param(sdp.VP8, "VP8/90000", id="vp8")],
+)
+async def test_an_app_that_answers_183_sees_the_visitor_while_it_rings(
+    scene: Scene, video_type: int, name: str
+) -> None:
+    apartment, at, number = family(scene.town)
+    app = await scene.resident(apartment.residents[0])
+    visitor = await scene.visitor(at)
+    camera, microphone = await open_stream(at.address), await open_stream(at.address)
+    screen = await open_stream(apartment.residents[0].address)
+    try:
+        offer = sdp.write(at.address, microphone.port, video_port=camera.port, video_type=video_type)
+        call = await visitor.call(at.credentials, number, description=offer)
+        ring = await app.incoming()
+        ring.video_port, ring.video_type = screen.port, video_type
+        ring.show_early_media()
+
+        progress = await call.wait_status(183, 3)
+        accepted = sdp.video(progress.body)
+        assert accepted is not None
+        assert name in accepted.rtpmap.values()
+        camera.aim(accepted)
+        for _ in range(25):
+            camera.send_packet(video_type, _FRAME)
+            await asyncio.sleep(0.02)
+        await screen.wait_for_packets(5, 2)
+        assert 200 not in call.statuses
+        ring.answer()
+        await call.final()
+        await ring.established()
+        seen = screen.packets
+        for _ in range(25):
+            camera.send_packet(video_type, _FRAME)
+            await asyncio.sleep(0.02)
+        await screen.wait_for_packets(seen + 5, 2)
+        await call.bye()
+    finally:
+        for stream in (camera, microphone, screen):
+            stream.close()
+
+
+async def test_two_apps_see_the_visitor_while_they_ring_and_the_one_that_answers_talks(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    rings = [await peer.incoming() for _, peer in home.phones]
+    for ring in rings[:2]:
+        ring.show_early_media()
+    await call.wait_status(183, 3)
+    rings[1].answer()
+    await call.answered()
+    await rings[1].established()
+    heard = rings[1].rtp.audible_packets
+    await rings[1].rtp.wait_for_sound(3, packets=heard + 10)
+    await rings[0].wait_cancelled()
+    await call.bye()
+
+
+@pytest.mark.parametrize("dead", ["phone", "panel"])
+async def test_a_side_that_sends_nothing_for_30_s_ends_the_call_and_the_record_says_so(scene: Scene, dead: str) -> None:
+    """Also what becomes of a call whose phone dies without BYE."""
+    apartment, at, number = family(scene.town)
+    call, ring, _ = await scene.talk(apartment, at, number)
+    gone, other = (ring, call) if dead == "phone" else (call, ring)
+    gone.rtp.hush()
+    began_s = time.monotonic()
+    await other.wait_request("BYE", 36)
+    assert 28 < time.monotonic() - began_s < 35
+    record = await scene.office.call_record(call.call_id)
+    assert (record["result"], record["reason"]) == ("answered", "no media for 30 s")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from tests.sip.scene import Scene
 
 _PROMPT_LIMIT_S = 15.0
+_SOUNDS = Path(__file__).parents[2] / "asterisk" / "sounds"
+_GSM_FRAME_BYTES = 33  # 20 ms, as long as a packet
 
 
 async def _hears_a_prompt(scene: Scene, at: Panel, number: str) -> tuple[int, str]:
@@ -37,6 +41,33 @@ async def test_a_blocked_apartment_is_explained(scene: Scene) -> None:
 
     assert all(peer.ringing == [] for _, peer in home.phones)
     assert (await scene.office.call_record(call_id))["result"] == "blocked"
+
+
+@pytest.mark.parametrize(("language", "spoken"), [("ru", "ru"), ("zh-CN", "zh"), ("pt-BR", "en")])
+async def test_the_visitor_is_told_in_the_language_of_the_company(scene: Scene, language: str, spoken: str) -> None:
+    """Each language's prompt has a length of its own: so many packets of 20 ms are heard."""
+    _, at, number = blocked(scene.town)
+    (company,) = (await scene.office.get("/v1/companies"))["items"]
+    await scene.office.send("PATCH", f"/v1/companies/{company['id']}", {"language": language})
+    try:
+        await _felt()
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        await call.final(_PROMPT_LIMIT_S)
+    finally:
+        await scene.office.send("PATCH", f"/v1/companies/{company['id']}", {"language": company["language"]})
+        await _felt()
+    frames = (_SOUNDS / spoken / "blocked.gsm").stat().st_size // _GSM_FRAME_BYTES
+    assert abs(call.rtp.packets - frames) < 10
+    others = [
+        (_SOUNDS / o / "blocked.gsm").stat().st_size // _GSM_FRAME_BYTES for o in ("en", "ru", "zh") if o != spoken
+    ]
+    assert all(abs(call.rtp.packets - other) > 10 for other in others), (frames, others)
+
+
+async def _felt() -> None:
+    """Wait as long as a change may take to be felt, and no longer."""
+    await asyncio.sleep(1)
 
 
 async def test_an_apartment_that_does_not_exist_is_explained(scene: Scene) -> None:

@@ -40,6 +40,25 @@ class DoorOpening(Input):
     }
 
 
+class CodeEntry(Input):
+    """A visitor typed an access code at a panel that sends it as a call (docs/contracts.md §6)."""
+
+    call_id: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    panel: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    code: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,32}$")]
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"call_id": "3f1c9a0e@10.20.30.40", "panel": "p10001", "code": "40719"}
+
+
+class CodeLockQuery(PageQuery):
+    """Locks of a company, a panel, an entrance or a gate."""
+
+    company_id: FilterId = None
+    panel_id: FilterId = None
+    entrance_id: FilterId = None
+    gate_id: FilterId = None
+
+
 class RecordQuery(PageQuery):
     """Records of a company, house, apartment or panel (its account), from a moment on and before another."""
 

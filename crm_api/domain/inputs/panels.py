@@ -8,6 +8,9 @@ from pydantic import Field, StringConstraints, model_validator
 
 from crm_api.domain.inputs.base import PRINTABLE, AccountName, Id, Input, Latitude, Longitude, Name, unchanged
 
+RingLimit = Annotated[int, Field(ge=5, le=600, strict=True)]
+TalkLimit = Annotated[int, Field(ge=10, le=3600, strict=True)]
+Separator = Literal["*", "#"]
 Dtmf = Annotated[str, StringConstraints(pattern=r"^[0-9A-D*#]{1,8}$")]
 Output = Annotated[int, Field(ge=1, le=16, strict=True)]
 Driver = Literal["beward", "generic"]
@@ -19,7 +22,7 @@ class NewPlace(Input):
 
     entrance_id: Id | None = None
     house_id: Id | None = None
-    code: Annotated[str, StringConstraints(pattern=r"^([1-9][0-9])?$")] = ""
+    code: Annotated[str, StringConstraints(pattern=r"^[0-9]{0,4}$")] = ""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> NewPlace:
@@ -87,6 +90,11 @@ class NewPanel(Input):
     latitude: Latitude | None = None
     longitude: Longitude | None = None
     gate_id: Id | None = None
+    ring_limit_s: RingLimit | None = None
+    """Limits of its own; without them those of the company."""
+    talk_limit_s: TalkLimit | None = None
+    separator: Separator | None = None
+    """Key between a place's code and the apartment number, on keypads that send it."""
     places: Annotated[list[NewPlace], Field(min_length=1, max_length=88)]
     doors: Annotated[tuple[NewDoor, ...], Field(max_length=16)] = ()
 
@@ -113,6 +121,9 @@ class PanelChange(Input):
     latitude: Latitude | None = unchanged()
     longitude: Longitude | None = unchanged()
     gate_id: Id | None = unchanged()
+    ring_limit_s: RingLimit | None = unchanged()
+    talk_limit_s: TalkLimit | None = unchanged()
+    separator: Separator | None = unchanged()
     places: Annotated[list[NewPlace], Field(min_length=1, max_length=88)] = unchanged()
     doors: Annotated[list[NewDoor], Field(max_length=16)] = unchanged()
 

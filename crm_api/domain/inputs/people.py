@@ -32,6 +32,8 @@ class NewResidency(Input):
     apartment_id: Id
     role: ResidentRole
     ends_at_ms: Ms | None = None
+    ring_order: Annotated[int, Field(ge=1, le=99, strict=True)] | None = None
+    """Whose phones ring first where a ring plan rings residents one by one; 1 is the first."""
 
     @model_validator(mode="after")
     def _ends_if_guest(self) -> Self:

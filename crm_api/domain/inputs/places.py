@@ -33,6 +33,12 @@ ApartmentNumber = Annotated[int, Field(ge=1, le=9999, strict=True)]
 NumberAsKey = Annotated[str, StringConstraints(pattern="^[1-9][0-9]{0,3}$")]
 """The number of an apartment where JSON allows texts only: as the name of a member."""
 Floor = Annotated[int, Field(ge=-9, le=200, strict=True)]
+TalkLimit = Annotated[int, Field(ge=10, le=3600, strict=True)]
+RingLimit = Annotated[int, Field(ge=5, le=600, strict=True)]
+LookLimit = Annotated[int, Field(ge=5, le=600, strict=True)]
+CodeTries = Annotated[int, Field(ge=3, le=100, strict=True)]
+CodeLock = Annotated[int, Field(ge=1, le=86_400, strict=True)]
+NeighbourCalls = Literal["none", "house", "estate"]
 Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20, pattern=PRINTABLE)]
 
 
@@ -75,7 +81,16 @@ class NewCompany(Input):
     language: Language = "en"
     active: Flag = True
     ring_timeout_s: Annotated[int, Field(ge=5, le=120, strict=True)] = 30
-    talk_limit_s: Annotated[int, Field(ge=10, le=3600, strict=True)] = 120
+    talk_limit_s: TalkLimit = 60
+    ring_limit_s: RingLimit = 120
+    """All stages of a call together; a panel may have limits of its own."""
+    look_limit_s: LookLimit = 60
+    """How long a resident who calls a panel to see who is there may keep it."""
+    neighbour_calls: NeighbourCalls = "none"
+    """Whether residents reach one another by apartment number: not, in their house, or in their estate."""
+    code_tries: CodeTries = 5
+    """Wrong access codes in a row after which a panel, and its entrance or gate, take none for `code_lock_s`."""
+    code_lock_s: CodeLock = 600
     dispatch_account: AccountName | None = None
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Riverside Homes", "city_id": 1, "language": "en"}
@@ -90,7 +105,12 @@ class CompanyChange(Input):
     language: Language = unchanged()
     active: Flag = unchanged()
     ring_timeout_s: Annotated[int, Field(ge=5, le=120, strict=True)] = unchanged()
-    talk_limit_s: Annotated[int, Field(ge=10, le=3600, strict=True)] = unchanged()
+    talk_limit_s: TalkLimit = unchanged()
+    ring_limit_s: RingLimit = unchanged()
+    look_limit_s: LookLimit = unchanged()
+    neighbour_calls: NeighbourCalls = unchanged()
+    code_tries: CodeTries = unchanged()
+    code_lock_s: CodeLock = unchanged()
     dispatch_account: AccountName | None = unchanged()
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"ring_timeout_s": 40}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from crm_api.domain.inputs.base import AccountName, Id, Input, Name, unchanged
+from crm_api.domain.inputs.base import AccountName, Flag, Id, Input, Name, unchanged
 from crm_api.domain.kinds import HouseholdKind  # noqa: TC001 - pydantic reads the annotations
 
 
@@ -24,11 +24,16 @@ class NewTarget(Input):
 
 
 class NewStage(Input):
-    """A stage of a ring plan."""
+    """A stage of a ring plan.
+
+    `one_by_one`: the residents' own accounts ring one resident after another (`ring_order` of the residency), each for
+    `ring_timeout_s`; accounts of the whole household ring with the first.
+    """
 
     ring_timeout_s: Annotated[int, Field(ge=1, le=120, strict=True)]
     targets: Annotated[list[NewTarget], Field(min_length=1, max_length=30)]
     on_refusal: Literal["next", "stop"] = "next"
+    one_by_one: Flag = False
 
 
 class NewRingPlan(Input):

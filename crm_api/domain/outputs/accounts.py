@@ -19,6 +19,8 @@ class AccountDocument(Output):
     kind: AccountKind
     phone: str | None
     enabled: bool
+    quiet_from: str | None
+    quiet_until: str | None
     created_at_ms: Moment
     version: Version
 
@@ -31,6 +33,8 @@ class AccountDocument(Output):
         "kind": "handset",
         "phone": None,
         "enabled": True,
+        "quiet_from": "22:30",
+        "quiet_until": "07:00",
         "created_at_ms": 1790000000000,
         "version": 1,
     }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from pydantic import Field
+
 from crm_api.domain.kinds import AccountKind  # noqa: TC001 - pydantic reads the annotations
-from crm_api.domain.outputs.base import Moment, Output, RowId
-from crm_api.domain.ring_plan import DoorMethod, OnRefusal, Outcome  # noqa: TC001 - the same
+from crm_api.domain.outputs.base import Moment, Output, RowId, Version
+from crm_api.domain.ring_plan import Caller, DoorMethod, OnRefusal, Outcome  # noqa: TC001 - the same
 
 BranchOutcome = Literal["invited", "ringing", "answered", "busy", "declined", "offline", "cancelled", "failed"]
 
@@ -18,6 +20,7 @@ class PlannedTarget(Output):
     kind: AccountKind
     may_open: bool
     number: str | None = None
+    quiet: list[tuple[Moment, Moment]] = Field(default_factory=list, description="when it keeps still: from, until")
 
 
 class PlannedStage(Output):
@@ -48,8 +51,11 @@ class PlannedCall(Output):
     caller_name: str
     language: str
     talk_limit_s: int
+    ring_limit_s: int
     stages: list[PlannedStage]
     door: PlannedDoor | None
+    caller: Caller
+    caller_may_open: bool
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "panel": "p10001",
@@ -60,7 +66,8 @@ class PlannedCall(Output):
         "company_id": 1,
         "caller_name": "Lenina 1, entrance 1",
         "language": "en",
-        "talk_limit_s": 120,
+        "talk_limit_s": 60,
+        "ring_limit_s": 120,
         "stages": [
             {
                 "ring_timeout_s": 30,
@@ -69,6 +76,8 @@ class PlannedCall(Output):
             }
         ],
         "door": {"door_id": 3, "method": "dtmf", "dtmf": "1"},
+        "caller": "panel",
+        "caller_may_open": False,
     }
 
 
@@ -85,6 +94,52 @@ class DoorOpeningAnswer(Output):
         "reason": "send the digits to the panel",
         "door": {"door_id": 3, "method": "dtmf", "dtmf": "1"},
         "access_record_id": 17,
+    }
+
+
+class CodeEntryAnswer(Output):
+    """Yes or no to a code that was typed; `locked_until_ms`: this place takes no code before."""
+
+    result: Literal["opened", "refused", "failed", "granted"]
+    reason: str
+    language: str
+    locked_until_ms: Moment | None
+    door: PlannedDoor | None
+    access_record_id: RowId | None
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "result": "refused",
+        "reason": "nobody knows this code",
+        "language": "en",
+        "locked_until_ms": None,
+        "door": {"door_id": 3, "method": "dtmf"},
+        "access_record_id": 18,
+    }
+
+
+class CodeLockDocument(Output):
+    """Wrong codes in a row at a panel, an entrance or a gate; `locked_until_ms`: since then it takes them again."""
+
+    id: RowId
+    company_id: RowId
+    panel_id: RowId | None
+    entrance_id: RowId | None
+    gate_id: RowId | None
+    wrong: int
+    last_wrong_at_ms: Moment
+    locked_until_ms: Moment | None
+    version: Version
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "id": 1,
+        "company_id": 1,
+        "panel_id": 3,
+        "entrance_id": None,
+        "gate_id": None,
+        "wrong": 0,
+        "last_wrong_at_ms": 1790000000000,
+        "locked_until_ms": 1790000600000,
+        "version": 5,
     }
 
 

@@ -140,6 +140,7 @@ class ConciergeDeskDocument(Output):
     name: str
     priority: int
     on_duty: bool
+    phone: str | None
     version: Version
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
@@ -150,6 +151,7 @@ class ConciergeDeskDocument(Output):
         "name": "Lobby",
         "priority": 1,
         "on_duty": True,
+        "phone": None,
         "version": 1,
     }
 

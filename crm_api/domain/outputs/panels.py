@@ -44,6 +44,9 @@ class PanelDocument(Output):
     latitude: float | None
     longitude: float | None
     gate_id: RowId | None
+    ring_limit_s: int | None
+    talk_limit_s: int | None
+    separator: Literal["*", "#"] | None
     last_seen_at_ms: Moment | None
     version: Version
 
@@ -72,6 +75,9 @@ class PanelDocument(Output):
         "latitude": None,
         "longitude": None,
         "gate_id": None,
+        "ring_limit_s": None,
+        "talk_limit_s": 90,
+        "separator": None,
         "last_seen_at_ms": 1790000000000,
         "version": 1,
     }

@@ -14,6 +14,7 @@ class ResidencyDocument(Output):
     apartment_id: RowId
     role: ResidentRole
     ends_at_ms: Moment | None
+    ring_order: int | None
 
 
 class ResidentDocument(Output):
@@ -33,7 +34,7 @@ class ResidentDocument(Output):
         "company_id": 1,
         "name": "Anna Petrova",
         "phones": ["+79123456789"],
-        "apartments": [{"apartment_id": 7, "role": "owner", "ends_at_ms": None}],
+        "apartments": [{"apartment_id": 7, "role": "owner", "ends_at_ms": None, "ring_order": 1}],
         "note": None,
         "created_at_ms": 1790000000000,
         "version": 1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from crm_api.domain.outputs.base import Moment, Output, RowId, Version
 
@@ -40,6 +40,11 @@ class CompanyDocument(Output):
     active: bool
     ring_timeout_s: int
     talk_limit_s: int
+    ring_limit_s: int
+    look_limit_s: int
+    neighbour_calls: Literal["none", "house", "estate"]
+    code_tries: int
+    code_lock_s: int
     dispatch_account: str | None
     created_at_ms: Moment
     version: Version
@@ -52,7 +57,12 @@ class CompanyDocument(Output):
         "language": "en",
         "active": True,
         "ring_timeout_s": 30,
-        "talk_limit_s": 120,
+        "talk_limit_s": 60,
+        "ring_limit_s": 120,
+        "look_limit_s": 60,
+        "neighbour_calls": "house",
+        "code_tries": 5,
+        "code_lock_s": 600,
         "dispatch_account": None,
         "created_at_ms": 1790000000000,
         "version": 1,

@@ -75,6 +75,7 @@ class StageDocument(Output):
     ring_timeout_s: int
     targets: list[TargetDocument]
     on_refusal: OnRefusal
+    one_by_one: bool
 
 
 class RingPlanDocument(Output):
@@ -95,8 +96,13 @@ class RingPlanDocument(Output):
         "apartment_id": 7,
         "name": "Handset first",
         "stages": [
-            {"ring_timeout_s": 15, "targets": [{"kind": "handset"}], "on_refusal": "next"},
-            {"ring_timeout_s": 30, "targets": [{"kind": "all"}, {"account": "h10013"}], "on_refusal": "stop"},
+            {"ring_timeout_s": 15, "targets": [{"kind": "handset"}], "on_refusal": "next", "one_by_one": False},
+            {
+                "ring_timeout_s": 30,
+                "targets": [{"kind": "all"}, {"account": "h10013"}],
+                "on_refusal": "stop",
+                "one_by_one": False,
+            },
         ],
         "version": 1,
     }

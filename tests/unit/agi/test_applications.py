@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agi_apps.applications import call_ended, ring_all, stage_ended, unlock
-from agi_apps.crm_client import Opening
+from agi_apps.applications import access_code, call_ended, pass_on, passed_on, ring_all, stage_ended, unlock
+from agi_apps.crm_client import CodeVerdict, CrmAway, Opening
 from agi_apps.plan_lookup import FoundPlan, vouched_at_ms
-from agi_apps.prompts import Prompt
-from agi_apps.ring_plan import Door, InvalidPlan, decode_plan
+from agi_apps.prompts import LANGUAGES, Prompt, language_of
+from agi_apps.ring_plan import Door, InvalidPlan, RingPlan, decode_plan
 from agi_apps.variables import Decision, Variable
 from tests.unit.agi.stand_ins import NOW_MS, Crm, Events, Plans, plan_json, ring_plan, services
 
@@ -43,12 +44,12 @@ def test_a_plan_without_targets_is_nobody_home() -> None:
 
 
 def stage_ended_outputs(stage: str, status: str, cause: str = "19") -> dict[Variable, str]:
-    return stage_ended.run(("call-1", "p10001", "12", stage, status, cause), services(Plans(ring_plan())))
+    return stage_ended.run(("call-1", "p10001", "12", stage, status, cause, ""), services(Plans(ring_plan())))
 
 
 def test_the_next_stage_rings_when_nobody_answers() -> None:
     outputs = stage_ended_outputs("0", "NOANSWER")
-    assert (outputs[Variable.DECISION], outputs[Variable.ACCOUNTS], outputs[Variable.STAGE]) == ("dial", "c1", "1")
+    assert (outputs[Variable.DECISION], outputs[Variable.ACCOUNTS], outputs[Variable.STAGE]) == ("desk", "c1", "1")
 
 
 @pytest.mark.parametrize(
@@ -191,3 +192,139 @@ def test_result_of_a_call(status: str, decision: str, sound: str, result: str) -
 def test_a_plan_that_breaks_the_contract_is_not_used(changes: dict[str, object]) -> None:
     with pytest.raises(InvalidPlan):
         decode_plan(plan_json(**changes), "p10001", "12")
+
+
+def staged(
+    status: str, cause: str, started_ms: int = NOW_MS, stage: str = "0", **changes: object
+) -> dict[Variable, str]:
+    args = ("call-1", "p10001", "12", stage, status, cause, str(started_ms))
+    return stage_ended.run(args, services(Plans(ring_plan(**changes))))
+
+
+def two_stages(on_refusal: str) -> list[dict[str, object]]:
+    target = {"account": "h1", "kind": "handset", "may_open": True}
+    other = {"account": "a1", "kind": "app", "may_open": True}
+    return [
+        {"ring_timeout_s": 30, "targets": [target], "on_refusal": on_refusal},
+        {"ring_timeout_s": 30, "targets": [other]},
+    ]
+
+
+@pytest.mark.parametrize(("status", "cause"), [("BUSY", "17"), ("CHANUNAVAIL", "21")])
+def test_a_refusal_ends_the_call_or_goes_on_as_the_stage_says(status: str, cause: str) -> None:
+    assert staged(status, cause, stages=two_stages("next"))[Variable.ACCOUNTS] == "a1"
+    assert staged(status, cause, stages=two_stages("stop"))[Variable.DECISION] == "prompt"
+    assert staged("NOANSWER", "19", stages=two_stages("stop"))[Variable.ACCOUNTS] == "a1"
+
+
+def test_all_stages_together_ring_no_longer_than_the_limit() -> None:
+    assert ring_all.run(RING, services(Plans(ring_plan(ring_limit_s=12))))[Variable.RING_TIMEOUT_S] == "12"
+    assert staged("NOANSWER", "19", NOW_MS - 30_000, ring_limit_s=40)[Variable.RING_TIMEOUT_S] == "10"
+    over = staged("NOANSWER", "19", NOW_MS - 30_000, ring_limit_s=30)
+    assert over[Variable.PROMPT] == Prompt.NOBODY_HOME.value.sound
+
+
+def test_a_panel_that_is_called_leaves_the_keys_to_the_caller() -> None:
+    look = ring_plan(
+        caller="resident",
+        caller_may_open=True,
+        stages=[{"ring_timeout_s": 15, "targets": [{"account": "p9", "kind": "panel", "may_open": False}]}],
+    )
+    assert ring_all.run(RING, services(Plans(look)))[Variable.DECISION] == Decision.LOOK
+    assert press(Plans(look), args=("call-1", "p10001", "12", "p10001", "#", ""))[0][Variable.DECISION] == Decision.DTMF
+    assert press(Plans(look), args=("call-1", "p10001", "12", "p9", "#", ""))[0][Variable.DECISION] == Decision.REFUSED
+
+
+def test_only_a_desk_that_answers_for_the_call_passes_it_on() -> None:
+    def passed(account: str, plan: RingPlan) -> str:
+        return pass_on.run(("call-1", "p10001", "12", account, "13"), services(Plans(plan)))[Variable.DECISION]
+
+    assert passed("c1", ring_plan()) == Decision.PASS
+    assert passed("h10012a", ring_plan()) == Decision.REFUSED
+    assert passed("", ring_plan()) == Decision.REFUSED
+    assert passed("c1", ring_plan(apartment_id=None)) == Decision.REFUSED
+
+
+def test_stages_after_a_desk_passed_the_visitor_on_are_counted_from_100() -> None:
+    outputs = passed_on.run(RING, services(Plans(ring_plan())))
+    assert outputs[Variable.STAGE] == "100"
+    assert staged("NOANSWER", "19", stage="100")[Variable.STAGE] == "101"
+    assert staged("NOANSWER", "19", stage="101")[Variable.DECISION] == "prompt"
+
+
+VERDICTS = [
+    (CodeVerdict("granted", door=Door(3, "dtmf", "77")), Decision.DTMF, "sent", "code_accepted"),
+    (CodeVerdict("opened", door=Door(3, "http")), Decision.OPENED, "opened", "code_accepted"),
+    (CodeVerdict("refused", "nobody knows this code"), Decision.PROMPT, "refused", "code_refused"),
+    (CodeVerdict("refused", "locked", locked_until_ms=NOW_MS), Decision.PROMPT, "refused", "code_locked"),
+    (CodeVerdict("failed", "relay stuck"), Decision.PROMPT, "failed", "failed"),
+]
+
+
+@pytest.mark.parametrize(("verdict", "decision", "result", "recorded"), VERDICTS)
+def test_an_access_code_goes_to_the_crm_and_into_no_event(
+    verdict: CodeVerdict, decision: Decision, result: str, recorded: str
+) -> None:
+    class CodeCrm(Crm):
+        def enter_code(self, call_id: str, panel: str, code: str) -> CodeVerdict:
+            assert (call_id, panel, code) == ("call-1", "p10001", "40719")
+            return verdict
+
+    events = Events()
+    outputs = access_code.run(("call-1", "p10001", "access_code", "40719"), services(Plans(None), CodeCrm(), events))
+    assert outputs[Variable.DECISION] == decision
+    assert outputs.get(Variable.DOOR_DTMF) == ("77" if decision is Decision.DTMF else None)
+    (event,) = events.kept
+    assert (event["event"], event["result"], event["account"]) == ("door", result, None)
+    assert "40719" not in str(event) + str(outputs)
+    assert call_ended.result_of("", outputs[Variable.DECISION], outputs[Variable.PROMPT]) == recorded
+
+
+def test_without_the_crm_no_access_code_opens() -> None:
+    class NoCrm(Crm):
+        def enter_code(self, call_id: str, panel: str, code: str) -> CodeVerdict:
+            raise CrmAway(f"connection refused: {call_id} {panel} {len(code)} digits")
+
+    events = Events()
+    outputs = access_code.run(("call-1", "p10001", "access_code", "40719"), services(Plans(None), NoCrm(), events))
+    assert outputs == access_code.UNAVAILABLE
+    assert not events.kept
+
+
+@pytest.mark.parametrize(
+    ("language", "spoken"),
+    [("ru", "ru"), ("zh-CN", "zh"), ("zh_TW", "zh"), ("EN-gb", "en"), ("pt-BR", "en"), ("", "en")],
+)
+def test_prompts_are_spoken_in_the_language_of_the_company_or_in_english(language: str, spoken: str) -> None:
+    assert language_of(language) == spoken
+
+
+def test_every_prompt_has_a_sound_of_its_own_in_every_language() -> None:
+    sounds = Path(__file__).parents[3] / "asterisk" / "sounds"
+    meanings = [prompt.value.sound for prompt in Prompt]
+    assert len(set(meanings)) == len(meanings)
+    for sound in meanings:
+        name = Path(sound).name
+        assert Path(sound).parent == Path("/opt/entryphone/asterisk/sounds")
+        tone = list(sounds.glob(f"{name}.*"))
+        assert tone or all((sounds / language / f"{name}.gsm").exists() for language in LANGUAGES), name
+
+
+def test_who_keeps_quiet_hours_is_left_out_and_a_stage_of_nobody_is_passed_over() -> None:
+    def targets(*quiet: object) -> list[dict[str, object]]:
+        names = ("h1", "a1")
+        return [{"account": n, "kind": "app", "may_open": True, "quiet": q} for n, q in zip(names, quiet, strict=False)]
+
+    now, past = [[NOW_MS - 1, NOW_MS + 1]], [[NOW_MS - 2, NOW_MS]]
+
+    def accounts(*quiet: object) -> tuple[str, str]:
+        stages = [
+            {"ring_timeout_s": 30, "targets": targets(*quiet)},
+            {"ring_timeout_s": 20, "targets": [{"account": "c1", "kind": "handset", "may_open": True}]},
+        ]
+        outputs = ring_all.run(RING, services(Plans(ring_plan(stages=stages))))
+        return outputs[Variable.ACCOUNTS], outputs[Variable.STAGE]
+
+    assert accounts([], past) == ("h1,a1", "0")
+    assert accounts(now, past) == ("a1", "0")
+    assert accounts(now, now) == ("c1", "1")

@@ -159,6 +159,7 @@ KEYS: Final[dict[str, Callable[[Own], dict[str, Any]]]] = {
     "/v1/doors/{key}/open": lambda o: {"key": o["doors"]},
     "/v1/ring-plans/{key}/{dialled}": lambda o: {"key": o["panel account"], "dialled": o["number dialled"]},
     "/v1/calls/{call_id}": lambda o: {"call_id": o["calls"]},
+    "/v1/code-locks/{key}": lambda o: {"key": o["code-locks"]},
     "/v1/sessions/{key}": lambda o: {"key": o["sessions"]},
 }
 """Addresses `/v1/<noun>/{key}` and those below them need no line when `MAKES` has the noun."""
@@ -203,6 +204,7 @@ NOT_OF_COMPANIES: Final = {
     "PATCH /v1/cities/{key}": "the platform's alone: 403",
     "DELETE /v1/cities/{key}": "the platform's alone: 403",
     "POST /v1/companies": "the platform's alone: 403",
+    "POST /v1/code-entries": "the call path's own service account acts for all companies",
     "POST /v1/door-openings": "the call path's own service account acts for all companies",
     "POST /v1/login": "no token",
     "POST /v1/logout": "the sender's own session",

@@ -51,6 +51,8 @@ MAY: dict[str, dict[str, str]] = {
     "/v1/ring-plans/{key}/{dialled}": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r", "calls": "r"},
     "/v1/concierge-desks": {"admin": "rw", "operator": "rw", "engineer": "r", "read_only": "r"},
     "/v1/door-openings": {"calls": "w"},
+    "/v1/code-entries": {"calls": "w"},
+    "/v1/code-locks": {"admin": "rw", "operator": "rw", "engineer": "r"},
     "/v1/calls": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/access-records": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/reports": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},

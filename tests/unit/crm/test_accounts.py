@@ -29,7 +29,7 @@ def test_the_password_is_shown_once_and_only_its_ha1_is_kept(town: Town, databas
     assert stored_ha1(database, "h12") == expected_ha1("h12", town.passwords["h12"])
     assert set(town.platform("GET", "/v1/accounts/h12")) == {
         "id", "company_id", "apartment_id", "resident_id", "account", "kind", "enabled", "created_at_ms", "phone",
-        "version",
+        "quiet_from", "quiet_until", "version",
     }  # fmt: skip
 
 

@@ -67,6 +67,7 @@ CHANGES: dict[str, Callable[[Own], Any]] = {
 """How each operation with a key is done; bodies without one are in `MAKES`."""
 TOLD_OTHERWISE = {
     "POST /v1/doors/{key}/open": "an access record tells who opened",
+    "POST /v1/code-entries": "an access record tells which code was typed",
     "POST /v1/door-openings": "an access record tells who opened",
     "POST /v1/key-uses": "an access record tells whose key opened",
     "POST /v1/login": "test_a_login_its_end_and_a_new_password_are_told",
@@ -130,6 +131,7 @@ def removals(own: Own, platform: Api) -> Iterator[Deed]:
         "houses": empty,
         "sessions": own["sessions"],
         "jobs": own["jobs"],
+        "code-locks": own["code-locks"],
     }
     for noun, key in keys.items():
         yield Deed(f"DELETE /v1/{noun}/{{key}}", f"/v1/{noun}/{key}", None)

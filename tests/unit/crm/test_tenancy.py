@@ -133,6 +133,12 @@ def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) 
         "VALUES (?, 1790000000000, ?, ?, 'opened')",
         (own.company, own["panel account"], own["apartments"]),
     )
+    lock = database.row(
+        "INSERT INTO code_locks (company_id, panel_id, wrong, last_wrong_at_ms) VALUES (?, ?, 1, 1790000000000) "
+        "RETURNING id",
+        (own.company, own["panels"]),
+    )
+    own.keys["code-locks"] = lock[0] if lock else None
     if "staff" in own.keys:
         row = database.row(
             "INSERT INTO tokens (principal_id, kind, name, token_hash, created_at_ms, expires_at_ms) "

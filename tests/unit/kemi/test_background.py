@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kemi_routes import contacts_database, headers, late_ringing, node_life, nodes, settings, stage_calls, story
+from kemi_routes import (
+    challenges,
+    contacts_database,
+    headers,
+    late_ringing,
+    node_life,
+    nodes,
+    settings,
+    stage_calls,
+    story,
+)
 from kemi_routes.changes import ChangeFollower
 from kemi_routes.streams import RedisStream, StoryShipper, command
 from tests.unit.kemi.fake_ksr import FakeKsr
@@ -220,6 +230,15 @@ def test_ringing_that_stays_is_said_again_once(fake: FakeKsr) -> None:
     receiver.close()
     if again._socket is not None:
         again._socket.close()
+
+
+def test_a_challenge_that_stays_unanswered_is_told_once(fake: FakeKsr, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.tables["challenged"] |= {"c1": "1000 127.0.2.1", "c2": "1001 127.0.2.2"}
+    monkeypatch.setattr("kemi_routes.challenges.time.time", lambda: 1000.9 + challenges.PATIENCE_S)
+    challenges.tell_unanswered(fake.ksr)
+    challenges.tell_unanswered(fake.ksr)
+    assert fake.logs == ["no credentials: INVITE was challenged and did not come back; source=127.0.2.1 call_id=c1\n"]
+    assert list(fake.tables["challenged"]) == ["c2"]
 
 
 def test_what_was_heard_is_noted_now_and_then_and_grows_old(fake: FakeKsr, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,6 +119,15 @@ def test_without_credentials_comes_a_challenge_and_no_log(fake: FakeKsr, request
     assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
     assert fake.replies == [(407, "challenge")]
     assert fake.logs == []
+    assert list(fake.tables["challenged"]) == [fake.message.call_id]
+
+
+@pytest.mark.parametrize("password", [True, False])
+def test_credentials_answer_a_challenge_good_or_bad(fake: FakeKsr, request_of: Make, *, password: bool) -> None:
+    digest.authenticate(fake.ksr, request_of(fake))
+    login(fake, password=password)
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert fake.tables["challenged"] == {}
 
 
 def test_good_credentials_name_account_and_kind(fake: FakeKsr, request_of: Make) -> None:
@@ -324,11 +333,36 @@ def test_a_strangers_path_is_refused(fake: FakeKsr, request_of: Make) -> None:
 # ---- calls of panels ----
 
 
-def test_a_handset_may_not_call_an_apartment(fake: FakeKsr, request_of: Make) -> None:
+@pytest.mark.parametrize(
+    "number", ["112", "103", "*40719", "%2A40719", "stage", "h", "i", "s", "t", "+79001234567", ""]
+)
+def test_a_resident_calls_no_emergency_number_no_code_and_nothing_of_asterisks_own(
+    fake: FakeKsr, request_of: Make, number: str
+) -> None:
     request = request_of(fake)
-    request.kind = "handset"
+    request.kind, request.number = "handset", number
     assert panel_calls.check_permission(fake.ksr, request) is DONE
     assert fake.replies == [(403, "Forbidden")]
+    assert not any("40719" in line for line in fake.logs)
+
+
+@pytest.mark.parametrize("number", ["0", "concierge", "12", "2112", "21*12", "p10001"])
+@pytest.mark.parametrize("kind", ["handset", "indoor_unit", "app", "home_gateway", "concierge"])
+def test_desks_neighbours_and_panels_are_for_the_crm_to_allow(
+    fake: FakeKsr, request_of: Make, kind: str, number: str
+) -> None:
+    request = request_of(fake)
+    request.kind, request.number = kind, number
+    assert panel_calls.check_permission(fake.ksr, request) is NEXT
+
+
+def test_an_access_code_is_told_to_nobody(fake: FakeKsr, request_of: Make) -> None:
+    request = request_of(fake)
+    request.kind, request.number, request.account = "panel", "*40719", "p10001"
+    panel_calls.send_to_node(fake.ksr, request)
+    told = " ".join(map(str, (*fake.logs, *fake.called("mqueue.mq_add"))))
+    assert "40719" not in told
+    assert "access_code" in told
 
 
 def test_a_panels_call_goes_to_a_node_with_its_kind(fake: FakeKsr, request_of: Make) -> None:
@@ -575,25 +609,35 @@ def bye(fake: FakeKsr, request_of: Make, call_id: str = "call-1", to_user: str =
     dialogs.pass_in_dialog(fake.ksr, request_of(fake))
 
 
-def answer_of_node(fake: FakeKsr) -> None:
-    fake.message = Message(status=200, source_ip="127.0.0.21")
-    panel_calls.on_reply(fake.ksr)
+def answered(fake: FakeKsr, request_of: Make, plan_source: str) -> None:
+    stage(fake, "h2")
+    fake.message.headers = [("X-Entryphone-Stage", f"1 h2 call-1,p1,12 {plan_source}".strip())]
+    fake.location = {"h2": [Contact("sip:a@1", "r1")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    fake.message.status = 200
+    fake.pvs["$T_reply_ruid"] = "r1"
+    stage_calls.on_reply(fake.ksr)
+    stage_calls.on_reply(fake.ksr)  # its 200 once more
+    fake.queues["story"].clear()
 
 
 def test_a_bye_ends_an_answered_call_once(fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     now_ns = 10**18
     monkeypatch.setattr("kemi_routes.talks.time.time_ns", lambda: now_ns)
-    answer_of_node(fake)
-    now_ns += 2 * 10**8
-    answer_of_node(fake)  # its 200 once more
-    now_ns += 13 * 10**8
+    answered(fake, request_of, "redis")
+    now_ns += 15 * 10**8
     bye(fake, request_of, "leg-1", stage_calls.USER)
     assert events(fake) == []
     bye(fake, request_of)
     told = [(event["event"], event["call_id"], event["result"], event["talk_ms"]) for event in events(fake)]
     assert told == [("ended", "call-1", "answered", 1500)]
     assert not fake.tables["talking"]
-    assert not fake.called("tm.t_on_reply")
+    assert not fake.called("tm.t_on_reply")[2:]
+
+
+def test_the_end_of_a_call_that_is_not_ordinary_is_left_to_fastagi(fake: FakeKsr, request_of: Make) -> None:
+    answered(fake, request_of, "")
+    assert not fake.tables["talking"]
 
 
 def test_the_end_of_a_call_that_nothing_is_known_of_is_told_by_the_answer(fake: FakeKsr, request_of: Make) -> None:
@@ -603,7 +647,7 @@ def test_the_end_of_a_call_that_nothing_is_known_of_is_told_by_the_answer(fake: 
     for status in (100, 481, 200):
         fake.message.status = status
         talks.on_reply(fake.ksr)
-    assert [(event["event"], event["talk_ms"]) for event in events(fake)] == [("ended", None)]
+    assert [(event["event"], event.get("result")) for event in events(fake)] == [("ended", None)]
 
 
 def test_cancel_of_nothing_is_481(fake: FakeKsr, request_of: Make) -> None:

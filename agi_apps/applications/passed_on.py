@@ -1,0 +1,33 @@
+"""`passed_on`: a desk has passed the visitor on to another number; which stage of that rings first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agi_apps.application import Application, Outputs
+from agi_apps.applications import ring_all
+from agi_apps.stages import PASSED_ON_FROM
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agi_apps.application import Services
+
+
+def run(arguments: Sequence[str], services: Services) -> Outputs:
+    """Decide the first stage.
+
+    Raises:
+        NoPlan: nobody knows the number; the fallback prompt is played.
+    """
+    _call_id, panel, dialled = arguments
+    return ring_all.decide(services.plans.find(panel, dialled), services.now_ms(), counted_from=PASSED_ON_FROM)
+
+
+APPLICATION = Application(
+    name="passed_on",
+    arguments=("EP_CALL_ID", "EP_PANEL", "EP_DIALLED"),
+    run=run,
+    deadline_s=2.5,
+    fallback=ring_all.UNAVAILABLE,
+)

@@ -1,0 +1,135 @@
+# ruff: noqa: RUF001, RUF003 - Russian and Chinese
+"""`python -m lab.prompt_sounds`: makes the spoken prompts of asterisk/sounds/ anew from the texts below.
+
+Needs Debian's espeak-ng and sox on this machine; the files are kept in the repository, so that nobody else does.
+Chinese is written in pinyin, which espeak-ng reads without a dictionary of characters; the characters stand beside it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+SOUNDS: Final = Path(__file__).resolve().parent.parent / "asterisk" / "sounds"
+VOICES: Final = {"en": "en-us", "ru": "ru", "zh": "cmn-latn-pinyin"}
+WORDS_PER_MINUTE: Final = "145"
+
+TEXTS: Final[dict[str, dict[str, str]]] = {
+    "unknown-number": {
+        "en": "There is no such apartment. Please check the number.",
+        "ru": "Такой квартиры нет. Проверьте номер.",
+        "zh": "mei2you3 zhe4ge4 fang2jian1. qing3 jian3cha2 hao4ma3.",  # 没有这个房间。请检查号码。
+    },
+    "blocked": {
+        "en": "Calls to this apartment are switched off.",
+        "ru": "Звонки в эту квартиру отключены.",
+        "zh": "gai1 fang2jian1 de5 hu1jiao4 yi3 ting2yong4.",  # 该房间的呼叫已停用。
+    },
+    "forbidden": {
+        "en": "This call is not allowed.",
+        "ru": "Этот вызов не разрешён.",
+        "zh": "bu4 yun3xu3 ci3 hu1jiao4.",  # 不允许此呼叫。
+    },
+    "nobody-home": {
+        "en": "Nobody answers.",
+        "ru": "Никто не отвечает.",
+        "zh": "wu2ren2 ying4da2.",  # 无人应答。
+    },
+    "busy": {
+        "en": "The line is busy. Please try again later.",
+        "ru": "Линия занята. Попробуйте позже.",
+        "zh": "dui4fang1 zheng4 mang2. qing3 shao1hou4 zai4 shi4.",  # 对方正忙，请稍后再试。
+    },
+    "unavailable": {
+        "en": "The service is not available now. Please try again later.",
+        "ru": "Сейчас связь недоступна. Попробуйте позже.",
+        "zh": "fu2wu4 zan4shi2 bu4 ke3yong4. qing3 shao1hou4 zai4 shi4.",  # 服务暂时不可用，请稍后再试。
+    },
+    "code-wrong": {
+        "en": "The code is wrong.",
+        "ru": "Неверный код.",
+        "zh": "mi4ma3 cuo4wu4.",  # 密码错误。
+    },
+    "code-locked": {
+        "en": "Too many wrong codes. Please try again later.",
+        "ru": "Слишком много неверных кодов. Попробуйте позже.",
+        "zh": "mi4ma3 cuo4wu4 ci4shu4 guo4duo1. qing3 shao1hou4 zai4 shi4.",  # 密码错误次数过多，请稍后再试。
+    },
+    "door-refused": {
+        "en": "You may not open this door.",
+        "ru": "Вам нельзя открыть эту дверь.",
+        "zh": "nin2 wu2quan2 da3kai1 ci3 men2.",  # 您无权打开此门。
+    },
+    "door-failed": {
+        "en": "The door could not be opened.",
+        "ru": "Дверь не открылась.",
+        "zh": "men2 wei4neng2 da3kai1.",  # 门未能打开。
+    },
+    "not-passed-on": {
+        "en": "The visitor cannot be passed on to this number.",
+        "ru": "На этот номер перевести нельзя.",
+        "zh": "wu2fa3 zhuan3jie1 dao4 gai1 hao4ma3.",  # 无法转接到该号码。
+    },
+    "message-invited": {
+        "en": "Nobody answers. Leave a message after the tone. Press hash when you have finished.",
+        "ru": "Никто не отвечает. Оставьте сообщение после сигнала. Закончив, нажмите решётку.",
+        # 无人应答。请在提示音后留言。结束请按井号键。
+        "zh": "wu2ren2 ying4da2. qing3 zai4 ti2shi4yin1 hou4 liu2yan2. jie2shu4 qing3 an4 jing3hao4jian4.",
+    },
+    "message-kept": {
+        "en": "Your message has been kept.",
+        "ru": "Сообщение сохранено.",
+        "zh": "liu2yan2 yi3 bao3cun2.",  # 留言已保存。
+    },
+    "call-recorded": {
+        "en": "This call is recorded.",
+        "ru": "Разговор записывается.",
+        "zh": "ben3ci4 tong1hua4 jiang1 bei4 lu4yin1.",  # 本次通话将被录音。
+    },
+}
+TONES: Final = {"door-on-its-way": ("synth", "0.1", "sine", "660", "gain", "-9")}
+
+
+def speak(text: str, voice: str, target: Path) -> None:
+    """Write one text as GSM 06.10, 8 kHz, as Asterisk plays it."""
+    spoken = subprocess.run(
+        ["espeak-ng", "-v", voice, "-s", WORDS_PER_MINUTE, "--stdout", text], capture_output=True, check=True
+    )
+    command = [
+        "sox",
+        "-t",
+        "wav",
+        "-",
+        "-r",
+        "8000",
+        "-c",
+        "1",
+        "-t",
+        "gsm",
+        str(target),
+        "norm",
+        "-3",
+        "pad",
+        "0",
+        "0.2",
+    ]
+    subprocess.run(command, input=spoken.stdout, check=True)
+
+
+def main() -> int:
+    """Make every file."""
+    for name, texts in TEXTS.items():
+        for language, text in texts.items():
+            directory = SOUNDS / language
+            directory.mkdir(exist_ok=True)
+            speak(text, VOICES[language], directory / f"{name}.gsm")
+    for name, effects in TONES.items():
+        tone = ["sox", "-n", "-r", "8000", "-c", "1", "-t", "gsm", str(SOUNDS / f"{name}.gsm"), *effects]
+        subprocess.run(tone, check=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

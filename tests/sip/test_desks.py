@@ -1,0 +1,191 @@
+"""The concierge: called from the panel's button and from home; it opens, calls, and passes visitors on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tests.sip.households import as_callee, beside_a_desk, family
+
+if TYPE_CHECKING:
+    from lab.peers.calls import IncomingCall, OutgoingCall
+    from lab.peers.town import Panel
+    from tests.sip.scene import Scene
+
+BUTTON = "0"
+
+
+async def _press(call: IncomingCall, keys: str) -> None:
+    for key in keys:
+        await call.rtp.press(key)
+        await asyncio.sleep(0.1)  # a finger needs a moment from key to key
+
+
+async def _visitor_at_the_desk(scene: Scene) -> tuple[OutgoingCall, IncomingCall, Panel]:
+    """A visitor has pressed the button and talks with the first desk."""
+    _, at, _ = beside_a_desk(scene.town)[0]
+    lobby = await scene.resident(scene.town.desks[0])
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, BUTTON)
+    ring = await lobby.incoming()
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    return call, ring, at
+
+
+async def test_the_button_rings_the_first_desk_and_it_opens(scene: Scene) -> None:
+    call, ring, at = await _visitor_at_the_desk(scene)
+    assert at.name in ring.invite.get("From")
+    await ring.rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    await call.bye()
+    record = await scene.office.call_record(call.call_id)
+    assert (record["result"], record["answered_by"]) == ("answered", scene.town.desks[0].credentials.username)
+    (opening,) = await scene.office.access_records(call.call_id)
+    assert (opening["result"], opening["account"]) == ("sent", scene.town.desks[0].credentials.username)
+
+
+async def test_the_second_desk_rings_when_the_first_declines(scene: Scene) -> None:
+    _, at, _ = beside_a_desk(scene.town)[0]
+    lobby, guard = [await scene.resident(desk) for desk in scene.town.desks]
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, "concierge")
+    first = await lobby.incoming()
+    assert guard.ringing == []
+    first.ring()
+    first.reject(603)
+    second = await guard.incoming()
+    second.ring()
+    second.answer()
+    await call.answered()
+    await second.established()
+    await call.bye()
+    record = await scene.office.call_record(call.call_id)
+    assert record["answered_by"] == scene.town.desks[1].credentials.username
+    assert [branch["outcome"] for branch in sorted(record["branches"], key=lambda b: int(b["stage"]))] == [
+        "declined",
+        "answered",
+    ]
+
+
+async def test_no_desk_at_its_place_is_told_to_the_visitor(scene: Scene) -> None:
+    _, at, _ = beside_a_desk(scene.town)[0]
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, BUTTON)
+    assert (await call.final(15)).status == 480
+    assert (await scene.office.call_record(call.call_id))["result"] == "no_answer"
+
+
+async def test_a_desk_passes_the_visitor_on_to_an_apartment(scene: Scene) -> None:
+    apartment, _, number = beside_a_desk(scene.town)[1]
+    home = await scene.home(apartment)
+    call, desk, at = await _visitor_at_the_desk(scene)
+
+    await _press(desk, f"0{number}#")
+
+    (ring,) = await home.all_ring()
+    assert (await desk.wait_request("BYE", 5)).message.method == "BYE"
+    assert at.name in ring.invite.get("From")
+    ring.answer()
+    await ring.established()
+    heard = ring.rtp.audible_packets
+    await ring.rtp.wait_for_sound(3, packets=heard + 10)  # the visitor, who was never hung up
+    await ring.rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    assert not call.ended
+    await call.bye()
+    await ring.wait_request("BYE", 5)
+    record = await scene.office.call_record(call.call_id)
+    assert {(branch["stage"], branch["account"], branch["outcome"]) for branch in record["branches"]} == {
+        (0, scene.town.desks[0].credentials.username, "answered"),
+        (100, apartment.residents[0].credentials.username, "answered"),
+    }
+    assert (await scene.office.access_records(call.call_id))[0]["result"] == "sent"
+
+
+async def test_a_visitor_passed_on_to_nobody_hears_so(scene: Scene) -> None:
+    _, _, number = beside_a_desk(scene.town)[1]  # nobody there is registered
+    call, desk, _ = await _visitor_at_the_desk(scene)
+    await _press(desk, f"0{number}#")
+    await desk.wait_request("BYE", 5)
+    await call.wait_request("BYE", 15)
+    assert (await scene.office.call_record(call.call_id))["result"] == "no_answer"
+
+
+async def test_a_desk_that_dials_a_wrong_number_keeps_the_visitor(scene: Scene) -> None:
+    call, desk, at = await _visitor_at_the_desk(scene)
+    await _press(desk, "099#")
+    with_prompt = desk.rtp.packets
+    await desk.rtp.wait_for_packets(with_prompt + 100, 5)
+    assert not call.ended
+    assert not desk.ended
+    await asyncio.sleep(2)  # the prompt is over
+    await desk.rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 5)
+    await call.bye()
+
+
+async def test_a_resident_presses_the_desks_key_and_nothing_happens(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    call, ring, _ = await scene.talk(apartment, at, number)
+    await ring.rtp.press("0")
+    await call.rtp.wait_for_key("0", 3)  # it is a key like any other, and goes to the panel
+    assert not ring.ended
+    await call.bye()
+
+
+async def test_a_resident_calls_the_desk(scene: Scene) -> None:
+    resident = beside_a_desk(scene.town)[0][0].residents[0]
+    phone = await scene.resident(resident)
+    lobby = await scene.resident(scene.town.desks[0])
+    call = await phone.call(resident.credentials, BUTTON)
+    ring = await lobby.incoming()
+    assert '"Sadovaya 7, 1"' in ring.invite.get("From")
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await call.rtp.wait_for_sound(3)
+    await call.bye()
+    record = await scene.office.call_record(call.call_id)
+    assert (record["panel"], record["dialled"], record["result"]) == (resident.credentials.username, BUTTON, "answered")
+    assert record["company_id"] is not None
+
+
+async def test_a_desk_calls_an_apartment(scene: Scene) -> None:
+    apartment, _, number = beside_a_desk(scene.town)[1]
+    desk = scene.town.desks[0]
+    home = await scene.home(apartment)
+    lobby = await scene.resident(desk)
+    call = await lobby.call(desk.credentials, number)
+    (ring,) = await home.all_ring()
+    assert '"Lobby"' in ring.invite.get("From")
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    call.rtp.hush()
+    await ring.rtp.press("#")  # no door is behind this call
+    heard = ring.rtp.audible_packets
+    await ring.rtp.wait_for_sound(3, packets=heard + 20)
+    await call.bye()
+    (refused,) = await scene.office.access_records(call.call_id)
+    assert refused["result"] == "refused"
+
+
+async def test_a_desk_calls_a_panel_and_opens_there(scene: Scene) -> None:
+    _, at, _ = beside_a_desk(scene.town)[0]
+    desk = scene.town.desks[0]
+    panel = await scene.resident(as_callee(at))
+    lobby = await scene.resident(desk)
+    call = await lobby.call(desk.credentials, at.credentials.username)
+    ring = await panel.incoming()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await call.rtp.press("#")
+    await ring.rtp.wait_for_key(at.door_code[0], 3)
+    await call.bye()
+    (opening,) = await scene.office.access_records(call.call_id)
+    assert (opening["result"], opening["account"]) == ("sent", desk.credentials.username)

@@ -1,0 +1,165 @@
+"""Residents call: the panel, to look who is there; their neighbours, where the company allows it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from lab.peers import sdp
+from lab.peers.rtp import open_stream
+from tests.sip.households import as_callee, beside_a_desk, debtor, family
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.sip.scene import Scene
+
+_FRAME = bytes(range(40))
+
+
+@contextlib.asynccontextmanager
+async def _company_with(scene: Scene, **rules: Any) -> AsyncIterator[None]:
+    """The company has other rules while the story lasts."""
+    (company,) = (await scene.office.get("/v1/companies"))["items"]
+    path = f"/v1/companies/{company['id']}"
+    await scene.office.send("PATCH", path, rules)
+    try:
+        yield
+    finally:
+        await scene.office.send("PATCH", path, {name: company[name] for name in rules})
+
+
+async def test_a_resident_looks_who_is_there_and_opens(scene: Scene) -> None:
+    apartment, at, _ = family(scene.town)
+    resident = apartment.residents[0]
+    panel = await scene.resident(as_callee(at))
+    phone = await scene.resident(resident)
+    camera, screen = await open_stream(at.address), await open_stream(resident.address)
+    try:
+        call = await phone.call(resident.credentials, at.credentials.username, video_port=screen.port)
+        ring = await panel.incoming()
+        offered = sdp.video(ring.invite.body)
+        assert offered is not None
+        ring.video_port = camera.port
+        ring.answer()
+        await call.answered()
+        await ring.established()
+        camera.aim(offered)
+        for _ in range(25):
+            camera.send_packet(sdp.H264, _FRAME)
+            await asyncio.sleep(0.02)
+        await screen.wait_for_packets(5, 2)
+        await call.rtp.wait_for_sound(3)
+
+        await call.rtp.press("#")
+        await ring.rtp.wait_for_key(at.door_code[0], 3)
+        await call.bye()
+        await ring.wait_request("BYE", 5)
+    finally:
+        camera.close()
+        screen.close()
+    record = await scene.office.call_record(call.call_id)
+    assert (record["panel"], record["dialled"]) == (resident.credentials.username, at.credentials.username)
+    (opening,) = await scene.office.access_records(call.call_id)
+    assert (opening["result"], opening["account"]) == ("sent", resident.credentials.username)
+
+
+async def test_keys_of_the_panel_open_nothing_while_somebody_looks(scene: Scene) -> None:
+    apartment, at, _ = family(scene.town)
+    resident = apartment.residents[0]
+    panel, phone = await scene.resident(as_callee(at)), await scene.resident(resident)
+    call = await phone.call(resident.credentials, at.credentials.username)
+    ring = await panel.incoming()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await ring.rtp.press("#")
+    await call.rtp.wait_for_key("#", 3)
+    await call.bye()
+    assert (await scene.office.call_record(call.call_id))["access_records"] == []
+
+
+async def test_the_keypad_is_free_again_after_the_limit(scene: Scene) -> None:
+    apartment, at, _ = family(scene.town)
+    resident = apartment.residents[0]
+    async with _company_with(scene, look_limit_s=5):
+        panel, phone = await scene.resident(as_callee(at)), await scene.resident(resident)
+        call = await phone.call(resident.credentials, at.credentials.username)
+        ring = await panel.incoming()
+        ring.answer()
+        await call.answered()
+        began_s = time.monotonic()
+        await ring.established()
+        await asyncio.gather(ring.wait_request("BYE", 8), call.wait_request("BYE", 8))
+        assert 4 < time.monotonic() - began_s < 6.5
+    assert (await scene.office.call_record(call.call_id))["result"] == "answered"
+
+
+async def test_a_panel_in_a_call_is_busy(scene: Scene) -> None:
+    apartment, at, _ = family(scene.town)
+    resident = apartment.residents[0]
+    panel, phone = await scene.resident(as_callee(at)), await scene.resident(resident)
+    call = await phone.call(resident.credentials, at.credentials.username)
+    (await panel.incoming()).reject(486)
+    assert (await call.final(15)).status == 486
+    assert (await scene.office.call_record(call.call_id))["result"] == "busy"
+
+
+async def test_a_debtor_looks_but_does_not_open(scene: Scene) -> None:
+    apartment, at, _ = debtor(scene.town)
+    resident = apartment.residents[0]
+    panel, phone = await scene.resident(as_callee(at)), await scene.resident(resident)
+    call = await phone.call(resident.credentials, at.credentials.username)
+    ring = await panel.incoming()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    ring.rtp.hush()
+    await call.rtp.press("#")
+    heard = call.rtp.audible_packets
+    await call.rtp.wait_for_sound(3, packets=heard + 20)  # the reason
+    await call.bye()
+    (refused,) = await scene.office.access_records(call.call_id)
+    assert refused["result"] == "refused"
+
+
+async def test_a_panel_of_another_house_is_none_of_his(scene: Scene) -> None:
+    apartment, _, _ = family(scene.town)
+    _, elsewhere, _ = beside_a_desk(scene.town)[0]
+    resident = apartment.residents[0]
+    panel, phone = await scene.resident(as_callee(elsewhere)), await scene.resident(resident)
+    call = await phone.call(resident.credentials, elsewhere.credentials.username)
+    assert (await call.final(15)).status == 404
+    assert panel.ringing == []
+
+
+async def test_a_neighbour_of_the_house_and_of_the_estate_ring(scene: Scene) -> None:
+    (apartment, _, _), (next_door, _, number), _ = beside_a_desk(scene.town)
+    across, _, _ = family(scene.town)
+    gate = next(panel for panel in scene.town.panels if "gate" in panel.name.lower())
+    resident = apartment.residents[0]
+    phone = await scene.resident(resident)
+    for home, dialled in ((next_door, number), (across, across.dial[gate.credentials.username])):
+        phones = await scene.home(home)
+        call = await phone.call(resident.credentials, dialled)
+        rings = await phones.all_ring()
+        assert '"Sadovaya 7, 1"' in rings[0].invite.get("From")
+        rings[0].answer()
+        await call.answered()
+        await rings[0].established()
+        await call.bye()
+        await rings[0].wait_request("BYE", 5)
+        assert (await scene.office.call_record(call.call_id))["result"] == "answered"
+
+
+async def test_neighbours_are_not_reached_where_the_company_does_not_allow_it(scene: Scene) -> None:
+    (apartment, _, _), (next_door, _, number), _ = beside_a_desk(scene.town)
+    resident = apartment.residents[0]
+    phone, phones = await scene.resident(resident), await scene.home(next_door)
+    async with _company_with(scene, neighbour_calls="none"):
+        call = await phone.call(resident.credentials, number)
+        assert (await call.final(15)).status == 403
+    assert all(peer.ringing == [] for _, peer in phones.phones)
+    assert (await scene.office.call_record(call.call_id))["result"] == "forbidden"

@@ -1,0 +1,219 @@
+"""Stages: home gateway first, one resident after another, quiet hours, limits, and what the visitor hears meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.sip.households import family, one_after_another, with_a_gateway
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from lab.peers.town import Panel, Resident
+    from tests.sip.scene import Scene
+
+_GATEWAY_STAGE_S = 8
+_FELT_WITHIN_S = 1.0
+
+
+@contextlib.asynccontextmanager
+async def _with(scene: Scene, path: str, **values: Any) -> AsyncIterator[None]:
+    """Something of the fund has other values while the story lasts."""
+    before = await scene.office.get(path)
+    await scene.office.send("PATCH", path, values)
+    await asyncio.sleep(_FELT_WITHIN_S)  # as long as a change may take to be felt, and no longer
+    try:
+        yield
+    finally:
+        await scene.office.send("PATCH", path, {name: before[name] for name in values})
+
+
+async def _panel_with(scene: Scene, panel: Panel, **limits: int) -> contextlib.AbstractAsyncContextManager[None]:
+    for row in (await scene.office.get("/v1/panels"))["items"]:
+        if row["account"] == panel.credentials.username:
+            return _with(scene, f"/v1/panels/{row['id']}", **limits)
+    raise LookupError(panel.name)
+
+
+def _account(resident: Resident) -> str:
+    return resident.credentials.username
+
+
+async def _outcomes(scene: Scene, call_id: str) -> dict[str, tuple[int, str]]:
+    record = await scene.office.call_record(call_id)
+    return {branch["account"]: (branch["stage"], branch["outcome"]) for branch in record["branches"]}
+
+
+# --- home gateway -----------------------------------------------------------------------------------------------
+
+
+async def test_a_gateway_that_answers_for_its_units_ends_the_ringing(scene: Scene) -> None:
+    apartment, at, number = with_a_gateway(scene.town)
+    (unit, gateway), (_, app) = (await scene.home(apartment)).phones
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    ring = await gateway.incoming()
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await ring.rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    await call.bye()
+    assert app.ringing == []
+    assert await _outcomes(scene, call.call_id) == {_account(unit): (0, "answered")}
+
+
+@pytest.mark.parametrize("status", [486, 603, 480])
+async def test_a_gateway_that_refuses_gives_way_at_once(scene: Scene, status: int) -> None:
+    apartment, at, number = with_a_gateway(scene.town)
+    (_, gateway), (own, app) = (await scene.home(apartment)).phones
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    first = await gateway.incoming()
+    first.ring()
+    began_s = time.monotonic()
+    first.reject(status)
+    second = await app.incoming()
+    assert time.monotonic() - began_s < 1
+    second.ring()
+    second.answer()
+    await call.answered()
+    await second.established()
+    await call.bye()
+    assert (await _outcomes(scene, call.call_id))[_account(own)] == (1, "answered")
+
+
+async def test_a_gateway_that_is_offline_is_passed_over_at_once(scene: Scene) -> None:
+    apartment, at, number = with_a_gateway(scene.town)
+    gateway, own = apartment.residents
+    app = await scene.resident(own)
+    visitor = await scene.visitor(at)
+    began_s = time.monotonic()
+    call = await visitor.call(at.credentials, number)
+    (await app.incoming()).ring()
+    assert time.monotonic() - began_s < 1
+    await call.cancel()
+    assert (await _outcomes(scene, call.call_id))[_account(gateway)] == (0, "offline")
+
+
+async def test_a_gateway_whose_units_do_not_answer_gives_way_after_its_time(scene: Scene) -> None:
+    apartment, at, number = with_a_gateway(scene.town)
+    (_, gateway), (_, app) = (await scene.home(apartment)).phones
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    first = await gateway.incoming()
+    first.ring()
+    began_s = time.monotonic()
+    second = await app.incoming(timeout_s=_GATEWAY_STAGE_S + 3)
+    assert _GATEWAY_STAGE_S - 1 < time.monotonic() - began_s < _GATEWAY_STAGE_S + 2
+    await first.wait_cancelled()
+    second.ring()
+    await call.cancel()
+
+
+# --- order and quiet hours --------------------------------------------------------------------------------------
+
+
+async def test_residents_ring_one_after_another(scene: Scene) -> None:
+    apartment, at, number = one_after_another(scene.town)
+    (_, vera), (_, ivan) = (await scene.home(apartment)).phones
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    first = await vera.incoming()
+    first.ring()
+    await call.ringing()
+    assert ivan.ringing == []
+    first.reject(603)
+    second = await ivan.incoming()
+    second.ring()
+    second.answer()
+    await call.answered()
+    await second.established()
+    await call.bye()
+    assert await _outcomes(scene, call.call_id) == {
+        _account(apartment.residents[0]): (0, "declined"),
+        _account(apartment.residents[1]): (1, "answered"),
+    }
+
+
+async def test_an_account_in_its_quiet_hours_keeps_still_and_the_others_ring(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    (sleeper, still), *others = home.phones
+    now = datetime.now(UTC)  # the demo city keeps UTC
+    hours = {"quiet_from": f"{now - timedelta(hours=1):%H:%M}", "quiet_until": f"{now + timedelta(hours=1):%H:%M}"}
+    async with _with(scene, f"/v1/accounts/{_account(sleeper)}", **hours):
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        for _, peer in others:
+            (await peer.incoming()).ring()
+        await call.cancel()
+        assert still.ringing == []
+    later = {"quiet_from": f"{now + timedelta(hours=2):%H:%M}", "quiet_until": f"{now + timedelta(hours=3):%H:%M}"}
+    async with _with(scene, f"/v1/accounts/{_account(sleeper)}", **later):
+        began_s = time.monotonic()
+        call = await visitor.call(at.credentials, number)
+        await home.all_ring(since_s=began_s)
+        await call.cancel()
+
+
+# --- limits -----------------------------------------------------------------------------------------------------
+
+
+async def test_all_stages_together_ring_no_longer_than_the_panels_limit(scene: Scene) -> None:
+    apartment, at, number = with_a_gateway(scene.town)
+    (_, gateway), (_, app) = (await scene.home(apartment)).phones
+    async with await _panel_with(scene, at, ring_limit_s=10):
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        (await gateway.incoming()).ring()
+        began_s = time.monotonic()
+        second = await app.incoming(timeout_s=_GATEWAY_STAGE_S + 3)
+        second.ring()
+        await second.wait_cancelled(5)
+        assert 9 < time.monotonic() - began_s < 12
+        assert (await call.final(10)).status == 480
+    assert (await scene.office.call_record(call.call_id))["result"] == "no_answer"
+
+
+async def test_a_tone_tells_the_resident_that_the_talk_is_nearly_over_and_then_it_ends(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    async with await _panel_with(scene, at, talk_limit_s=17):
+        call, ring, _ = await scene.talk(apartment, at, number)
+        began_s = time.monotonic()
+        call.rtp.hush()
+        heard = ring.rtp.audible_packets
+        await ring.rtp.wait_for_sound(5, packets=heard + 10)
+        assert 1 < time.monotonic() - began_s < 4  # fifteen seconds before the end
+        await asyncio.gather(ring.wait_request("BYE", 17), call.wait_request("BYE", 17))
+        assert 16 < time.monotonic() - began_s < 18.5
+    assert (await scene.office.call_record(call.call_id))["talk_ms"] >= 16_000
+
+
+# --- what the visitor hears -------------------------------------------------------------------------------------
+
+
+async def test_whoever_heard_early_media_of_the_first_stage_hears_ringing_in_the_second(scene: Scene) -> None:
+    apartment, at, number = with_a_gateway(scene.town)
+    (_, gateway), (_, app) = (await scene.home(apartment)).phones
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    first = await gateway.incoming()
+    first.show_early_media()
+    await call.wait_status(183, 3)
+    await call.rtp.wait_for_sound(3)
+    first.rtp.hush()
+    first.reject(486)
+    second = await app.incoming()
+    second.ring()
+    heard = call.rtp.audible_packets
+    await call.rtp.wait_for_sound(6, packets=heard + 20)  # the ringing tone, in the sound: the panel has left its own
+    assert second.cancelled is None
+    await call.cancel()

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from crm_api.bootstrap import Services
+    from tests.unit.crm.conftest import Clock, FakePanelDriver, Town
+
+CODE, WRONG = "40719", "11111"
+
+
+@pytest.fixture
+def code(town: Town) -> int:
+    town.platform("PATCH", f"/v1/companies/{town.company}", {"code_tries": 3, "code_lock_s": 60})
+    body = {"entrance_id": town.entrance, "code": CODE, "apartment_id": town.apartment}
+    return int(town.platform("POST", "/v1/access-codes", body)["id"])
+
+
+def typed(town: Town, code: str, panel: str = "p1") -> Any:
+    return town.service("POST", "/v1/code-entries", {"call_id": "c@1", "panel": panel, "code": code})
+
+
+def test_a_right_code_is_granted_and_recorded(town: Town, code: int) -> None:
+    told = typed(town, CODE)
+    assert (told["result"], told["door"]["dtmf"], told["locked_until_ms"]) == ("granted", "7", None)
+    record = town.platform("GET", f"/v1/access-records?access_code_id={code}")["items"][0]
+    assert record["id"] == told["access_record_id"]
+    assert (record["apartment_id"], record["result"]) == (town.apartment, "granted")
+
+
+def test_a_door_with_http_is_opened_at_once(town: Town, driver: FakePanelDriver) -> None:
+    gate = town.platform("POST", "/v1/gates", {"name": "Yard", "houses": [town.house]})["id"]
+    town.platform("PATCH", "/v1/panels/2", {"gate_id": gate})
+    town.platform("POST", "/v1/access-codes", {"gate_id": gate, "code": CODE})
+    assert typed(town, CODE, "p2")["result"] == "opened"
+    assert len(driver.opened) == 1
+
+
+def test_too_many_wrong_codes_lock_the_panel_and_its_entrance_and_no_other(
+    town: Town, clock: Clock, code: int, services: Services
+) -> None:
+    del code
+    assert [typed(town, WRONG)["locked_until_ms"] for _ in range(2)] == [None, None]
+    until_ms = typed(town, WRONG)["locked_until_ms"]
+    assert until_ms is not None
+    locked = typed(town, CODE)
+    assert (locked["result"], locked["locked_until_ms"]) == ("refused", until_ms)
+    # Another panel of the same entrance takes none either; the gate of the house does.
+    account = town.platform("POST", "/v1/accounts", {"kind": "panel", "account": "p3", "company_id": town.company})
+    places = [{"entrance_id": town.entrance}]
+    town.platform("POST", "/v1/panels", {"account": account["account"], "name": "Back door", "places": places})
+    assert typed(town, WRONG, "p3")["locked_until_ms"] == until_ms
+    assert typed(town, WRONG, "p2")["locked_until_ms"] is None
+    clock.now = until_ms
+    assert typed(town, CODE)["result"] == "granted"
+    assert services.code_locks.database.rows("SELECT id FROM code_locks WHERE panel_id = 1") == []
+
+
+def test_tries_while_it_is_locked_do_not_lengthen_the_lock(town: Town, clock: Clock, code: int) -> None:
+    del code
+    until_ms = [typed(town, WRONG)["locked_until_ms"] for _ in range(3)][-1]
+    clock.now += 30_000
+    assert {typed(town, WRONG)["locked_until_ms"] for _ in range(5)} == {until_ms}
+
+
+def test_a_right_code_and_a_long_pause_begin_a_new_row(town: Town, clock: Clock, code: int) -> None:
+    del code
+    for _ in range(2):
+        assert [typed(town, WRONG)["locked_until_ms"] for _ in range(2)] == [None, None]
+        assert typed(town, CODE)["result"] == "granted"
+    assert [typed(town, WRONG)["locked_until_ms"] for _ in range(2)] == [None, None]
+    clock.now += 61_000
+    assert typed(town, WRONG)["locked_until_ms"] is None
+
+
+def test_the_office_sees_a_lock_and_takes_it_off(town: Town, code: int) -> None:
+    del code
+    for _ in range(3):
+        typed(town, WRONG)
+    locks = town.platform("GET", "/v1/code-locks")["items"]
+    assert sorted(lock["locked_until_ms"] is not None for lock in locks) == [True, True]
+    for lock in locks:
+        town.platform("DELETE", f"/v1/code-locks/{lock['id']}")
+    assert typed(town, CODE)["result"] == "granted"
+
+
+def test_a_panel_that_nobody_knows_opens_nothing(town: Town) -> None:
+    assert typed(town, CODE, "nobody")["result"] == "refused"
+
+
+def test_no_code_is_kept_in_clear(town: Town, code: int, services: Services) -> None:
+    del code
+    typed(town, CODE)
+    typed(town, WRONG)
+    database = services.code_locks.database
+    for table in ("access_records", "code_locks", "audit_log", "access_codes"):
+        for row in database.rows(f"SELECT * FROM {table}"):  # noqa: S608 - constants
+            assert not any(CODE in str(value) or WRONG in str(value) for value in row), (table, row)

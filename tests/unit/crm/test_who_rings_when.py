@@ -1,0 +1,102 @@
+"""Quiet hours of accounts, residents one by one, households of phones alone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from crm_api.domain.quiet_hours import windows
+
+if TYPE_CHECKING:
+    from tests.unit.crm.conftest import Clock, Town
+
+MOSCOW = ZoneInfo("Europe/Moscow")
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def ms(text: str, zone: ZoneInfo) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=zone).timestamp() * 1000)
+
+
+def names(plan: dict[str, Any]) -> list[list[str]]:
+    return [[target["account"] for target in stage["targets"]] for stage in plan["stages"]]
+
+
+def test_quiet_hours_over_midnight_are_windows_of_two_days() -> None:
+    found = windows(22 * 60 + 30, 7 * 60, "Europe/Moscow", ms("2026-11-20T12:00", MOSCOW))
+    assert found == [
+        (ms("2026-11-20T22:30", MOSCOW), ms("2026-11-21T07:00", MOSCOW)),
+        (ms("2026-11-21T22:30", MOSCOW), ms("2026-11-22T07:00", MOSCOW)),
+        (ms("2026-11-22T22:30", MOSCOW), ms("2026-11-23T07:00", MOSCOW)),
+    ]
+
+
+def test_a_window_that_has_begun_yesterday_counts() -> None:
+    found = windows(22 * 60, 7 * 60, "Europe/Moscow", ms("2026-11-20T06:59", MOSCOW))
+    assert found[0] == (ms("2026-11-19T22:00", MOSCOW), ms("2026-11-20T07:00", MOSCOW))
+
+
+def test_when_clocks_are_put_back_the_local_hour_counts() -> None:
+    (night, *_) = windows(22 * 60, 7 * 60, "Europe/Berlin", ms("2026-10-24T12:00", BERLIN))
+    assert night == (ms("2026-10-24T22:00", BERLIN), ms("2026-10-25T07:00", BERLIN))
+    assert night[1] - night[0] == 10 * 3_600_000  # nine hours by the clock, ten by the sun
+
+
+def test_quiet_hours_are_kept_per_account_in_the_time_of_the_house(town: Town, clock: Clock) -> None:
+    town.platform("PATCH", "/v1/cities/1", {"time_zone": "Europe/Moscow"})
+    shown = town.platform("PATCH", "/v1/accounts/h12", {"quiet_from": "13:00", "quiet_until": "15:00"})
+    assert (shown["quiet_from"], shown["quiet_until"]) == ("13:00", "15:00")
+    clock.now = ms("2026-11-20T12:00", MOSCOW)
+    h12, a12 = town.plan("p1", "12")["stages"][0]["targets"]
+    assert h12["quiet"][0] == [ms("2026-11-20T13:00", MOSCOW), ms("2026-11-20T15:00", MOSCOW)]
+    assert "quiet" not in a12
+    town.platform("PATCH", "/v1/accounts/h12", {"quiet_from": None, "quiet_until": None})
+    assert "quiet" not in town.plan("p1", "12")["stages"][0]["targets"][0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"quiet_from": "22:00"},
+        {"quiet_from": "22:00", "quiet_until": None},
+        {"quiet_from": "24:00", "quiet_until": "07:00"},
+        {"quiet_from": "07:00", "quiet_until": "07:00"},
+    ],
+)
+def test_half_of_quiet_hours_is_refused(town: Town, wrong: dict[str, Any]) -> None:
+    town.platform("PATCH", "/v1/accounts/h12", wrong, expect=422)
+
+
+def test_residents_ring_one_by_one_in_their_order(town: Town) -> None:
+    for name, order in (("Olga", 2), ("Pavel", 1), ("Masha", None)):
+        home = {"apartment_id": town.apartment, "role": "owner", "ring_order": order}
+        body = {"company_id": town.company, "name": name, "apartments": [home]}
+        resident = town.platform("POST", "/v1/residents", body)
+        assert resident["apartments"][0]["ring_order"] == order
+        for device in ("phone", "tablet"):
+            account = {"account": f"{name.lower()}-{device}", "kind": "app", "apartment_id": town.apartment}
+            town.platform("POST", "/v1/accounts", {**account, "resident_id": resident["id"]})
+    stages = [{"ring_timeout_s": 15, "targets": [{"kind": "all"}], "one_by_one": True}]
+    town.platform("POST", "/v1/ring-plans", {"apartment_id": town.apartment, "stages": stages})
+    assert names(town.plan("p1", "12")) == [
+        ["h12", "a12", "pavel-phone", "pavel-tablet"],
+        ["olga-phone", "olga-tablet"],
+        ["masha-phone", "masha-tablet"],
+    ]
+    town.platform("PATCH", "/v1/accounts/pavel-phone", {"enabled": False})
+    town.platform("PATCH", "/v1/accounts/pavel-tablet", {"enabled": False})
+    assert names(town.plan("p1", "12"))[0] == ["h12", "a12", "olga-phone", "olga-tablet"]
+
+
+def test_a_household_of_phones_alone_is_called_at_once(town: Town) -> None:
+    apartment = town.platform("POST", "/v1/apartments", {"entrance_id": town.entrance, "number": 14})["id"]
+    phone = {"account": "f14", "kind": "phone", "apartment_id": apartment, "phone": "+79001234567"}
+    town.platform("POST", "/v1/accounts", phone)
+    plan = town.plan("p1", "14")
+    assert names(plan) == [["f14"]]
+    assert plan["stages"][0]["targets"][0] | {} == {
+        "account": "f14", "kind": "phone", "may_open": True, "number": "+79001234567",
+    }  # fmt: skip
