@@ -24,7 +24,7 @@ BACKLOG = 1_024
 STUCK_AFTER_S = 5.0
 RESTART_PAUSE_S = 0.5
 _TICK_S = 0.5
-_CELL = struct.Struct("=d")
+_CELL_BYTES = 8
 # How long a thread waits for a connection before it looks whether it is still needed.
 _IDLE = struct.pack("@ll", 5, 0)
 
@@ -52,6 +52,25 @@ def _listen(address: tuple[str, int]) -> socket.socket:
     return listener
 
 
+class Beats:
+    """When each worker's loop last turned, in memory that the processes share.
+
+    A view of doubles, as it writes all eight bytes at once. `struct.pack_into` clears them first: a master that looked
+    in that moment saw a worker that had been stuck since the machine was started, and killed it.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._cells = memoryview(mmap.mmap(-1, workers * _CELL_BYTES)).cast("d")
+
+    def write(self, worker: int, at_s: float) -> None:
+        """Note a moment, in seconds of the monotonic clock."""
+        self._cells[worker] = at_s
+
+    def read(self, worker: int) -> float:
+        """Return the moment noted last."""
+        return float(self._cells[worker])
+
+
 class Master:
     """Keeps one worker process for each listener alive until SIGTERM or SIGINT, then drains them.
 
@@ -69,7 +88,7 @@ class Master:
         self._listeners = listeners
         self._run_worker = run_worker
         self._drain_timeout_s = drain_timeout_s
-        self._beats = mmap.mmap(-1, _CELL.size * workers)
+        self._beats = Beats(workers)
         self._slots: list[int | None] = [None] * workers
         self._started_at = [float("-inf")] * workers
         self._stopping = False
@@ -116,7 +135,7 @@ class Master:
     def _fork(self, slot: int) -> int:
         now = time.monotonic()
         self._started_at[slot] = now
-        self._write_beat(slot, now)
+        self._beats.write(slot, now)
         master = os.getpid()
         pid = os.fork()
         if pid:
@@ -130,7 +149,7 @@ class Master:
             os.close(self._wake_write)
 
             def beat() -> None:
-                self._write_beat(slot, time.monotonic())
+                self._beats.write(slot, time.monotonic())
                 if os.getppid() != master:  # nobody would restart or stop us
                     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -145,13 +164,10 @@ class Master:
             logging.shutdown()
             os._exit(code)
 
-    def _write_beat(self, slot: int, at: float) -> None:
-        _CELL.pack_into(self._beats, slot * _CELL.size, at)
-
     def _kill_stuck(self) -> None:
         now = time.monotonic()
         for slot, pid in enumerate(self._slots):
-            (beat,) = _CELL.unpack_from(self._beats, slot * _CELL.size)
+            beat = self._beats.read(slot)
             if pid is not None and now - beat > STUCK_AFTER_S:
                 _log.error("worker %d has been stuck for %.1f s and is killed", pid, now - beat)
                 os.kill(pid, signal.SIGKILL)

@@ -67,7 +67,8 @@ def search_paths(layout: Layout, each: int, rng: random.Random) -> dict[str, lis
         "/v1/houses?address=": {"houses_by_address": houses},
         "/v1/accounts?account=": {"accounts_by_name": accounts},
         "/v1/residents?phone=": {"residents_by_phone": phones},
-        "/v1/keys?number=": {"keys_by_number": keys},
+        # Eight digits alone might be decimal.
+        "/v1/keys?number=": {"keys_by_number": [":".join(key[at : at + 2] for at in range(0, 8, 2)) for key in keys]},
     }
     return {
         kind: [path + quote(_missing(text) if index % 10 == _TENTH else text) for index, text in enumerate(texts)]
