@@ -24,6 +24,8 @@ _MAX_ECHO = 80
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
 _ANY_PRIVATE = "^" + PREFIX
 _MARK = PREFIX.lower()
+# Of a message that cannot be searched.
+_MANY = 2
 
 
 def is_account_name(text: str) -> bool:
@@ -58,7 +60,10 @@ def parse_stage(value: str) -> Stage:
     for account in accounts:
         if not is_account_name(account):
             raise ValueError(f"{STAGE} holds {account!r}, which is no account name")
-    return Stage(int(words[0]), accounts, unquote(words[2].partition(",")[0]), words[3] if words[3:] else "")
+    call_id = words[2].partition(",")[0]
+    return Stage(
+        int(words[0]), accounts, unquote(call_id) if "%" in call_id else call_id, words[3] if words[3:] else ""
+    )
 
 
 def strip_private(ksr: Ksr) -> None:
@@ -67,9 +72,22 @@ def strip_private(ksr: Ksr) -> None:
     Removing by expression compiles it each time, so the text is searched first: almost no message has such a header.
     Text that is not UTF-8 cannot be searched here, so there the expression is used at once.
     """
+    if _private_headers(ksr):
+        ksr.textops.remove_hf_re(_ANY_PRIVATE)
+
+
+def strip_stage(ksr: Ksr) -> None:
+    """Remove the header of a stage, and every other X-Entryphone header should there be one."""
+    if _private_headers(ksr) == 1:
+        ksr.hdr.remove(STAGE)
+    else:
+        ksr.textops.remove_hf_re(_ANY_PRIVATE)
+
+
+def _private_headers(ksr: Ksr) -> int:
+    """At most how many X-Entryphone headers the message has."""
     try:
         text = ksr.kx.get_msgbuf()
     except UnicodeDecodeError:
         text = None
-    if text is None or _MARK in text.lower():
-        ksr.textops.remove_hf_re(_ANY_PRIVATE)
+    return _MANY if text is None else text.lower().count(_MARK)

@@ -29,6 +29,8 @@ _NATTED_FLAG = 6
 # nat_uac_test: Via against source address (2) and port (16), Contact against source address (32) and port (128). A
 # contact that is not where the request came from is reached at the latter, so nobody can register another's address.
 NAT_TESTS = 2 | 16 | 32 | 128
+# Of a reply: its topmost Via is our own.
+NAT_TESTS_OF_REPLY = 32 | 128
 
 # Contacts whose row is written: `account URI` -> `digest of all that the row says but moments, ruid`.
 _WRITTEN = "written"

@@ -63,7 +63,7 @@ def ring_stage(ksr: Ksr, request: Request) -> Outcome:
         return refuse(ksr, request, Refusal(480, "Nobody Registered", f"no contact of {','.join(accounts)}"))
     lines = "\n".join(f"{b.ruid}\t{b.account}\t{b.contact}" for b in branches)
     ksr.pv.sets(_BRANCHES, f"{call_id}\n{stage}\n{plan_source}\n{lines}\n")
-    headers.strip_private(ksr)
+    headers.strip_stage(ksr)
     ksr.hdr.remove("Route")
     ksr.rr.record_route()
     node = f"{request.source_ip}:{ksr.kx.get_srcport()}"
@@ -122,7 +122,7 @@ def on_reply(ksr: Ksr) -> None:
             return  # another phone has answered meanwhile
         late_ringing.let_go(ksr, leg_id)
     headers.strip_private(ksr)
-    if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
+    if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS_OF_REPLY) > 0:
         ksr.nathelper.set_contact_alias()
     kept = ksr.pv.get(_BRANCHES)
     ruid = ksr.pv.get("$T_reply_ruid")
