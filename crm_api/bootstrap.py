@@ -17,6 +17,8 @@ from crm_api.services.accounts import Accounts
 from crm_api.services.apartments import Apartments
 from crm_api.services.audit_log import AuditLog
 from crm_api.services.code_entries import CodeEntries, CodeLocks
+from crm_api.services.code_notices import CodeNotices
+from crm_api.services.code_renewal import AccessCodeRules, CodeRenewal
 from crm_api.services.concierge_desks import ConciergeDesks
 from crm_api.services.context import Context
 from crm_api.services.door_openings import DoorOpenings
@@ -29,6 +31,7 @@ from crm_api.services.job_runs import JobRuns
 from crm_api.services.jobs import Jobs
 from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
+from crm_api.services.panel_codes import PanelCodes
 from crm_api.services.panels import Panels
 from crm_api.services.places import Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
@@ -70,6 +73,10 @@ class Services:
     concierge_desks: ConciergeDesks
     jobs: Jobs
     scheduled_jobs: ScheduledJobs
+    code_renewal: CodeRenewal
+    access_code_rules: AccessCodeRules
+    panel_codes: PanelCodes
+    code_notices: CodeNotices
     job_runs: JobRuns
     imports: Imports
     entry_reports: EntryReports
@@ -128,6 +135,10 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         concierge_desks=ConciergeDesks(context),
         jobs=jobs,
         scheduled_jobs=ScheduledJobs(context),
+        code_renewal=CodeRenewal(context),
+        access_code_rules=AccessCodeRules(context),
+        panel_codes=PanelCodes(context),
+        code_notices=CodeNotices(context),
         job_runs=JobRuns(context),
         imports=Imports(context, jobs),
         entry_reports=EntryReports(context),

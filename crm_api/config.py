@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class BootstrapToken(BaseModel):
@@ -16,6 +16,33 @@ class BootstrapToken(BaseModel):
     name: str
     kind: Literal["platform", "service"]
     token: Annotated[str, Field(min_length=32)]
+
+
+class BillingConfig(BaseModel):
+    """Billing: its HTTP interface, or a file that it exports."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str | None = None
+    token: str = ""
+    csv: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.url is None) == (self.csv is None):
+            raise ValueError("give either url or csv")
+        return self
+
+
+class SmsConfig(BaseModel):
+    """Twilio's account, and the number that messages come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    account_sid: Annotated[str, Field(pattern="^AC[0-9a-f]{32}$")]
+    auth_token: Annotated[str, Field(min_length=16)]
+    from_number: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")]
+    api_url: str = "https://api.twilio.com"
 
 
 class CrmConfig(BaseModel):
@@ -49,6 +76,15 @@ class CrmConfig(BaseModel):
 
     bootstrap_tokens: tuple[BootstrapToken, ...] = ()
     """Tokens that `migrate` makes sure of. Others are made by `token create`, which shows them once."""
+
+    billing: BillingConfig | None = None
+    """Where the customers are known; None: companies are kept by the office alone."""
+
+    sms: SmsConfig | None = None
+    """How residents are sent SMS; None: nobody is."""
+
+    panel_codes_per_s: Annotated[float, Field(gt=0, le=1000)] = 50.0
+    """How many panels a second are told their codes."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged, to standard error."""

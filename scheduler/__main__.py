@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import redis
 
+from crm_api.adapters.messages import TwilioSms
+from crm_api.adapters.panel_code_drivers import panel_code_drivers
 from crm_api.adapters.redis_keys import SCHEDULER_AT_KEY
 from crm_api.background import config_path, repeat, stop_on_signal
 from crm_api.bootstrap import make_context, set_up_logging
 from crm_api.config import read_config
+from crm_api.services.code_notices import CodeNotices
+from crm_api.services.panel_codes import PanelCodes
 from crm_api.services.scheduler_lease import SchedulerLease
-from scheduler.jobs import make_jobs
+from scheduler.code_steps import TellPanels, TellResidents
+from scheduler.jobs import billing_source, make_jobs
 from scheduler.process import SchedulerProcess
+
+if TYPE_CHECKING:
+    from crm_api.adapters.messages import Messenger
+    from crm_api.config import CrmConfig
+    from crm_api.services.context import Context
+    from scheduler.work import Step
 
 BEAT_S: Final = 1.0
 SILENT_S: Final = 0.5
 """How long Redis may take to hear that we live."""
+
+
+def make_steps(context: Context, config: CrmConfig) -> list[Step]:
+    """Return what goes on beside the jobs."""
+    messengers: dict[str, Messenger] = {}
+    if config.sms is not None:
+        messengers["sms"] = TwilioSms(config.sms)
+    return [
+        TellPanels(PanelCodes(context), panel_code_drivers(), config.panel_codes_per_s),
+        TellResidents(CodeNotices(context), messengers),
+    ]
 
 
 def _say(link: redis.Redis, at_ms: int) -> None:
@@ -36,8 +58,8 @@ def main() -> None:
     process = SchedulerProcess(
         context,
         lease,
-        jobs=make_jobs(context, config),
-        steps=(),
+        jobs=make_jobs(context, billing_source(config)),
+        steps=make_steps(context, config),
         stopped=stopped,
         say_alive=lambda: _say(link, context.now_ms()),
     )

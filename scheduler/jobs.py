@@ -4,21 +4,48 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from crm_api.adapters.billing import CsvBilling, HttpBilling
+from crm_api.services.billing import FRESH_MS, Billing
+from crm_api.services.code_renewal import AccessCodeRules, CodeRenewal
 from crm_api.services.job_runs import JobRuns
+from crm_api.tables.models import Company
 
 if TYPE_CHECKING:
+    from crm_api.adapters.billing import BillingSource
     from crm_api.config import CrmConfig
     from crm_api.services.context import Context
     from scheduler.work import Job, Telling
 
 
-def make_jobs(context: Context, config: CrmConfig) -> dict[str, Job]:
+def billing_source(config: CrmConfig) -> BillingSource | None:
+    """Return where the customers are known."""
+    if config.billing is None:
+        return None
+    if config.billing.csv is not None:
+        return CsvBilling(config.billing.csv)
+    return HttpBilling(config.billing.url or "", config.billing.token)
+
+
+def make_jobs(context: Context, billing: BillingSource | None) -> dict[str, Job]:
     """Return what does a run, by the kinds of `crm_api.services.timetable`."""
-    del config
-    runs = JobRuns(context)
+    runs, customers = JobRuns(context), Billing(context, billing)
+    renewal, rules = CodeRenewal(context), AccessCodeRules(context)
 
     def clean_up(_: Telling) -> dict[str, Any]:
         runs.prune()
         return {}
 
-    return {"clean_up": clean_up}
+    def synchronise(_: Telling) -> dict[str, Any]:
+        return customers.synchronise()
+
+    def access_codes(telling: Telling) -> dict[str, Any]:
+        company_id = telling.run.company_id
+        if company_id is None:
+            raise ValueError("access codes are renewed for a company: this job has none")
+        told = {"billing": customers.synchronise(FRESH_MS)}
+        rules.fill()
+        if not Company.get_by_id(company_id).active:
+            return {**told, "entrances": 0, "codes": 0, "why": "the company is not active"}
+        return {**told, **renewal.renew_company(company_id, telling.run.slot, telling.tell)}
+
+    return {"clean_up": clean_up, "billing": synchronise, "access_codes": access_codes}

@@ -36,7 +36,7 @@ class PanelDriver(Protocol):
         """Open the door on this output; raise `PanelRefusedError` unless the panel says it has."""
 
 
-class _Http:
+class PanelHttp:
     """One GET with basic authentication, a bound on time and on the size of the answer, no redirects, no retries.
 
     No retry: a relay command whose answer was lost may have opened the door already.
@@ -50,8 +50,8 @@ class _Http:
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=ANSWER_TIMEOUT_S),
         )
 
-    def get(self, access: PanelAccess, path: str) -> str:
-        """Return the body of a 200 answer."""
+    def get(self, access: PanelAccess, path: str, told_path: str = "") -> str:
+        """Return the body of a 200 answer; errors name `told_path`, when the path holds a secret."""
         headers = {"Connection": "close"}
         if access.user is not None:
             headers.update(urllib3.make_headers(basic_auth=f"{access.user}:{access.password or ''}"))
@@ -66,8 +66,9 @@ class _Http:
             reason = f"the panel at {access.address} did not answer ({type(error).__name__}): check its network"
             raise PanelRefusedError(reason) from error
         if response.status != OK:
+            told = told_path or path
             raise PanelRefusedError(
-                f"the panel at {access.address} answered {response.status} to {path}: check its credentials and model"
+                f"the panel at {access.address} answered {response.status} to {told}: check its credentials and model"
             )
         return body.decode("utf-8", "replace")
 
@@ -78,7 +79,7 @@ class BewardDriver:
     ACTIONS: Final = {1: "maindoor", 2: "altdoor"}
 
     def __init__(self) -> None:
-        self._http = _Http()
+        self._http = PanelHttp()
 
     def open_door(self, access: PanelAccess, output: int) -> None:
         """Open lock 1 or 2. The panel answers 200 with a text that says OK; anything else is a refusal."""
@@ -94,7 +95,7 @@ class GenericDriver:
     """A plain HTTP relay: `GET /relay/<output>/open`, opened when it answers 200."""
 
     def __init__(self) -> None:
-        self._http = _Http()
+        self._http = PanelHttp()
 
     def open_door(self, access: PanelAccess, output: int) -> None:
         """Open the relay."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from crm_api.domain.inputs import access_codes
 
 DRAWS: Final = 50
-HIDDEN: Final = ("code_encrypted", "code_hash")
+HIDDEN: Final = ("code_encrypted", "code_hash", "superseded_by", "tell_at_ms")
 
 _TYPED: Final = """
 SELECT c.id, c.apartment_id, c.single_use, c.valid_from_ms, c.valid_until_ms FROM access_codes c

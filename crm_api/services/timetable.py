@@ -24,7 +24,11 @@ class Kind:
     of_companies: bool = False
 
 
-KINDS: Final = (Kind("clean_up", "20 2 * * *"),)
+KINDS: Final = (
+    Kind("clean_up", "20 2 * * *"),
+    Kind("billing", "40 1 * * *"),
+    Kind("access_codes", "0 5 * * 1", of_companies=True),
+)
 PLATFORM_ZONE: Final = "UTC"
 
 _MISSING: Final = """

@@ -116,6 +116,9 @@ class AccessCode(Table):
     last_used_at_ms = BigIntegerField(null=True)
     ended_at_ms = BigIntegerField(null=True)
     end_reason = TextField(null=True)
+    slot = TextField(null=True)
+    superseded_by = BigIntegerField(null=True)
+    tell_at_ms = BigIntegerField(null=True)
 
 
 class Job(Table):

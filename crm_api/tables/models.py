@@ -65,6 +65,7 @@ class Company(Table):
     active = BooleanField()
     ring_timeout_s = BigIntegerField()
     talk_limit_s = BigIntegerField()
+    contract = TextField(null=True)
     ring_limit_s = BigIntegerField()
     look_limit_s = BigIntegerField()
     neighbour_calls = TextField()

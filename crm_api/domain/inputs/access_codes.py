@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from crm_api.domain.inputs.base import FilterId, Flag, Id, Input, Ms, Name, PageQuery
+from crm_api.domain.inputs.base import FilterId, Flag, Id, Input, Ms, Name, PageQuery, unchanged
 from crm_api.domain.inputs.keys import Note  # noqa: TC001 - pydantic reads the annotations
 
 CodeText = Annotated[str, StringConstraints(pattern=r"^[0-9]{4,12}$")]
@@ -53,3 +53,55 @@ class AccessCodeQuery(PageQuery):
     apartment_id: FilterId = None
     active: bool | None = None
     """Codes that have not been ended, used up or replaced."""
+
+
+class AccessCodeRuleChange(Input):
+    """How a company's codes are drawn, and when its residents are told."""
+
+    length: CodeLength = unchanged()
+    alphabet: Annotated[
+        str,
+        StringConstraints(min_length=4, max_length=10, pattern=r"^[0-9]+$"),
+        Field(description="the digits that codes are made of, each once, four at least"),
+    ] = unchanged()
+    grace_s: Annotated[
+        int, Field(ge=0, le=7 * 86_400, strict=True, description="how long the old code stays valid")
+    ] = unchanged()
+    sms: Flag = unchanged()
+    tell_from_hour: Annotated[int, Field(ge=0, le=23, strict=True)] = unchanged()
+    tell_until_hour: Annotated[int, Field(ge=1, le=24, strict=True)] = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"length": 5, "grace_s": 86400, "sms": False}
+
+    @field_validator("alphabet")
+    @classmethod
+    def _each_once(cls, alphabet: str) -> str:
+        if len(set(alphabet)) != len(alphabet):
+            raise ValueError("name each digit once")
+        return alphabet
+
+
+class AccessCodeRuleQuery(PageQuery):
+    """Rules of companies."""
+
+    company_id: FilterId = None
+
+
+class PanelCodeQuery(PageQuery):
+    """Codes on panels."""
+
+    company_id: FilterId = None
+    panel_id: FilterId = None
+    access_code_id: FilterId = None
+    state: Literal["waiting", "done"] | None = None
+    wanted: Literal["present", "absent"] | None = None
+
+
+class CodeNoticeQuery(PageQuery):
+    """Messages about new codes, newest first unless asked otherwise."""
+
+    company_id: FilterId = None
+    access_code_id: FilterId = None
+    resident_id: FilterId = None
+    state: Literal["waiting", "sending", "sent", "failed"] | None = None
+    sort: Literal["id", "-id"] = "-id"

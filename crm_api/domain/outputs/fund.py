@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from crm_api.domain.inputs.keys import KeyScope  # noqa: TC001 - pydantic reads the annotations
 from crm_api.domain.inputs.push_tokens import Platform  # noqa: TC001 - the same
@@ -208,6 +210,7 @@ class AccessCodeDocument(Output):
     last_used_at_ms: Moment | None
     ended_at_ms: Moment | None
     end_reason: str | None
+    slot: Annotated[str | None, Field(description="the run of the schedule that made it; null: out of turn")]
     version: Version
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
@@ -216,6 +219,7 @@ class AccessCodeDocument(Output):
         "entrance_id": 1,
         "gate_id": None,
         "apartment_id": 7,
+        "slot": None,
         "single_use": True,
         "valid_from_ms": 1790000000000,
         "valid_until_ms": 1790007200000,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from crm_api.domain.outputs.base import Moment, Output, RowId, Version
 
@@ -40,6 +42,7 @@ class CompanyDocument(Output):
     active: bool
     ring_timeout_s: int
     talk_limit_s: int
+    contract: Annotated[str | None, Field(description="as billing names it")]
     ring_limit_s: int
     look_limit_s: int
     neighbour_calls: Literal["none", "house", "estate"]
@@ -52,6 +55,7 @@ class CompanyDocument(Output):
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "id": 1,
         "name": "Riverside Homes",
+        "contract": "2026-117",
         "billing_id": "10045",
         "city_id": 1,
         "language": "en",

@@ -50,6 +50,8 @@ CHANGES: dict[str, Callable[[Own], Any]] = {
     "POST /v1/push-tokens/{key}/invalidate": lambda _: {"reason": "gone"},
     "PATCH /v1/panels/{key}": lambda _: {"credentials": {"user": "admin", "password": "panels password"}},
     "PATCH /v1/relays/{key}": lambda _: {"credentials": {"user": "admin", "password": "relays password"}},
+    "PATCH /v1/access-code-rules/{key}": lambda _: {"length": 6},
+    "POST /v1/entrances/{key}/renew-code": lambda _: None,
     "PATCH /v1/scheduled-jobs/{key}": lambda _: {"cron": "30 5 * * 1"},
     "POST /v1/scheduled-jobs/{key}/start": lambda _: None,
     "PATCH /v1/keys/{key}": lambda _: {"note": "blue"},

@@ -121,6 +121,18 @@ def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) 
         "not_before_ms, finished_at_ms, attempts, done) VALUES (?, ?, 'test', '1', 1, 0, 'x', 'done', 0, 1, 1, 0)",
         (own["scheduled-jobs"], own.company),
     )
+    rule = database.row("INSERT INTO access_code_rules (company_id) VALUES (?) RETURNING id", (own.company,))
+    own.keys["access-code-rules"] = rule[0] if rule else None
+    database.rows(
+        "INSERT INTO panel_codes (company_id, panel_id, access_code_id, place, wanted, state) "
+        "VALUES (?, ?, ?, 1, 'present', 'waiting')",
+        (own.company, own["panels"], own["access-codes"]),
+    )
+    database.rows(
+        "INSERT INTO code_notices (company_id, access_code_id, resident_id, channel, address, state, next_try_ms) "
+        "VALUES (?, ?, ?, 'sms', '+79120000000', 'waiting', 0)",
+        (own.company, own["access-codes"], own["residents"]),
+    )
     own.keys["number dialled"] = apartment["dial"][own["panel account"]]
     own.keys["calls"] = f"call-of-{own.name}"
     database.rows(

@@ -1,0 +1,153 @@
+"""Residents are told their new code: one message to each app and, where the company pays, to each phone.
+
+A push is sent until it is taken. An SMS costs money and is sent once: one whose sending was cut off is not repeated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from crm_api.adapters.messages import NotSentError
+from crm_api.domain.waking import waking_moment
+from crm_api.services.kept import Document, Listed
+from crm_api.tables.codes import CodeNotice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from crm_api.adapters.messages import Messenger
+
+CODES_AT_ONCE: Final = 100
+SENDING_MS: Final = 5 * 60_000
+"""A message that has been on its way for so long has lost its sender."""
+TRIES: Final = 8
+RETRY_MS: Final = 60_000
+
+TEXTS: Final = {
+    "en": "New code of {address}, entrance {entrance}: {code}.",
+    "ru": "Новый код: {address}, подъезд {entrance}: {code}.",
+    "zh": "{address}{entrance}单元新门禁密码 {code}。",
+}
+
+_TO_TELL: Final = """
+SELECT c.id, c.company_id, c.entrance_id, coalesce(r.sms, ?), coalesce(r.tell_from_hour, 9),
+    coalesce(r.tell_until_hour, 20), coalesce(t.time_zone, 'UTC')
+FROM access_codes c JOIN companies o ON o.id = c.company_id LEFT JOIN cities t ON t.id = o.city_id
+LEFT JOIN access_code_rules r ON r.company_id = c.company_id
+WHERE c.tell_at_ms <= ? AND c.ended_at_ms IS NULL ORDER BY c.tell_at_ms, c.id LIMIT ?
+"""
+_PHONES: Final = """
+INSERT INTO code_notices (company_id, access_code_id, resident_id, channel, address, state, next_try_ms)
+SELECT r.company_id, ?, min(r.resident_id), 'sms', f.phone, 'waiting', 0
+FROM apartments a JOIN residencies r ON r.apartment_id = a.id JOIN resident_phones f ON f.resident_id = r.resident_id
+WHERE a.entrance_id = ? AND (r.ends_at_ms IS NULL OR r.ends_at_ms > ?) GROUP BY r.company_id, f.phone
+ON CONFLICT DO NOTHING
+"""
+# An app may be the household's: then it is told for whoever lives there first.
+_APPS: Final = """
+INSERT INTO code_notices (company_id, access_code_id, resident_id, channel, address, state, next_try_ms)
+SELECT a.company_id, ?, coalesce(min(s.resident_id), min(r.resident_id)), 'push', s.account, 'waiting', 0
+FROM apartments a JOIN accounts s ON s.apartment_id = a.id JOIN push_tokens p ON p.account_id = s.id
+JOIN residencies r ON r.apartment_id = a.id
+WHERE a.entrance_id = ? AND s.kind = 'app' AND s.enabled = ? AND p.invalidated_at_ms IS NULL
+GROUP BY a.company_id, s.account ON CONFLICT DO NOTHING
+"""
+_TOLD: Final = "UPDATE access_codes SET tell_at_ms = NULL WHERE id = ?"
+_LATER: Final = "UPDATE access_codes SET tell_at_ms = ? WHERE id = ?"
+_LOST: Final = """
+UPDATE code_notices SET state = CASE WHEN channel = 'sms' THEN 'failed' ELSE 'waiting' END,
+    last_error = 'the sender was lost while sending'
+WHERE state = 'sending' AND next_try_ms < ?
+"""
+_DUE: Final = """
+SELECT n.id, n.channel, n.address, n.tries, c.code_encrypted, h.address, e.number, o.language, c.ended_at_ms,
+    c.superseded_by
+FROM code_notices n JOIN access_codes c ON c.id = n.access_code_id JOIN entrances e ON e.id = c.entrance_id
+JOIN houses h ON h.id = e.house_id JOIN companies o ON o.id = n.company_id
+WHERE n.state = 'waiting' AND n.next_try_ms <= ? ORDER BY n.next_try_ms, n.id LIMIT ?
+"""
+_SENDING: Final = """
+UPDATE code_notices SET state = 'sending', tries = tries + 1, next_try_ms = ? WHERE id = ? AND state = 'waiting'
+RETURNING id
+"""
+_SENT: Final = "UPDATE code_notices SET state = 'sent', sent_at_ms = ?, last_error = NULL WHERE id = ?"
+_NOT_SENT: Final = "UPDATE code_notices SET state = ?, next_try_ms = ?, last_error = ? WHERE id = ?"
+
+
+@dataclass(frozen=True)
+class _Due:
+    row_id: int
+    channel: str
+    address: str
+    tries: int
+    code_encrypted: str
+    house: str
+    entrance: int
+    language: str
+    ended_at_ms: int | None
+    superseded_by: int | None
+
+
+class CodeNotices(Listed[CodeNotice]):
+    """Messages about new codes."""
+
+    noun = "notice"
+    model = CodeNotice
+
+    def documents(self, rows: Sequence[CodeNotice]) -> list[Document]:
+        """Show to whom and how, never the code."""
+        return [dict(row.__data__) for row in rows]
+
+    def prepare(self) -> int:
+        """Write the notices of codes that people may be told of now; return of how many codes."""
+        now_ms = self.context.now_ms()
+        rows = self.database.rows(_TO_TELL, (False, now_ms, CODES_AT_ONCE))
+        for code_id, _, entrance_id, sms, from_hour, until_hour, zone in rows:
+            moment = waking_moment(now_ms, zone, from_hour, until_hour)
+            with self.database.transaction():
+                if moment > now_ms:
+                    self.database.rows(_LATER, (moment, code_id))
+                    continue
+                self.database.rows(_APPS, (code_id, entrance_id, True))
+                if sms:
+                    self.database.rows(_PHONES, (code_id, entrance_id, now_ms))
+                self.database.rows(_TOLD, (code_id,))
+        return len(rows)
+
+    def send(self, messengers: Mapping[str, Messenger], limit: int) -> int:
+        """Send what is due, at most `limit` messages; return how many were looked at."""
+        now_ms = self.context.now_ms()
+        with self.database.transaction():
+            self.database.rows(_LOST, (now_ms - SENDING_MS,))
+        due = [_Due(*row) for row in self.database.rows(_DUE, (now_ms, limit))]
+        for notice in due:
+            with self.database.transaction():
+                mine = self.database.rows(_SENDING, (self.context.now_ms(), notice.row_id))
+            if mine:
+                self._send(notice, messengers.get(notice.channel))
+        return len(due)
+
+    def _send(self, notice: _Due, messenger: Messenger | None) -> None:
+        reason = ""
+        if notice.ended_at_ms is not None or notice.superseded_by is not None:
+            reason = "the code is out of date"
+        elif messenger is None:
+            reason = f"no {notice.channel} service is configured"
+        if reason or messenger is None:
+            self._write(_NOT_SENT, ("failed", self.context.now_ms(), reason, notice.row_id))
+            return
+        try:
+            code = self.context.encryption.decrypted(notice.code_encrypted)
+            words = TEXTS.get(notice.language.partition("-")[0], TEXTS["en"])
+            messenger.send(notice.address, words.format(address=notice.house, entrance=notice.entrance, code=code))
+        except NotSentError as error:
+            final = error.final or notice.tries + 1 >= TRIES
+            later_ms = self.context.now_ms() + RETRY_MS * 2**notice.tries
+            self._write(_NOT_SENT, ("failed" if final else "waiting", later_ms, str(error)[:500], notice.row_id))
+            return
+        self._write(_SENT, (self.context.now_ms(), notice.row_id))
+
+    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
+        with self.database.transaction():
+            self.database.rows(statement, values)

@@ -1,0 +1,171 @@
+"""Codes on panels that keep them: what should be where, what is, and what has to be tried again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from crm_api.adapters.panel_drivers import PanelAccess
+from crm_api.services.code_renewal import KEEPING_DRIVERS
+from crm_api.services.kept import Document, Listed
+from crm_api.tables.codes import PanelCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FIRST_RETRY_MS: Final = 30_000
+LAST_RETRY_MS: Final = 30 * 60_000
+
+# Codes that should be on a panel and are not known there. One that is for a single use cannot be taken back by a panel
+# that asks nobody, so it works only at panels that send what is typed.
+_MISSING: Final = """
+SELECT c.company_id, d.id, c.id FROM access_codes c
+JOIN panel_places p ON p.entrance_id = c.entrance_id JOIN panels d ON d.id = p.panel_id
+WHERE c.ended_at_ms IS NULL AND c.superseded_by IS NULL AND c.single_use = ? AND c.valid_from_ms <= ?
+AND (c.valid_until_ms IS NULL OR c.valid_until_ms > ?) AND d.driver = ? AND d.address IS NOT NULL
+AND NOT EXISTS (SELECT 1 FROM panel_codes k WHERE k.panel_id = d.id AND k.access_code_id = c.id)
+ORDER BY d.id, c.id LIMIT ?
+"""
+_PLACES: Final = "SELECT panel_id, place FROM panel_codes WHERE NOT (wanted = 'absent' AND state = 'done')"
+_ADD: Final = """
+INSERT INTO panel_codes (company_id, panel_id, access_code_id, place, wanted, state)
+VALUES (?, ?, ?, ?, 'present', 'waiting')
+"""
+# Off the panel: a code that has ended, and the old one some time after the panel has the new one.
+_ENDED: Final = """
+UPDATE panel_codes SET wanted = 'absent', state = 'waiting', tries = 0, next_try_ms = 0, last_error = NULL
+WHERE wanted = 'present' AND EXISTS (
+    SELECT 1 FROM access_codes c WHERE c.id = panel_codes.access_code_id
+    AND (c.ended_at_ms IS NOT NULL OR c.valid_until_ms <= ?))
+"""
+_REPLACED: Final = """
+UPDATE panel_codes SET wanted = 'absent', state = 'waiting', tries = 0, next_try_ms = 0, last_error = NULL
+WHERE wanted = 'present' AND EXISTS (
+    SELECT 1 FROM access_codes c JOIN panel_codes n ON n.access_code_id = c.superseded_by
+    LEFT JOIN access_code_rules r ON r.company_id = c.company_id
+    WHERE c.id = panel_codes.access_code_id AND n.panel_id = panel_codes.panel_id AND n.state = 'done'
+    AND n.set_at_ms + coalesce(r.grace_s, 86400) * 1000 <= ?)
+"""
+# Never reached the panel, and is out of date by now.
+_OVERTAKEN: Final = """
+UPDATE panel_codes SET wanted = 'absent', tries = 0, next_try_ms = 0
+WHERE wanted = 'present' AND state = 'waiting' AND set_at_ms IS NULL
+AND EXISTS (SELECT 1 FROM access_codes c WHERE c.id = panel_codes.access_code_id AND c.superseded_by IS NOT NULL)
+"""
+# The old code ends for good when every panel has the new one.
+_RETIRED: Final = """
+UPDATE access_codes SET valid_until_ms = ? + 1000 * coalesce(
+    (SELECT r.grace_s FROM access_code_rules r WHERE r.company_id = access_codes.company_id), 86400)
+WHERE superseded_by IS NOT NULL AND ended_at_ms IS NULL AND valid_until_ms IS NULL
+AND EXISTS (SELECT 1 FROM panel_codes k WHERE k.access_code_id = access_codes.superseded_by)
+AND NOT EXISTS (SELECT 1 FROM panel_codes k WHERE k.access_code_id = access_codes.superseded_by AND k.state = 'waiting')
+"""
+_EXPIRED: Final = """
+UPDATE access_codes SET ended_at_ms = valid_until_ms, end_reason = 'expired', version = version + 1
+WHERE ended_at_ms IS NULL AND valid_until_ms <= ?
+"""
+_DUE: Final = """
+SELECT k.id, k.wanted, k.place, k.tries, d.driver, d.address, d.credentials, c.code_encrypted
+FROM panel_codes k JOIN panels d ON d.id = k.panel_id JOIN access_codes c ON c.id = k.access_code_id
+WHERE k.state = 'waiting' AND k.next_try_ms <= ? ORDER BY k.next_try_ms, k.id LIMIT ?
+"""
+_DONE: Final = """
+UPDATE panel_codes SET state = 'done', tries = tries + 1, last_error = NULL,
+    set_at_ms = CASE WHEN wanted = 'present' THEN ? ELSE set_at_ms END
+WHERE id = ? AND wanted = ?
+"""
+_AGAIN: Final = """
+UPDATE panel_codes SET tries = tries + 1, next_try_ms = ?, last_error = ?
+WHERE id = ? AND wanted = ? AND state = 'waiting'
+"""
+MISSING_AT_ONCE: Final = 5000
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One thing to tell one panel; `code` is in clear."""
+
+    row_id: int
+    wanted: str
+    place: int
+    tries: int
+    driver: str
+    access: PanelAccess | None
+    code: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an errand; `error` is empty when the panel confirmed."""
+
+    errand: Errand
+    error: str = ""
+
+
+class PanelCodes(Listed[PanelCode]):
+    """Codes on panels, as the office sees them and as the scheduler works on them."""
+
+    noun = "code on a panel"
+    model = PanelCode
+
+    def documents(self, rows: Sequence[PanelCode]) -> list[Document]:
+        """Show state and trouble of each."""
+        return [dict(row.__data__) for row in rows]
+
+    def sweep(self) -> int:
+        """Decide what should be on which panel now; return how many codes are new to one."""
+        now_ms = self.context.now_ms()
+        with self.database.transaction():
+            self.database.rows(_EXPIRED, (now_ms,))
+            self.database.rows(_OVERTAKEN)
+            self.database.rows(_REPLACED, (now_ms,))
+            self.database.rows(_ENDED, (now_ms,))
+            self.database.rows(_RETIRED, (now_ms,))
+        added = 0
+        for driver in KEEPING_DRIVERS:
+            while rows := self.database.rows(_MISSING, (False, now_ms, now_ms, driver, MISSING_AT_ONCE)):
+                with self.database.transaction():
+                    self._add(rows)
+                added += len(rows)
+        return added
+
+    def due(self, limit: int) -> list[Errand]:
+        """Return what has to be told now, longest due first."""
+        return [self._errand(row) for row in self.database.rows(_DUE, (self.context.now_ms(), limit))]
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Keep what came of errands; a failed one is tried again, later each time."""
+        now_ms = self.context.now_ms()
+        with self.database.transaction():
+            for outcome in outcomes:
+                errand = outcome.errand
+                if not outcome.error:
+                    self.database.rows(_DONE, (now_ms, errand.row_id, errand.wanted))
+                    continue
+                wait_ms = min(FIRST_RETRY_MS * 2 ** min(errand.tries, 20), LAST_RETRY_MS)
+                self.database.rows(_AGAIN, (now_ms + wait_ms, outcome.error[:500], errand.row_id, errand.wanted))
+
+    def _add(self, rows: Sequence[tuple[int, int, int]]) -> None:
+        taken: dict[int, set[int]] = {}
+        for panel_id, place in self.database.rows(_PLACES):
+            taken.setdefault(panel_id, set()).add(place)
+        added = []
+        for company_id, panel_id, code_id in rows:
+            places = taken.setdefault(panel_id, set())
+            place = next(number for number in range(1, len(places) + 2) if number not in places)
+            places.add(place)
+            added.append((company_id, panel_id, code_id, place))
+        self.database.many(_ADD, added)
+
+    def _errand(self, row: tuple[Any, ...]) -> Errand:
+        row_id, wanted, place, tries, driver, address, credentials, code_encrypted = row
+        try:
+            login = {} if credentials is None else json.loads(self.context.encryption.decrypted(credentials))
+            code = self.context.encryption.decrypted(code_encrypted)
+        except ValueError as error:
+            return Errand(row_id, wanted, place, tries, driver, None, "", str(error))
+        access = None if address is None else PanelAccess(address, login.get("user"), login.get("password"))
+        problem = "" if access is not None else "the panel has no address: give it one"
+        return Errand(row_id, wanted, place, tries, driver, access, code, problem)

@@ -1,0 +1,86 @@
+"""Renewed codes on their way: to panels, at a set rate, and to residents."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from crm_api.adapters.panel_drivers import PanelRefusedError
+from crm_api.services.panel_codes import Outcome
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Mapping
+
+    from crm_api.adapters.messages import Messenger
+    from crm_api.adapters.panel_code_drivers import PanelCodeDriver
+    from crm_api.services.code_notices import CodeNotices
+    from crm_api.services.panel_codes import Errand, PanelCodes
+
+AT_ONCE: Final = 64
+"""Panels spoken to beside one another: one that is silent holds a place for three seconds."""
+STRETCH_S: Final = 2.0
+"""Work between two looks at the database."""
+SWEEP_EVERY_S: Final = 5.0
+NOTICES: Final = 200
+
+
+class TellPanels:
+    """Tells panels their codes, at most `per_s` commands a second; who does not answer is told again later."""
+
+    name = "codes to panels"
+
+    def __init__(self, codes: PanelCodes, drivers: Mapping[str, PanelCodeDriver], per_s: float) -> None:
+        self._codes = codes
+        self._drivers = drivers
+        self._per_s = per_s
+        self._swept_s = -SWEEP_EVERY_S
+        self._next_s = 0.0
+
+    def step(self, stopped: threading.Event) -> None:
+        """Decide now and then what should be where, then tell what is due."""
+        if time.monotonic() - self._swept_s >= SWEEP_EVERY_S:
+            self._codes.sweep()
+            self._swept_s = time.monotonic()
+        errands = self._codes.due(max(1, int(self._per_s * STRETCH_S)))
+        if not errands:
+            return
+        with ThreadPoolExecutor(AT_ONCE, "panel") as threads:
+            told = []
+            for errand in errands:
+                self._next_s = max(self._next_s + 1 / self._per_s, time.monotonic() - 1 / self._per_s)
+                if stopped.wait(max(0.0, self._next_s - time.monotonic())):
+                    break
+                told.append(threads.submit(self._tell, errand))
+            self._codes.settle([future.result() for future in told])
+
+    def _tell(self, errand: Errand) -> Outcome:
+        driver = self._drivers.get(errand.driver)
+        if errand.access is None or driver is None:
+            return Outcome(errand, errand.problem or f"no driver {errand.driver} that keeps codes")
+        try:
+            if errand.wanted == "present":
+                driver.set_code(errand.access, errand.place, errand.code)
+            else:
+                driver.clear_code(errand.access, errand.place)
+        except PanelRefusedError as error:
+            return Outcome(errand, str(error))
+        return Outcome(errand)
+
+
+class TellResidents:
+    """Tells residents their new codes, at waking hours."""
+
+    name = "codes to residents"
+
+    def __init__(self, notices: CodeNotices, messengers: Mapping[str, Messenger]) -> None:
+        self._notices = notices
+        self._messengers = messengers
+
+    def step(self, stopped: threading.Event) -> None:
+        """Write what is to be told, and send."""
+        while self._notices.prepare() and not stopped.is_set():
+            pass
+        while not stopped.is_set() and self._notices.send(self._messengers, NOTICES) == NOTICES:
+            pass

@@ -1,0 +1,179 @@
+"""Residents are told their new code: awake, once by SMS, until it is taken by push."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+import pytest
+
+from crm_api.adapters.messages import NotSentError, TwilioSms
+from crm_api.config import SmsConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crm_api.bootstrap import Services
+    from tests.unit.crm.conftest import Clock, Town
+
+NOON, NIGHT = 1_795_435_200_000, 1_795_384_800_000  # 2026-11-23 12:00 and 2026-11-22 22:00 UTC
+
+
+@dataclass
+class FakeMessenger:
+    """Takes messages, or refuses them."""
+
+    sent: list[tuple[str, str]] = field(default_factory=list)
+    refusal: NotSentError | None = None
+
+    def send(self, address: str, text: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.sent.append((address, text))
+
+
+@pytest.fixture
+def sms(town: Town, services: Services, clock: Clock) -> FakeMessenger:
+    """Two residents of one phone and one more, in a company that pays for SMS; it is noon."""
+    clock.now = NOON
+    for name, phone in (("Anna", "+79123456789"), ("Boris", "+79123456789"), ("Vera", "+79123456700")):
+        home = {"apartment_id": town.apartment, "role": "owner"}
+        body = {"company_id": town.company, "name": name, "phones": [phone], "apartments": [home]}
+        town.platform("POST", "/v1/residents", body)
+    services.access_code_rules.fill()
+    rule = town.platform("GET", "/v1/access-code-rules")["items"][0]
+    town.platform("PATCH", f"/v1/access-code-rules/{rule['id']}", {"sms": True})
+    return FakeMessenger()
+
+
+def tell(services: Services, sms: FakeMessenger, push: FakeMessenger | None = None) -> None:
+    services.code_notices.prepare()
+    services.code_notices.send({"sms": sms, **({"push": push} if push else {})}, 100)
+
+
+def test_each_phone_is_told_once(town: Town, services: Services, sms: FakeMessenger) -> None:
+    code = town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")["code"]
+    tell(services, sms)
+    tell(services, sms)
+    assert sorted(address for address, _ in sms.sent) == ["+79123456700", "+79123456789"]
+    assert all(f"Lenina 1, entrance 1: {code}" in text for _, text in sms.sent)
+    notices = town.platform("GET", "/v1/code-notices?state=sent")["items"]
+    assert len(notices) == 2
+    assert code not in str(notices)
+
+
+def test_nobody_is_woken(town: Town, services: Services, sms: FakeMessenger, clock: Clock) -> None:
+    clock.now = NIGHT
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    tell(services, sms)
+    assert sms.sent == []
+    clock.now = NIGHT + 11 * 3_600_000
+    tell(services, sms)
+    assert len(sms.sent) == 2
+
+
+def test_an_app_is_told_by_push(town: Town, services: Services, sms: FakeMessenger) -> None:
+    token = {"account": "a12", "device": "d1", "platform": "fcm", "token": "token-of-an-app"}
+    town.platform("POST", "/v1/push-tokens", token)
+    push = FakeMessenger()
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    tell(services, sms, push)
+    assert [address for address, _ in push.sent] == ["a12"]
+
+
+def test_what_was_not_taken_is_tried_again_and_what_is_refused_for_good_is_not(
+    town: Town, services: Services, sms: FakeMessenger, clock: Clock
+) -> None:
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    sms.refusal = NotSentError("busy", final=False)
+    tell(services, sms)
+    assert {n["state"] for n in town.platform("GET", "/v1/code-notices")["items"]} == {"waiting"}
+    sms.refusal = NotSentError("no such number", final=True)
+    clock.now += 120_000
+    tell(services, sms)
+    notices = town.platform("GET", "/v1/code-notices")["items"]
+    assert {(n["state"], n["last_error"]) for n in notices} == {("failed", "no such number")}
+
+
+def test_an_sms_whose_sender_died_is_not_sent_twice(
+    town: Town, services: Services, sms: FakeMessenger, clock: Clock
+) -> None:
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    services.code_notices.prepare()
+    services.code_notices.database.rows("UPDATE code_notices SET state = 'sending', next_try_ms = ?", (clock.now,))
+    clock.now += 3_600_000
+    tell(services, sms)
+    assert sms.sent == []
+    assert {n["state"] for n in town.platform("GET", "/v1/code-notices")["items"]} == {"failed"}
+
+
+def test_a_code_that_is_out_of_date_is_not_told(town: Town, services: Services, sms: FakeMessenger) -> None:
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    services.code_notices.prepare()
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    services.code_notices.send({"sms": sms}, 100)
+    assert sms.sent == []
+
+
+# --- Twilio ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class FakeTwilio:
+    """The messages resource of Twilio's REST API."""
+
+    status: int = 201
+    requests: list[tuple[str, dict[str, list[str]]]] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def twilio() -> Iterator[FakeTwilio]:
+    fake = FakeTwilio()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            fake.requests.append((self.path, parse_qs(form)))
+            error = {"code": 21211, "message": "not a phone number", "status": fake.status}
+            body = json.dumps({"sid": "SM1"} if fake.status == 201 else error).encode()
+            self.send_response(fake.status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    fake.url = f"http://127.0.0.1:{server.server_port}"
+    yield fake
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def made(fake: FakeTwilio) -> TwilioSms:
+    sid = "AC" + "0" * 32
+    return TwilioSms(SmsConfig(account_sid=sid, auth_token="t" * 32, from_number="+15550001111", api_url=fake.url))
+
+
+def test_an_sms_by_twilio(twilio: FakeTwilio) -> None:
+    made(twilio).send("+79123456789", "New code")
+    path, form = twilio.requests[0]
+    assert path.endswith("/Messages.json")
+    assert form == {"To": ["+79123456789"], "From": ["+15550001111"], "Body": ["New code"]}
+
+
+@pytest.mark.parametrize(("status", "final"), [(400, True), (429, False), (500, False)])
+def test_what_twilio_refuses(twilio: FakeTwilio, status: int, final: bool) -> None:
+    twilio.status = status
+    with pytest.raises(NotSentError, match=str(status)) as refused:
+        made(twilio).send("+1", "x")
+    assert refused.value.final is final

@@ -1,0 +1,158 @@
+"""Codes on their way to panels that keep them: the state of each, and what is tried again."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from crm_api.adapters.panel_drivers import PanelRefusedError
+from crm_api.services.panel_codes import FIRST_RETRY_MS
+from scheduler.code_steps import TellPanels
+
+if TYPE_CHECKING:
+    from crm_api.adapters.panel_drivers import PanelAccess
+    from crm_api.bootstrap import Services
+    from tests.unit.crm.conftest import Clock, Town
+
+MONDAY, NEXT_MONDAY = "2026-11-23T05:00", "2026-11-30T05:00"
+DAY_MS = 86_400_000
+
+
+@dataclass
+class FakePanels:
+    """Panels by address that keep codes at places; those in `offline` do not answer."""
+
+    kept: dict[str, dict[int, str]] = field(default_factory=dict)
+    offline: set[str] = field(default_factory=set)
+    commands: int = 0
+
+    def set_code(self, access: PanelAccess, place: int, code: str) -> None:
+        self._reach(access)
+        self.kept.setdefault(access.address, {})[place] = code
+
+    def clear_code(self, access: PanelAccess, place: int) -> None:
+        self._reach(access)
+        self.kept.setdefault(access.address, {}).pop(place, None)
+
+    def _reach(self, access: PanelAccess) -> None:
+        self.commands += 1
+        if access.address in self.offline:
+            raise PanelRefusedError(f"the panel at {access.address} did not answer")
+
+    def opens(self, address: str, code: str) -> bool:
+        return code in self.kept.get(address, {}).values()
+
+
+@pytest.fixture
+def panels() -> FakePanels:
+    return FakePanels()
+
+
+@pytest.fixture
+def beward(town: Town) -> str:
+    """Make the entrance's panel one that keeps codes, and a second one beside it; return the addresses."""
+    town.platform("PATCH", "/v1/panels/1", {"driver": "beward", "address": "10.0.0.1"})
+    return "10.0.0.1"
+
+
+def settle(services: Services, panels: FakePanels) -> None:
+    """Do one step of the scheduler, at a rate that tests can wait for."""
+    TellPanels(services.panel_codes, {"beward": panels}, 5000).step(threading.Event())
+    services.panel_codes.sweep()
+
+
+def renew(services: Services, town: Town, slot: str) -> str:
+    services.code_renewal.renew_company(town.company, slot, lambda _done, _total: None)
+    row = services.panel_codes.database.row(
+        "SELECT code_encrypted FROM access_codes WHERE slot = ? AND entrance_id = ?", (slot, town.entrance)
+    )
+    assert row is not None
+    return services.panel_codes.context.encryption.decrypted(row[0])
+
+
+def test_a_panel_gets_the_new_code_and_forgets_the_old_one_a_day_later(
+    town: Town, services: Services, panels: FakePanels, beward: str, clock: Clock
+) -> None:
+    old = renew(services, town, MONDAY)
+    settle(services, panels)
+    assert panels.opens(beward, old)
+    clock.now += 7 * DAY_MS
+    new = renew(services, town, NEXT_MONDAY)
+    settle(services, panels)
+    assert panels.opens(beward, old)
+    assert panels.opens(beward, new)
+    clock.now += DAY_MS + 1000
+    settle(services, panels)
+    settle(services, panels)
+    assert list(panels.kept[beward].values()) == [new]
+    commands = panels.commands
+    settle(services, panels)
+    assert panels.commands == commands, "nothing is left to say"
+
+
+def test_a_panel_that_is_offline_keeps_the_old_code_until_it_has_the_new_one(
+    town: Town, services: Services, panels: FakePanels, beward: str, clock: Clock
+) -> None:
+    old = renew(services, town, MONDAY)
+    settle(services, panels)
+    panels.offline.add(beward)
+    clock.now += 7 * DAY_MS
+    new = renew(services, town, NEXT_MONDAY)
+    settle(services, panels)
+    state = town.platform("GET", "/v1/panel-codes?state=waiting")["items"][0]
+    assert (state["panel_id"], state["wanted"], state["tries"]) == (1, "present", 1)
+    assert "did not answer" in state["last_error"]
+    assert state["next_try_ms"] >= clock.now + FIRST_RETRY_MS - 100
+    clock.now += 5 * DAY_MS
+    settle(services, panels)
+    assert services.access_codes.typed(1, old).opens, "it is what the panel knows"
+    panels.offline.clear()
+    clock.now += DAY_MS
+    settle(services, panels)
+    assert panels.opens(beward, new)
+    assert panels.opens(beward, old)
+    clock.now += DAY_MS + 1000
+    settle(services, panels)
+    settle(services, panels)
+    assert list(panels.kept[beward].values()) == [new]
+    assert not services.access_codes.typed(1, old).opens
+
+
+def test_a_code_that_never_reached_a_panel_is_overtaken_by_the_next(
+    town: Town, services: Services, panels: FakePanels, beward: str, clock: Clock
+) -> None:
+    panels.offline.add(beward)
+    renew(services, town, MONDAY)
+    settle(services, panels)
+    clock.now += 7 * DAY_MS
+    new = renew(services, town, NEXT_MONDAY)
+    panels.offline.clear()
+    settle(services, panels)
+    clock.now += DAY_MS + 1000
+    settle(services, panels)
+    assert list(panels.kept[beward].values()) == [new]
+
+
+def test_a_couriers_code_comes_and_goes_and_one_for_once_stays_off_panels(
+    town: Town, services: Services, panels: FakePanels, beward: str, clock: Clock
+) -> None:
+    until = clock.now + 7_200_000
+    courier = town.platform("POST", "/v1/access-codes", {"entrance_id": town.entrance, "valid_until_ms": until})
+    once = town.platform("POST", "/v1/access-codes", {"entrance_id": town.entrance, "single_use": True})
+    settle(services, panels)
+    assert panels.opens(beward, courier["code"])
+    assert not panels.opens(beward, once["code"])
+    clock.now = until
+    settle(services, panels)
+    assert not panels.opens(beward, courier["code"])
+
+
+def test_two_codes_never_share_a_place(town: Town, services: Services, panels: FakePanels, beward: str) -> None:
+    for _ in range(5):
+        town.platform("POST", "/v1/access-codes", {"entrance_id": town.entrance})
+    renew(services, town, MONDAY)
+    settle(services, panels)
+    assert sorted(panels.kept[beward]) == [1, 2, 3, 4, 5, 6]
