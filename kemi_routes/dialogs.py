@@ -51,7 +51,7 @@ def pass_in_dialog(ksr: Ksr, request: Request) -> Outcome:
         return refuse(ksr, request, Refusal(403, "Forbidden", "route that leads neither from nor to Asterisk"))
     if ksr.tm.t_check_trans() != 0:
         if request.method == "BYE":
-            talks.ends(ksr, request.call_id)
+            talks.ends(ksr, request)
         _relay(ksr, request)
     return DONE
 

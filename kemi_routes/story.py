@@ -43,9 +43,9 @@ def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
     )
 
 
-def ended(ksr: Ksr, call_id: str, talk_ms: int | None) -> None:
-    """A call is over: an answered one after `talk_ms`, or (None) one of which nothing more is known here."""
-    how = "" if talk_ms is None else f',"result":"answered","cause":16,"talk_ms":{talk_ms}'
+def ended(ksr: Ksr, call_id: str, result: str | None, talk_ms: int = 0) -> None:
+    """A call is over, answered or cancelled; the result is None when nothing more is known of it here."""
+    how = f',"result":"{result}","cause":16,"talk_ms":{talk_ms}' if result else ""
     ksr.mqueue.mq_add(QUEUE, call_id, f'{{"event":"ended","call_id":{quoted(call_id)},"at_ms":{_now_ms()}{how}}}')
 
 

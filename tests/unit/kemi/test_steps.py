@@ -20,6 +20,7 @@ from kemi_routes import (
     panel_calls,
     registration,
     router,
+    settings,
     stage_calls,
     talks,
 )
@@ -633,6 +634,26 @@ def test_a_bye_ends_an_answered_call_once(fake: FakeKsr, request_of: Make, monke
     assert told == [("ended", "call-1", "answered", 1500)]
     assert not fake.tables["talking"]
     assert not fake.called("tm.t_on_reply")[2:]
+
+
+def test_a_call_cancelled_in_the_moment_of_the_answer_never_was(fake: FakeKsr, request_of: Make) -> None:
+    fake.results["tm.t_is_canceled"] = 1
+    for plan_source, told in (("redis", ["caller_hung_up"]), ("", [])):
+        answered(fake, request_of, plan_source)
+        fake.message = Message(status=487, source_ip="127.0.0.21")
+        panel_calls.on_failure(fake.ksr, settings.read(fake.ksr))
+        assert [event["result"] for event in events(fake)] == told
+        assert not fake.tables["talking"]
+
+
+@pytest.mark.parametrize(("cause", "told"), [("16", 1), ("44", 0)])
+def test_why_media_stopped_is_left_to_fastagi(fake: FakeKsr, request_of: Make, cause: str, told: int) -> None:
+    answered(fake, request_of, "redis")
+    reason = ("Reason", f"Q.850;cause={cause}")
+    fake.message = Message(method="BYE", source_ip="127.0.0.21", to_tag=True, call_id="call-1", headers=[reason])
+    dialogs.pass_in_dialog(fake.ksr, request_of(fake))
+    assert len(events(fake)) == told
+    assert not fake.tables["talking"]
 
 
 def test_the_end_of_a_call_that_is_not_ordinary_is_left_to_fastagi(fake: FakeKsr, request_of: Make) -> None:
