@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agi_apps.call_events import CallEvents
     from agi_apps.crm_client import CrmClient
     from agi_apps.plan_lookup import PlanLookup
+    from agi_apps.pushes import Pushes
 
 Outputs = dict[Variable, str]
 NOTHING: Outputs = {}
@@ -26,6 +27,7 @@ class Services:
     plans: PlanLookup
     crm: CrmClient
     events: CallEvents
+    pushes: Pushes
     now_ms: Callable[[], int]
     permission_fresh_s: int
     opening_wait_s: float

@@ -13,12 +13,13 @@ Language = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_-]{0,12}$")]
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One account to ring; a phone has the `number` (E.164) that a trunk dials."""
+    """One account to ring; a phone has the `number` (E.164) that a trunk dials; `wakes`: a push wakes it."""
 
     account: Account
     kind: str
     may_open: bool
     number: Annotated[str, msgspec.Meta(pattern=r"^\+[1-9][0-9]{2,14}$")] | None = None
+    wakes: bool = False
     quiet: tuple[tuple[int, int], ...] = ()
 
     def is_quiet(self, now_ms: int) -> bool:
@@ -26,12 +27,21 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
         return any(begin <= now_ms < end for begin, end in self.quiet)
 
 
+class Trunk(msgspec.Struct, frozen=True):
+    """A carrier that dials phones; `caller_number` (E.164) is what they show."""
+
+    trunk: Account
+    kind: str
+    caller_number: Annotated[str, msgspec.Meta(pattern=r"^\+[1-9][0-9]{2,14}$")] | None = None
+
+
 class Stage(msgspec.Struct, frozen=True):
-    """Accounts that ring together, and for how long."""
+    """Accounts that ring together, and for how long; `confirm`: who answers a phone presses a key first."""
 
     ring_timeout_s: Annotated[int, msgspec.Meta(ge=1, le=600)]
     targets: Annotated[tuple[Target, ...], msgspec.Meta(max_length=30)]
     on_refusal: Literal["next", "stop"] = "next"
+    confirm: bool = False
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -58,6 +68,7 @@ class RingPlan(msgspec.Struct, frozen=True):
     stages: tuple[Stage, ...] = ()
     apartment_id: int | None = None
     door: Door | None = None
+    trunks: tuple[Trunk, ...] = ()
     ring_limit_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 120
     caller: Literal["panel", "resident", "desk"] = "panel"
     caller_may_open: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agi_apps import phone_legs
 from agi_apps.prompts import Prompt
 from agi_apps.variables import Decision, Variable
 
@@ -51,7 +52,8 @@ def stage_outputs(
         if targets and left_s > 0:
             return {
                 Variable.DECISION: _decision(targets),
-                Variable.ACCOUNTS: ",".join([target.account for target in targets]),
+                Variable.ACCOUNTS: ",".join([phone_legs.named(target) for target in targets]),
+                **phone_legs.outputs(plan, targets, confirm=stage.confirm),
                 Variable.STAGE: str(counted_from + index),
                 Variable.RING_TIMEOUT_S: str(min(stage.ring_timeout_s, left_s)),
                 Variable.TALK_LIMIT_MS: str(plan.talk_limit_s * 1_000),

@@ -24,6 +24,10 @@ class Variable(StrEnum):
     CALLER_NAME = "CALLERID(name)"
     DOOR_DTMF = "EP_DOOR_DTMF"
     OPENED_AT_MS = "EP_OPENED_AT_MS"
+    LEGS = "EP_LEGS"
+    PHONES = "__EP_PHONES"
+    TRUNKS = "__EP_TRUNKS"
+    CONFIRM = "__EP_CONFIRM"
     PASSED_TO = "EP_PASSED_TO"
 
 
@@ -31,6 +35,7 @@ class Decision(StrEnum):
     """What the dialplan does next. `error` is never sent: the dialplan presets it."""
 
     DIAL = "dial"
+    PHONE = "phone"
     LOOK = "look"
     DESK = "desk"
     PASS = "pass"  # noqa: S105 - no password
@@ -47,7 +52,7 @@ class Decision(StrEnum):
         return _RINGS
 
 
-_RINGS = frozenset({Decision.DIAL, Decision.LOOK, Decision.DESK})
+_RINGS = frozenset({Decision.DIAL, Decision.LOOK, Decision.DESK, Decision.PHONE})
 
 # MSet strips the quotes around a value but keeps backslashes and cannot express a quote inside one; a control
 # character would end the AGI line.

@@ -21,6 +21,7 @@ from agi_apps.crm_client import CrmClient
 from agi_apps.deadlines import Deadlines
 from agi_apps.local_store import LocalStore
 from agi_apps.plan_lookup import PlanLookup, epoch_ms
+from agi_apps.pushes import Pushes
 from agi_apps.redis_link import RedisAway, RedisLink
 from agi_apps.registry import APPLICATIONS
 
@@ -51,8 +52,9 @@ class Worker:
         self._store = LocalStore(config.store_path)
         self._plans = PlanLookup(self._redis, self._crm, self._store)
         self._events = CallEvents(self._redis, self._store)
+        self._pushes = Pushes(self._redis)
         services = Services(
-            plans=self._plans, crm=self._crm, events=self._events, now_ms=epoch_ms,
+            plans=self._plans, crm=self._crm, events=self._events, pushes=self._pushes, now_ms=epoch_ms,
             permission_fresh_s=config.permission_fresh_s, opening_wait_s=config.opening_wait_s,
             beside=ThreadPoolExecutor(_OPENING_THREADS, "beside"),
         )  # fmt: skip
@@ -69,7 +71,7 @@ class Worker:
         # What the process consists of lives as long as it does, and calls leave few cycles behind: search seldom.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
-        for work in (self._events.run, self._plans.run):
+        for work in (self._events.run, self._plans.run, self._pushes.run):
             threading.Thread(target=work, name=work.__qualname__, daemon=True).start()
         self._acceptors.start()
         while signal.sigtimedwait({signal.SIGTERM}, _TICK_S) is None:

@@ -1,4 +1,4 @@
-"""`python -m crm_api serve|migrate|token create|staff create|staff password --config <crm.json>`."""
+"""`python -m crm_api serve|migrate|why|token create|staff create|staff password --config <crm.json>`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from crm_api.domain.inputs.access import NewStaff
 from crm_api.domain.problems import InvalidFieldsError, NotFoundError, ProblemError
 from crm_api.migrations import migrate
 from crm_api.services.context import Tenant
+from crm_api.services.history import CallRecords
 from crm_api.services.principals import Staff
 from crm_api.services.tokens import KINDS, Tokens
 from crm_api.tables.people import Principal
@@ -34,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
             _serve(config)
         elif asked.command == "migrate":
             _migrate(config)
+        elif asked.command == "why":
+            records = CallRecords(make_context(config))
+            sys.stdout.write(records.why(Tenant(None, "command line"), asked.call, asked.account)["sentence"] + "\n")
         elif asked.command == "staff":
             sys.stdout.write(_staff(config, asked) + "\n")
         else:
@@ -110,6 +114,10 @@ def _parser() -> argparse.ArgumentParser:
     staff.add_argument("--name", help="the person's name; the login when left out")
     staff.add_argument("--role", choices=get_args(StaffRole), default="admin")
     staff.add_argument("--company", action="append", default=[], help="by name, several times for several; none: all")
+    asks_why = commands.add_parser("why", help="say why a phone did not ring in a call")
+    asks_why.add_argument("call", help="Call-ID of the panel's call")
+    asks_why.add_argument("account", help="the account that did not ring")
+    asks_why.add_argument("--config", type=Path, default=Path("/etc/entryphone/crm.json"))
     for command in (serve, migrated, token, staff):
         command.add_argument("--config", type=Path, required=True)
     return parser

@@ -36,6 +36,7 @@ from crm_api.services.panels import Panels
 from crm_api.services.places import Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
 from crm_api.services.principals import ServiceAccounts, Staff
+from crm_api.services.probe_campaigns import ProbeCalls, ProbeCampaigns
 from crm_api.services.push_tokens import PushTokens
 from crm_api.services.relays import Relays
 from crm_api.services.residents import Residents
@@ -44,6 +45,8 @@ from crm_api.services.scheduled_jobs import ScheduledJobs
 from crm_api.services.search import Search
 from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
+from crm_api.services.trunks import Trunks
+from crm_api.services.visitor_pictures import VisitorPictures
 from crm_api.tables.database import CrmDatabase
 
 if TYPE_CHECKING:
@@ -71,11 +74,15 @@ class Services:
     blocks: Blocks
     ring_plans: RingPlans
     concierge_desks: ConciergeDesks
+    trunks: Trunks
+    visitor_pictures: VisitorPictures
     jobs: Jobs
     scheduled_jobs: ScheduledJobs
     code_renewal: CodeRenewal
     access_code_rules: AccessCodeRules
     panel_codes: PanelCodes
+    probe_campaigns: ProbeCampaigns
+    probe_calls: ProbeCalls
     code_notices: CodeNotices
     job_runs: JobRuns
     imports: Imports
@@ -110,7 +117,7 @@ def make_context(config: CrmConfig) -> Context:
     )
 
 
-def make_services(context: Context, drivers: dict[str, PanelDriver] | None = None) -> Services:
+def make_services(context: Context, drivers: dict[str, PanelDriver] | None = None, public_url: str = "") -> Services:
     """Make the services on one context."""
     planning = Planning(context)
     jobs = Jobs(context)
@@ -133,11 +140,15 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         blocks=Blocks(context),
         ring_plans=RingPlans(context),
         concierge_desks=ConciergeDesks(context),
+        trunks=Trunks(context),
+        visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
         jobs=jobs,
         scheduled_jobs=ScheduledJobs(context),
         code_renewal=CodeRenewal(context),
         access_code_rules=AccessCodeRules(context),
         panel_codes=PanelCodes(context),
+        probe_campaigns=ProbeCampaigns(context),
+        probe_calls=ProbeCalls(context),
         code_notices=CodeNotices(context),
         job_runs=JobRuns(context),
         imports=Imports(context, jobs),

@@ -45,6 +45,57 @@ class SmsConfig(BaseModel):
     api_url: str = "https://api.twilio.com"
 
 
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FcmConfig(_Part):
+    """Firebase: the project and its service account, from the file that Google gives out."""
+
+    project_id: str
+    client_email: str
+    private_key_file: Path
+    """PEM of the service account's key."""
+    url: str = "https://fcm.googleapis.com"
+    token_url: str = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+
+
+class ApnsConfig(_Part):
+    """Apple: the key of the developer's account; `topic` is the app's bundle id."""
+
+    team_id: str
+    key_id: str
+    private_key_file: Path
+    """The .p8 file that Apple gives out."""
+    topic: str
+    url: str = "https://api.push.apple.com"
+
+
+class HmsConfig(_Part):
+    """Huawei: the app's id and secret."""
+
+    app_id: str
+    app_secret: str
+    url: str = "https://push-api.cloud.huawei.com"
+    token_url: str = "https://oauth-login.cloud.huawei.com/oauth2/v3/token"  # noqa: S105 - an address
+
+
+class WebhookPushConfig(_Part):
+    """Webhooks of makers of apps: tokens are URLs that begin with one of `url_prefixes`; bodies are signed."""
+
+    secret: Annotated[str, Field(min_length=32)]
+    url_prefixes: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class PushConfig(_Part):
+    """Push services; one that is left out is not used, and its tokens wait."""
+
+    fcm: FcmConfig | None = None
+    apns: ApnsConfig | None = None
+    hms: HmsConfig | None = None
+    webhook: WebhookPushConfig | None = None
+
+
 class CrmConfig(BaseModel):
     """What differs per host. Unknown fields are errors: a misspelt setting must not be silently ignored."""
 
@@ -77,6 +128,11 @@ class CrmConfig(BaseModel):
     bootstrap_tokens: tuple[BootstrapToken, ...] = ()
     """Tokens that `migrate` makes sure of. Others are made by `token create`, which shows them once."""
 
+    push: PushConfig = PushConfig()
+    """Who wakes sleeping apps."""
+
+    public_url: str = ""
+    """Base URL of this API as residents' apps reach it, for links in pushes; empty: pushes carry no links."""
     billing: BillingConfig | None = None
     """Where the customers are known; None: companies are kept by the office alone."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kemi_routes import accounts
+from kemi_routes import accounts, trunks
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -31,12 +31,23 @@ class ChangeFollower:
         self._order: deque[int] = deque()
         self._again: list[str] = []
         self._away = False
+        self._trunks = trunks.TrunkKeeper()
 
     def tick(self, ksr: Ksr) -> None:
         """Look for changes once. While the database is away nothing is dropped and nothing is lost."""
         for name in self._again:
-            accounts.forget(ksr, name)
+            self._forget(ksr, name)
         self._again = []
+        self._follow(ksr)
+        self._trunks.tick(ksr)
+
+    def _forget(self, ksr: Ksr, name: str) -> None:
+        if name.startswith(trunks.CHANGE_MARK):
+            self._trunks.read_anew()
+        else:
+            accounts.forget(ksr, name)
+
+    def _follow(self, ksr: Ksr) -> None:
         if self._last is None:
             rows = self._query(ksr, "select coalesce(max(id), 0), 0 from kamailio_changes")
             if rows is None:
@@ -58,7 +69,7 @@ class ChangeFollower:
         )
         for identifier, name in rows or ():
             if self._remember(int(identifier)):
-                accounts.forget(ksr, name)
+                self._forget(ksr, name)
                 self._again.append(name)
 
     def _remember(self, identifier: int) -> bool:

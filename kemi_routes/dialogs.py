@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import nodes, registration, talks
+from kemi_routes import nodes, registration, talks, waking
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import METHODS, refuse
 
@@ -21,6 +21,8 @@ def pass_cancel(ksr: Ksr, request: Request) -> Outcome:
     if request.method != "CANCEL":
         return NEXT
     if ksr.tm.t_check_trans() > 0:
+        if request.from_node:
+            waking.end(ksr, request.call_id)
         ksr.tm.t_relay()
         return DONE
     return refuse(ksr, request, Refusal(481, "Call/Transaction Does Not Exist", "nothing to cancel"))

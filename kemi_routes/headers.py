@@ -13,15 +13,18 @@ PREFIX = "X-Entryphone-"
 KIND = "X-Entryphone-Kind"
 STAGE = "X-Entryphone-Stage"
 ANSWERED_BY = "X-Entryphone-Answered-By"
+TRUNK = "X-Entryphone-Trunk"
 # User of the request URI of a stage.
 STAGE_USER = "stage"
 
 MAX_ACCOUNTS = 30
 _STAGE_WORDS = 3
 _STAGE_WORDS_AND_SOURCE = 4
+_TRUNK_WORDS = 4
 _MAX_ECHO = 80
 
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
+_PHONE_NUMBER = re.compile(r"\+?[0-9]{2,15}", re.ASCII)
 _ANY_PRIVATE = "^" + PREFIX
 _MARK = PREFIX.lower()
 # Of a message that cannot be searched.
@@ -33,16 +36,21 @@ def is_account_name(text: str) -> bool:
     return _ACCOUNT.fullmatch(text) is not None
 
 
+SLEEPER = "~"
+
+
 class Stage(NamedTuple):
     """What an Asterisk node asks for: stage `number` (from 0) of the call `call_id`, ringing `accounts`.
 
-    `plan_source` is where the ring plan came from, empty when nobody says.
+    `sleepers` are those of them that a push may wake; the header marks them with `~`. `plan_source` is where the ring
+    plan came from: Kamailio then tells the end of the call; empty when it is not to.
     """
 
     number: int
     accounts: tuple[str, ...]
     call_id: str
-    plan_source: str
+    sleepers: tuple[str, ...] = ()
+    plan_source: str = ""
 
 
 def parse_stage(value: str) -> Stage:
@@ -54,16 +62,57 @@ def parse_stage(value: str) -> Stage:
     words = value.split(" ")
     if len(words) not in (_STAGE_WORDS, _STAGE_WORDS_AND_SOURCE) or not words[0].isdecimal():
         raise ValueError(f"{STAGE} is {value[:_MAX_ECHO]!r}: it takes an index, accounts, the call and a plan's source")
-    accounts = tuple(dict.fromkeys(words[1].split(",")))
+    marked = dict.fromkeys(words[1].split(","))
+    sleepers = tuple(account[1:] for account in marked if account.startswith(SLEEPER))
+    accounts = tuple(account.removeprefix(SLEEPER) for account in marked)
     if len(accounts) > MAX_ACCOUNTS:
         raise ValueError(f"{STAGE} names {len(accounts)} accounts: at most {MAX_ACCOUNTS} fit a stage")
     for account in accounts:
         if not is_account_name(account):
             raise ValueError(f"{STAGE} holds {account!r}, which is no account name")
-    call_id = words[2].partition(",")[0]
-    return Stage(
-        int(words[0]), accounts, unquote(call_id) if "%" in call_id else call_id, words[3] if words[3:] else ""
-    )
+    return Stage(int(words[0]), accounts, _call_id(words[2]), sleepers, words[3] if words[3:] else "")
+
+
+def _call_id(call: str) -> str:
+    """Return the first part of EP_CALL as it was."""
+    text = call.partition(",")[0]
+    return unquote(text) if "%" in text else text
+
+
+class PhoneStage(NamedTuple):
+    """What an Asterisk node asks for: stage `number` of the call, phones by account, trunks with what they show."""
+
+    number: int
+    phones: dict[str, str]
+    trunks: tuple[tuple[str, str], ...]
+    call_id: str
+
+
+def parse_trunk(value: str) -> PhoneStage:
+    """Read an `X-Entryphone-Trunk` header: index, `account=number,...`, `trunk=caller number,...`, and the call.
+
+    Raises:
+        ValueError: another shape, or something that is no account name or no phone number.
+    """
+    words = value.split(" ")
+    if len(words) != _TRUNK_WORDS or not words[0].isdecimal():
+        raise ValueError(f"{TRUNK} is {value[:_MAX_ECHO]!r}: it takes an index, phones, trunks and the call")
+    phones = _pairs(words[1])
+    trunks = _pairs(words[2])
+    for name, number in (*phones, *trunks):
+        if not is_account_name(name):
+            raise ValueError(f"{TRUNK} holds {name[:_MAX_ECHO]!r}, which is no name")
+        if _PHONE_NUMBER.fullmatch(number) is None and (number or (name, number) in phones):
+            raise ValueError(f"{TRUNK} holds {number[:_MAX_ECHO]!r}, which is no phone number")
+    return PhoneStage(int(words[0]), dict(phones), trunks, unquote(words[3].partition(",")[0]))
+
+
+def _pairs(text: str) -> tuple[tuple[str, str], ...]:
+    found = []
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        found.append((name, value))
+    return tuple(found)
 
 
 def strip_private(ksr: Ksr) -> None:

@@ -7,7 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import policy, refreshes
+from kemi_routes import policy, refreshes, waking
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -68,6 +68,8 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
             f"REGISTER not kept; account={request.account} source={request.source_ip} call_id={request.call_id}\n"
         )
     ksr.registrar.reg_send_reply()
+    if kept >= 0:
+        waking.registered(ksr, request.settings, request.account)
     return DONE
 
 

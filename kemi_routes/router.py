@@ -16,6 +16,7 @@ from kemi_routes import (
     dialogs,
     digest,
     flood,
+    headers,
     late_ringing,
     node_life,
     nodes,
@@ -25,7 +26,7 @@ from kemi_routes import (
     settings,
     stage_calls,
     streams,
-    talks,
+    trunk_calls,
 )
 from kemi_routes.pipeline import DONE, NEXT, Refusal, Request, run
 from kemi_routes.replies import refuse
@@ -49,12 +50,14 @@ def answer_registration(ksr: Ksr, request: Request) -> Outcome:
 
 
 def answer_asterisk(ksr: Ksr, request: Request) -> Outcome:
-    """What an Asterisk node begins: the INVITE of a stage."""
+    """What an Asterisk node begins: the INVITE of a stage, or of a phone."""
     if not request.from_node:
         return NEXT
     if request.number == stage_calls.USER:
         return stage_calls.ring_stage(ksr, request)
-    return refuse(ksr, request, Refusal(404, "Not Here", "Asterisk may only call a stage"))
+    if ksr.hdr.is_present(headers.TRUNK) > 0:
+        return trunk_calls.ring_phone(ksr, request)
+    return refuse(ksr, request, Refusal(404, "Not Here", "Asterisk may only call a stage or a phone"))
 
 
 REGISTRATION: tuple[Step, ...] = (
@@ -169,9 +172,24 @@ class Router:
         stage_calls.on_failure(self._ksr)
 
     @guard
-    def on_bye_reply(self, _message: object) -> None:
-        """The answer to the BYE of a call that nothing is known of."""
-        talks.on_reply(self._ksr)
+    def on_stage_resume(self, _message: object) -> None:
+        """An app has woken for a stage in which nobody rings."""
+        stage_calls.on_resume(self._ksr, self._settings)
+
+    @guard
+    def on_trunk_branch(self, _message: object) -> None:
+        """A phone's INVITE on its way to a trunk."""
+        trunk_calls.on_branch(self._ksr, self._settings)
+
+    @guard
+    def on_trunk_reply(self, _message: object) -> None:
+        """Replies of a trunk."""
+        trunk_calls.on_reply(self._ksr)
+
+    @guard
+    def on_trunk_failure(self, _message: object) -> None:
+        """A trunk has refused a phone's INVITE."""
+        trunk_calls.on_failure(self._ksr)
 
     @guard
     def on_node_event(self, _message: object, event: str = "") -> None:

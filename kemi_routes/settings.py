@@ -35,6 +35,7 @@ class Settings:
     silent_calls: int
     retry_after_s: int
     account_fresh_s: int
+    wake_s: int
 
     def is_exempt(self, address: str) -> bool:
         """Tell whether the address is in a network that is neither counted nor barred."""
@@ -104,4 +105,5 @@ def read(ksr: Ksr) -> Settings:
         silent_calls=_number(ksr, "EP_SILENT_CALLS"),
         retry_after_s=_number(ksr, "EP_RETRY_AFTER_S"),
         account_fresh_s=_number(ksr, "EP_ACCOUNT_FRESH_S"),
+        wake_s=_number(ksr, "EP_WAKE_S"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, late_ringing, nodes, registration, story, talks
+from kemi_routes import headers, late_ringing, nodes, registration, story, talks, waking
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from KSR import Ksr
 
     from kemi_routes.pipeline import Outcome, Request
+    from kemi_routes.settings import Settings
 
+Branch = waking.Contact
 USER = headers.STAGE_USER
 ON_REPLY = "on_stage_reply"
 ON_FAILURE = "on_stage_failure"
@@ -24,6 +26,8 @@ _MAX_BRANCHES = 30
 # Asterisk ends a stage itself; this only bounds it. A device silent for 5 s is not there.
 _STAGE_MS = 180_000
 _DEVICE_SILENT_MS = 5000
+_WORTH_WAITING_MS = 300
+_TIMEOUT = 408
 _RING = 101
 _NEGATIVE = 300
 _ANSWER = 200
@@ -38,44 +42,104 @@ class Kept(NamedTuple):
     branches: list[Branch]
 
 
-class Branch(NamedTuple):
-    """One contact that is rung; `ruid` is the contact's unique id in the location table."""
-
-    ruid: str
-    account: str
-    contact: str
-
-
 def ring_stage(ksr: Ksr, request: Request) -> Outcome:
-    """Fork the stage's INVITE; 480 at once when no account has a contact."""
+    """Fork the stage's INVITE; 480 at once when no account has a contact and none may wake."""
     try:
-        stage, accounts, call_id, plan_source = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
+        stage, accounts, call_id, sleepers, plan_source = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
     except ValueError as error:
         return refuse(ksr, request, Refusal(400, "Bad Stage", str(error)))
+    if sleepers:
+        return _ring_with_sleepers(ksr, request, headers.Stage(stage, accounts, call_id, sleepers, plan_source))
     branches, absent = _find_contacts(ksr, accounts, request.settings.domain)
+    _tell_begin(ksr, call_id, stage, branches, absent)
+    if not branches:
+        return refuse(ksr, request, Refusal(480, "Nobody Registered", f"no contact of {','.join(accounts)}"))
+    lines = "\n".join(f"{b.ruid}\t{b.account}\t{b.contact}" for b in branches)
+    ksr.pv.sets(_BRANCHES, f"{call_id}\n{stage}\n{plan_source}\n{lines}\n")
+    _prepare(ksr, request)
+    if not _relay(ksr):
+        nodes.end_stage_leg(ksr, request.call_id)
+        ksr.err(f"stage cannot be relayed to any contact; call_id={request.call_id}\n")
+        ksr.sl.send_reply_error()
+    return DONE
+
+
+def _prepare(ksr: Ksr, request: Request) -> None:
+    """Take away what is ours and note the leg; what follows is relayed or waits."""
+    headers.strip_stage(ksr)
+    ksr.hdr.remove("Route")
+    ksr.rr.record_route()
+    node = f"{request.source_ip}:{ksr.kx.get_srcport()}"
+    nodes.keep_stage_leg(ksr, request.call_id, node, str(ksr.pv.get("$cs")))
+
+
+def _relay(ksr: Ksr) -> bool:
+    _arm(ksr)
+    ksr.tm.t_set_fr(_STAGE_MS, _DEVICE_SILENT_MS)
+    return ksr.tm.t_relay() > 0
+
+
+def _arm(ksr: Ksr) -> None:
+    ksr.tm.t_on_reply(ON_REPLY)
+    ksr.tm.t_on_failure(ON_FAILURE)
+
+
+def _tell_begin(ksr: Ksr, call_id: str, stage: int, branches: list[Branch], absent: list[str]) -> None:
     events = [story.BranchEvent(None, account, None, "offline", None) for account in absent]
     events += [
         story.BranchEvent(index, account, contact, "invited", None)
         for index, (_, account, contact) in enumerate(branches)
     ]
     story.branches(ksr, call_id, stage, events)
-    if not branches:
-        return refuse(ksr, request, Refusal(480, "Nobody Registered", f"no contact of {','.join(accounts)}"))
-    lines = "\n".join(f"{b.ruid}\t{b.account}\t{b.contact}" for b in branches)
-    ksr.pv.sets(_BRANCHES, f"{call_id}\n{stage}\n{plan_source}\n{lines}\n")
-    headers.strip_stage(ksr)
-    ksr.hdr.remove("Route")
-    ksr.rr.record_route()
-    node = f"{request.source_ip}:{ksr.kx.get_srcport()}"
-    nodes.keep_stage_leg(ksr, request.call_id, node, str(ksr.pv.get("$cs")))
-    ksr.tm.t_on_reply(ON_REPLY)
-    ksr.tm.t_on_failure(ON_FAILURE)
-    ksr.tm.t_set_fr(_STAGE_MS, _DEVICE_SILENT_MS)
-    if ksr.tm.t_relay() < 0:
-        nodes.end_stage_leg(ksr, request.call_id)
-        ksr.err(f"stage cannot be relayed to any contact; call_id={request.call_id}\n")
-        ksr.sl.send_reply_error()
+
+
+def _ring_with_sleepers(ksr: Ksr, request: Request, stage: headers.Stage) -> Outcome:
+    """Ring who is there, and be ready for those that a push is waking (waking.py)."""
+    leg_id = request.call_id
+    ksr.pv.sets(_BRANCHES, f"{stage.call_id}\n{stage.number}\n{stage.plan_source}\n")
+    _prepare(ksr, request)
+    _arm(ksr)
+    if ksr.tm.t_newtran() == 0:
+        return DONE
+    deadline_ms = waking.now_ms() + request.settings.wake_s * 1000
+    transaction = (int(ksr.pv.get("$T(id_index)") or 0), int(ksr.pv.get("$T(id_label)") or 0))
+    waking.lock(ksr, leg_id)
+    try:
+        # Listed before contacts are looked up: who registers from now on finds the leg and waits for its lock.
+        leg = waking.WakingLeg(waking.RINGS, *transaction, deadline_ms, stage.number, stage.call_id, stage.sleepers)
+        waking.begin(ksr, leg_id, leg)
+        branches, absent = _find_contacts(ksr, stage.accounts, request.settings.domain)
+        _tell_begin(ksr, stage.call_id, stage.number, branches, absent)
+        leg.contacts = branches
+        waking.keep(ksr, leg_id, leg)
+        if branches:
+            going = _relay(ksr)
+        else:
+            # The visitor hears ringing meanwhile.
+            ksr.tm.t_send_reply(180, "Ringing")
+            going = waking.suspend(ksr, leg_id, leg)
+    finally:
+        waking.unlock(ksr, leg_id)
+    if not going:
+        nodes.end_stage_leg(ksr, leg_id)
+        waking.end(ksr, leg_id)
+        ksr.err(f"stage can neither be relayed nor wait; call_id={leg_id}\n")
+        ksr.tm.t_reply(500, "Cannot Wait")
     return DONE
+
+
+def on_resume(ksr: Ksr, settings: Settings) -> None:
+    """The first sleeper has registered: ring it. Runs under the lock of the leg, in the process of its REGISTER."""
+    leg_id = ksr.kx.get_callid() or ""
+    leg = waking.find(ksr, leg_id)
+    if leg is None:
+        ksr.tm.t_reply(480, "Nobody Registered")
+        return
+    account = leg.contacts[-1].account
+    found = ksr.registrar.lookup_uri(registration.TABLE, f"sip:{account}@{settings.domain}") > 0
+    if not (found and _relay(ksr)):
+        ksr.err(f"a phone that woke cannot be rung; account={account} call_id={leg_id}\n")
+        ksr.tm.t_reply(480, "Nobody Registered")
 
 
 def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[list[Branch], list[str]]:
@@ -107,7 +171,7 @@ def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[li
 
 def parse_branches(text: str) -> Kept:
     """Read what is kept with the transaction."""
-    call_id, stage, plan_source, *lines = text.removesuffix("\n").split("\n")
+    call_id, stage, plan_source, *lines = text.split("\n")[:-1]
     return Kept(call_id, int(stage), plan_source, [Branch(*line.split("\t")) for line in lines])
 
 
@@ -129,6 +193,9 @@ def on_reply(ksr: Ksr) -> None:
     if not isinstance(kept, str):
         return
     stage = parse_branches(kept)
+    if not stage.branches:  # some may wake: the list grows, and is kept where the others add to it
+        leg = waking.find(ksr, ksr.kx.get_callid() or "")
+        stage = stage._replace(branches=leg.contacts if leg is not None else [])
     for index, branch in enumerate(stage.branches):
         if branch.ruid == ruid:
             _tell(ksr, stage, index, status)
@@ -145,6 +212,7 @@ def _tell(ksr: Ksr, stage: Kept, index: int, status: int) -> None:
         if not nodes.is_in_setup(ksr, leg_id):
             return
         nodes.end_stage_leg(ksr, leg_id)
+        waking.end(ksr, leg_id)
         if stage.plan_source:
             talks.begins(ksr, stage.call_id)
         events = [story.BranchEvent(index, account, contact, "answered", status)]
@@ -163,5 +231,28 @@ def _tell(ksr: Ksr, stage: Kept, index: int, status: int) -> None:
 
 
 def on_failure(ksr: Ksr) -> None:
-    """Nobody answered: Asterisk gets the best reply (RFC 3261, 16.7) and judges."""
-    nodes.end_stage_leg(ksr, ksr.kx.get_callid() or "")
+    """Nobody answered: wait for those who may still wake, else Asterisk gets the best reply (RFC 3261, 16.7)."""
+    leg_id = ksr.kx.get_callid() or ""
+    if ksr.tm.t_is_canceled() < 0 and _wait_for_sleepers(ksr, leg_id):
+        return
+    nodes.end_stage_leg(ksr, leg_id)
+    if ksr.tm.t_is_canceled() < 0 and waking.find(ksr, leg_id) is not None and ksr.tm.t_get_status_code() == _TIMEOUT:
+        ksr.tm.t_reply(480, "Nobody Woke")
+    waking.end(ksr, leg_id)
+
+
+def _wait_for_sleepers(ksr: Ksr, leg_id: str) -> bool:
+    """Everybody who rang has refused: wait for a sleeper that has not rung yet, as long as one may come."""
+    if waking.find(ksr, leg_id) is None:
+        return False
+    waking.lock(ksr, leg_id)
+    try:
+        leg = waking.find(ksr, leg_id)
+        if leg is None or leg.state != waking.RINGS or leg.deadline_ms - waking.now_ms() < _WORTH_WAITING_MS:
+            return False
+        if set(leg.accounts) <= {contact.account for contact in leg.contacts}:
+            return False
+        _arm(ksr)
+        return waking.suspend(ksr, leg_id, leg)
+    finally:
+        waking.unlock(ksr, leg_id)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from KSR import Ksr
 
 QUEUE = "story"
+_TRUNK = ',"trunk":'
 _FINAL = 200
 _NEGATIVE = 300
 
@@ -43,16 +44,21 @@ def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
     )
 
 
-def ended(ksr: Ksr, call_id: str, result: str | None, talk_ms: int = 0) -> None:
-    """A call is over, answered or cancelled; the result is None when nothing more is known of it here."""
-    how = f',"result":"{result}","cause":16,"talk_ms":{talk_ms}' if result else ""
-    ksr.mqueue.mq_add(QUEUE, call_id, f'{{"event":"ended","call_id":{quoted(call_id)},"at_ms":{_now_ms()}{how}}}')
+def ended(ksr: Ksr, call_id: str, result: str, talk_ms: int = 0) -> None:
+    """A call is over: `answered`, or `caller_hung_up` in the moment of the answer."""
+    ksr.mqueue.mq_add(
+        QUEUE,
+        call_id,
+        f'{{"event":"ended","call_id":{quoted(call_id)},"at_ms":{_now_ms()},'
+        f'"result":"{result}","cause":16,"talk_ms":{talk_ms}}}',
+    )
 
 
 class BranchEvent(NamedTuple):
     """One thing that happened to one branch of a stage.
 
-    `branch` (its index) and `contact` are None for an account without contact, `sip_status` where no device has spoken.
+    `branch` (its index) and `contact` are None for an account without contact, `sip_status` where no device has spoken,
+    `trunk` where no trunk is used.
     """
 
     branch: int | None
@@ -60,6 +66,7 @@ class BranchEvent(NamedTuple):
     contact: str | None
     outcome: str
     sip_status: int | None
+    trunk: str | None = None
 
 
 def branches(ksr: Ksr, call_id: str, stage: int, happened: Iterable[BranchEvent], plan_source: str = "") -> None:
@@ -70,8 +77,9 @@ def branches(ksr: Ksr, call_id: str, stage: int, happened: Iterable[BranchEvent]
     events = ",".join(
         f'{head}"branch":{"null" if index is None else index},"account":{quoted(account)},'
         f'"contact":{"null" if contact is None else quoted(contact)},"outcome":"{outcome}",'
-        f'"sip_status":{"null" if sip_status is None else sip_status}}}'
-        for index, account, contact, outcome, sip_status in happened
+        f'"sip_status":{"null" if sip_status is None else sip_status}'
+        f"{'' if trunk is None else _TRUNK + quoted(trunk)}}}"
+        for index, account, contact, outcome, sip_status, trunk in happened
     )
     if events:
         ksr.mqueue.mq_add(QUEUE, call_id, events)

@@ -11,6 +11,9 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
 from lab.instance_secrets import InstanceSecrets, load_secrets, write_private
 
 if TYPE_CHECKING:
@@ -134,7 +137,46 @@ def crm_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, o
             {"name": "lab operator", "kind": "platform", "token": secrets.crm_operator_token},
             {"name": "call path", "kind": "service", "token": secrets.crm_service_token},
         ],
+        "public_url": settings.crm_url,
+        "push": push_settings(settings, secrets),
     }
+
+
+def push_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, object]:
+    """Push services of the lab: those that `lab.peers.push_services` plays, with keys made once for the instance."""
+    base = f"http://{settings.push_host}"
+    keys = settings.lib / "push"
+    keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+    rsa_file, ec_file = keys / "fcm.pem", keys / "apns.p8"
+    if not rsa_file.exists():
+        _write_key(rsa_file, rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    if not ec_file.exists():
+        _write_key(ec_file, ec.generate_private_key(ec.SECP256R1()))
+    return {
+        "fcm": {
+            "project_id": "entryphone-lab",
+            "client_email": "push@entryphone-lab.example",
+            "private_key_file": str(rsa_file),
+            "url": base,
+            "token_url": f"{base}/token",
+        },
+        "apns": {
+            "team_id": "TEAM123456",
+            "key_id": "KEY1234567",
+            "private_key_file": str(ec_file),
+            "topic": "test.entryphone.app",
+            "url": base,
+        },
+        "hms": {"app_id": "100001", "app_secret": "lab-secret", "url": base, "token_url": f"{base}/oauth2/v3/token"},
+        "webhook": {"secret": secrets.push_webhook_secret, "url_prefixes": [f"{base}/hook/"]},
+    }
+
+
+def _write_key(path: Path, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> None:
+    text = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_private(path, text.decode())
 
 
 def replace_each(text: str, replacements: dict[str, str], source: Path) -> str:

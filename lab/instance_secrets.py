@@ -20,6 +20,7 @@ class InstanceSecrets:
     asterisk_manager_secret: str
     crm_service_token: str
     crm_operator_token: str
+    push_webhook_secret: str
 
 
 def load_secrets(path: Path) -> InstanceSecrets:
@@ -32,6 +33,7 @@ def load_secrets(path: Path) -> InstanceSecrets:
         "asterisk_manager_secret": secrets.token_urlsafe(24),
         "crm_service_token": secrets.token_urlsafe(32),
         "crm_operator_token": secrets.token_urlsafe(32),
+        "push_webhook_secret": secrets.token_urlsafe(32),
     }
     known = {field.name for field in fields(InstanceSecrets)}
     found = InstanceSecrets(**{**made, **{name: value for name, value in stored.items() if name in known}})

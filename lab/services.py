@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 OUTBOX_HEARTBEAT = "ep:crm_delivered_at_ms"
 SCHEDULER_HEARTBEAT = "ep:scheduler_at_ms"
 CALL_EVENTS, CALL_RECORDS_GROUP = "ep:call_events", "call_records"
+PUSHES, PUSHES_GROUP = "ep:pushes", "pushes"
 HEARTBEAT_LIMIT_S = 10.0
 
 
@@ -115,6 +116,12 @@ def _crm(settings: LabSettings) -> list[Service]:
             probe=functools.partial(
                 probes.probe_stream_reader, *redis, CALL_EVENTS, CALL_RECORDS_GROUP, HEARTBEAT_LIMIT_S
             ),
+            needs_database=True,
+        ),
+        Service(
+            name="crm-pushes",
+            command=(str(settings.python), "-m", "crm_api.pushes", *config),
+            probe=functools.partial(probes.probe_stream_reader, *redis, PUSHES, PUSHES_GROUP, HEARTBEAT_LIMIT_S),
             needs_database=True,
         ),
         Service(

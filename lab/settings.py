@@ -33,6 +33,7 @@ class LabSettings:
     redis_port: int = 6379
     crm_host: str = "127.0.0.50"
     crm_port: int = 8080
+    push_host: str = "127.0.0.70"  # simulated push services, while a test or a demo plays them
     postgres_host: str = "127.0.0.60"
     postgres_port: int = 5432
     database: Literal["sqlite", "postgres"] = "sqlite"  # where the CRM keeps its tables

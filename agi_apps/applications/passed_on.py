@@ -20,8 +20,11 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     Raises:
         NoPlan: nobody knows the number; the fallback prompt is played.
     """
-    _call_id, panel, dialled = arguments
-    return ring_all.decide(services.plans.find(panel, dialled), services.now_ms(), counted_from=PASSED_ON_FROM)
+    call_id, panel, dialled = arguments
+    found, now_ms = services.plans.find(panel, dialled), services.now_ms()
+    outputs = ring_all.decide(found, now_ms, counted_from=PASSED_ON_FROM)
+    services.pushes.wake(call_id, found.plan, outputs, now_ms)
+    return outputs
 
 
 APPLICATION = Application(

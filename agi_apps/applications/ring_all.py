@@ -24,8 +24,11 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     Raises:
         NoPlan: nobody knows the number; the fallback prompt is played.
     """
-    _call_id, panel, dialled = arguments
-    return decide(services.plans.find(panel, dialled), services.now_ms())
+    call_id, panel, dialled = arguments
+    found, now_ms = services.plans.find(panel, dialled), services.now_ms()
+    outputs = decide(found, now_ms)
+    services.pushes.wake(call_id, found.plan, outputs, now_ms)
+    return outputs
 
 
 def decide(found: FoundPlan, now_ms: int, counted_from: int = 0) -> Outputs:

@@ -29,7 +29,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
         NoPlan: the plan of the call is not to be had any more.
         ValueError: the stage is no number.
     """
-    _call_id, panel, dialled, stage, dial_status, hangup_cause, started_at = arguments
+    call_id, panel, dialled, stage, dial_status, hangup_cause, started_at = arguments
     if dial_status == "ANSWER":
         return {Variable.DECISION: Decision.HANGUP, Variable.CAUSE: "16"}
     plan = services.plans.find(panel, dialled).plan
@@ -43,7 +43,9 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
         return prompt_outputs(why)
     now_ms = services.now_ms()
     rang_s = (now_ms - int(started_at)) // 1_000 if started_at.isdigit() else 0
-    return stage_outputs(plan, index + 1, now_ms, nobody=why, rang_s=max(0, rang_s), counted_from=counted_from)
+    outputs = stage_outputs(plan, index + 1, now_ms, nobody=why, rang_s=max(0, rang_s), counted_from=counted_from)
+    services.pushes.wake(call_id, plan, outputs, now_ms)
+    return outputs
 
 
 def _why(dial_status: str, hangup_cause: str) -> Prompt:

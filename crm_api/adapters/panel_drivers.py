@@ -14,6 +14,8 @@ CONNECT_TIMEOUT_S: Final = 1.0
 ANSWER_TIMEOUT_S: Final = 2.0
 OK: Final = 200
 MAX_ANSWER_BYTES: Final = 4096
+MAX_PICTURE_BYTES: Final = 2 * 1024 * 1024
+JPEG: Final = b"\xff\xd8"
 
 
 class PanelRefusedError(Exception):
@@ -35,6 +37,9 @@ class PanelDriver(Protocol):
     def open_door(self, access: PanelAccess, output: int) -> None:
         """Open the door on this output; raise `PanelRefusedError` unless the panel says it has."""
 
+    def picture(self, access: PanelAccess) -> bytes:
+        """Return a JPEG of what the panel sees; raise `PanelRefusedError` when it gives none."""
+
 
 class PanelHttp:
     """One GET with basic authentication, a bound on time and on the size of the answer, no redirects, no retries.
@@ -51,7 +56,18 @@ class PanelHttp:
         )
 
     def get(self, access: PanelAccess, path: str, told_path: str = "") -> str:
-        """Return the body of a 200 answer; errors name `told_path`, when the path holds a secret."""
+        """Return the body of a 200 answer as text; errors name `told_path`, when the path holds a secret."""
+        return self.read(access, path, MAX_ANSWER_BYTES, told_path).decode("utf-8", "replace")
+
+    def picture(self, access: PanelAccess, path: str) -> bytes:
+        """Return the JPEG of a 200 answer."""
+        body = self.read(access, path, MAX_PICTURE_BYTES + 1)
+        if not body.startswith(JPEG) or len(body) > MAX_PICTURE_BYTES:
+            raise PanelRefusedError(f"the panel at {access.address} answered {path} with no picture")
+        return body
+
+    def read(self, access: PanelAccess, path: str, most_bytes: int, told_path: str = "") -> bytes:
+        """Return the beginning of the body of a 200 answer."""
         headers = {"Connection": "close"}
         if access.user is not None:
             headers.update(urllib3.make_headers(basic_auth=f"{access.user}:{access.password or ''}"))
@@ -59,7 +75,7 @@ class PanelHttp:
         try:
             response = self._pool.request("GET", url, headers=headers, redirect=False, preload_content=False)
             try:
-                body = response.read(MAX_ANSWER_BYTES)
+                body: bytes = response.read(most_bytes)
             finally:
                 response.close()
         except urllib3.exceptions.HTTPError as error:
@@ -70,7 +86,7 @@ class PanelHttp:
             raise PanelRefusedError(
                 f"the panel at {access.address} answered {response.status} to {told}: check its credentials and model"
             )
-        return body.decode("utf-8", "replace")
+        return body
 
 
 class BewardDriver:
@@ -90,6 +106,10 @@ class BewardDriver:
         if answer.upper() != "OK":
             raise PanelRefusedError(f"the panel at {access.address} answered {answer[:80]!r} instead of OK")
 
+    def picture(self, access: PanelAccess) -> bytes:
+        """Return the camera's picture."""
+        return self._http.picture(access, "/cgi-bin/images_cgi?channel=0")
+
 
 class GenericDriver:
     """A plain HTTP relay: `GET /relay/<output>/open`, opened when it answers 200."""
@@ -100,6 +120,10 @@ class GenericDriver:
     def open_door(self, access: PanelAccess, output: int) -> None:
         """Open the relay."""
         self._http.get(access, f"/relay/{output}/open")
+
+    def picture(self, access: PanelAccess) -> bytes:
+        """Return the picture at `/picture.jpg`."""
+        return self._http.picture(access, "/picture.jpg")
 
 
 def panel_drivers() -> dict[str, PanelDriver]:

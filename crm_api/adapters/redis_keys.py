@@ -7,6 +7,9 @@ from typing import Final
 RING_PLAN_PREFIX: Final = "ep:ring_plan:"
 CRM_DELIVERED_AT_MS: Final = "ep:crm_delivered_at_ms"
 CALL_EVENTS: Final = "ep:call_events"
+CALL_EVENTS_LENGTH: Final = 1_000_000
+PUSHES: Final = "ep:pushes"
+PUSHES_GROUP: Final = "pushes"
 CALL_RECORDS_GROUP: Final = "call_records"
 SCHEDULER_AT_KEY: Final = "ep:scheduler_at_ms"
 

@@ -11,7 +11,7 @@ Role = Literal["admin", "operator", "engineer", "read_only", "calls"]
 StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
-    "jobs", "access", "audit", "plans", "door_openings",
+    "probes", "jobs", "trunks", "access", "audit", "plans", "door_openings",
     "key_uses", "search", "self",
 ]  # fmt: skip
 
@@ -37,7 +37,9 @@ TABLE: Final[dict[Area, tuple[frozenset[Role], frozenset[Role]]]] = {
     "codes": (_FIELD, _OFFICE),  # access codes: whoever reads one can open
     "rules": (_ALL, _OFFICE),  # kinds of blocks, blocks, ring plans, concierge desks
     "records": (_ALL, _NOBODY),  # calls, openings, reports
+    "probes": (_ALL, _FIELD),  # campaigns of quality probes
     "jobs": (_ALL, _OFFICE),  # imports and other work in the background
+    "trunks": (_ADMIN, _ADMIN),  # of those who act for every company: carriers are the platform's
     "access": (_ADMIN, _ADMIN),  # staff, service accounts, their tokens and sessions
     "audit": (_ADMIN, _NOBODY),
     "plans": (_ALL | _CALLS, _NOBODY),  # the ring plan of a number at this moment

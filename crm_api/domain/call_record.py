@@ -7,11 +7,12 @@ told by one event only.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 BranchOutcome = Literal["invited", "ringing", "offline", "failed", "cancelled", "declined", "busy", "answered"]
+PushOutcome = Literal["queued", "sent", "accepted", "refused", "failed", "cancelled"]
 OUTCOME_RANK: Final[dict[str, int]] = {
     "invited": 0,
     "ringing": 1,
@@ -24,13 +25,15 @@ OUTCOME_RANK: Final[dict[str, int]] = {
 }
 """A branch's outcome is the furthest it got; a repeated or late event never takes it back."""
 REFUSED: Final = "refused"
+NOT_CONFIRMED: Final = "no"
+"""A phone answered and nobody pressed the key that its plan asks for."""
 LAST_UNFINISHED: Final = OUTCOME_RANK["ringing"]
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call event; which fields are set depends on `event`."""
 
-    event: Literal["dialled", "branch", "refused", "door", "ended"]
+    event: Literal["dialled", "branch", "refused", "door", "phone", "push", "ended"]
     call_id: str
     at_ms: int
     panel: str | None = None
@@ -39,7 +42,7 @@ class Event(msgspec.Struct, frozen=True):
     branch: int | str | None = None
     account: str | None = None
     contact: str | None = None
-    outcome: BranchOutcome | None = None
+    outcome: BranchOutcome | PushOutcome | None = None
     sip_status: int | None = None
     reason: str | None = None
     door_id: int | None = None
@@ -51,6 +54,11 @@ class Event(msgspec.Struct, frozen=True):
     talk_ms: int | None = None
     cause: int | str | None = None
     plan_source: str | None = None
+    trunk: str | None = None
+    phone_ms: int | None = None
+    confirmed: str | None = None
+    device: str | None = None
+    platform: str | None = None
 
 
 BranchKey = tuple[int, str, str]
@@ -87,6 +95,9 @@ class Call:
     answered_at_ms: int | None = None
     branches: dict[BranchKey, Branch] = field(default_factory=dict)
     doors: list[Event] = field(default_factory=list)
+    phones: list[Event] = field(default_factory=list)
+    story: list[bytes] = field(default_factory=list)
+    """Every event, a line of JSON without the Call-ID."""
 
 
 def add(calls: dict[str, Call], event: Event) -> None:
@@ -96,6 +107,7 @@ def add(calls: dict[str, Call], event: Event) -> None:
         call = calls[event.call_id] = Call(event.call_id, event.at_ms)
     elif event.at_ms < call.started_at_ms:
         call.started_at_ms = event.at_ms
+    call.story.append(line_of(event))
     if event.event == "branch":
         _add_branch(call, event)
         return
@@ -116,13 +128,44 @@ def add(calls: dict[str, Call], event: Event) -> None:
         call.cause = call.cause or event.sip_status
     elif event.event == "door":
         call.doors.append(event)
+    elif event.event == "phone":
+        call.phones.append(event)
+        answered_at_ms = event.at_ms - (event.phone_ms or 0)
+        if event.confirmed != NOT_CONFIRMED and (call.answered_at_ms is None or answered_at_ms < call.answered_at_ms):
+            call.answered_at_ms, call.answered_by = answered_at_ms, event.account
+
+
+_encoder = msgspec.json.Encoder()
+_NO_CALL_ID: Final = b'"call_id":"",'
+
+
+def line_of(event: Event) -> bytes:
+    """Return what is kept of an event in the story of its call."""
+    return _encoder.encode(msgspec.structs.replace(event, call_id="")).replace(_NO_CALL_ID, b"", 1)
+
+
+def story_of(lines: str | None) -> list[dict[str, Any]]:
+    """Return the story in order; an event that was delivered twice is told once."""
+    events = [msgspec.json.decode(line) for line in dict.fromkeys((lines or "").splitlines())]
+    return sorted(events, key=lambda event: event["at_ms"])
+
+
+def billed(phone_ms: int, step_s: int, price_per_minute_micros: int) -> tuple[int, int]:
+    """Return the seconds that a carrier charges for, and their price in millionths of its currency, rounded up."""
+    seconds = -(-phone_ms // (step_s * 1000)) * step_s
+    return seconds, -(-seconds * price_per_minute_micros // 60)
 
 
 def _add_branch(call: Call, event: Event) -> None:
     key = (event.stage or 0, event.account or "", "" if event.branch is None else str(event.branch))
     outcome = event.outcome or "invited"
     call.plan_source = call.plan_source or event.plan_source
-    if outcome == "answered" and (call.answered_at_ms is None or event.at_ms < call.answered_at_ms):
+    # A phone may be an answering machine: its own event tells at the end whether anybody was connected.
+    if (
+        outcome == "answered"
+        and event.trunk is None
+        and (call.answered_at_ms is None or event.at_ms < call.answered_at_ms)
+    ):
         call.answered_at_ms, call.answered_by = event.at_ms, event.account
     branch = call.branches.get(key)
     if branch is None:

@@ -13,6 +13,7 @@ Outcome = Literal["ring", "blocked", "unknown_number", "emergency", "forbidden"]
 Caller = Literal["panel", "resident", "desk"]
 DoorMethod = Literal["dtmf", "http"]
 OnRefusal = Literal["next", "stop"]
+TrunkKind = Literal["sip", "twilio_voice"]
 
 MAX_ACCOUNTS_PER_STAGE: Final = 30
 """Limit of the header that carries a stage (docs/contracts.md §3)."""
@@ -22,7 +23,10 @@ DEFAULT_RING_LIMIT_S: Final = 120
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An account that rings, and whether it may open the door. `number` (E.164) is there for a phone alone."""
+    """An account that rings, and whether it may open the door. `number` (E.164) is there for a phone alone.
+
+    `wakes`: it has a device that a push wakes.
+    """
 
     account: str
     kind: str
@@ -30,17 +34,28 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True):
     number: str | None = None
     quiet: list[Window] = msgspec.field(default_factory=list)
     """When it does not ring: from and until, epoch milliseconds."""
+    wakes: bool = False
+
+
+class Trunk(msgspec.Struct, frozen=True):
+    """A carrier that dials the phones of a plan; `caller_number` (E.164) is what they show."""
+
+    trunk: str
+    kind: TrunkKind
+    caller_number: str | None
 
 
 class Stage(msgspec.Struct, frozen=True):
     """Accounts that ring together, for so many seconds.
 
     `on_refusal`: when everybody who rang has refused, the call goes on to the `next` stage at once, or it `stop`s.
+    `confirm`: who answers a phone presses a key before he is connected; an answering machine does not.
     """
 
     ring_timeout_s: int
     targets: list[Target]
     on_refusal: OnRefusal = "next"
+    confirm: bool = False
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -71,6 +86,9 @@ class RingPlan(msgspec.Struct, frozen=True):
     """Who calls: the plan of a panel alone is kept in Redis."""
     caller_may_open: bool = False
     """A resident or a desk that looks through a panel opens its door with the same key as when it was called."""
+
+    trunks: list[Trunk] = msgspec.field(default_factory=list)
+    """Who dials the phones, the first choice first; empty when no stage has one."""
 
     def opens(self, account: str) -> bool:
         """Say whether this account may open the door of this plan."""
@@ -116,6 +134,7 @@ class Member:
     enabled: bool
     apartment_id: int | None
     number: str | None = None
+    wakes: bool = False
     turn: tuple[int, int] | None = None
     quiet: tuple[Window, ...] = ()
 
@@ -139,6 +158,7 @@ class StageRule:
     ring_timeout_s: int
     targets: tuple[TargetRule, ...]
     on_refusal: OnRefusal = "next"
+    confirm: bool = False
     one_by_one: bool = False
 
 
@@ -209,7 +229,7 @@ def stages_of(household: Household, ring_timeout_s: int) -> list[Stage]:
                     seen.add(member.account)
                     targets.append(_target(member, household))
             if targets:
-                stages.append(Stage(rule.ring_timeout_s, targets, rule.on_refusal))
+                stages.append(Stage(rule.ring_timeout_s, targets, rule.on_refusal, rule.confirm))
     return stages
 
 
@@ -238,7 +258,7 @@ def _rung(rule: StageRule, household: Household) -> list[list[Member]]:
 
 def _target(member: Member, household: Household) -> Target:
     may_open = _may_open(member, household)
-    return Target(member.account, member.kind, may_open, member.number, list(member.quiet))
+    return Target(member.account, member.kind, may_open, member.number, list(member.quiet), member.wakes)
 
 
 def _by_all(line: TargetRule, member: Member) -> bool:

@@ -63,6 +63,22 @@ def endpoints(services: Services, database: CrmDatabase, cache: PlanCache) -> tu
             ),
         ),
         Endpoint(
+            "/v1/visitor-pictures/{key}",
+            "Calls",
+            calls.VisitorPicture(services.visitor_pictures),
+            (
+                Operation(
+                    "GET",
+                    "See the visitor of a call that rings",
+                    None,
+                    (Answer(200, "The panel's picture", media_types=("image/jpeg",), example=""),),
+                    "The link in a push is its own permission: for one call and one household, for five minutes.",
+                    problems=frozenset({"not-found"}),
+                ),
+            ),
+            {"key": Key("what the link in the push holds", "a0-7-1790000300000-b1")},
+        ),
+        Endpoint(
             "/v1/code-entries",
             "Calls",
             calls.CodeEntriesInCall(services.code_entries),
@@ -110,6 +126,24 @@ def endpoints(services: Services, database: CrmDatabase, cache: PlanCache) -> tu
                 ),
             ),
             {"call_id": Key("SIP Call-ID of the panel's leg", "3f1c9a0e@10.20.30.40")},
+        ),
+        Endpoint(
+            "/v1/calls/{call_id}/why/{account}",
+            "Records",
+            calls.Why(services.call_records),
+            (
+                Operation(
+                    "GET",
+                    "Ask why a phone did not ring",
+                    reads("records"),
+                    (Answer(200, "One sentence", shown.WhyDocument),),
+                    problems=frozenset({"not-found"}),
+                ),
+            ),
+            {
+                "call_id": Key("SIP Call-ID of the panel's leg", "3f1c9a0e@10.20.30.40"),
+                "account": Key("the account that did not ring", "a10012"),
+            },
         ),
         listed(
             "/v1/access-records",

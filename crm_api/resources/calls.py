@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crm_api.services.door_openings import DoorOpenings
     from crm_api.services.history import CallRecords
     from crm_api.services.planning import Planning
+    from crm_api.services.visitor_pictures import VisitorPictures
     from crm_api.tables.database import CrmDatabase
 
 _log = structlog.get_logger("crm_api")
@@ -39,6 +40,19 @@ class RingPlan:
         if not tenant.sees(plan.company_id):
             raise NotFoundError.of("panel", key)
         send(resp, plan)
+
+
+class VisitorPicture:
+    """`GET /v1/visitor-pictures/{key}`: the link of a push."""
+
+    def __init__(self, pictures: VisitorPictures) -> None:
+        self._pictures = pictures
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response, key: str) -> None:
+        """Show the picture; nobody on the way may keep it."""
+        resp.data = self._pictures.shown(key)
+        resp.content_type = "image/jpeg"
+        resp.cache_control = ["private", "no-store"]
 
 
 class DoorOpeningsInCall:
@@ -121,3 +135,14 @@ class Health:
             parts["redis"] = str(error).strip() or type(error).__name__
         healthy = set(parts.values()) == {"ok"}
         send(resp, {"status": "ok" if healthy else "degraded", **parts}, 200 if healthy else 503)
+
+
+class Why:
+    """`GET /v1/calls/{call_id}/why/{account}`: why did this phone not ring?"""
+
+    def __init__(self, records: CallRecords) -> None:
+        self._records = records
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, call_id: str, account: str) -> None:
+        """Say it in one sentence."""
+        send(resp, self._records.why(tenant_of(req), call_id, account))

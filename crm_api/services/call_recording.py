@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from crm_api.tables.ring_plan_facts import KnownPanel
 
 PANELS_REMEMBERED_MS: Final = 60_000
+UNKNOWN_CURRENCY: Final = "XXX"
+"""ISO 4217 for no currency: the trunk is known no more."""
 DOOR_RESULTS: Final = ("granted", "sent", "opened", "refused", "failed")
 
 _log = structlog.get_logger("crm_api.call_records")
@@ -90,6 +92,7 @@ class CallRecording:
                         call.reason,
                         call.cause,
                         call.plan_source,
+                        b"\n".join([*call.story, b""]).decode(),
                     )
                     for call in calls.values()
                 ],
@@ -118,6 +121,8 @@ class CallRecording:
             for call in calls.values():
                 for door in call.doors:
                     self._write_door(door, belongs[call.call_id])
+                for phone in call.phones:
+                    self._write_phone(phone, belongs[call.call_id])
 
     def _write_door(self, door: Event, belongs: Belongs) -> None:
         """Complete the record that the CRM made when it gave the permission, or make one (permission still fresh)."""
@@ -136,6 +141,18 @@ class CallRecording:
         whose = (belongs.company_id, door.at_ms, *belongs[1:], door.panel or "", door.door_id)
         how = (account, door.call_id, door.key, door.method, result, door.reason, door.at_ms)
         database.rows(call_record_rows.DOOR, whose + how)
+
+    def _write_phone(self, phone: Event, belongs: Belongs) -> None:
+        """Keep how long a phone was on a trunk and what that costs, once."""
+        database = self._context.database
+        price = database.row(call_record_rows.PRICE, (phone.trunk or "",))
+        micros, currency, step_s = price or (0, UNKNOWN_CURRENCY, 1)
+        seconds, cost_micros = call_record.billed(phone.phone_ms or 0, step_s, micros)
+        whose = (phone.call_id, phone.stage or 0, phone.account or "", int(phone.branch or 0))
+        where = (belongs.company_id, belongs.apartment_id, phone.trunk or "")
+        length = (phone.at_ms, phone.phone_ms or 0, seconds, cost_micros, currency)
+        connected = phone.confirmed != call_record.NOT_CONFIRMED
+        database.rows(call_record_rows.PHONE_LEG, (*whose, *where, *length, connected))
 
     def _belongs(self, call: Call) -> Belongs:
         if call.panel is None:

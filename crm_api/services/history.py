@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from crm_api.domain.call_record import story_of
 from crm_api.domain.problems import NotFoundError
+from crm_api.domain.why import AccountFacts, why
 from crm_api.services.context import visible
 from crm_api.services.kept import Listed
-from crm_api.tables.models import AccessRecord, CallBranch, CallRecord
+from crm_api.tables import call_record_rows
+from crm_api.tables.models import AccessRecord, Account, CallBranch, CallRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +48,30 @@ class CallRecords(Listed[CallRecord]):
                 for branch in branches.order_by(CallBranch.stage, CallBranch.account, CallBranch.branch)
             ],
             "access_records": [dict(door.__data__) for door in doors],
+            "phone_legs": self._phone_legs(key),
+            "story": story_of(self._story(key)),
         }
+
+    def why(self, tenant: Tenant, call_id: str, account: str) -> Document:
+        """Say in one sentence what became of an account in a call.
+
+        Raises:
+            NotFoundError: the tenant sees no such call.
+        """
+        call = self.got(tenant, call_id)
+        row: Account | None = visible(tenant, Account).where(Account.account == account).first()
+        facts = None if row is None else AccountFacts(row.enabled, row.kind, row.apartment_id)
+        answer = why(call, account, facts)
+        return {"call_id": call_id, "account": account, "rang": answer.rang, "sentence": answer.sentence}
+
+    def _phone_legs(self, call_id: str) -> list[Document]:
+        rows = self.database.rows(call_record_rows.PHONE_LEGS, (call_id,))
+        names = ("stage", "account", "trunk", "ended_at_ms", "phone_ms", "billed_s", "cost_micros", "currency")
+        return [{**dict(zip(names, row[:-1], strict=True)), "connected": bool(row[-1])} for row in rows]
+
+    def _story(self, call_id: str) -> str | None:
+        row = self.database.row(call_record_rows.STORY, (call_id,))
+        return None if row is None else row[0]
 
 
 class AccessRecords(Listed[AccessRecord]):

@@ -28,6 +28,14 @@ def encrypted_login(context: Context, credentials: dict[str, str] | None) -> str
     return None if credentials is None else context.encryption.encrypted(json.dumps(credentials))
 
 
+def login_of(context: Context, kept: str | None) -> tuple[str | None, str | None]:
+    """Return user and password of a device; (None, None) when it has none."""
+    if kept is None:
+        return None, None
+    login = json.loads(context.encryption.decrypted(kept))
+    return login["user"], login["password"]
+
+
 class Panels(Kept[Panel]):
     """Panels and gates."""
 

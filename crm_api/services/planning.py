@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from crm_api.domain import resident_calls, ring_plan
 from crm_api.domain.numbering import ALWAYS_EMERGENCY, CONCIERGE_NUMBERS, EMERGENCY_NUMBERS, candidate
 from crm_api.domain.resident_calls import Asked
-from crm_api.tables import caller_facts, ring_plan_facts
+from crm_api.tables import caller_facts, ring_plan_facts, trunk_facts
 from crm_api.tables.block_facts import stops
 
 if TYPE_CHECKING:
@@ -42,11 +44,22 @@ class Planning:
         with database.snapshot():
             known = ring_plan_facts.known_panel(database, account)
             if known is not None:
-                return Planned(self._of_panel(known, account, dialled, now_ms), known.facts)
+                house_id = next((place.house_id for place in known.places), None)
+                plan = self._of_panel(known, account, dialled, now_ms)
+                return Planned(self._with_trunks(plan, house_id), known.facts)
             caller = caller_facts.known_caller(database, account, now_ms)
             if caller is None:
                 return Planned(ring_plan.unknown_number(account, dialled, now_ms, None), None)
-            return Planned(self._of_caller(caller, account, dialled, now_ms), None)
+            plan = self._of_caller(caller, account, dialled, now_ms)
+            return Planned(self._with_trunks(plan, caller.house_id), None)
+
+    def _with_trunks(self, plan: RingPlan, house_id: int | None) -> RingPlan:
+        """Add who dials the phones of a plan that has any."""
+        phones = any(target.number is not None for stage in plan.stages for target in stage.targets)
+        if not phones or plan.company_id is None:
+            return plan
+        found = trunk_facts.trunks(self._context.database, plan.company_id, house_id)
+        return msgspec.structs.replace(plan, trunks=list(found))
 
     def _of_panel(self, known: KnownPanel, panel: str, dialled: str, now_ms: int) -> RingPlan:
         database, facts = self._context.database, known.facts

@@ -76,6 +76,7 @@ class PushTokens(Kept[PushToken]):
                     invalidated_at_ms=None,
                     invalid_reason=None,
                 )
+                self.changes.account_rings(account.id, account.apartment_id)
                 return self.got(tenant, row.id)
             if PushToken.select().where(of_account).count() >= MOST_DEVICES:
                 remedy = f"account {new.account} has {MOST_DEVICES} devices: remove one that is not used any more"
@@ -89,6 +90,7 @@ class PushTokens(Kept[PushToken]):
                 created_at_ms=now_ms,
                 updated_at_ms=now_ms,
             )
+            self.changes.account_rings(account.id, account.apartment_id)
         return self.got(tenant, row.id)
 
     @audited("invalidate")
@@ -98,9 +100,17 @@ class PushTokens(Kept[PushToken]):
             row = self.row(tenant, key)
             if row.invalidated_at_ms is None:
                 self.update(row, invalidated_at_ms=self.context.now_ms(), invalid_reason=reason)
+                self._announce(row)
         return self.got(tenant, key)
 
     def remove(self, tenant: Tenant, key: int) -> None:
         """Remove a device."""
         with self.database.transaction():
-            self.row(tenant, key).delete_instance()
+            row = self.row(tenant, key)
+            self._announce(row)
+            row.delete_instance()
+
+    def _announce(self, row: PushToken) -> None:
+        """Have every call that rings the account know whether a push wakes it."""
+        account = Account.get_by_id(row.account_id)
+        self.changes.account_rings(account.id, account.apartment_id)

@@ -146,6 +146,7 @@ class RingPlans(Kept[RingPlanRow]):
                 "ring_timeout_s": stage.ring_timeout_s,
                 "targets": [],
                 "on_refusal": stage.on_refusal,
+                "confirm": stage.confirm,
                 "one_by_one": stage.one_by_one,
             }
             stages[stage.id] = document
@@ -204,6 +205,7 @@ class RingPlans(Kept[RingPlanRow]):
                 position=position,
                 ring_timeout_s=stage["ring_timeout_s"],
                 on_refusal=stage["on_refusal"],
+                confirm=stage["confirm"],
                 one_by_one=stage["one_by_one"],
             )
             for line, target in enumerate(stage["targets"]):

@@ -49,10 +49,11 @@ def _calls(dialect: Dialect) -> str:
         f"result = CASE WHEN {t}.result IS NULL OR {t}.result = '{REFUSED}' "
         f"THEN coalesce(excluded.result, {t}.result) ELSE {t}.result END"
     )
+    sets.append(f"story = coalesce({t}.story, '') || excluded.story")
     return (
         "INSERT INTO call_records (call_id, company_id, panel_id, apartment_id, house_id, panel, dialled, "  # noqa: S608 - constants
-        "started_at_ms, ended_at_ms, talk_ms, answered_by, result, reason, cause, plan_source) "
-        f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id) DO UPDATE SET {', '.join(sets)}"
+        "started_at_ms, ended_at_ms, talk_ms, answered_by, result, reason, cause, plan_source, story) "
+        f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id) DO UPDATE SET {', '.join(sets)}"
     )
 
 
@@ -87,6 +88,18 @@ INSERT INTO access_records
  event_at_ms)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id, account, at_ms) DO NOTHING
 """
+PHONE_LEG = """
+INSERT INTO phone_legs
+(call_id, stage, account, branch, company_id, apartment_id, trunk, ended_at_ms, phone_ms, billed_s, cost_micros,
+ currency, connected)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id, stage, account, branch) DO NOTHING
+"""
+PHONE_LEGS = """
+SELECT stage, account, trunk, ended_at_ms, phone_ms, billed_s, cost_micros, currency, connected
+FROM phone_legs WHERE call_id = ? ORDER BY stage, branch, account
+"""
+PRICE = "SELECT price_per_minute_micros, currency, billing_increment_s FROM trunks WHERE name = ?"
+STORY = "SELECT story FROM call_records WHERE call_id = ?"
 PANEL_SEEN = "UPDATE panels SET last_seen_at_ms = ? WHERE id = ? AND coalesce(last_seen_at_ms, 0) < ?"
 SEEN_STEP_MS: Final = 60_000
 """A panel that calls again and again is not written each time."""

@@ -145,3 +145,36 @@ class JobFile(Table):
 
     job_id: Any = BigIntegerField(primary_key=True)
     content: Any = BlobField()
+
+
+class Trunk(Table):
+    """A carrier that phones are dialled through; `secret` is encrypted, `ha1` is what a digest needs."""
+
+    id = AutoField()
+    version = BigIntegerField(default=1)
+    name = TextField()
+    kind = TextField()
+    address = TextField(null=True)
+    transport = TextField()
+    username = TextField(null=True)
+    realm = TextField(null=True)
+    ha1 = TextField(null=True)
+    secret = TextField(null=True)
+    registers = BooleanField()
+    number_format = TextField()
+    price_per_minute_micros = BigIntegerField()
+    currency = TextField()
+    billing_increment_s = BigIntegerField()
+    enabled = BooleanField()
+    created_at_ms = BigIntegerField()
+
+
+class TrunkRoute(Table):
+    """Whom a trunk serves: a company or (None) all, in a city or (None) all; the lowest position is tried first."""
+
+    id = AutoField()
+    trunk_id = BigIntegerField()
+    company_id = BigIntegerField(null=True)
+    city_id = BigIntegerField(null=True)
+    position = BigIntegerField()
+    caller_number = TextField(null=True)

@@ -114,6 +114,7 @@ class Apartment(Table):
     number = BigIntegerField()
     label = TextField(null=True)
     floor = BigIntegerField(null=True)
+    probes_refused = BooleanField(default=False)
     version = BigIntegerField(default=1)
 
 
@@ -242,6 +243,7 @@ class RingStage(Table):
     position = BigIntegerField()
     ring_timeout_s = BigIntegerField()
     on_refusal = TextField()
+    confirm = BooleanField()
     one_by_one = BooleanField()
 
 

@@ -34,22 +34,25 @@ APARTMENT = "SELECT id, entrance_id FROM apartments WHERE house_id = ? AND numbe
 RINGS = """(a.enabled AND (a.resident_id IS NULL OR EXISTS (
     SELECT 1 FROM residencies r WHERE r.resident_id = a.resident_id AND r.apartment_id = a.apartment_id
     AND (r.ends_at_ms IS NULL OR r.ends_at_ms > ?))))"""
+WAKES = "EXISTS (SELECT 1 FROM push_tokens d WHERE d.account_id = a.id AND d.invalidated_at_ms IS NULL)"
 # Members, blocks and kept plan in one statement: on PostgreSQL a round trip costs more than what it reads. The rows of
 # each part are put in order here, not by the database.
 HOUSEHOLD = f"""
 SELECT 0, a.id, 0, a.account, a.kind, {RINGS}, a.phone,
        {{false}}, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), a.apartment_id,
        a.quiet_from_min, a.quiet_until_min, a.resident_id,
-       (SELECT ring_order FROM residencies r WHERE r.resident_id = a.resident_id AND r.apartment_id = a.apartment_id)
+       (SELECT ring_order FROM residencies r WHERE r.resident_id = a.resident_id AND r.apartment_id = a.apartment_id),
+       {{false}}, {WAKES}
 FROM accounts a WHERE a.apartment_id = ?
 UNION ALL
-SELECT 1, b.id, 0, NULL, NULL, k.stops_calls, NULL, k.stops_opening, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+SELECT 1, b.id, 0, NULL, NULL, k.stops_calls, NULL, k.stops_opening, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+       {{false}}, {{false}}
 FROM blocks b JOIN block_kinds k ON k.id = b.kind_id
 WHERE b.apartment_id = ? AND b.starts_at_ms <= ? AND (b.ends_at_ms IS NULL OR b.ends_at_ms > ?)
 UNION ALL
 SELECT 2, s.position, coalesce(t.position, 0), a.account, a.kind, {RINGS}, a.phone,
        s.one_by_one, s.ring_timeout_s, s.on_refusal, t.kind, a.apartment_id,
-       a.quiet_from_min, a.quiet_until_min, NULL, NULL
+       a.quiet_from_min, a.quiet_until_min, NULL, NULL, s.confirm, {WAKES}
 FROM ring_stages s
 LEFT JOIN ring_targets t ON t.stage_id = s.id
 LEFT JOIN accounts a ON a.id = t.account_id
@@ -192,25 +195,28 @@ def _member(row: tuple[Any, ...], apartment_id: int, rest: _Rest) -> Member:
     account, kind, rings, phone = row[3:7]
     quiet_from, quiet_until, resident_id, ring_order = row[12:16]
     turn = None if resident_id is None else (ring_order or UNORDERED, resident_id)
-    return Member(account, kind, bool(rings), apartment_id, phone, turn, rest.of(quiet_from, quiet_until))
+    return Member(
+        account, kind, bool(rings), apartment_id, phone, bool(row[17]), turn, rest.of(quiet_from, quiet_until)
+    )
 
 
 def _stages(rows: list[tuple[Any, ...]], rest: _Rest) -> tuple[StageRule, ...] | None:
     if not rows:
         return None
-    stages: dict[int, tuple[int, OnRefusal, bool, list[TargetRule]]] = {}
+    stages: dict[int, tuple[int, OnRefusal, bool, bool, list[TargetRule]]] = {}
     for row in rows:
         _, position, _, account, account_kind, rings, phone, one_by_one, ring_timeout_s, on_refusal, kind, home = row[
             :12
         ]
-        *_, targets = stages.setdefault(position, (ring_timeout_s, on_refusal, bool(one_by_one), []))
+        rule = (ring_timeout_s, on_refusal, bool(row[16]), bool(one_by_one), list[TargetRule]())
+        *_, targets = stages.setdefault(position, rule)
         if kind is not None:
             targets.append(TargetRule(kind=kind))
         elif account is not None:
             quiet = rest.of(row[12], row[13])
-            member = Member(account, account_kind, bool(rings), home, phone, quiet=quiet)
+            member = Member(account, account_kind, bool(rings), home, phone, bool(row[17]), quiet=quiet)
             targets.append(TargetRule(member=member))
     return tuple(
-        StageRule(seconds, tuple(targets), on_refusal, one_by_one=one_by_one)
-        for seconds, on_refusal, one_by_one, targets in stages.values()
+        StageRule(seconds, tuple(targets), on_refusal, confirm=confirm, one_by_one=one_by_one)
+        for seconds, on_refusal, confirm, one_by_one, targets in stages.values()
     )

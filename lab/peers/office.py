@@ -77,6 +77,21 @@ class Office:
                 raise OfficeError(f"call {call_id}: {len(found)} access records in {timeout_s} s, wanted {count}")
             await asyncio.sleep(_ASK_AGAIN_S)  # the API has nothing to wait on
 
+    async def phone_legs(self, call_id: str, count: int, timeout_s: float = 10.0) -> list[dict[str, Any]]:
+        """What the phones of a call cost, once there are so many legs.
+
+        Raises:
+            OfficeError: not so many in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            found: list[dict[str, Any]] = (await self.call_record(call_id, timeout_s))["phone_legs"]
+            if len(found) >= count:
+                return found
+            if time.monotonic() > deadline:
+                raise OfficeError(f"call {call_id}: {len(found)} phone legs in {timeout_s} s, wanted {count}")
+            await asyncio.sleep(_ASK_AGAIN_S)  # the API has nothing to wait on
+
     def _send(self, method: str, path: str, body: object | None) -> Any:
         url = self.town.api_url + path
         data = None if body is None else json.dumps(body).encode()

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # `offline` needs no relay at all: the panel has no HTTP server then.
 Fault = Literal["none", "refuses", "hangs"]
+_PICTURE = ("/cgi-bin/images_cgi", "channel=0")
+PICTURE = b"\xff\xd8\xff\xe0 a visitor at the door \xff\xd9"
+"""What the panel's camera sees."""
 _OPEN = ("/cgi-bin/intercom_cgi", "action=maindoor")
 _HEADER_LIMIT_S = 5.0
 
@@ -61,8 +64,8 @@ class HttpRelay:
                     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 if self.fault == "hangs":
                     await asyncio.Event().wait()
-                status, text = self._answer(head)
-                body = text.encode()
+                status, answer = self._answer(head)
+                body = answer if isinstance(answer, bytes) else answer.encode()
                 writer.write(
                     f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
                     'WWW-Authenticate: Basic realm="panel"\r\nConnection: close\r\n\r\n'.encode()
@@ -75,7 +78,7 @@ class HttpRelay:
         finally:
             writer.close()
 
-    def _answer(self, head: str) -> tuple[str, str]:
+    def _answer(self, head: str) -> tuple[str, str | bytes]:
         request_line, *header_lines = head.split("\r\n")
         self.requests.append(request_line)
         if self.fault == "refuses":
@@ -86,6 +89,8 @@ class HttpRelay:
             return "401 Unauthorized", "who are you"
         method, _, rest = request_line.partition(" ")
         path, _, query = rest.partition(" ")[0].partition("?")
+        if (method, path, query) == ("GET", *_PICTURE):
+            return "200 OK", PICTURE
         if (path, query) != _OPEN:
             return "404 Not Found", f"no such command: {path}?{query}"
         if method != "GET":

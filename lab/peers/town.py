@@ -41,6 +41,14 @@ class Resident:
 
 
 @dataclass(frozen=True)
+class Mobile:
+    """A resident's phone: the account under which it is rung, and its number."""
+
+    account: str
+    number: str
+
+
+@dataclass(frozen=True)
 class Apartment:
     """An apartment; `dial` is the number that reaches it, for each panel account that may."""
 
@@ -50,6 +58,7 @@ class Apartment:
     dial: dict[str, str]
     residents: tuple[Resident, ...]
     note: str
+    mobiles: tuple[Mobile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,6 +149,7 @@ def read_town(path: Path) -> Town:
                     for resident in apartment["accounts"]
                 ),
                 apartment["note"],
+                tuple(Mobile(phone["account"], phone["number"]) for phone in apartment.get("phones", [])),
             )
             for apartment in told["apartments"]
         ),

@@ -25,11 +25,33 @@ class Phone:
 
 
 @dataclass(frozen=True)
+class MobilePhone:
+    """A resident's phone, dialled through a trunk: its account, its number (E.164), and whose it is."""
+
+    account: str
+    number: str
+    resident: str
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A carrier: its name, its loopback address, what it charges, the number it lets pass."""
+
+    name: str
+    address: str
+    position: int
+    price_per_minute_micros: int
+    caller_number: str
+    login: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
 class Stage:
     """A stage of a household's own ring plan; `targets` are kinds or accounts."""
 
     ring_timeout_s: int
     targets: tuple[str, ...]
+    confirm: bool = False
     one_by_one: bool = False
 
 
@@ -44,6 +66,7 @@ class Household:
     phones: tuple[Phone, ...] = ()
     stages: tuple[Stage, ...] = ()
     block: str | None = None
+    mobiles: tuple[MobilePhone, ...] = ()
     residents: tuple[str, ...] = ()
     """Those with accounts of their own, in the order in which a plan may ring them."""
 
@@ -96,6 +119,11 @@ PANELS: Final = (
     DemoPanel("p10010", "Yard gate", "127.0.1.10", "http", "4", ((LENINA, None, "21"), (SADOVAYA, None, "22"))),
 )
 
+TRUNKS: Final = (
+    Trunk("carrier-a", "127.0.3.1", 1, 14_000, "+74951110001"),
+    Trunk("carrier-b", "127.0.3.2", 2, 19_000, "+74952220002", ("entryphone", "carrier-b-secret")),
+)
+"""Carriers of the city: the second is tried when the first fails, and wants a password."""
 DESKS: Final = (
     Desk("c20001", "Lobby", SADOVAYA, 1, "127.0.4.1"),
     Desk("c20002", "Guard room", SADOVAYA, 2, "127.0.4.2"),
@@ -191,6 +219,35 @@ HOUSEHOLDS: Final = (
         stages=(Stage(10, ("handset",)), Stage(30, ("app",))),
     ),
     Household(SADOVAYA, 1, 2, "Orlova: indoor unit only", (Phone("i20002", "indoor_unit", "127.0.2.33"),)),
+    Household(
+        SADOVAYA,
+        1,
+        3,
+        "Zaitsev: the app, then his phone",
+        (Phone("a20003", "app", "127.0.2.36"),),
+        stages=(Stage(5, ("all",)), Stage(20, ("phone",))),
+        mobiles=(MobilePhone("f20003", "+79161234503", "Ivan Zaitsev"),),
+    ),
+    Household(
+        SADOVAYA,
+        1,
+        4,
+        "Pavlova: phone only",
+        stages=(Stage(20, ("phone",)),),
+        mobiles=(MobilePhone("f20004", "+79161234504", "Vera Pavlova"),),
+    ),
+    Household(
+        SADOVAYA,
+        1,
+        5,
+        "Titov: app and both phones at once, a phone presses a key first",
+        (Phone("a20005", "app", "127.0.2.37"),),
+        stages=(Stage(20, ("all", "phone"), confirm=True),),
+        mobiles=(
+            MobilePhone("f20005-oleg", "+79161234505", "Oleg Titov"),
+            MobilePhone("f20005-inna", "+79161234506", "Inna Titova"),
+        ),
+    ),
     Household(
         SADOVAYA,
         1,

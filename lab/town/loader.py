@@ -36,11 +36,13 @@ class TownLoader:
             self._load_household(household)
         for household in demo.HOUSEHOLDS:
             self._load_rules(household)
+        self._load_trunks()
         return {
             "sip": {"address": sip_address, "domain": domain},
             "api": {"url": api_url, "operator_token": operator_token},
             "panels": [self._told_panel(panel, row) for panel, row in zip(demo.PANELS, panels, strict=True)],
             "apartments": [self._told_apartment(household) for household in demo.HOUSEHOLDS],
+            "trunks": [{"name": t.name, "address": t.address, "login": t.login} for t in demo.TRUNKS],
             "desks": [
                 {
                     "account": desk.account,
@@ -81,6 +83,26 @@ class TownLoader:
             for number in entrances:
                 entrance = self._api.made("entrances", {"house_id": house["id"], "number": number})
                 self._entrances[address, number] = entrance["id"]
+
+    def _load_trunks(self) -> None:
+        city = self._api.found("cities", name=demo.CITY)
+        for trunk in demo.TRUNKS:
+            user, password = trunk.login or (None, None)
+            self._api.made(
+                "trunks",
+                {"name": trunk.name},
+                address=trunk.address,
+                username=user,
+                password=password,
+                price_per_minute_micros=trunk.price_per_minute_micros,
+                routes=[
+                    {
+                        "city_id": city["id"] if city else None,
+                        "position": trunk.position,
+                        "caller_number": trunk.caller_number,
+                    }
+                ],
+            )
 
     def _panel(self, panel: demo.DemoPanel) -> dict[str, Any]:
         self._account(panel.account, "panel", company_id=self._company_id)
@@ -130,15 +152,40 @@ class TownLoader:
             residents[name] = {"resident_id": self._api.made("residents", key, apartments=[home])["id"]}
         for phone in household.phones:
             self._account(phone.account, phone.kind, apartment_id=apartment["id"], **residents[phone.resident])
+        for mobile in household.mobiles:
+            self._mobile(mobile, apartment["id"])
+
+    def _mobile(self, mobile: demo.MobilePhone, apartment_id: int) -> None:
+        """A resident with a phone, and the account under which it is rung."""
+        home = {"apartment_id": apartment_id, "role": "owner"}
+        resident = self._api.made(
+            "residents",
+            {"company_id": self._company_id, "name": mobile.resident},
+            phones=[mobile.number],
+            apartments=[home],
+        )
+        if self._api.found("accounts", account=mobile.account) is None:
+            self._api.request(
+                "POST",
+                "/v1/accounts",
+                {
+                    "account": mobile.account,
+                    "kind": "phone",
+                    "apartment_id": apartment_id,
+                    "resident_id": resident["id"],
+                    "phone": mobile.number,
+                },
+            )
 
     def _load_rules(self, household: demo.Household) -> None:
         apartment_id = self._apartments[household.house, household.number]["id"]
-        kinds = {"all", "handset", "indoor_unit", "app", "home_gateway"}
+        kinds = {"all", "handset", "indoor_unit", "app", "home_gateway", "phone"}
         if household.stages:
             stages = [
                 {
                     "ring_timeout_s": stage.ring_timeout_s,
                     "targets": [{"kind": t} if t in kinds else {"account": t} for t in stage.targets],
+                    "confirm": stage.confirm,
                     "one_by_one": stage.one_by_one,
                 }
                 for stage in household.stages
@@ -186,6 +233,7 @@ class TownLoader:
                 }
                 for phone in household.phones
             ],
+            "phones": [{"account": mobile.account, "number": mobile.number} for mobile in household.mobiles],
             "note": household.note,
         }
 

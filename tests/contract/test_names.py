@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agi_apps import phone_legs
 from agi_apps import redis_keys as agi_keys
 from agi_apps.registry import APPLICATIONS
 from agi_apps.variables import Decision, Variable
@@ -23,7 +24,7 @@ CONTRACTS = (REPOSITORY / "docs/contracts.md").read_text()
 
 
 def test_every_private_header_of_the_dialplan_is_known_to_kamailio_and_the_other_way_round() -> None:
-    ours = {headers.KIND, headers.STAGE, headers.ANSWERED_BY}
+    ours = {headers.KIND, headers.STAGE, headers.ANSWERED_BY, headers.TRUNK}
     # The kind of the caller is sent, too; the dialplan has no use for it as long as only panels reach apartments.
     assert set(re.findall(r"X-Entryphone-[A-Za-z-]+", DIALPLAN)) == ours - {headers.KIND}
     assert all(f"`{name}`" in CONTRACTS for name in ours)
@@ -43,6 +44,7 @@ def test_the_dialplan_uses_what_an_application_sets(variable: Variable) -> None:
 
 def test_every_variable_of_the_dialplan_is_in_the_contract() -> None:
     local = {"EP_AGI", "EP_KAMAILIO", "EP_NODE", "EP_UNAVAILABLE_PROMPT", "EP_CALL", "EP_STARTED_AT_MS"}
+    local |= {"EP_CONFIRM_PROMPT", "EP_PHONE_LEG", "EP_CONFIRMED", "EP_KEY"}
     used = set(re.findall(r"\bEP_[A-Z_]+", DIALPLAN)) - local
     assert {name for name in used if f"`{name}`" not in CONTRACTS} == set()
 
@@ -52,7 +54,9 @@ def test_the_dialplan_calls_each_application_with_its_number_of_arguments() -> N
     for name, given in re.findall(r"AGI\(agi://\$\{EP_AGI\}/([a-z_]+),(.*)\)$", DIALPLAN, re.MULTILINE):
         # EP_CALL holds the first three; a comma in brackets parts the arguments of a function.
         flat = re.sub(r"\([^()]*(\([^()]*\)[^()]*)*\)", "", given)
-        called[name] = flat.replace("${EP_CALL}", "a,b,c").count(",") + 1
+        # So does EP_PHONE_LEG: what the proxy told of the answer, and when it came.
+        spelled = flat.replace("${EP_CALL}", "a,b,c").replace("${EP_PHONE_LEG}", "a,b")
+        called[name] = spelled.count(",") + 1
     assert called == {name: len(application.arguments) for name, application in APPLICATIONS.items()}
 
 
@@ -64,7 +68,12 @@ def test_decisions_tested_by_the_dialplan_exist() -> None:
 def test_redis_names_are_the_same_on_all_sides() -> None:
     assert agi_keys.ring_plan_key("p1", "12") == crm_keys.ring_plan("p1", "12")
     assert agi_keys.DELIVERED_AT_KEY == crm_keys.CRM_DELIVERED_AT_MS
+    assert agi_keys.PUSH_STREAM == crm_keys.PUSHES
     assert agi_keys.EVENT_STREAM == crm_keys.CALL_EVENTS == streams.STREAM
+
+
+def test_a_sleeper_is_marked_alike() -> None:
+    assert phone_legs.SLEEPER == headers.SLEEPER
 
 
 def test_kinds_of_accounts_are_the_same_in_crm_and_kamailio() -> None:

@@ -31,6 +31,7 @@ STAGE = st.builds(
     ring_timeout_s=st.integers(5, 120),
     targets=st.lists(TARGET, max_size=4),
     on_refusal=st.sampled_from(get_args(written.OnRefusal)),
+    confirm=st.booleans(),
 )
 DOOR = st.builds(
     written.Door,

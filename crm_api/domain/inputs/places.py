@@ -176,6 +176,8 @@ class ApartmentChange(Input):
     number: ApartmentNumber = unchanged()
     label: Label | None = unchanged()
     floor: Floor | None = unchanged()
+    probes_refused: Flag = unchanged()
+    """The residents said no to quality probes."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"number": 13}
 

@@ -26,6 +26,7 @@ class NewTarget(Input):
 class NewStage(Input):
     """A stage of a ring plan.
 
+    `confirm`: who answers a phone has to press a key before the visitor is connected, which no answering machine does.
     `one_by_one`: the residents' own accounts ring one resident after another (`ring_order` of the residency), each for
     `ring_timeout_s`; accounts of the whole household ring with the first.
     """
@@ -33,6 +34,7 @@ class NewStage(Input):
     ring_timeout_s: Annotated[int, Field(ge=1, le=120, strict=True)]
     targets: Annotated[list[NewTarget], Field(min_length=1, max_length=30)]
     on_refusal: Literal["next", "stop"] = "next"
+    confirm: Flag = False
     one_by_one: Flag = False
 
 

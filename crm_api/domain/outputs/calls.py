@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from crm_api.domain.kinds import AccountKind  # noqa: TC001 - pydantic reads the annotations
 from crm_api.domain.outputs.base import Moment, Output, RowId, Version
-from crm_api.domain.ring_plan import Caller, DoorMethod, OnRefusal, Outcome  # noqa: TC001 - the same
+from crm_api.domain.ring_plan import Caller, DoorMethod, OnRefusal, Outcome, TrunkKind  # noqa: TC001 - the same
 
 BranchOutcome = Literal["invited", "ringing", "answered", "busy", "declined", "offline", "cancelled", "failed"]
 
 
 class PlannedTarget(Output):
-    """An account that rings; a phone has its `number` (E.164) besides."""
+    """An account that rings; a phone has its `number` (E.164) besides; `wakes`: a push wakes it."""
 
     account: str
     kind: AccountKind
     may_open: bool
     number: str | None = None
+    wakes: bool = False
     quiet: list[tuple[Moment, Moment]] = Field(default_factory=list, description="when it keeps still: from, until")
 
 
@@ -29,6 +30,15 @@ class PlannedStage(Output):
     ring_timeout_s: int
     targets: list[PlannedTarget]
     on_refusal: OnRefusal
+    confirm: bool
+
+
+class PlannedTrunk(Output):
+    """A carrier that dials the phones; `caller_number` is what they show."""
+
+    trunk: str
+    kind: TrunkKind
+    caller_number: str | None
 
 
 class PlannedDoor(Output):
@@ -54,6 +64,7 @@ class PlannedCall(Output):
     ring_limit_s: int
     stages: list[PlannedStage]
     door: PlannedDoor | None
+    trunks: list[PlannedTrunk]
     caller: Caller
     caller_may_open: bool
 
@@ -73,9 +84,17 @@ class PlannedCall(Output):
                 "ring_timeout_s": 30,
                 "targets": [{"account": "h10012a", "kind": "handset", "may_open": True}],
                 "on_refusal": "next",
-            }
+                "confirm": False,
+            },
+            {
+                "ring_timeout_s": 30,
+                "targets": [{"account": "f10012", "kind": "phone", "may_open": True, "number": "+79001234567"}],
+                "on_refusal": "next",
+                "confirm": True,
+            },
         ],
         "door": {"door_id": 3, "method": "dtmf", "dtmf": "1"},
+        "trunks": [{"trunk": "carrier-a", "kind": "sip", "caller_number": "+78435550100"}],
         "caller": "panel",
         "caller_may_open": False,
     }
@@ -241,11 +260,56 @@ class BranchDocument(Output):
     ended_at_ms: Moment | None
 
 
+class PhoneLegDocument(Output):
+    """A phone that answered: on which trunk, how long, what it costs in millionths of the currency.
+
+    `connected`: the visitor talked with it; an answering machine that presses no key is paid and not connected.
+    """
+
+    stage: int
+    account: str
+    trunk: str
+    ended_at_ms: Moment
+    phone_ms: int
+    billed_s: int
+    cost_micros: int
+    currency: str
+    connected: bool
+
+
+class StoryLine(BaseModel):
+    """One event: what happened and when; the other fields depend on `event` (docs/contracts.md, 7)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    event: str
+    at_ms: Moment
+
+
+class WhyDocument(Output):
+    """What became of one account in a call."""
+
+    call_id: str
+    account: str
+    rang: bool
+    sentence: str
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "call_id": "3f1c9a0e@10.20.30.40",
+        "account": "a10012",
+        "rang": False,
+        "sentence": "a10012 was to ring, but no device of it was registered; a push was taken by fcm, but no device "
+        "woke and registered in time.",
+    }
+
+
 class CallWithBranches(CallDocument):
-    """A call with every branch and every opening."""
+    """A call with every branch and opening, what its phones cost, and all that happened in order."""
 
     branches: list[BranchDocument]
     access_records: list[AccessRecordDocument]
+    phone_legs: list[PhoneLegDocument]
+    story: list[StoryLine]
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         **CallDocument.EXAMPLE,
@@ -263,6 +327,31 @@ class CallWithBranches(CallDocument):
             }
         ],
         "access_records": [AccessRecordDocument.EXAMPLE],
+        "phone_legs": [
+            {
+                "stage": 1,
+                "account": "f10012",
+                "trunk": "carrier-a",
+                "ended_at_ms": 1790000021000,
+                "phone_ms": 12000,
+                "billed_s": 60,
+                "cost_micros": 14000,
+                "currency": "USD",
+                "connected": True,
+            }
+        ],
+        "story": [
+            {"event": "dialled", "at_ms": 1790000000000, "panel": "p10001", "dialled": "12"},
+            {
+                "event": "branch",
+                "at_ms": 1790000000100,
+                "stage": 0,
+                "branch": 0,
+                "account": "h10012a",
+                "contact": "sip:h10012a@10.20.30.50:5060",
+                "outcome": "invited",
+            },
+        ],
     }
 
 

@@ -119,6 +119,7 @@ class ApartmentDocument(Output):
     number: int
     label: str | None
     floor: int | None
+    probes_refused: Annotated[bool, Field(description="the residents said no to quality probes")]
     dial: dict[str, str]
     version: Version
 
@@ -130,6 +131,7 @@ class ApartmentDocument(Output):
         "number": 12,
         "label": None,
         "floor": 3,
+        "probes_refused": False,
         "dial": {"p10001": "12", "p10002": "2112"},
         "version": 1,
     }

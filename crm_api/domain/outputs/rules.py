@@ -75,6 +75,7 @@ class StageDocument(Output):
     ring_timeout_s: int
     targets: list[TargetDocument]
     on_refusal: OnRefusal
+    confirm: bool
     one_by_one: bool
 
 
@@ -96,11 +97,18 @@ class RingPlanDocument(Output):
         "apartment_id": 7,
         "name": "Handset first",
         "stages": [
-            {"ring_timeout_s": 15, "targets": [{"kind": "handset"}], "on_refusal": "next", "one_by_one": False},
+            {
+                "ring_timeout_s": 15,
+                "targets": [{"kind": "handset"}],
+                "on_refusal": "next",
+                "confirm": False,
+                "one_by_one": False,
+            },
             {
                 "ring_timeout_s": 30,
-                "targets": [{"kind": "all"}, {"account": "h10013"}],
+                "targets": [{"kind": "phone"}, {"account": "h10013"}],
                 "on_refusal": "stop",
+                "confirm": True,
                 "one_by_one": False,
             },
         ],

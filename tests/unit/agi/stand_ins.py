@@ -11,6 +11,7 @@ from agi_apps.application import Services
 from agi_apps.crm_client import CrmAway, Opening
 from agi_apps.plan_lookup import FoundPlan, NoPlan
 from agi_apps.ring_plan import RingPlan, decode_plan
+from agi_apps.variables import Variable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from agi_apps.call_events import CallEvents, EventValue
     from agi_apps.crm_client import CrmClient
     from agi_apps.plan_lookup import PlanLookup
+    from agi_apps.pushes import Pushes
 
 NOW_MS = 1_790_000_000_000
 
@@ -81,10 +83,21 @@ class Events:
         self.arrived.set()
 
 
+class Wishes:
+    """Keeps wishes to wake apps."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, str, str]] = []
+
+    def wake(self, call_id: str, plan: RingPlan, outputs: Mapping[Variable, str], now_ms: int) -> None:
+        assert now_ms == NOW_MS
+        self.kept.append((call_id, plan.panel, outputs.get(Variable.STAGE, "")))
+
+
 def services(plans: Plans, crm: Crm | None = None, events: Events | None = None) -> Services:
     """Services made of stand-ins, at the moment `NOW_MS`."""
     return Services(
         plans=cast("PlanLookup", plans), crm=cast("CrmClient", crm or Crm()),
-        events=cast("CallEvents", events or Events()), now_ms=lambda: NOW_MS, permission_fresh_s=300,
-        opening_wait_s=0.2, beside=ThreadPoolExecutor(4),
+        events=cast("CallEvents", events or Events()), pushes=cast("Pushes", Wishes()), now_ms=lambda: NOW_MS,
+        permission_fresh_s=300, opening_wait_s=0.2, beside=ThreadPoolExecutor(4),
     )  # fmt: skip

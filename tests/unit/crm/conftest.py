@@ -43,6 +43,11 @@ class FakePanelDriver:
             raise PanelRefusedError(self.refusal)
         self.opened.append((access, output))
 
+    def picture(self, access: PanelAccess) -> bytes:
+        if self.refusal is not None:
+            raise PanelRefusedError(self.refusal)
+        return b"\xff\xd8 " + access.address.encode()
+
 
 class FakeCache:
     """A cache of ring plans with the contract's rules: SET NX by readers, tombstones of the CRM, an outage to order."""

@@ -117,6 +117,11 @@ MAKES: Final[dict[str, Callable[[Own], list[Any]]]] = {
         {"entrance_id": o["entrances"], "apartment_id": o["apartments"]},
         {"gate_id": o["gates"]},
     ],
+    "/v1/probe-campaigns": lambda o: [
+        {"company_id": o.company, "name": f"{o.name} campaign",
+         "hours": [{"day": "mon", "from": "10:00", "until": "12:00"}],
+         "selection": {"house_ids": [o["houses"]], "group_ids": [o["groups"]], "apartment_ids": [o["apartments"]]}},
+    ],
     "/v1/key-uses": lambda o: [
         {"panel": o["panel account"], "number": f"{o.company:02X}FF{o.fresh():04X}", "opened": True},
     ],
@@ -159,6 +164,7 @@ KEYS: Final[dict[str, Callable[[Own], dict[str, Any]]]] = {
     "/v1/doors/{key}/open": lambda o: {"key": o["doors"]},
     "/v1/ring-plans/{key}/{dialled}": lambda o: {"key": o["panel account"], "dialled": o["number dialled"]},
     "/v1/calls/{call_id}": lambda o: {"call_id": o["calls"]},
+    "/v1/calls/{call_id}/why/{account}": lambda o: {"call_id": o["calls"], "account": o["accounts"]},
     "/v1/code-locks/{key}": lambda o: {"key": o["code-locks"]},
     "/v1/sessions/{key}": lambda o: {"key": o["sessions"]},
 }
@@ -166,6 +172,10 @@ KEYS: Final[dict[str, Callable[[Own], dict[str, Any]]]] = {
 
 REFERENCES: Final[dict[str, Callable[[Own], Any]]] = {
     "company_id": lambda o: o.company,
+    "campaign_id": lambda o: o["probe-campaigns"],
+    "house_ids": lambda o: [o["houses"]],
+    "group_ids": lambda o: [o["groups"]],
+    "apartment_ids": lambda o: [o["apartments"]],
     "job_id": lambda o: o["scheduled-jobs"],
     "companies": lambda o: [o.company],
     "house_id": lambda o: o["houses"],
@@ -197,6 +207,7 @@ NOT_OF_COMPANIES: Final = {
     "GET /health": "no token",
     "GET /v1/openapi.json": "no token",
     "GET /v1/docs": "no token",
+    "GET /v1/visitor-pictures/{key}": "no token: the link is signed for one household",
     "GET /v1/docs/{file}": "no token",
     "GET /v1/cities": "cities are nobody's secret",
     "POST /v1/cities": "the platform's alone: 403",
@@ -204,6 +215,11 @@ NOT_OF_COMPANIES: Final = {
     "PATCH /v1/cities/{key}": "the platform's alone: 403",
     "DELETE /v1/cities/{key}": "the platform's alone: 403",
     "POST /v1/companies": "the platform's alone: 403",
+    "GET /v1/trunks": "the platform's alone: 403",
+    "POST /v1/trunks": "the platform's alone: 403",
+    "GET /v1/trunks/{key}": "the platform's alone: 403",
+    "PATCH /v1/trunks/{key}": "the platform's alone: 403",
+    "DELETE /v1/trunks/{key}": "the platform's alone: 403",
     "POST /v1/code-entries": "the call path's own service account acts for all companies",
     "POST /v1/door-openings": "the call path's own service account acts for all companies",
     "POST /v1/login": "no token",

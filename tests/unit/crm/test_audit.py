@@ -50,6 +50,11 @@ CHANGES: dict[str, Callable[[Own], Any]] = {
     "POST /v1/push-tokens/{key}/invalidate": lambda _: {"reason": "gone"},
     "PATCH /v1/panels/{key}": lambda _: {"credentials": {"user": "admin", "password": "panels password"}},
     "PATCH /v1/relays/{key}": lambda _: {"credentials": {"user": "admin", "password": "relays password"}},
+    "PATCH /v1/probe-campaigns/{key}": lambda _: {"tries": 3},
+    "POST /v1/probe-campaigns/{key}/start": lambda _: None,
+    "POST /v1/probe-campaigns/{key}/pause": lambda _: None,
+    "POST /v1/probe-campaigns/{key}/resume": lambda _: None,
+    "POST /v1/probe-campaigns/{key}/stop": lambda _: None,
     "PATCH /v1/access-code-rules/{key}": lambda _: {"length": 6},
     "POST /v1/entrances/{key}/renew-code": lambda _: None,
     "PATCH /v1/scheduled-jobs/{key}": lambda _: {"cron": "30 5 * * 1"},
@@ -61,6 +66,7 @@ CHANGES: dict[str, Callable[[Own], Any]] = {
     "PATCH /v1/blocks/{key}": lambda _: {"reason": "other"},
     "POST /v1/blocks/{key}/lift": lambda _: {"reason": "paid"},
     "PATCH /v1/ring-plans/{key}": lambda _: {"stages": [{"ring_timeout_s": 11, "targets": [{"kind": "all"}]}]},
+    "PATCH /v1/trunks/{key}": lambda _: {"enabled": False},
     "PATCH /v1/concierge-desks/{key}": lambda _: {"priority": 7},
     "PATCH /v1/staff/{key}": lambda _: {"role": "engineer"},
     "POST /v1/staff/{key}/reset-password": lambda _: None,
@@ -104,12 +110,18 @@ def own(town: Town, database: CrmDatabase, services: Services) -> Own:
     made = Own("homes", town.company, admin_of(town.client, database, services, "Homes"))
     furnish(town.client, made, database)
     city = town.platform("POST", "/v1/cities", {"name": "Hillside"})
-    made.keys |= {"cities": city["id"], "companies": town.company}
+    trunk = town.platform("POST", "/v1/trunks", {"name": "carrier", "address": "127.0.3.8"})
+    made.keys |= {"cities": city["id"], "companies": town.company, "trunks": trunk["id"]}
     return made
 
 
 def of_the_platform(path: str) -> bool:
-    return path.startswith(("/v1/cities", "/v1/companies"))
+    return path.startswith(("/v1/cities", "/v1/companies", "/v1/trunks"))
+
+
+def platform_body(path: str, name: str) -> dict[str, str]:
+    """What makes an object of the platform's."""
+    return {"name": name, "address": "127.0.3.9"} if path.startswith("/v1/trunks") else {"name": name}
 
 
 def makings_and_changes(own: Own) -> Iterator[Deed]:
@@ -119,7 +131,9 @@ def makings_and_changes(own: Own) -> Iterator[Deed]:
         if name in TOLD_OTHERWISE or method == "DELETE":
             continue
         if "{" not in path:
-            yield Deed(name, path, {"name": f"{own.fresh()}"} if of_the_platform(path) else MAKES[path](own)[0])
+            yield Deed(
+                name, path, platform_body(path, f"n{own.fresh()}") if of_the_platform(path) else MAKES[path](own)[0]
+            )
         else:
             assert name in CHANGES, f"{name} is new: say in CHANGES how it is done, so that its entry is looked for"
             yield Deed(name, address(path, key_of(path, own) or {}), CHANGES[name](own))
@@ -144,7 +158,7 @@ def removals(own: Own, platform: Api) -> Iterator[Deed]:
             continue
         assert rest == "{key}", f"DELETE {path} is new: do it here, so that its entry is looked for"
         if of_the_platform(path):
-            made = platform("POST", collection, {"name": "Short-lived"})
+            made = platform("POST", collection, platform_body(collection, "short-lived"))
         else:
             made = own.admin("POST", collection, MAKES[collection](own)[0])
         yield Deed(f"DELETE {path}", f"{collection}/{made['account' if noun == 'accounts' else 'id']}", None)

@@ -65,11 +65,18 @@ def test_blocks_stop_what_their_kind_stops_while_they_last(town: Town, clock: Cl
 
 def test_a_kept_plan_rings_in_stages_and_a_neighbour_may_talk_but_not_open(town: Town) -> None:
     stages = [
-        {"ring_timeout_s": 10, "targets": [{"kind": "handset"}], "on_refusal": "next", "one_by_one": False},
+        {
+            "ring_timeout_s": 10,
+            "targets": [{"kind": "handset"}],
+            "on_refusal": "next",
+            "confirm": False,
+            "one_by_one": False,
+        },
         {
             "ring_timeout_s": 20,
             "targets": [{"kind": "all"}, {"account": "h13"}],
             "on_refusal": "next",
+            "confirm": False,
             "one_by_one": False,
         },
     ]

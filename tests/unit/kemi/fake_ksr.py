@@ -112,6 +112,7 @@ class FakeKsr:
         self.nodes = ["sip:127.0.0.21:5060", "sip:127.0.0.22:5060"]
         self.node_addresses = {"127.0.0.21", "127.0.0.22"}
         self.next_nodes: list[str] = []
+        self.trunk_rows: list[tuple[str, str, str, str, str, str, int, str]] = []
         self.location: dict[str, list[Contact]] = {}
         self.database: dict[str, tuple[str, str, int]] | None = {}
         self.changes: list[tuple[int, str]] = []
@@ -289,8 +290,13 @@ class FakeKsr:
         self.branches += rest
         return 1
 
+    def set_uri(self, uri: str) -> bool:
+        """Replace the request URI."""
+        self.message.ruri = uri
+        return True
+
     def query(self, text: str) -> int:
-        """Run the three queries of ours."""
+        """Run one of our queries."""
         if self.database is None:
             return -1
         if text.startswith("pragma "):
@@ -300,6 +306,8 @@ class FakeKsr:
         if found:
             row = self.database.get(found[1])
             self._rows = [row] if row else []
+        elif "from kamailio_trunks" in text:
+            self._rows = list(self.trunk_rows)
         elif "max(id)" in text:
             self._rows = [(max((i for i, _ in self.changes), default=0), 0)]
         else:
@@ -427,6 +435,10 @@ _HANDLERS: dict[str, Callable[..., object]] = {
         (
             "tm.t_on_reply",
             "tm.t_on_failure",
+            "tm.t_on_branch",
+            "uac.uac_replace_from",
+            "uac.uac_replace_to_uri",
+            "uac.uac_auth_mode",
             "tm.t_set_fr",
             "rr.record_route",
             "nathelper.set_contact_alias",
@@ -446,6 +458,8 @@ _HANDLERS: dict[str, Callable[..., object]] = {
         ),
         _positive,
     ),
+    "seturi": lambda fake, uri: fake.set_uri(uri),
+    "resetdsturi": lambda fake: fake.set_pv("$du", "") > 0,
     "setbflag": lambda _fake, _flag: True,
     "is_ACK": _is("ACK"),
     "is_myself_ruri": lambda fake: fake.user_host()[1] in ("entryphone.test", "127.0.0.10"),

@@ -266,8 +266,8 @@ ACCOUNT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}", fullmatch=True)
 def test_a_stage_survives_its_header(index: int, names: list[str], call_id: str) -> None:
     call = ",".join(quote(part, safe="") for part in (call_id, "p1", "12"))
     text = f"{index} {','.join(names)} {call}"
-    assert headers.parse_stage(text) == headers.Stage(index, tuple(names), call_id, "")
-    assert headers.parse_stage(f"{text} redis") == headers.Stage(index, tuple(names), call_id, "redis")
+    assert headers.parse_stage(text) == headers.Stage(index, tuple(names), call_id)
+    assert headers.parse_stage(f"{text} redis") == headers.Stage(index, tuple(names), call_id, plan_source="redis")
 
 
 @given(st.text())

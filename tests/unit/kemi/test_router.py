@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kemi_routes import panel_calls, router, stage_calls, talks
+from kemi_routes import panel_calls, router, stage_calls, trunk_calls, waking
 from tests.unit.kemi.fake_ksr import FakeKsr
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -15,16 +15,12 @@ def test_every_callback_named_anywhere_is_a_method() -> None:
     text = (REPOSITORY / "kamailio" / "kamailio.cfg").read_text()
     names = {*re.findall(r"route=(\w+)", text), *re.findall(r'_callback", "(\w+)"', text)}
     assert len(names) == 5
-    names |= {
-        panel_calls.ON_REPLY,
-        panel_calls.ON_FAILURE,
-        stage_calls.ON_REPLY,
-        stage_calls.ON_FAILURE,
-        talks.ON_REPLY,
-    }
+    names |= {panel_calls.ON_REPLY, panel_calls.ON_FAILURE, stage_calls.ON_REPLY, stage_calls.ON_FAILURE}
+    names |= {waking.ON_RESUME}
+    names |= {trunk_calls.ON_BRANCH, trunk_calls.ON_REPLY, trunk_calls.ON_FAILURE}
     assert all(callable(getattr(router.Router, name, None)) for name in names)
     source = "".join(path.read_text() for path in (REPOSITORY / "kemi_routes").glob("*.py"))
-    assert set(re.findall(r"t_on_\w+\(([^)]*)\)", source)) == {"ON_REPLY", "ON_FAILURE"}
+    assert set(re.findall(r"t_on_\w+\(([^)]*)\)", source)) == {"ON_REPLY", "ON_FAILURE", "ON_BRANCH"}
 
 
 def test_only_the_entry_imports_ksr() -> None:

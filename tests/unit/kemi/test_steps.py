@@ -22,7 +22,6 @@ from kemi_routes import (
     router,
     settings,
     stage_calls,
-    talks,
 )
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.fake_ksr import Contact, FakeKsr, Message
@@ -633,7 +632,6 @@ def test_a_bye_ends_an_answered_call_once(fake: FakeKsr, request_of: Make, monke
     told = [(event["event"], event["call_id"], event["result"], event["talk_ms"]) for event in events(fake)]
     assert told == [("ended", "call-1", "answered", 1500)]
     assert not fake.tables["talking"]
-    assert not fake.called("tm.t_on_reply")[2:]
 
 
 def test_a_call_cancelled_in_the_moment_of_the_answer_never_was(fake: FakeKsr, request_of: Make) -> None:
@@ -659,16 +657,6 @@ def test_why_media_stopped_is_left_to_fastagi(fake: FakeKsr, request_of: Make, c
 def test_the_end_of_a_call_that_is_not_ordinary_is_left_to_fastagi(fake: FakeKsr, request_of: Make) -> None:
     answered(fake, request_of, "")
     assert not fake.tables["talking"]
-
-
-def test_the_end_of_a_call_that_nothing_is_known_of_is_told_by_the_answer(fake: FakeKsr, request_of: Make) -> None:
-    bye(fake, request_of)
-    assert fake.called("tm.t_on_reply") == [(talks.ON_REPLY,)]
-    assert events(fake) == []
-    for status in (100, 481, 200):
-        fake.message.status = status
-        talks.on_reply(fake.ksr)
-    assert [(event["event"], event.get("result")) for event in events(fake)] == [("ended", None)]
 
 
 def test_cancel_of_nothing_is_481(fake: FakeKsr, request_of: Make) -> None:

@@ -1,0 +1,118 @@
+"""Probe campaigns as they are asked for."""
+
+from __future__ import annotations
+
+from datetime import date  # noqa: TC003 - pydantic reads the annotations
+from typing import Annotated, Any, ClassVar, Literal, Self
+from zoneinfo import available_timezones
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from crm_api.domain.inputs.base import FilterId, Id, Input, Language, Name, PageQuery, unchanged
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
+Zone = Annotated[str, StringConstraints(max_length=64)]
+Tries = Annotated[int, Field(ge=1, le=10, strict=True)]
+DaysBetween = Annotated[int, Field(ge=0, le=30, strict=True)]
+AtOnce = Annotated[int, Field(ge=1, le=1000, strict=True)]
+PerMinute = Annotated[int, Field(ge=1, le=60, strict=True)]
+PauseS = Annotated[int, Field(ge=0, le=86_400, strict=True)]
+RingS = Annotated[int, Field(ge=5, le=60, strict=True)]
+Ids = Annotated[tuple[Id, ...], Field(max_length=10_000)]
+
+
+class ProbeHours(Input):
+    """Hours of one weekday."""
+
+    day: Weekday
+    from_: Annotated[Clock, Field(alias="from")]
+    until: Clock
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"day": "mon", "from": "10:00", "until": "13:00"}
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.from_ >= self.until:
+            raise ValueError("until must be after from; write hours over midnight as two")
+        return self
+
+
+class ProbeSelection(Input):
+    """Which apartments: those of the houses, of the groups, and those named; without any, all of the company."""
+
+    house_ids: Ids = ()
+    group_ids: Ids = ()
+    apartment_ids: Ids = ()
+    not_probed_days: Annotated[int, Field(ge=1, le=3650, strict=True)] | None = None
+    """Of these only those without a verdict for so long."""
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"house_ids": [1], "not_probed_days": 90}
+
+
+class NewProbeCampaign(Input):
+    """A campaign, as a draft."""
+
+    company_id: Id | None = None
+    name: Name
+    kind: Annotated[Literal[1, 2, 3], Field(description="1, 2: the resident grades by key; 3: silent test")] = 1
+    selection: ProbeSelection = ProbeSelection()
+    hours: Annotated[list[ProbeHours], Field(min_length=1, max_length=50)]
+    holidays: Annotated[tuple[date, ...], Field(max_length=100)] = ()
+    zone: Zone | None = None
+    """IANA name; null: of the company's city."""
+    tries: Tries = 2
+    days_between: DaysBetween = 1
+    calls_at_once: AtOnce = 10
+    entrance_calls_per_minute: PerMinute = 1
+    panel_pause_s: PauseS = 300
+    ring_timeout_s: RingS = 25
+    language: Language = "en"
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "name": "Lenina, autumn",
+        "kind": 1,
+        "selection": ProbeSelection.EXAMPLE,
+        "hours": [ProbeHours.EXAMPLE],
+        "holidays": ["2026-11-04"],
+    }
+
+    @field_validator("zone")
+    @classmethod
+    def _known(cls, zone: str | None) -> str | None:
+        if zone is not None and zone not in available_timezones():
+            raise ValueError("give an IANA zone, such as Asia/Yekaterinburg, or null for the city's")
+        return zone
+
+
+class ProbeCampaignChange(Input):
+    """Fields of a draft that may change."""
+
+    name: Name = unchanged()
+    tries: Tries = unchanged()
+    days_between: DaysBetween = unchanged()
+    calls_at_once: AtOnce = unchanged()
+    entrance_calls_per_minute: PerMinute = unchanged()
+    panel_pause_s: PauseS = unchanged()
+    ring_timeout_s: RingS = unchanged()
+    language: Language = unchanged()
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"calls_at_once": 20}
+
+
+class ProbeCampaignQuery(PageQuery):
+    """Campaigns, newest first unless asked otherwise."""
+
+    company_id: FilterId = None
+    state: Literal["draft", "running", "paused", "stopped", "done"] | None = None
+    sort: Literal["id", "-id"] = "-id"
+
+
+class ProbeCallQuery(PageQuery):
+    """Probe calls, newest first unless asked otherwise."""
+
+    company_id: FilterId = None
+    campaign_id: FilterId = None
+    apartment_id: FilterId = None
+    verdict: Annotated[str, StringConstraints(max_length=30, pattern="^[a-z_]+$")] | None = None
+    sort: Literal["id", "-id"] = "-id"

@@ -1,0 +1,58 @@
+"""Trunks as they are shown."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from crm_api.domain.outputs.base import Moment, Output, RowId, Version
+
+
+class TrunkRouteDocument(Output):
+    """Whom a trunk serves, and the number that a called phone shows."""
+
+    company_id: RowId | None
+    city_id: RowId | None
+    position: int
+    caller_number: str | None
+
+
+class TrunkDocument(Output):
+    """A carrier; of its password only whether there is one."""
+
+    id: RowId
+    name: str
+    kind: Literal["sip", "twilio_voice"]
+    address: str | None
+    transport: Literal["udp", "tcp"]
+    username: str | None
+    realm: str | None
+    has_password: bool
+    registers: bool
+    number_format: Literal["e164", "digits"]
+    price_per_minute_micros: int
+    currency: str
+    billing_increment_s: int
+    enabled: bool
+    created_at_ms: Moment
+    routes: list[TrunkRouteDocument]
+    version: Version
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "id": 1,
+        "name": "carrier-a",
+        "kind": "sip",
+        "address": "sip.carrier-a.example",
+        "transport": "udp",
+        "username": "84955550100",
+        "realm": "sip.carrier-a.example",
+        "has_password": True,
+        "registers": True,
+        "number_format": "e164",
+        "price_per_minute_micros": 14000,
+        "currency": "USD",
+        "billing_increment_s": 60,
+        "enabled": True,
+        "created_at_ms": 1790000000000,
+        "routes": [{"company_id": None, "city_id": 1, "position": 1, "caller_number": "+78435550100"}],
+        "version": 1,
+    }

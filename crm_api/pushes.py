@@ -1,0 +1,124 @@
+"""`python -m crm_api.pushes --config <crm.json>`: wakes the apps of calls that ring."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import structlog
+
+from crm_api.adapters.panel_drivers import panel_drivers
+from crm_api.adapters.plan_cache import RedisErrors
+from crm_api.adapters.push_services import push_services
+from crm_api.adapters.push_stream import PushStream
+from crm_api.background import FIRST_RETRY_S, LAST_RETRY_S, config_path
+from crm_api.bootstrap import make_context, set_up_logging
+from crm_api.config import read_config
+from crm_api.services.pushing import Pushing, Wanted
+from crm_api.services.visitor_pictures import VisitorPictures
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from crm_api.config import CrmConfig
+
+BLOCK_MS: Final = 1000
+TELL_EVERY_S: Final = 0.1
+_log = structlog.get_logger("crm_api.pushes")
+_wanted = msgspec.json.Decoder(Wanted)
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """Of a call event, what matters here."""
+
+    event: str
+    call_id: str
+    outcome: str | None = None
+    account: str | None = None
+    trunk: str | None = None
+
+
+_told = msgspec.json.Decoder(list[_Told])
+
+
+class PushProcess:
+    """Reads both streams, and tells what came of the pushes, until stopped."""
+
+    def __init__(self, config: CrmConfig) -> None:
+        context = make_context(config)
+        self._stream = PushStream(config.redis_url, f"{socket.gethostname()}-pushes")
+        self._events: list[dict[str, Any]] = []
+        pictures = VisitorPictures(context, panel_drivers(), config.public_url)
+        self._pushing = Pushing(context, push_services(config.push), pictures, self._events.append)
+
+    async def run(self, stopped: asyncio.Event) -> None:
+        """Work until stopped, then finish what is on its way for a moment."""
+        work = [asyncio.create_task(_repeat(step)) for step in (self._take_wishes, self._follow_calls, self._tell)]
+        await stopped.wait()
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        await self._stream.close()
+
+    async def _take_wishes(self) -> None:
+        for wish in await self._stream.wishes(BLOCK_MS):
+            try:
+                self._pushing.begin(_wanted.decode(wish))
+            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                _log.error("wish left out", reason=str(error), body=wish[:200])
+
+    async def _follow_calls(self) -> None:
+        for entry in await self._stream.told(BLOCK_MS):
+            try:
+                events = _told.decode(entry)
+            except (msgspec.DecodeError, msgspec.ValidationError):
+                continue  # the recorder tells of it
+            for event in events:
+                if event.event in {"ended", "refused"}:
+                    self._pushing.over(event.call_id, None)
+                elif event.event == "branch" and event.outcome == "answered" and event.trunk is None:
+                    self._pushing.over(event.call_id, event.account)
+
+    async def _tell(self) -> None:
+        await asyncio.sleep(TELL_EVERY_S)
+        if self._events:
+            events = self._events[:]
+            await self._stream.tell(events)
+            del self._events[: len(events)]
+
+
+async def _repeat(step: Callable[[], Awaitable[None]]) -> None:
+    """Do a step again and again; while Redis is away, try less often and say so once."""
+    retry_s = 0.0
+    while True:
+        try:
+            await step()
+        except RedisErrors as error:
+            if retry_s == 0.0:
+                _log.error("away; trying again", reason=str(error) or type(error).__name__)
+            retry_s = min(max(retry_s * 2, FIRST_RETRY_S), LAST_RETRY_S)
+            await asyncio.sleep(retry_s)
+        else:
+            retry_s = 0.0
+
+
+async def _run(config: CrmConfig) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await PushProcess(config).run(stopped)
+
+
+def main() -> None:
+    """Push until SIGTERM."""
+    config = read_config(config_path("crm_api.pushes", main.__doc__ or ""))
+    set_up_logging(config)
+    asyncio.run(_run(config))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""Campaigns of quality probes: drafts, their start and end, what a dry run tells, how far they are."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from crm_api.domain.probe_forecast import forecast
+from crm_api.domain.probe_hours import DAY_MINUTES, Hours
+from crm_api.domain.probe_plan import Candidate, Limits
+from crm_api.domain.problems import ConflictError
+from crm_api.services.audit import audited
+from crm_api.services.context import Tenant, find
+from crm_api.services.kept import Document, Kept, Listed, company_for
+from crm_api.services.timetable import PLATFORM_ZONE
+from crm_api.tables.models import Apartment, House
+from crm_api.tables.people import Group
+from crm_api.tables.probes import ProbeCall, ProbeCampaign
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.domain.inputs.probes import NewProbeCampaign
+
+WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+TYPICAL_CALL_S: Final = {1: 40, 2: 40, 3: 15}
+"""What a dry run takes a call for: ringing, announcement, grade, sentence."""
+LONGEST_CALL_S: Final = {1: 90, 2: 90, 3: 30}
+SHOWN: Final = 100
+
+REFUSED: Final = "the residents said no"
+NO_PANEL: Final = "no panel reaches it"
+_LISTS: Final = ("selection", "hours", "holidays")
+
+_ALL: Final = "SELECT a.id FROM apartments a WHERE a.company_id = ?"
+_OF_HOUSES: Final = "SELECT a.id FROM apartments a WHERE a.company_id = ? AND a.house_id IN ({marks})"
+_OF_GROUPS: Final = """
+SELECT a.id FROM group_members m JOIN apartments a ON a.id = m.apartment_id OR a.house_id = m.house_id
+WHERE a.company_id = ? AND m.group_id IN ({marks})
+"""
+_NAMED: Final = "SELECT a.id FROM apartments a WHERE a.company_id = ? AND a.id IN ({marks})"
+_AT_ONCE: Final = 500
+# The first panel of the entrance carries the call; a gate has no handsets behind it.
+_FACTS: Final = """
+SELECT a.id, a.entrance_id, a.probes_refused,
+    (SELECT min(s.account) FROM panel_places p JOIN panels d ON d.id = p.panel_id JOIN accounts s ON s.id = d.account_id
+     WHERE p.entrance_id = a.entrance_id AND s.enabled = ?),
+    (SELECT max(c.ended_at_ms) FROM probe_calls c WHERE c.apartment_id = a.id AND c.verdict IS NOT NULL)
+FROM apartments a WHERE a.company_id = ?
+"""
+_ITEM: Final = """
+INSERT INTO probe_items (company_id, campaign_id, apartment_id, state, reason) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
+"""
+_STATES: Final = """
+SELECT campaign_id, state, count(*) FROM probe_items WHERE campaign_id IN ({marks}) GROUP BY campaign_id, state
+"""
+_VERDICTS: Final = """
+SELECT campaign_id, verdict, count(*) FROM probe_calls WHERE campaign_id IN ({marks}) AND verdict IS NOT NULL
+GROUP BY campaign_id, verdict
+"""
+
+
+class ProbeCampaigns(Kept[ProbeCampaign]):
+    """Campaigns."""
+
+    noun = "probe campaign"
+    model = ProbeCampaign
+
+    def documents(self, rows: Sequence[ProbeCampaign]) -> list[Document]:
+        """Show each campaign with its progress."""
+        ids = [row.id for row in rows]
+        states, verdicts = self._counted(_STATES, ids), self._counted(_VERDICTS, ids)
+        shown = []
+        for row in rows:
+            found = states.get(row.id, {})
+            names = ("waiting", "calling", "done", "given_up", "left_out")
+            shown.append({
+                **row.__data__,
+                **{name: json.loads(str(getattr(row, name))) for name in _LISTS},
+                "progress": {**{n: found.get(n, 0) for n in names}, "verdicts": verdicts.get(row.id, {})},
+            })  # fmt: skip
+        return shown
+
+    def create(self, tenant: Tenant, new: NewProbeCampaign) -> Document:
+        """Make a draft."""
+        with self.database.transaction():
+            company_id = company_for(tenant, new.company_id)
+            company = Tenant.of(company_id)
+            for noun, model, keys in (
+                ("house", House, new.selection.house_ids),
+                ("group", Group, new.selection.group_ids),
+                ("apartment", Apartment, new.selection.apartment_ids),
+            ):
+                for key in keys:
+                    find(company, model, noun, key)
+            values = new.model_dump(mode="json", by_alias=True, exclude={"company_id", *_LISTS})
+            lists = new.model_dump(mode="json", by_alias=True, include=set(_LISTS))
+            row = ProbeCampaign.create(
+                company_id=company_id,
+                state="draft",
+                created_at_ms=self.context.now_ms(),
+                **values,
+                **{name: json.dumps(value) for name, value in lists.items()},
+            )
+        return self.got(tenant, row.id)
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change a draft, or the pace of a campaign that is paused."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            if row.state not in {"draft", "paused"}:
+                raise ConflictError(f"The campaign is {row.state}: pause it first")
+            self.update(row, **values)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a draft, or a campaign that is over, with its calls."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            if row.state in {"running", "paused"}:
+                raise ConflictError(f"The campaign is {row.state}: stop it first")
+            row.delete_instance()
+
+    @audited("start")
+    def start(self, tenant: Tenant, key: int) -> Document:
+        """Start a draft: whom it calls is decided now."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            if row.state != "draft":
+                raise ConflictError(f"The campaign is {row.state}: only a draft is started")
+            chosen = self._chosen(row)
+            company_id = row.company_id
+            self.database.many(
+                _ITEM,
+                [
+                    (company_id, key, apartment_id, "waiting" if reason is None else "left_out", reason)
+                    for apartment_id, (_, _, reason) in chosen.items()
+                ],
+            )
+            waiting = any(reason is None for _, _, reason in chosen.values())
+            now_ms = self.context.now_ms()
+            self.update(
+                row,
+                state="running" if waiting else "done",
+                started_at_ms=now_ms,
+                finished_at_ms=None if waiting else now_ms,
+            )
+        return self.got(tenant, key)
+
+    @audited("pause")
+    def pause(self, tenant: Tenant, key: int) -> Document:
+        """Begin no more calls; those that run end as they would."""
+        return self._turn(tenant, key, {"running"}, "paused")
+
+    @audited("resume")
+    def resume(self, tenant: Tenant, key: int) -> Document:
+        """Go on after a pause."""
+        return self._turn(tenant, key, {"paused"}, "running")
+
+    @audited("stop")
+    def stop(self, tenant: Tenant, key: int) -> Document:
+        """End a campaign for good."""
+        return self._turn(tenant, key, {"running", "paused"}, "stopped", finished_at_ms=self.context.now_ms())
+
+    def dry_run(self, tenant: Tenant, key: int) -> Document:
+        """Tell whom the campaign would call when, and when it would end; nothing is called."""
+        row = self.row(tenant, key)
+        chosen = self._chosen(row)
+        called = [
+            Candidate(apartment_id, panel, entrance_id)
+            for apartment_id, (panel, entrance_id, reason) in chosen.items()
+            if reason is None
+        ]
+        told = forecast(
+            self.hours(row),
+            limits_of(row),
+            called,
+            self.context.now_ms(),
+            TYPICAL_CALL_S[int(str(row.kind))],
+            shown=SHOWN,
+        )
+        return {
+            "apartments": len(chosen),
+            "left_out": dict(Counter(reason for _, _, reason in chosen.values() if reason is not None)),
+            "calls": told.calls,
+            "begins_at_ms": told.begins_at_ms,
+            "ends_at_ms": told.ends_at_ms if called else None,
+            "first": [{"apartment_id": one.item_id, "panel": one.panel, "at_ms": one.at_ms} for one in told.first],
+        }
+
+    def hours(self, row: ProbeCampaign) -> Hours:
+        """Return when a campaign may call."""
+        zone = row.zone
+        if zone is None:
+            found = self.database.row(
+                "SELECT t.time_zone FROM companies c JOIN cities t ON t.id = c.city_id WHERE c.id = ?",
+                (row.company_id,),
+            )
+            zone = PLATFORM_ZONE if found is None else found[0]
+        return hours_of(str(row.hours), str(row.holidays), str(zone))
+
+    def _turn(self, tenant: Tenant, key: int, before: set[str], after: str, **values: Any) -> Document:
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            if row.state not in before:
+                raise ConflictError(f"The campaign is {row.state}, not {' or '.join(sorted(before))}")
+            self.update(row, state=after, **values)
+        return self.got(tenant, key)
+
+    def _chosen(self, row: ProbeCampaign) -> dict[int, tuple[str, int, str | None]]:
+        """Return panel, entrance and the reason to leave it out (None: it is called) of each apartment selected."""
+        company_id, selection = int(str(row.company_id)), json.loads(str(row.selection))
+        chosen: set[int] = set()
+        for name, statement in (("house_ids", _OF_HOUSES), ("group_ids", _OF_GROUPS), ("apartment_ids", _NAMED)):
+            keys = selection[name]
+            for first in range(0, len(keys), _AT_ONCE):
+                batch = keys[first : first + _AT_ONCE]
+                sql = statement.format(marks=",".join("?" * len(batch)))
+                chosen |= {key for (key,) in self.database.rows(sql, (company_id, *batch))}
+        if not any(selection[name] for name in ("house_ids", "group_ids", "apartment_ids")):
+            chosen = {key for (key,) in self.database.rows(_ALL, (company_id,))}
+        days = selection["not_probed_days"]
+        probed_before_ms = None if days is None else self.context.now_ms() - days * 86_400_000
+        found: dict[int, tuple[str, int, str | None]] = {}
+        for apartment_id, entrance_id, refused, panel, probed_at_ms in self.database.rows(_FACTS, (True, company_id)):
+            if apartment_id not in chosen:
+                continue
+            if probed_before_ms is not None and probed_at_ms is not None and probed_at_ms > probed_before_ms:
+                continue
+            reason = REFUSED if refused else NO_PANEL if panel is None else None
+            found[apartment_id] = (panel or "", entrance_id, reason)
+        return found
+
+    def _counted(self, statement: str, ids: Sequence[Any]) -> dict[int, dict[str, int]]:
+        counted: dict[int, dict[str, int]] = {}
+        if ids:
+            for campaign_id, name, count in self.database.rows(statement.format(marks=",".join("?" * len(ids))), ids):
+                counted.setdefault(campaign_id, {})[name] = count
+        return counted
+
+
+def hours_of(hours: str, holidays: str, zone: str) -> Hours:
+    """Return the hours that a campaign keeps as JSON."""
+    of_weekday: dict[int, list[tuple[int, int]]] = {}
+    for span in json.loads(hours):
+        of_weekday.setdefault(WEEKDAYS.index(span["day"]), []).append((_minute(span["from"]), _minute(span["until"])))
+    return Hours(
+        zone,
+        {day: tuple(sorted(spans)) for day, spans in of_weekday.items()},
+        frozenset(date.fromisoformat(day) for day in json.loads(holidays)),
+    )
+
+
+def limits_of(row: ProbeCampaign) -> Limits:
+    """Return how much a campaign may call."""
+    numbers: Any = row
+    return Limits(
+        numbers.calls_at_once,
+        numbers.entrance_calls_per_minute,
+        numbers.panel_pause_s,
+        numbers.ring_timeout_s + LONGEST_CALL_S[numbers.kind],
+    )
+
+
+def _minute(clock: str) -> int:
+    hour, minute = map(int, clock.split(":"))
+    return min(DAY_MINUTES, hour * 60 + minute)
+
+
+class ProbeCalls(Listed[ProbeCall]):
+    """Probe calls and their verdicts."""
+
+    noun = "probe call"
+    model = ProbeCall
+
+    def documents(self, rows: Sequence[ProbeCall]) -> list[Document]:
+        """Show calls with reasons and measures as lists and documents."""
+        return [
+            {
+                **{name: value for name, value in row.__data__.items() if name not in {"item_id", "recording"}},
+                "reasons": json.loads(str(row.reasons)) if row.reasons else [],
+                "measures": json.loads(str(row.measures)) if row.measures else None,
+            }
+            for row in rows
+        ]

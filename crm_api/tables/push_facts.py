@@ -1,0 +1,66 @@
+"""Devices that a call wakes, and where the visitor stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.tables.database import CrmDatabase
+
+DEVICES = """
+SELECT t.id, a.account, t.device, t.platform, t.token, a.apartment_id, h.address, e.number
+FROM push_tokens t
+JOIN accounts a ON a.id = t.account_id
+LEFT JOIN apartments ap ON ap.id = a.apartment_id
+LEFT JOIN houses h ON h.id = ap.house_id
+LEFT JOIN entrances e ON e.id = ap.entrance_id
+WHERE t.invalidated_at_ms IS NULL AND a.enabled = ? AND a.account IN ({accounts})
+ORDER BY t.id
+"""
+PANEL = "SELECT p.name FROM panels p JOIN accounts a ON a.id = p.account_id WHERE a.account = ?"
+# Only the token that was refused: the device may have sent another meanwhile.
+INVALIDATE = """
+UPDATE push_tokens SET invalidated_at_ms = ?, invalid_reason = ?, version = version + 1
+WHERE id = ? AND token = ? AND invalidated_at_ms IS NULL
+"""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device with a valid push token."""
+
+    id: int
+    account: str
+    device: str
+    platform: str
+    token: str
+    apartment_id: int | None
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Devices to wake, and what they are told of the visitor."""
+
+    devices: list[Device]
+    apartment_id: int | None
+    panel_name: str
+    house: str
+    entrance: str
+
+
+def devices(database: CrmDatabase, panel: str, accounts: Sequence[str]) -> Devices:
+    """Return the devices of these accounts."""
+    sql = DEVICES.format(accounts=", ".join("?" * len(accounts)))
+    rows = database.rows(sql, (True, *accounts)) if accounts else []
+    named = database.row(PANEL, (panel,))
+    home = rows[0] if rows else (None,) * 8
+    return Devices(
+        [Device(*row[:6]) for row in rows],
+        home[5],
+        named[0] if named else panel,
+        home[6] or "",
+        "" if home[7] is None else str(home[7]),
+    )

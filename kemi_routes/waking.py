@@ -1,0 +1,197 @@
+"""Apps that sleep: a stage waits for them, and rings each the moment it registers.
+
+An account that a push wakes is marked in the stage (headers.py). While its stage rings it is listed in the table
+`wake`, `account` -> `leg Call-ID, ...`; each leg has an entry in `wake_legs`:
+
+    state index label deadline-ms stage call-id LF
+    accounts that may wake, comma-separated LF
+    ruid TAB account TAB contact, a line for each contact that rings or has rung, in the order of branches
+
+State `S`: nobody rings, the transaction is suspended and goes on with the first that wakes; `R`: it has branches, and
+one more is added. Whoever changes an entry holds the lock of its leg, so that an app that registers in the same moment
+as the call comes is neither missed nor rung twice. The order of locks is leg, then account.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from kemi_routes import story
+
+if TYPE_CHECKING:
+    from KSR import Ksr
+
+    from kemi_routes.settings import Settings
+
+ON_RESUME = "on_stage_resume"
+_ACCOUNTS = "wake"
+_LEGS = "wake_legs"
+_LOCATION = "location"
+_SUSPENDED = "S"
+RINGS = "R"
+_RINGING_MS = 180_000
+_MAX_CONTACTS = 10
+MAX_BRANCHES = 30
+
+
+class Contact(NamedTuple):
+    """One contact that rings; `ruid` is its unique id in the location table."""
+
+    ruid: str
+    account: str
+    contact: str
+
+
+@dataclass
+class WakingLeg:
+    """A stage that may still be joined."""
+
+    state: str
+    index: int
+    label: int
+    deadline_ms: int
+    stage: int
+    call_id: str
+    accounts: tuple[str, ...]
+    contacts: list[Contact] = field(default_factory=list)
+
+    def text(self) -> str:
+        """Return the entry."""
+        head = f"{self.state} {self.index} {self.label} {self.deadline_ms} {self.stage} {self.call_id}"
+        lines = "".join("\t".join(contact) + "\n" for contact in self.contacts)
+        return f"{head}\n{','.join(self.accounts)}\n{lines}"
+
+    @classmethod
+    def parse(cls, text: str) -> WakingLeg:
+        """Read an entry."""
+        head, accounts, *lines = text.removesuffix("\n").split("\n")
+        state, index, label, deadline_ms, stage, call_id = head.split(" ", 5)
+        contacts = [Contact(*line.split("\t")) for line in lines]
+        return cls(
+            state, int(index), int(label), int(deadline_ms), int(stage), call_id, tuple(accounts.split(",")), contacts
+        )
+
+
+def now_ms() -> int:
+    """Return the time of day in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def lock(ksr: Ksr, leg_id: str) -> None:
+    """Keep others from changing this leg."""
+    ksr.htable.sht_lock(_LEGS, leg_id)
+
+
+def unlock(ksr: Ksr, leg_id: str) -> None:
+    """Let others change this leg."""
+    ksr.htable.sht_unlock(_LEGS, leg_id)
+
+
+def find(ksr: Ksr, leg_id: str) -> WakingLeg | None:
+    """Find a leg that may still be joined."""
+    entry = ksr.htable.sht_get(_LEGS, leg_id)
+    return WakingLeg.parse(entry) if isinstance(entry, str) else None
+
+
+def begin(ksr: Ksr, leg_id: str, leg: WakingLeg) -> None:
+    """List a leg under each of its sleeping accounts. The transaction exists and the caller holds the leg's lock."""
+    keep(ksr, leg_id, leg)
+    for account in leg.accounts:
+        ksr.htable.sht_lock(_ACCOUNTS, account)
+        legs = ksr.htable.sht_get(_ACCOUNTS, account)
+        ksr.htable.sht_sets(_ACCOUNTS, account, f"{legs} {leg_id}" if isinstance(legs, str) else leg_id)
+        ksr.htable.sht_unlock(_ACCOUNTS, account)
+
+
+def suspend(ksr: Ksr, leg_id: str, leg: WakingLeg) -> bool:
+    """Wait for the first that wakes, at most until the leg's deadline. The caller holds the leg's lock."""
+    ksr.tm.t_set_fr(_RINGING_MS, max(1, leg.deadline_ms - now_ms()))
+    if ksr.tmx.t_suspend() < 0:
+        return False
+    leg.state = _SUSPENDED
+    keep(ksr, leg_id, leg)
+    return True
+
+
+def end(ksr: Ksr, leg_id: str) -> None:
+    """Nobody joins this leg any more: it is answered, cancelled or over."""
+    if ksr.htable.sht_get(_LEGS, leg_id) is None:
+        return
+    lock(ksr, leg_id)
+    try:
+        leg = find(ksr, leg_id)
+        ksr.htable.sht_rm(_LEGS, leg_id)
+    finally:
+        unlock(ksr, leg_id)
+    for account in leg.accounts if leg is not None else ():
+        ksr.htable.sht_lock(_ACCOUNTS, account)
+        legs = ksr.htable.sht_get(_ACCOUNTS, account)
+        others = [other for other in legs.split(" ") if other != leg_id] if isinstance(legs, str) else []
+        if others:
+            ksr.htable.sht_sets(_ACCOUNTS, account, " ".join(others))
+        else:
+            ksr.htable.sht_rm(_ACCOUNTS, account)
+        ksr.htable.sht_unlock(_ACCOUNTS, account)
+
+
+def registered(ksr: Ksr, settings: Settings, account: str) -> None:
+    """Ring an account that has just registered, in every call that waits for it."""
+    legs = ksr.htable.sht_get(_ACCOUNTS, account)
+    if isinstance(legs, str):
+        saved = _saved(ksr, account)
+        for leg_id in legs.split(" "):
+            _join(ksr, settings, leg_id, saved)
+
+
+def _join(ksr: Ksr, settings: Settings, leg_id: str, saved: list[Contact]) -> None:
+    """Ring the contacts that do not yet ring in this leg."""
+    lock(ksr, leg_id)
+    try:
+        leg = find(ksr, leg_id)
+        if leg is None:
+            return
+        known = {contact.ruid for contact in leg.contacts}
+        fresh = [contact for contact in saved if contact.ruid not in known]
+        if not fresh or len(known) + len(fresh) > MAX_BRANCHES:
+            return
+        first = len(leg.contacts)
+        was = leg.state
+        leg.state = RINGS
+        leg.contacts += fresh
+        keep(ksr, leg_id, leg)
+        if was == _SUSPENDED:
+            joined = ksr.tmx.t_continue(leg.index, leg.label, ON_RESUME) > 0
+        else:
+            uri = f"sip:{fresh[0].account}@{settings.domain}"
+            joined = ksr.tsilo.ts_append_to_uri(leg.index, leg.label, _LOCATION, uri) > 0
+        if joined:
+            story.branches(
+                ksr,
+                leg.call_id,
+                leg.stage,
+                [
+                    story.BranchEvent(index, contact.account, contact.contact, "invited", None)
+                    for index, contact in enumerate(fresh, first)
+                ],
+            )
+    finally:
+        unlock(ksr, leg_id)
+
+
+def _saved(ksr: Ksr, account: str) -> list[Contact]:
+    """Contacts of the account after save(): none when the last one was taken away."""
+    found = []
+    for index in range(_MAX_CONTACTS):
+        uri = ksr.pv.get(f"$xavp(saved=>contact[{index}])")
+        ruid = ksr.pv.get(f"$xavp(saved=>ruid[{index}])")
+        if not isinstance(uri, str) or ruid is None:
+            break
+        found.append(Contact(str(ruid), account, uri))
+    return found
+
+
+def keep(ksr: Ksr, leg_id: str, leg: WakingLeg) -> None:
+    """Write a leg; the caller holds its lock."""
+    ksr.htable.sht_sets(_LEGS, leg_id, leg.text())

@@ -1,0 +1,204 @@
+"""The resident's own phone: dialled through a carrier, with another carrier when the first fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab.peers import digest
+
+if TYPE_CHECKING:
+    from lab.peers.calls import IncomingCall
+    from lab.peers.scripted import ScriptedPeer
+    from tests.sip.scene import Scene
+
+_FIRST, _SECOND = "127.0.3.1", "127.0.3.2"
+_SECOND_LOGIN = ("entryphone", "carrier-b-secret")
+
+
+async def _dialled(carrier: ScriptedPeer, number: str, timeout_s: float = 5.0, since_s: float = 0.0) -> IncomingCall:
+    call = await carrier.incoming(number, timeout_s, since_s)
+    assert not [name for name, _ in call.invite.headers if name.lower().startswith("x-entryphone")]
+    return call
+
+
+async def _challenged(carrier: ScriptedPeer, number: str) -> IncomingCall:
+    """The second carrier asks for a password, and takes only the right one."""
+    first = await _dialled(carrier, number)
+    challenge = 'Digest realm="127.0.3.2", nonce="n0nce", algorithm=MD5'
+    first.respond(first.received, 407, headers=(("Proxy-Authenticate", challenge),))
+    again = await carrier.incoming(number, since_s=first.received.at_s + 1e-6)
+    given = again.invite.get("Proxy-Authorization")
+    user, password = _SECOND_LOGIN
+    expected = digest.Credentials(user, password)
+    right = digest.authorization(digest.parse_challenge(challenge), expected, "INVITE", again.invite.uri)
+    assert _response_of(given) == _response_of(right), given
+    return again
+
+
+def _response_of(header: str) -> str:
+    return header.partition('response="')[2].partition('"')[0]
+
+
+async def test_a_phone_rings_opens_and_is_paid_for(scene: Scene) -> None:
+    apartment, at, number = scene.town.apartment("phone only")
+    (mobile,) = apartment.mobiles
+    carrier = await scene.peer(_FIRST)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+
+    ring = await _dialled(carrier, mobile.number)
+    ring.ring()
+    await call.ringing()
+    assert "+74951110001@" in ring.invite.get("From")
+    assert "+74951110001@" in ring.invite.get("P-Asserted-Identity")
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await ring.rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    await ring.bye()
+    await call.wait_request("BYE", 3)
+
+    record = await scene.office.call_record(call.call_id)
+    assert (record["result"], record["answered_by"]) == ("answered", mobile.account)
+    (branch,) = record["branches"]
+    assert (branch["account"], branch["outcome"], branch["contact"]) == (mobile.account, "answered", mobile.number)
+    assert [opening["result"] for opening in record["access_records"]] == ["sent"]
+    (leg,) = await scene.office.phone_legs(call.call_id, 1)
+    assert (leg["trunk"], leg["billed_s"], leg["cost_micros"], leg["connected"]) == ("carrier-a", 60, 14_000, True)
+    told = [line["event"] for line in (await scene.office.call_record(call.call_id))["story"]]
+    assert told[0] == "dialled"
+    assert {"branch", "door", "phone", "ended"} <= set(told)
+
+
+@pytest.mark.parametrize("status", [503, 403])
+async def test_a_carrier_that_fails_gives_way_to_the_next_which_wants_a_password(scene: Scene, status: int) -> None:
+    apartment, at, number = scene.town.apartment("phone only")
+    (mobile,) = apartment.mobiles
+    first, second = await scene.peer(_FIRST), await scene.peer(_SECOND)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    tried = asyncio.create_task(_dialled(first, mobile.number))
+    taken = asyncio.create_task(_challenged(second, mobile.number))
+    done, _ = await asyncio.wait({tried, taken}, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+    if tried in done:  # it rests for half a minute after another story
+        tried.result().reject(status)
+    ring = await taken
+    tried.cancel()
+    assert "+74952220002@" in ring.invite.get("From")
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await call.bye()
+    record = await scene.office.call_record(call.call_id)
+    assert record["answered_by"] == mobile.account
+    assert record["branches"][-1]["outcome"] == "answered"
+    (leg,) = await scene.office.phone_legs(call.call_id, 1)
+    assert (leg["trunk"], leg["cost_micros"]) == ("carrier-b", 19_000)
+
+
+async def test_a_carrier_that_never_answers_gives_way(scene: Scene) -> None:
+    apartment, at, number = scene.town.apartment("phone only")
+    (mobile,) = apartment.mobiles
+    second = await scene.peer(_SECOND)
+    visitor = await scene.visitor(at)
+    began_s = time.monotonic()
+    call = await visitor.call(at.credentials, number)
+    ring = await _challenged(second, mobile.number)
+    assert time.monotonic() - began_s < 4
+    ring.reject(486)
+    final = await call.final(15)
+    assert final.status == 486
+    record = await scene.office.call_record(call.call_id)
+    assert record["result"] == "busy"
+    assert record["branches"][-1]["outcome"] == "busy"
+
+
+async def test_a_phone_that_declines_is_not_tried_through_another_carrier(scene: Scene) -> None:
+    apartment, at, number = scene.town.apartment("phone only")
+    (mobile,) = apartment.mobiles
+    first, second = await scene.peer(_FIRST), await scene.peer(_SECOND)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+
+    async def declined(carrier: ScriptedPeer) -> None:
+        (await _dialled(carrier, mobile.number)).reject(603)
+
+    tasks = {asyncio.create_task(declined(first)), asyncio.create_task(declined(second))}
+    done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+    assert len(done) == 1
+    await call.final(15)
+    for task in waiting:
+        assert not task.done()
+        task.cancel()
+    record = await scene.office.call_record(call.call_id)
+    assert [branch["outcome"] for branch in record["branches"]] == ["declined"]
+
+
+async def test_the_phone_rings_when_the_app_does_not_answer(scene: Scene) -> None:
+    apartment, at, number = scene.town.apartment("the app, then his phone")
+    (mobile,) = apartment.mobiles
+    home = await scene.home(apartment)
+    carrier, other = await scene.peer(_FIRST), await scene.peer(_SECOND)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    (app,) = await home.all_ring()
+
+    ring = await _either(carrier, other, mobile.number, 8)
+    await app.wait_cancelled()
+    ring.ring()
+    assert (await call.cancel()).status == 487
+    await ring.wait_cancelled()
+    record = await scene.office.call_record(call.call_id)
+    assert record["result"] == "caller_hung_up"
+    assert {(branch["stage"], branch["outcome"]) for branch in record["branches"]} == {
+        (0, "cancelled"),
+        (1, "cancelled"),
+    }
+
+
+async def test_an_answering_machine_presses_no_key_and_the_app_rings_on(scene: Scene) -> None:
+    apartment, at, number = scene.town.apartment("presses a key first")
+    home = await scene.home(apartment)
+    carrier, other = await scene.peer(_FIRST), await scene.peer(_SECOND)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    (app,) = await home.all_ring()
+    numbers = [mobile.number for mobile in apartment.mobiles]
+    machine_leg, person_leg = await asyncio.gather(*(_either(carrier, other, number) for number in numbers))
+    for leg in (machine_leg, person_leg):
+        leg.ring()
+    machine_leg.answer()
+    await machine_leg.established()
+    await machine_leg.rtp.wait_for_sound(3)
+    await machine_leg.wait_request("BYE", 15)  # nobody pressed a key
+    assert 200 not in call.statuses
+    assert app.cancelled is None
+
+    person_leg.answer()
+    await person_leg.established()
+    await person_leg.rtp.press("1")
+    await call.answered()
+    await app.wait_cancelled()
+    assert app.answered_elsewhere, app.reason
+    await person_leg.rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    await call.bye()
+    legs = {leg["account"]: leg["connected"] for leg in await scene.office.phone_legs(call.call_id, 2)}
+    assert legs == {apartment.mobiles[0].account: False, apartment.mobiles[1].account: True}
+    record = await scene.office.call_record(call.call_id)
+    assert record["answered_by"] == apartment.mobiles[1].account
+
+
+async def _either(first: ScriptedPeer, second: ScriptedPeer, number: str, timeout_s: float = 5.0) -> IncomingCall:
+    """The leg to a number, through whichever carrier is used."""
+    tasks = {asyncio.create_task(_dialled(peer, number, timeout_s)) for peer in (first, second)}
+    done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    return done.pop().result()

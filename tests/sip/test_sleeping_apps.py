@@ -1,0 +1,258 @@
+"""Apps that sleep: a push wakes them, the call rings them the moment they register, and tells them when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab.peers.push_services import PushServices
+from lab.peers.relay import PICTURE
+
+if TYPE_CHECKING:
+    from lab.peers.town import Resident
+    from tests.sip.scene import Scene
+
+_RINGS_WITHIN_S = 0.3
+
+
+async def _services(scene: Scene) -> PushServices:
+    services = await PushServices.start(scene.stack.settings)
+    scene.when_over(services.stop)
+    return services
+
+
+async def _device(scene: Scene, resident: Resident, platform: str, token: str = "") -> str:
+    """Give an account a device that sleeps, until the story is over."""
+    account = resident.credentials.username
+    text = token or (f"http://127.0.0.70/hook/{account}" if platform == "webhook" else f"token-of-{account}")
+    body = {"account": account, "device": f"{platform}-1", "platform": platform, "token": text}
+    made = await scene.office.send("POST", "/v1/push-tokens", body)
+
+    async def remove() -> None:
+        await scene.office.send("DELETE", f"/v1/push-tokens/{made['id']}")
+
+    scene.when_over(remove)
+    await _plan_knows(scene, resident)
+    return text
+
+
+async def _plan_knows(scene: Scene, resident: Resident, *, wakes: bool = True) -> None:
+    """A change reaches the next call within a second: wait until it has."""
+    apartment = next(a for a in scene.town.apartments if resident in a.residents)
+    panel, number = next(iter(apartment.dial.items()))
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        plan = await scene.office.get(f"/v1/ring-plans/{panel}/{number}")
+        targets = {t["account"]: t.get("wakes", False) for stage in plan["stages"] for t in stage["targets"]}
+        if targets.get(resident.credentials.username) is wakes:
+            await asyncio.sleep(1.0)  # the cache of plans has nothing to wait on
+            return
+    raise AssertionError(f"the plan of {panel}:{number} does not say that {resident.credentials.username} wakes")
+
+
+@pytest.mark.parametrize("platform", ["fcm", "apns_voip", "hms", "webhook"])
+async def test_an_app_that_sleeps_is_woken_and_answers(scene: Scene, platform: str) -> None:
+    services = await _services(scene)
+    apartment, at, number = scene.town.apartment("nobody registered")
+    (resident,) = apartment.residents
+    token = await _device(scene, resident, platform)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+
+    push = await services.wait_for(token)
+    assert push.data["call_id"] == call.call_id
+    assert (push.data["house"], push.data["entrance"], push.data["panel"]) == ("Lenina 1", "1", at.name)
+    assert push.platform == platform
+
+    registered = asyncio.create_task(scene.resident(resident))
+    phone = await registered
+    registered_s = time.monotonic()
+    ring = await phone.incoming()
+    assert ring.received.at_s - registered_s < _RINGS_WITHIN_S
+    assert not [name for name, _ in ring.invite.headers if name.lower().startswith("x-entryphone")]
+    ring.ring()
+    await call.ringing()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await ring.rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    await call.bye()
+    record = await scene.office.call_record(call.call_id)
+    account = resident.credentials.username
+    assert (record["result"], record["answered_by"]) == ("answered", account)
+    told = [(line["account"], line["outcome"]) for line in record["story"] if line["event"] == "push"]
+    assert told == [(account, "queued"), (account, "sent"), (account, "accepted")]
+    assert len(phone.ringing) == 1
+
+
+async def test_one_that_wakes_joins_those_who_ring_already(scene: Scene) -> None:
+    services = await _services(scene)
+    apartment, at, number = scene.town.apartment("three apps")
+    early, late, never = apartment.residents
+    token = await _device(scene, late, "fcm")
+    other = await _device(scene, never, "apns_voip")
+    first = await scene.resident(early)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    ring = await first.incoming()
+    ring.ring()
+    await call.ringing()
+    await services.wait_for(token)
+
+    phone = await scene.resident(late)
+    second = await phone.incoming(timeout_s=1.0)
+    second.ring()
+    second.answer()
+    await call.answered()
+    await second.established()
+    await ring.wait_cancelled()
+    assert ring.answered_elsewhere, ring.reason
+    cancel = await services.wait_for(other, "cancel")  # it never woke: it is told that the call is over
+    assert cancel.data["reason"] == "answered"
+
+    slow = await scene.resident(never)  # registers after the answer
+    with pytest.raises(TimeoutError):
+        await slow.incoming(timeout_s=0.5)
+    await call.bye()
+    record = await scene.office.call_record(call.call_id)
+    outcomes = {branch["account"]: branch["outcome"] for branch in record["branches"] if branch["contact"]}
+    assert outcomes == {early.credentials.username: "cancelled", late.credentials.username: "answered"}
+    assert record["answered_by"] == late.credentials.username
+
+
+async def test_when_all_who_ring_refuse_the_sleeper_is_still_waited_for(scene: Scene) -> None:
+    services = await _services(scene)
+    apartment, at, number = scene.town.apartment("three apps")
+    early, late, _ = apartment.residents
+    token = await _device(scene, late, "fcm")
+    first = await scene.resident(early)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    ring = await first.incoming()
+    await services.wait_for(token)
+    ring.reject(486)
+    phone = await scene.resident(late)
+    second = await phone.incoming(timeout_s=1.0)
+    assert len(first.ringing) == 1  # who has refused is not rung again
+    second.ring()
+    assert (await call.cancel()).status == 487
+    await second.wait_cancelled()
+    assert (await services.wait_for(token, "cancel")).data["reason"] == "over"
+    record = await scene.office.call_record(call.call_id)
+    assert record["result"] == "caller_hung_up"
+
+
+async def test_a_visitor_who_leaves_while_everybody_sleeps_ends_the_call(scene: Scene) -> None:
+    services = await _services(scene)
+    apartment, at, number = scene.town.apartment("nobody registered")
+    (resident,) = apartment.residents
+    token = await _device(scene, resident, "fcm")
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    await services.wait_for(token)
+    assert (await call.cancel()).status == 487
+    await services.wait_for(token, "cancel")
+    phone = await scene.resident(resident)
+    with pytest.raises(TimeoutError):
+        await phone.incoming(timeout_s=0.5)
+
+
+@pytest.mark.parametrize("fault", ["hangs", "refuses"])
+async def test_a_push_service_that_fails_delays_nobody(scene: Scene, fault: str) -> None:
+    services = await _services(scene)
+    services.faults = {"fcm": fault, "fcm-token": fault}  # type: ignore[dict-item]
+    apartment, at, number = scene.town.apartment("three apps")
+    awake, sleeper, other = apartment.residents
+    await _device(scene, sleeper, "fcm")
+    token = await _device(scene, other, "hms")
+    first = await scene.resident(awake)
+    visitor = await scene.visitor(at)
+    began_s = time.monotonic()
+    call = await visitor.call(at.credentials, number)
+    ring = await first.incoming()
+    assert time.monotonic() - began_s < 0.5
+    await services.wait_for(token, timeout_s=2.0)  # the other service is not held up either
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await call.bye()
+    assert (await scene.office.call_record(call.call_id))["result"] == "answered"
+
+
+async def test_a_service_that_fails_for_a_moment_is_tried_again(scene: Scene) -> None:
+    services = await _services(scene)
+    services.failures_left = {"fcm": 2}
+    apartment, at, number = scene.town.apartment("nobody registered")
+    (resident,) = apartment.residents
+    token = await _device(scene, resident, "fcm")
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    await services.wait_for(token, timeout_s=6.0)
+    await call.cancel()
+
+
+@pytest.mark.parametrize("token", ["dead-token-of-nobody", "x" * 4096])
+async def test_a_dead_token_is_disabled(scene: Scene, token: str) -> None:
+    services = await _services(scene)
+    services.dead.add("dead-token-of-nobody")
+    apartment, at, number = scene.town.apartment("nobody registered")
+    (resident,) = apartment.residents
+    await _device(scene, resident, "apns_voip", token)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    account = resident.credentials.username
+    deadline = time.monotonic() + 5
+    while True:
+        (row,) = (await scene.office.get(f"/v1/push-tokens?account={account}"))["items"]
+        if row["invalidated_at_ms"] is not None:
+            break
+        assert time.monotonic() < deadline, row
+        await asyncio.sleep(0.05)
+    assert row["invalid_reason"] in {"Unregistered", "BadDeviceToken"}
+    await call.cancel()
+    record = await scene.office.call_record(call.call_id)
+    assert [line["outcome"] for line in record["story"] if line["event"] == "push"] == ["queued", "sent", "refused"]
+
+
+async def test_the_push_links_to_the_visitor_for_this_household_only(scene: Scene) -> None:
+    services = await _services(scene)
+    apartment, at, number = scene.town.apartment("nobody registered")
+    panel = await scene.panel(at, scene.town.relay_login(at))
+    (resident,) = apartment.residents
+    token = await _device(scene, resident, "fcm")
+    call_id = await panel.phone.dial(number)
+    push = await services.wait_for(token)
+    assert push.data["call_id"] == call_id
+    link = push.data["picture_url"]
+    deadline = time.monotonic() + 3
+    while True:
+        status, body = await asyncio.to_thread(_fetch, link)
+        if status == 200 or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(0.05)
+    assert (status, body) == (200, PICTURE)
+    call_hash, home, until, signed = link.rpartition("/")[2].split("-")
+    base = link.rpartition("/")[0]
+    for other in (
+        f"{call_hash}-{int(home) + 1}-{until}-{signed}",
+        f"{call_hash}-{home}-{int(until) + 1}-{signed}",
+        "x",
+    ):
+        assert (await asyncio.to_thread(_fetch, f"{base}/{other}"))[0] == 404
+    await panel.phone.hangup(call_id)
+
+
+def _fetch(url: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310 - a link of our own
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, b""
