@@ -58,7 +58,7 @@ town: $(INSTALLED) ## a city from a seed, in bulk (SIZE=demo|district|city, SEED
 	@$(BIN)/python -m lab.town.city --size $(SIZE) --seed $(SEED) --database "$(DATABASE)"
 
 openapi: $(INSTALLED) ## write docs/openapi.json anew from what the endpoints declare
-	@$(BIN)/python -m crm_api.openapi > var/openapi.json && mv var/openapi.json docs/openapi.json
+	@mkdir -p var && $(BIN)/python -m crm_api.openapi > var/openapi.json && mv var/openapi.json docs/openapi.json
 
 lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --extra=dev --generate-hashes --no-emit-find-links --no-emit-index-url \

@@ -34,7 +34,8 @@ class Pushes:
 
     def wake(self, call_id: str, plan: RingPlan, outputs: Outputs, now_ms: int) -> None:
         """Have those accounts of the stage that is about to ring woken that a push wakes. Never waits, never fails."""
-        if outputs.get(Variable.DECISION) not in Decision.rings():
+        # Of a talk that is recorded the announcement comes first.
+        if outputs.get(Variable.THEN, outputs.get(Variable.DECISION)) not in Decision.rings():
             return
         named = outputs[Variable.ACCOUNTS]
         if SLEEPER not in named:

@@ -70,6 +70,8 @@ class RingPlan(msgspec.Struct, frozen=True):
     door: Door | None = None
     trunks: tuple[Trunk, ...] = ()
     ring_limit_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 120
+    message_limit_s: Annotated[int, msgspec.Meta(ge=0, le=600)] = 0
+    records: bool = False
     caller: Literal["panel", "resident", "desk"] = "panel"
     caller_may_open: bool = False
 

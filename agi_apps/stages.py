@@ -59,6 +59,12 @@ def stage_outputs(
                 Variable.TALK_LIMIT_MS: str(plan.talk_limit_s * 1_000),
                 Variable.CALLER_NAME: plan.caller_name[:CALLER_NAME_LIMIT],
             }
+    if plan.message_limit_s and plan.caller == "panel" and plan.apartment_id is not None:
+        return {
+            Variable.DECISION: Decision.MESSAGE,
+            Variable.MESSAGE_LIMIT_S: str(plan.message_limit_s),
+            Variable.PROMPT: nobody.value.sound,
+        }
     return prompt_outputs(nobody)
 
 

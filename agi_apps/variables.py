@@ -29,6 +29,8 @@ class Variable(StrEnum):
     TRUNKS = "__EP_TRUNKS"
     CONFIRM = "__EP_CONFIRM"
     PASSED_TO = "EP_PASSED_TO"
+    MESSAGE_LIMIT_S = "EP_MESSAGE_LIMIT_S"
+    THEN = "EP_THEN"
 
 
 class Decision(StrEnum):
@@ -38,6 +40,8 @@ class Decision(StrEnum):
     PHONE = "phone"
     LOOK = "look"
     DESK = "desk"
+    MESSAGE = "message"
+    RECORD = "record"
     PASS = "pass"  # noqa: S105 - no password
     PROMPT = "prompt"
     HANGUP = "hangup"

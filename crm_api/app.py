@@ -9,6 +9,7 @@ import falcon
 from crm_api.endpoints import (
     about,
     access,
+    call_sounds,
     calls,
     codes,
     devices,
@@ -22,6 +23,7 @@ from crm_api.endpoints import (
     rules,
     schedule,
     search,
+    webhooks,
 )
 from crm_api.resources.authentication import Authentication
 from crm_api.resources.declaration import add_routes
@@ -45,11 +47,13 @@ def declared(services: Services, database: CrmDatabase, cache: PlanCache) -> tup
         *codes.endpoints(services),
         *rules.endpoints(services),
         *phones.endpoints(services),
+        *webhooks.endpoints(services),
         *jobs.endpoints(services),
         *schedule.endpoints(services),
         *probes.endpoints(services),
         *access.endpoints(services),
         *calls.endpoints(services, database, cache),
+        *call_sounds.endpoints(services),
         *reports.endpoints(services),
         *about.endpoints(lambda: declared(services, database, cache)),
     )

@@ -16,6 +16,7 @@ from crm_api.services.access_codes import AccessCodes
 from crm_api.services.accounts import Accounts
 from crm_api.services.apartments import Apartments
 from crm_api.services.audit_log import AuditLog
+from crm_api.services.call_sounds import CallSounds
 from crm_api.services.code_entries import CodeEntries, CodeLocks
 from crm_api.services.code_notices import CodeNotices
 from crm_api.services.code_renewal import AccessCodeRules, CodeRenewal
@@ -33,6 +34,7 @@ from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
 from crm_api.services.panel_codes import PanelCodes
 from crm_api.services.panels import Panels
+from crm_api.services.phone_statements import PhoneStatements
 from crm_api.services.places import Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
 from crm_api.services.principals import ServiceAccounts, Staff
@@ -47,6 +49,7 @@ from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
 from crm_api.services.trunks import Trunks
 from crm_api.services.visitor_pictures import VisitorPictures
+from crm_api.services.webhooks import WebhookDeliveries, Webhooks
 from crm_api.tables.database import CrmDatabase
 
 if TYPE_CHECKING:
@@ -75,7 +78,10 @@ class Services:
     ring_plans: RingPlans
     concierge_desks: ConciergeDesks
     trunks: Trunks
+    phone_statements: PhoneStatements
     visitor_pictures: VisitorPictures
+    webhooks: Webhooks
+    webhook_deliveries: WebhookDeliveries
     jobs: Jobs
     scheduled_jobs: ScheduledJobs
     code_renewal: CodeRenewal
@@ -92,6 +98,7 @@ class Services:
     door_openings: DoorOpenings
     code_entries: CodeEntries
     code_locks: CodeLocks
+    call_sounds: CallSounds
     call_records: CallRecords
     access_records: AccessRecords
     tokens: Tokens
@@ -141,6 +148,9 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         ring_plans=RingPlans(context),
         concierge_desks=ConciergeDesks(context),
         trunks=Trunks(context),
+        phone_statements=PhoneStatements(context),
+        webhooks=Webhooks(context),
+        webhook_deliveries=WebhookDeliveries(context),
         visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
         jobs=jobs,
         scheduled_jobs=ScheduledJobs(context),
@@ -158,6 +168,7 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         door_openings=door_openings,
         code_entries=CodeEntries(context, access_codes, door_openings),
         code_locks=CodeLocks(context),
+        call_sounds=CallSounds(context, planning),
         call_records=CallRecords(context),
         access_records=AccessRecords(context),
         tokens=Tokens(context),

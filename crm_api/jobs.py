@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from crm_api.background import config_path, repeat, stop_on_signal
 from crm_api.bootstrap import make_context, set_up_logging
 from crm_api.config import read_config
+from crm_api.services.call_retention import CallRetention
 from crm_api.services.imports import Imports
 from crm_api.services.jobs import Jobs
 
@@ -25,6 +26,7 @@ def worker(context: Context, stopped: threading.Event) -> Callable[[], None]:
     """Return one pass: every job that waits, and now and then the removal of old ones."""
     jobs = Jobs(context)
     imports = Imports(context, jobs)
+    retention = CallRetention(context)
     pruned_s = [-PRUNE_EVERY_S]
 
     def work() -> None:
@@ -33,6 +35,7 @@ def worker(context: Context, stopped: threading.Event) -> Callable[[], None]:
         if time.monotonic() - pruned_s[0] > PRUNE_EVERY_S:
             pruned_s[0] = time.monotonic()
             jobs.prune()
+            retention.prune()
 
     return work
 

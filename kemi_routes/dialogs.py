@@ -22,7 +22,7 @@ def pass_cancel(ksr: Ksr, request: Request) -> Outcome:
         return NEXT
     if ksr.tm.t_check_trans() > 0:
         if request.from_node:
-            waking.end(ksr, request.call_id)
+            waking.close(ksr, request.call_id)
         ksr.tm.t_relay()
         return DONE
     return refuse(ksr, request, Refusal(481, "Call/Transaction Does Not Exist", "nothing to cancel"))

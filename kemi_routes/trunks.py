@@ -5,6 +5,7 @@ A worker never asks the database for one. While the database is away, what is kn
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,9 @@ _COLUMNS = "name, address, transport, username, realm, ha1, registers, number_fo
 _QUERY = f"select {_COLUMNS} from kamailio_trunks order by name"  # noqa: S608 - constants
 _WHOLE_AGAIN_S = 60.0
 CHANGE_MARK = "trunk:"
+# An empty parameter of uac.reg_add.
+_NOTHING = "."
+_REGISTERED_S = 300
 
 
 class Trunk(NamedTuple):
@@ -72,6 +76,14 @@ def _parse(entry: str) -> Trunk:
     return Trunk(name, address, transport, username, realm, ha1, registers == "1", number_format)
 
 
+def _call(ksr: Ksr, method: str, *parameters: str | int) -> None:
+    request = {"jsonrpc": "2.0", "method": method, "params": parameters, "id": 1}
+    ksr.jsonrpcs.exec(json.dumps(request))
+    answer = str(ksr.jsonrpcs.response() or "")
+    if '"error"' in answer:
+        ksr.err(f"{method} {parameters[0]}: {answer}\n")
+
+
 class TrunkKeeper:
     """Keeps the table of trunks as the database says; lives in the process of the rtimer `changes`."""
 
@@ -93,11 +105,32 @@ class TrunkKeeper:
         self._read_at = time.monotonic()
         for name in self._kept.keys() - found.keys():
             ksr.htable.sht_rm(_TABLE, name)
+            self._unregister(ksr, _parse(self._kept[name]))
         for name, entry in found.items():
             if self._kept.get(name) != entry:
                 ksr.htable.sht_sets(_TABLE, name, entry)
                 ksr.htable.sht_rm(_RESTING, name)
+                if name in self._kept:
+                    self._unregister(ksr, _parse(self._kept[name]))
+                self._register(ksr, _parse(entry))
         self._kept = found
+
+    @staticmethod
+    def _register(ksr: Ksr, trunk: Trunk) -> None:
+        """Have the uac module register there, and again before each registration ends."""
+        if not trunk.registers:
+            return
+        host = trunk.address.partition(":")[0]
+        proxy = f"sip:{trunk.address}" + (";transport=tcp" if trunk.transport == "tcp" else "")
+        told = (trunk.name, trunk.username, host, trunk.username, host, trunk.realm or host, trunk.username)
+        secret = (_NOTHING, trunk.ha1 or _NOTHING)
+        _call(ksr, "uac.reg_add", *told, *secret, proxy, _REGISTERED_S, 0, 0, _NOTHING, _NOTHING)
+
+    @staticmethod
+    def _unregister(ksr: Ksr, trunk: Trunk) -> None:
+        """Register there no more; what stands ends by itself."""
+        if trunk.registers:
+            _call(ksr, "uac.reg_remove", trunk.name)
 
     def _query(self, ksr: Ksr) -> dict[str, str] | None:
         """Entries by name; None while the database is away (changes.py says so in the log)."""

@@ -8,7 +8,8 @@ An account that a push wakes is marked in the stage (headers.py). While its stag
     ruid TAB account TAB contact, a line for each contact that rings or has rung, in the order of branches
 
 State `S`: nobody rings, the transaction is suspended and goes on with the first that wakes; `R`: it has branches, and
-one more is added. Whoever changes an entry holds the lock of its leg, so that an app that registers in the same moment
+one more is added; `C`: nobody joins any more.
+Whoever changes an entry holds the lock of its leg, so that an app that registers in the same moment
 as the call comes is neither missed nor rung twice. The order of locks is leg, then account.
 """
 
@@ -18,7 +19,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import story
+from kemi_routes import nodes, story
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -30,6 +31,7 @@ _ACCOUNTS = "wake"
 _LEGS = "wake_legs"
 _LOCATION = "location"
 _SUSPENDED = "S"
+_CLOSED = "C"
 RINGS = "R"
 _RINGING_MS = 180_000
 _MAX_CONTACTS = 10
@@ -115,6 +117,27 @@ def suspend(ksr: Ksr, leg_id: str, leg: WakingLeg) -> bool:
     return True
 
 
+def close(ksr: Ksr, leg_id: str) -> None:
+    """Let nobody join any more: the leg is being cancelled. Its list stays until the last branch has said so.
+
+    A leg that waits has no branch: tm calls no route of ours at its end, so it ends here.
+    """
+    if ksr.htable.sht_get(_LEGS, leg_id) is None:
+        return
+    lock(ksr, leg_id)
+    try:
+        leg = find(ksr, leg_id)
+        waits = leg is None or leg.state == _SUSPENDED
+        if leg is not None:
+            leg.state = _CLOSED
+            keep(ksr, leg_id, leg)
+    finally:
+        unlock(ksr, leg_id)
+    if waits:
+        nodes.end_stage_leg(ksr, leg_id)
+        end(ksr, leg_id)
+
+
 def end(ksr: Ksr, leg_id: str) -> None:
     """Nobody joins this leg any more: it is answered, cancelled or over."""
     if ksr.htable.sht_get(_LEGS, leg_id) is None:
@@ -150,7 +173,7 @@ def _join(ksr: Ksr, settings: Settings, leg_id: str, saved: list[Contact]) -> No
     lock(ksr, leg_id)
     try:
         leg = find(ksr, leg_id)
-        if leg is None:
+        if leg is None or leg.state == _CLOSED:
             return
         known = {contact.ruid for contact in leg.contacts}
         fresh = [contact for contact in saved if contact.ruid not in known]
@@ -182,12 +205,14 @@ def _join(ksr: Ksr, settings: Settings, leg_id: str, saved: list[Contact]) -> No
 
 def _saved(ksr: Ksr, account: str) -> list[Contact]:
     """Contacts of the account after save(): none when the last one was taken away."""
-    found = []
+    found: list[Contact] = []
     for index in range(_MAX_CONTACTS):
         uri = ksr.pv.get(f"$xavp(saved=>contact[{index}])")
         ruid = ksr.pv.get(f"$xavp(saved=>ruid[{index}])")
         if not isinstance(uri, str) or ruid is None:
             break
+        if uri in {contact.contact for contact in found}:
+            continue  # it was saved twice, the last comes first (registration.py)
         found.append(Contact(str(ruid), account, uri))
     return found
 

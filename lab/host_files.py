@@ -36,6 +36,7 @@ def write_host_files(settings: LabSettings) -> InstanceSecrets:
     write_private(settings.etc / "kamailio-host.cfg", kamailio_host_file(settings, secrets))
     write_private(settings.etc / "dispatcher.list", dispatcher_list(settings))
     (settings.run / "kamailio").mkdir(exist_ok=True)
+    (settings.lib / "sounds").mkdir(exist_ok=True)
     for node in settings.asterisk_nodes:
         _write_asterisk_node(settings, secrets, node)
     write_private(settings.etc / "agi.json", json.dumps(agi_settings(settings, secrets), indent=2) + "\n")

@@ -72,6 +72,11 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "ru": "На этот номер перевести нельзя.",
         "zh": "wu2fa3 zhuan3jie1 dao4 gai1 hao4ma3.",  # 无法转接到该号码。
     },
+    "confirm-call": {
+        "en": "Somebody is at your door. To talk, press any key.",
+        "ru": "Вам звонят в дверь. Чтобы ответить, нажмите любую кнопку.",
+        "zh": "you3 ren2 zai4 men2kou3. qing3 an4 ren4yi4 jian4 tong1hua4.",  # 有人在门口。请按任意键通话。
+    },
     "message-invited": {
         "en": "Nobody answers. Leave a message after the tone. Press hash when you have finished.",
         "ru": "Никто не отвечает. Оставьте сообщение после сигнала. Закончив, нажмите решётку.",
@@ -89,7 +94,10 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "zh": "ben3ci4 tong1hua4 jiang1 bei4 lu4yin1.",  # 本次通话将被录音。
     },
 }
-TONES: Final = {"door-on-its-way": ("synth", "0.1", "sine", "660", "gain", "-9")}
+TONES: Final = {
+    "door-on-its-way": ("synth", "0.1", "sine", "660", "gain", "-9"),
+    "beep": ("synth", "0.25", "sine", "1000", "gain", "-9"),
+}
 
 
 def speak(text: str, voice: str, target: Path) -> None:

@@ -25,6 +25,7 @@ def lab_services(settings: LabSettings) -> dict[str, Service]:
         _kamailio(settings),
         *(_asterisk(settings, node) for node in settings.asterisk_nodes),
         _agi(settings),
+        _sounds(settings),
         *_crm(settings),
         _postgres(settings),
     ]
@@ -94,6 +95,18 @@ def _agi(settings: LabSettings) -> Service:
     )
 
 
+def _sounds(settings: LabSettings) -> Service:
+    """One for both nodes, which share a spool here; in production each node has its own."""
+    spool = settings.lib / "sounds"
+    config = str(settings.etc / "agi.json")
+    return Service(
+        name="sounds",
+        command=(str(settings.python), "-m", "agi_apps.sound_shipper", "--config", config, "--spool", str(spool)),
+        # It serves nobody who could ask: it is well while it runs.
+        probe=lambda: None,
+    )
+
+
 def _crm(settings: LabSettings) -> list[Service]:
     config = ("--config", str(settings.etc / "crm.json"))
     redis = (settings.redis_host, settings.redis_port)
@@ -122,6 +135,13 @@ def _crm(settings: LabSettings) -> list[Service]:
             name="crm-pushes",
             command=(str(settings.python), "-m", "crm_api.pushes", *config),
             probe=functools.partial(probes.probe_stream_reader, *redis, PUSHES, PUSHES_GROUP, HEARTBEAT_LIMIT_S),
+            needs_database=True,
+        ),
+        Service(
+            name="crm-webhooks",
+            command=(str(settings.python), "-m", "crm_api.webhooks", *config),
+            # Nobody could ask it: it is well while it runs, and each delivery tells its own state.
+            probe=lambda: None,
             needs_database=True,
         ),
         Service(

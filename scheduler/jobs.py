@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from crm_api.adapters.billing import CsvBilling, HttpBilling
 from crm_api.services.billing import FRESH_MS, Billing
+from crm_api.services.call_sounds import remove_expired
 from crm_api.services.code_renewal import AccessCodeRules, CodeRenewal
 from crm_api.services.job_runs import JobRuns
 from crm_api.tables.models import Company
@@ -31,9 +32,13 @@ def make_jobs(context: Context, billing: BillingSource | None) -> dict[str, Job]
     runs, customers = JobRuns(context), Billing(context, billing)
     renewal, rules = CodeRenewal(context), AccessCodeRules(context)
 
-    def clean_up(_: Telling) -> dict[str, Any]:
+    def clean_up(telling: Telling) -> dict[str, Any]:
         runs.prune()
-        return {}
+        sounds = 0
+        while removed := remove_expired(context):
+            sounds += removed
+            telling.tell(sounds)
+        return {"call_sounds_removed": sounds}
 
     def synchronise(_: Telling) -> dict[str, Any]:
         return customers.synchronise()

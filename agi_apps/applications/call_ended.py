@@ -36,11 +36,11 @@ _BY_PROMPT = {
 
 def run(arguments: Sequence[str], services: Services) -> Outputs:
     """Record the end of a call."""
-    (call_id, panel, dialled, dial_status, cause, talk_ms, plan_source, decision, sound, started) = arguments
-    result = result_of(dial_status, decision, sound)
+    (call_id, panel, dialled, dial_status, cause, talk_ms, plan_source, decision, sound, started, no_media) = arguments
+    result = result_of(dial_status, decision, sound, _number(talk_ms))
     if result in _TOLD:
         _log.info("[%s] %s dialled %s: %s (cause %s)", call_id, panel, dialled, result, cause or "-")
-    reason = NO_MEDIA if result == "answered" and cause == _RTP_TIMEOUT else None
+    reason = NO_MEDIA if result == "answered" and (no_media or cause == _RTP_TIMEOUT) else None
     services.events.add({
         "event": "ended", "call_id": call_id, "at_ms": services.now_ms(), "panel": panel, "dialled": dialled,
         "started_at_ms": _number(started), "talk_ms": _number(talk_ms),
@@ -50,16 +50,19 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     return NOTHING
 
 
-def result_of(dial_status: str, decision: str, sound: str) -> str:
-    """Result of a call (docs/contracts.md, 7) from its last `Dial` and the last decision about it."""
+def result_of(dial_status: str, decision: str, sound: str, talk_ms: int = 1) -> str:
+    """Result of a call (docs/contracts.md, 7) from its last `Dial`, the last decision, and how long they talked.
+
+    Somebody may answer in the very moment in which the visitor walks away: nobody has talked then.
+    """
     if dial_status == "ANSWER":
-        return "answered"
-    if decision == Decision.PROMPT:
+        return "answered" if talk_ms else "caller_hung_up"
+    if decision in {Decision.PROMPT, Decision.MESSAGE}:
         prompt = Prompt.of_sound(sound)
         return _BY_PROMPT.get(prompt, "failed") if prompt is not None else "failed"
     if not dial_status and decision in {Decision.DTMF, Decision.OPENED}:
         return "code_accepted"
-    if decision in Decision.rings() and dial_status in {"", "CANCEL"}:
+    if decision in {*Decision.rings(), Decision.RECORD} and dial_status in {"", "CANCEL"}:
         return "caller_hung_up"
     return "failed"
 
@@ -72,7 +75,7 @@ APPLICATION = Application(
     name="call_ended",
     arguments=(
         "EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "DIALSTATUS", "HANGUPCAUSE", "ANSWEREDTIME_MS",
-        "EP_PLAN_SOURCE", "EP_DECISION", "EP_PROMPT", "EP_STARTED_AT_MS",
+        "EP_PLAN_SOURCE", "EP_DECISION", "EP_PROMPT", "EP_STARTED_AT_MS", "EP_NO_MEDIA",
     ),
     run=run,
     deadline_s=2.0,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from agi_apps.application import Application, Outputs
 from agi_apps.prompts import Prompt, language_of
 from agi_apps.stages import prompt_outputs, stage_outputs
-from agi_apps.variables import Variable
+from agi_apps.variables import Decision, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,9 @@ def decide(found: FoundPlan, now_ms: int, counted_from: int = 0) -> Outputs:
         outputs = prompt_outputs(Prompt.FORBIDDEN)
     else:
         outputs = stage_outputs(plan, 0, now_ms, counted_from=counted_from)
+        if plan.records and outputs[Variable.DECISION] in Decision.rings():
+            outputs[Variable.THEN] = outputs[Variable.DECISION]
+            outputs[Variable.DECISION] = Decision.RECORD
     outputs[Variable.LANGUAGE] = language_of(plan.language)
     outputs[Variable.PLAN_SOURCE] = found.source
     return outputs

@@ -11,7 +11,7 @@ Role = Literal["admin", "operator", "engineer", "read_only", "calls"]
 StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
-    "probes", "jobs", "trunks", "access", "audit", "plans", "door_openings",
+    "probes", "jobs", "trunks", "webhooks", "access", "audit", "plans", "door_openings", "call_sounds",
     "key_uses", "search", "self",
 ]  # fmt: skip
 
@@ -40,10 +40,12 @@ TABLE: Final[dict[Area, tuple[frozenset[Role], frozenset[Role]]]] = {
     "probes": (_ALL, _FIELD),  # campaigns of quality probes
     "jobs": (_ALL, _OFFICE),  # imports and other work in the background
     "trunks": (_ADMIN, _ADMIN),  # of those who act for every company: carriers are the platform's
+    "webhooks": (_ADMIN, _ADMIN),  # where a company's data goes
     "access": (_ADMIN, _ADMIN),  # staff, service accounts, their tokens and sessions
     "audit": (_ADMIN, _NOBODY),
     "plans": (_ALL | _CALLS, _NOBODY),  # the ring plan of a number at this moment
     "door_openings": (_NOBODY, _CALLS),  # a resident's key press
+    "call_sounds": (_OFFICE, _OFFICE),  # messages of visitors and recordings: nobody else's business
     "key_uses": (_NOBODY, _FIELD | _CALLS),  # a key held to a panel, told by the panel's driver or an installer
     "search": (_ALL, _NOBODY),  # finds places, people, devices, accounts and keys
     "self": (_ALL | _CALLS, _ALL | _CALLS),  # who am I, my password, my log-out

@@ -82,6 +82,10 @@ class RingPlan(msgspec.Struct, frozen=True):
     door: Door | None
     ring_limit_s: int = DEFAULT_RING_LIMIT_S
     """All stages together."""
+    message_limit_s: int = 0
+    """When nobody answered the visitor may leave a message of this length; 0: he may not."""
+    records: bool = False
+    """The talk is recorded, and both sides are told so."""
     caller: Caller = "panel"
     """Who calls: the plan of a panel alone is kept in Redis."""
     caller_may_open: bool = False
@@ -120,6 +124,8 @@ class PanelFacts(CallerFacts):
 
     panel_id: int
     door: Door | None
+    message_limit_s: int = 0
+    records: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,7 +208,7 @@ def household_plan(panel: str, dialled: str, issued_at_ms: int, facts: PanelFact
     """
     if household.stops_calls:
         return _plan(panel, dialled, issued_at_ms, "blocked", facts, apartment_id=household.apartment_id)
-    return _plan(
+    plan = _plan(
         panel,
         dialled,
         issued_at_ms,
@@ -212,6 +218,7 @@ def household_plan(panel: str, dialled: str, issued_at_ms: int, facts: PanelFact
         stages=stages_of(household, facts.ring_timeout_s),
         door=facts.door,
     )
+    return msgspec.structs.replace(plan, message_limit_s=facts.message_limit_s, records=facts.records)
 
 
 def stages_of(household: Household, ring_timeout_s: int) -> list[Stage]:
@@ -269,8 +276,9 @@ def _by_all(line: TargetRule, member: Member) -> bool:
 def _may_open(member: Member, household: Household) -> bool:
     if household.stops_opening:
         return False
-    # Who belongs to no apartment is a desk, at its table or on its phone.
-    return member.apartment_id in (household.apartment_id, None)
+    # Of those who belong to no apartment a desk opens, at its table or on its phone.
+    is_desk = member.apartment_id is None and member.kind in {"concierge", "phone"}
+    return is_desk or member.apartment_id == household.apartment_id
 
 
 def _plan(

@@ -91,7 +91,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             tag="Devices",
             plural="panels",
             service=services.panels,
-            query=OfCompanyQuery,
+            query=panels.PanelQuery,
             document=PanelDocument,
             new=panels.NewPanel,
             change=panels.PanelChange,

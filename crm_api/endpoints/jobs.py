@@ -85,6 +85,7 @@ def _import(services: Services, kind: ImportKind, query: type[asked.ImportQuery]
                 upload=(CSV,),
                 upload_example=example,
                 query=query,
+                headers=("Idempotency-Key",),
                 problems=frozenset({"too-large", "not-found"}),
             ),
         ),

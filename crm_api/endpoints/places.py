@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from crm_api.domain.access import changes, reads
 from crm_api.domain.inputs import places as asked
-from crm_api.domain.inputs.base import NameQuery, OfCompanyQuery
+from crm_api.domain.inputs.base import OfCompanyQuery
 from crm_api.domain.outputs import places as shown
 from crm_api.domain.outputs.fund import GateDocument, RangeMade
 from crm_api.resources.acts import Making
@@ -25,7 +25,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             tag="Places",
             plural="cities",
             service=services.cities,
-            query=NameQuery,
+            query=asked.CityQuery,
             document=shown.CityDocument,
             new=asked.NewCity,
             change=asked.CityChange,
@@ -37,7 +37,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             tag="Places",
             plural="companies",
             service=services.companies,
-            query=NameQuery,
+            query=asked.CompanyQuery,
             document=shown.CompanyDocument,
             new=asked.NewCompany,
             change=asked.CompanyChange,
@@ -96,6 +96,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "A regular house by first, last, entrances and floors; an irregular one by parts. Apartments that "
                     "are there already are named as ranges, and nothing is made.",
                     body=asked.NewApartmentRange,
+                    headers=("Idempotency-Key",),
                     problems=frozenset({"conflict", "not-found"}),
                 ),
             ),

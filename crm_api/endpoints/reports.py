@@ -62,6 +62,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     (Answer(201, "The access record", AccessRecordDocument),),
                     "For whatever receives the panels' events; a key that nobody knows is recorded, too.",
                     body=NewKeyUse,
+                    headers=("Idempotency-Key",),
                     problems=frozenset({"not-found"}),
                 ),
             ),

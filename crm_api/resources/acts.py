@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from crm_api.resources.authentication import tenant_of
 from crm_api.resources.declaration import CSV, JSON
+from crm_api.resources.preconditions import repeatable_of
 from crm_api.resources.rendering import body_of, query_of, send
 from crm_api.services.kept import etag_of
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from crm_api.domain.inputs.base import Input
     from crm_api.services.context import Tenant
+    from crm_api.services.idempotency import Repeatable
     from crm_api.services.kept import Document
 
 
@@ -36,26 +38,28 @@ class Act:
 class Making:
     """`POST` of something that makes many rows, or (`dry_run`) tells what it would make."""
 
-    def __init__(self, make: Callable[[Tenant, Any], Document], body: type[Input]) -> None:
+    def __init__(self, make: Callable[[Tenant, Any, Repeatable | None], Document], body: type[Input]) -> None:
         self._make = make
         self._body = body
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make; 201, or 200 when nothing was made."""
-        document = self._make(tenant_of(req), body_of(req, self._body))
+        wish = body_of(req, self._body)
+        document = self._make(tenant_of(req), wish, repeatable_of(req, wish))
         send(resp, document, 200 if document["dry_run"] else 201)
 
 
 class Told:
     """`POST` of something that happened elsewhere and is recorded here."""
 
-    def __init__(self, record: Callable[[Tenant, Any], Document], body: type[Input]) -> None:
+    def __init__(self, record: Callable[[Tenant, Any, Repeatable | None], Document], body: type[Input]) -> None:
         self._record = record
         self._body = body
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Record."""
-        send(resp, self._record(tenant_of(req), body_of(req, self._body)), 201)
+        event = body_of(req, self._body)
+        send(resp, self._record(tenant_of(req), event, repeatable_of(req, event)), 201)
 
 
 class Asked:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crm_api.domain.outputs.base import Output
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-RequestHeader = Literal["If-Match", "If-None-Match", "Idempotency-Key"]
+RequestHeader = Literal["If-Match", "Idempotency-Key"]
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"

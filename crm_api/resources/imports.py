@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from crm_api.resources.authentication import tenant_of
+from crm_api.resources.preconditions import repeatable_of
 from crm_api.resources.rendering import TooLargeError, query_of, send
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Import:
         if len(content) > MAX_FILE_BYTES:
             raise TooLargeError(f"The file is longer than {MAX_FILE_BYTES} bytes: cut it into several")
         options = query.model_dump(exclude={"company_id"})
-        job = self._imports.submit(tenant_of(req), self._kind, query.company_id, options, content)
+        wish = repeatable_of(req, content)
+        job = self._imports.submit(tenant_of(req), self._kind, query.company_id, options, content, wish=wish)
         resp.location = f"/v1/jobs/{job['id']}"
         send(resp, job, 200 if job["finished_at_ms"] is not None else 202)

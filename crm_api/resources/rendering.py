@@ -68,12 +68,19 @@ def send_problem(
         "type": f"urn:entryphone:problem:{kind}",
         "title": title,
         "status": status or known_status,
-        "detail": detail,
+        "detail": _writable(detail),
     }
     if fields:
-        document["errors"] = [{"field": f.field, "value": f.value, "remedy": f.remedy} for f in fields]
+        document["errors"] = [
+            {"field": _writable(f.field), "value": _writable(f.value), "remedy": _writable(f.remedy)} for f in fields
+        ]
     send(resp, document, document["status"])
     resp.content_type = PROBLEM_JSON
+
+
+def _writable(value: Any) -> Any:
+    """Return a text without halves of surrogate pairs: JSON can send one, and nothing can answer with it."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def body_of(req: falcon.Request, model: type[Body]) -> Body:

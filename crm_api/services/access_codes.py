@@ -19,12 +19,11 @@ from crm_api.tables.fund import AccessCode, Gate
 from crm_api.tables.models import Apartment, Entrance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from crm_api.domain.inputs import access_codes
 
 DRAWS: Final = 50
-HIDDEN: Final = ("code_encrypted", "code_hash", "superseded_by", "tell_at_ms")
 
 _TYPED: Final = """
 SELECT c.id, c.apartment_id, c.single_use, c.valid_from_ms, c.valid_until_ms FROM access_codes c
@@ -71,10 +70,7 @@ class AccessCodes(Kept[AccessCode]):
     model = AccessCode
     filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"active": _active}
     secrets = frozenset({"code"})
-
-    def documents(self, rows: Sequence[AccessCode]) -> list[Document]:
-        """Show everything of a code but the code."""
-        return [{name: value for name, value in row.__data__.items() if name not in HIDDEN} for row in rows]
+    hidden = frozenset({"code_encrypted", "code_hash", "superseded_by", "tell_at_ms"})
 
     def create(self, tenant: Tenant, new: access_codes.NewAccessCode) -> Document:
         """Make a code; the answer holds it in clear."""
@@ -119,11 +115,6 @@ class AccessCodes(Kept[AccessCode]):
             if row.ended_at_ms is None:
                 self.update(row, ended_at_ms=self.context.now_ms(), end_reason=reason)
         return self.got(tenant, key)
-
-    def remove(self, tenant: Tenant, key: int) -> None:
-        """Remove a code; records of what it opened stay."""
-        with self.database.transaction():
-            self.row(tenant, key).delete_instance()
 
     def typed(self, panel_id: int, code: str) -> Typed:
         """Say whether a code that was typed at a panel opens, and use up one that is for a single use.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crm_api.domain.inputs.places import NewApartment, NewApartmentRange
+    from crm_api.services.idempotency import Repeatable
 
 _ADD: Final = """
 INSERT INTO apartments (company_id, house_id, entrance_id, number, label, floor) VALUES (?, ?, ?, ?, ?, ?)
@@ -66,8 +67,8 @@ class Apartments(Kept[Apartment]):
             RingPlanRow.delete().where(RingPlanRow.apartment_id == key).execute()
             row.delete_instance()
 
-    def make_range(self, tenant: Tenant, new: NewApartmentRange) -> Document:
-        """Make the apartments of a house together, or tell what would be made.
+    def make_range(self, tenant: Tenant, new: NewApartmentRange, wish: Repeatable | None = None) -> Document:
+        """Make the apartments of a house together, once for each `Idempotency-Key`, or tell what would be made.
 
         Raises:
             InvalidFieldsError: the ranges cannot be, or an entrance is missing.
@@ -77,6 +78,9 @@ class Apartments(Kept[Apartment]):
             slots = self._slots(new)
         except RangeError as error:
             raise InvalidFieldsError.one(error.field, error.value, error.remedy) from None
+        return self.idempotency.once(tenant, wish, lambda: self._made_range(tenant, new, slots))
+
+    def _made_range(self, tenant: Tenant, new: NewApartmentRange, slots: list[Slot]) -> Document:
         with self.database.transaction():
             house = find(tenant, House, "house", new.house_id)
             self._refuse_overlap(house, slots)

@@ -10,8 +10,10 @@ import structlog
 from crm_api.domain import call_record
 from crm_api.domain.call_record import Event
 from crm_api.domain.numbering import candidate
+from crm_api.domain.phone_limits import month_of
 from crm_api.domain.problems import ConflictError
-from crm_api.tables import call_record_rows, caller_facts, ring_plan_facts
+from crm_api.services.changes import Changes
+from crm_api.tables import call_record_rows, caller_facts, phone_rows, ring_plan_facts, webhook_rows
 from crm_api.tables.database import ValueErrors
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 PANELS_REMEMBERED_MS: Final = 60_000
 UNKNOWN_CURRENCY: Final = "XXX"
 """ISO 4217 for no currency: the trunk is known no more."""
+OPENED: Final = ("sent", "opened")
 DOOR_RESULTS: Final = ("granted", "sent", "opened", "refused", "failed")
 
 _log = structlog.get_logger("crm_api.call_records")
@@ -123,6 +126,9 @@ class CallRecording:
                     self._write_door(door, belongs[call.call_id])
                 for phone in call.phones:
                     self._write_phone(phone, belongs[call.call_id])
+                if call.result is not None:
+                    company_id = belongs[call.call_id].company_id
+                    webhook_rows.announce(database, company_id, "call.ended", call.call_id, self._context.now_ms())
 
     def _write_door(self, door: Event, belongs: Belongs) -> None:
         """Complete the record that the CRM made when it gave the permission, or make one (permission still fresh)."""
@@ -137,10 +143,19 @@ class CallRecording:
             known_id = None if known is None else known[0]
         if known_id is not None:
             database.rows(call_record_rows.DOOR_OF_RECORD, (result, door.at_ms, known_id, door.call_id))
+            self._announce_door(belongs, result, known_id)
             return
         whose = (belongs.company_id, door.at_ms, *belongs[1:], door.panel or "", door.door_id)
         how = (account, door.call_id, door.key, door.method, result, door.reason, door.at_ms)
         database.rows(call_record_rows.DOOR, whose + how)
+        made = database.row(call_record_rows.DOOR_MADE, (door.call_id, account, door.at_ms))
+        if made is not None:
+            self._announce_door(belongs, result, made[0])
+
+    def _announce_door(self, belongs: Belongs, result: str, record_id: int) -> None:
+        if result in OPENED:
+            now_ms = self._context.now_ms()
+            webhook_rows.announce(self._context.database, belongs.company_id, "door.opened", str(record_id), now_ms)
 
     def _write_phone(self, phone: Event, belongs: Belongs) -> None:
         """Keep how long a phone was on a trunk and what that costs, once."""
@@ -153,6 +168,18 @@ class CallRecording:
         length = (phone.at_ms, phone.phone_ms or 0, seconds, cost_micros, currency)
         connected = phone.confirmed != call_record.NOT_CONFIRMED
         database.rows(call_record_rows.PHONE_LEG, (*whose, *where, *length, connected))
+        self._look_at_limits(belongs)
+
+    def _look_at_limits(self, belongs: Belongs) -> None:
+        """When the month's minutes are used up, have plans decided anew without phones, and with them next month."""
+        if belongs.company_id is None:
+            return
+        now_ms = self._context.now_ms()
+        limits = phone_rows.limits(self._context.database, belongs.company_id, belongs.apartment_id, now_ms)
+        if limits.is_used_up:
+            changes = Changes(self._context)
+            for due_at_ms in (now_ms, month_of(now_ms)[1]):
+                changes.scope("company", belongs.company_id, due_at_ms)
 
     def _belongs(self, call: Call) -> Belongs:
         if call.panel is None:

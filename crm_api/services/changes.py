@@ -45,9 +45,9 @@ class Changes:
         """Drop the plans of these apartments, under the numbers that reach them at this moment, now or later."""
         self.numbers(dialled_numbers.of_apartments(self._context.database, apartment_ids), due_at_ms)
 
-    def scope(self, scope: Scope, key: int) -> None:
-        """Drop every plan of a panel, house, company or city; spelled out when delivered."""
-        self._add(scope, str(key), None)
+    def scope(self, scope: Scope, key: int, due_at_ms: int | None = None) -> None:
+        """Drop every plan of a panel, house, company or city, now or later; spelled out when delivered."""
+        self._add(scope, str(key), due_at_ms)
 
     def credential(self, account: str) -> None:
         """Drop the account from Kamailio's cache."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from crm_api.domain.problems import InvalidFieldsError
+from crm_api.services.accounts import account_names
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept
 from crm_api.tables.fund import ConciergeDesk
@@ -24,8 +25,7 @@ class ConciergeDesks(Kept[ConciergeDesk]):
 
     def documents(self, rows: Sequence[ConciergeDesk]) -> list[Document]:
         """Show each desk with its account's name."""
-        named: Any = Account.select(Account.id, Account.account).where(Account.id.in_([r.account_id for r in rows]))
-        accounts: dict[int, str] = dict(named.tuples())
+        accounts = account_names([row.account_id for row in rows])
         return [
             {
                 "id": row.id,

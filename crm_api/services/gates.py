@@ -48,11 +48,6 @@ class Gates(Kept[Gate]):
             self.update(row, **values)
         return self.got(tenant, key)
 
-    def remove(self, tenant: Tenant, key: int) -> None:
-        """Remove a gate at which no panel and no door stands."""
-        with self.database.transaction():
-            self.row(tenant, key).delete_instance()
-
     @staticmethod
     def _company(tenant: Tenant, new: places.NewGate) -> int:
         """Return the company named, or that of the first house."""

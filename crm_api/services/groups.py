@@ -55,10 +55,6 @@ class Groups(Kept[Group]):
         self.update(self.row(tenant, key), **values)
         return self.got(tenant, key)
 
-    def remove(self, tenant: Tenant, key: int) -> None:
-        """Remove a group; its houses, panels and apartments stay."""
-        self.row(tenant, key).delete_instance()
-
     def change_members(self, tenant: Tenant, key: int, wanted: people.MembersChange) -> Document:
         """Put members in and take members out.
 

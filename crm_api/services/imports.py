@@ -13,6 +13,7 @@ from crm_api.domain.csv_table import CsvRow
 from crm_api.domain.problems import ProblemError
 from crm_api.services.audit import AuditTrail, Entry
 from crm_api.services.context import Tenant
+from crm_api.services.idempotency import Idempotency
 from crm_api.services.importing.apartments import ApartmentImport
 from crm_api.services.importing.houses import HouseImport
 from crm_api.services.importing.keys import KeyImport
@@ -24,6 +25,7 @@ from crm_api.tables.database import DatabaseErrors, ValueErrors
 if TYPE_CHECKING:
     from crm_api.domain.csv_table import CsvTable, RowProblem
     from crm_api.services.context import Context
+    from crm_api.services.idempotency import Repeatable
     from crm_api.services.importing.importer import Importer
     from crm_api.services.kept import Document
 
@@ -53,9 +55,17 @@ class Imports:
         self._context = context
         self._jobs = jobs
         self._trail = AuditTrail(context)
+        self._idempotency = Idempotency(context)
 
     def submit(
-        self, tenant: Tenant, kind: ImportKind, company_id: int | None, options: dict[str, Any], content: bytes
+        self,
+        tenant: Tenant,
+        kind: ImportKind,
+        company_id: int | None,
+        options: dict[str, Any],
+        content: bytes,
+        *,
+        wish: Repeatable | None = None,
     ) -> Document:
         """Take a file; the answer is its job, ended already when the file is small.
 
@@ -65,6 +75,7 @@ class Imports:
             company_id: whose they will be; may be left out by a company's own operator.
             options: `dry_run`, `on_existing`, `background`, and what the importer takes.
             content: of the file.
+            wish: the same wish again is answered with the job that it made before.
 
         Raises:
             InvalidFieldsError: no such table at all; what is wrong with its rows is told by the job.
@@ -72,9 +83,12 @@ class Imports:
         csv_table.read(content, IMPORTERS[kind].columns)
         company = company_for(tenant, company_id)
         kept = {**options, "principal_id": tenant.principal_id}
-        job_id = self._jobs.submit(tenant, company, f"import {kind}", kept, content)
+        made = self._idempotency.once(
+            tenant, wish, lambda: {"id": self._jobs.submit(tenant, company, f"import {kind}", kept, content)}
+        )
+        job_id: int = made["id"]
         if len(content) <= AT_ONCE_BYTES and not options.get("background"):
-            taken = self._jobs.take(job_id)
+            taken = self._jobs.take(job_id)  # None: it was done when it was asked for before
             if taken is not None:
                 self.run(taken)
         return self._jobs.got(tenant, job_id)

@@ -67,12 +67,13 @@ class Jobs(Listed[Job]):
 
     noun = "job"
     model = Job
+    hidden = frozenset({"heartbeat_at_ms"})
 
     def documents(self, rows: Sequence[Job]) -> list[Document]:
         """Show jobs with their options and results as documents."""
         return [
             {
-                **{name: value for name, value in row.__data__.items() if name != "heartbeat_at_ms"},
+                **self.shown_of(row),
                 "options": json.loads(str(row.options)),
                 "result": None if row.result is None else json.loads(str(row.result)),
             }

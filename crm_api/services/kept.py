@@ -82,6 +82,11 @@ class Listed(Generic[Row]):
         """Return what is shown of the row's own columns."""
         return {name: value for name, value in row.__data__.items() if name not in self.hidden}
 
+    def condition(self, name: str, value: Any) -> Any:
+        """Return the condition that a filter stands for."""
+        condition = self.filters.get(name)
+        return getattr(self.model, name) == value if condition is None else condition(value)
+
     def _rows(self, tenant: Tenant, asked: Asked, column: Any, after: tuple[Any, ...] | None) -> list[Row]:
         """Return one row more than asked for, if there is one."""
         model: Any = self.model
@@ -99,8 +104,7 @@ class Listed(Generic[Row]):
             return ordered[: asked.limit + 1]
         query = self.seen(tenant)
         for name, value in asked.filters.items():
-            condition = self.filters.get(name)
-            query = query.where(getattr(model, name) == value if condition is None else condition(value))
+            query = query.where(self.condition(name, value))
         place = model.id if column is model.id else Tuple(column, model.id)
         if after is not None:
             edge = after[1] if column is model.id else after
@@ -114,7 +118,8 @@ class Kept(Listed[Row]):
     """Base of the services of one noun that can be made, changed and removed.
 
     The API calls `made`, `changed` and `removed`: they own the transaction and what every change has in common. A noun
-    writes `create`, `change` and `remove`; `change` must end with `update`, even when only rows below it have changed.
+    writes `create` and `change`, and `remove` when there is more to it; `change` must end with `update`, even when only
+    rows below it have changed.
     """
 
     key_field: ClassVar[str] = "id"
@@ -149,9 +154,10 @@ class Kept(Listed[Row]):
         """Change a row; `values` holds the fields that were sent."""
         raise NotImplementedError
 
+    @audited("remove")
     def remove(self, tenant: Tenant, key: Any) -> None:
-        """Remove a row."""
-        raise NotImplementedError
+        """Remove a row, unless others refer to it; a noun with more to say has its own."""
+        self.row(tenant, key).delete_instance()
 
     def made(self, tenant: Tenant, new: Any, wish: Repeatable | None = None) -> Document:
         """Make a row for the API, once for each `Idempotency-Key`."""

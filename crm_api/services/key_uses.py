@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from crm_api.domain.key_numbers import written
 from crm_api.domain.problems import NotFoundError
 from crm_api.services.context import Tenant, find, visible
+from crm_api.services.idempotency import Idempotency
 from crm_api.services.keys import number_of
 from crm_api.tables.fund import RfidKey
 from crm_api.tables.models import AccessRecord, Account, Panel
@@ -14,6 +15,7 @@ from crm_api.tables.models import AccessRecord, Account, Panel
 if TYPE_CHECKING:
     from crm_api.domain.inputs.calls import NewKeyUse
     from crm_api.services.context import Context
+    from crm_api.services.idempotency import Repeatable
     from crm_api.services.kept import Document
 
 _HOME: Final = """
@@ -30,9 +32,14 @@ class KeyUses:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._idempotency = Idempotency(context)
 
-    def told(self, tenant: Tenant, use: NewKeyUse) -> Document:
-        """Record the use of a key, known or not; the panel has opened, or has refused."""
+    def told(self, tenant: Tenant, use: NewKeyUse, wish: Repeatable | None = None) -> Document:
+        """Record the use of a key, known or not, once for each `Idempotency-Key`: a panel may repeat itself."""
+        return self._idempotency.once(tenant, wish, lambda: self._recorded(tenant, use))
+
+    def _recorded(self, tenant: Tenant, use: NewKeyUse) -> Document:
+        """Record that the panel has opened, or has refused."""
         number = number_of(use.number, use.notation, use.byte_order)
         now_ms = self._context.now_ms()
         database = self._context.database

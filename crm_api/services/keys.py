@@ -93,11 +93,6 @@ class Keys(Kept[RfidKey]):
             self.update(row, **values)
         return self.got(tenant, key)
 
-    def remove(self, tenant: Tenant, key: int) -> None:
-        """Remove a key; records of what it opened stay."""
-        with self.database.transaction():
-            self.row(tenant, key).delete_instance()
-
     def exported(self, tenant: Tenant, wanted: keys.KeyExport) -> Iterator[str]:
         """Return the text of a CSV file in pieces, the header first; any number of keys is read in batches.
 

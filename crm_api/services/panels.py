@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain.numbering import place_code_problem
 from crm_api.domain.problems import InvalidFieldsError
 from crm_api.domain.search_text import search_text
+from crm_api.services.accounts import account_names
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept
 from crm_api.tables import dialled_numbers
@@ -15,7 +16,7 @@ from crm_api.tables.fund import Gate, Relay
 from crm_api.tables.models import Account, Door, Entrance, House, Panel, PanelPlace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from crm_api.domain.inputs.panels import NewPanel
     from crm_api.services.context import Context
@@ -36,17 +37,33 @@ def login_of(context: Context, kept: str | None) -> tuple[str | None, str | None
     return login["user"], login["password"]
 
 
+def _of_account(account: str) -> Any:
+    return Panel.account_id.in_(Account.select(Account.id).where(Account.account == account))
+
+
+def _serving(house_id: int) -> Any:
+    return Panel.id.in_(PanelPlace.select(PanelPlace.panel_id).where(PanelPlace.house_id == house_id))
+
+
+def _silent_since(moment_ms: int) -> Any:
+    return Panel.last_seen_at_ms.is_null() | (Panel.last_seen_at_ms < moment_ms)
+
+
 class Panels(Kept[Panel]):
     """Panels and gates."""
 
     noun = "panel"
     model = Panel
+    filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "account": _of_account,
+        "house_id": _serving,
+        "silent_since_ms": _silent_since,
+    }
 
     def documents(self, rows: Sequence[Panel]) -> list[Document]:
         """Show each panel with account, places and doors; of the credentials, only whether there are any."""
         ids = [row.id for row in rows]
-        named: Any = Account.select(Account.id, Account.account).where(Account.id.in_([r.account_id for r in rows]))
-        accounts: dict[int, str] = dict(named.tuples())
+        accounts = account_names([row.account_id for row in rows])
         places: dict[int, list[Document]] = {}
         for place in PanelPlace.select().where(PanelPlace.panel_id.in_(ids)).order_by(PanelPlace.id):
             shown = {"house_id": place.house_id, "entrance_id": place.entrance_id, "code": place.code}

@@ -156,11 +156,6 @@ class Houses(Kept[House]):
             self.changes.scope("house", key)
         return self.got(tenant, key)
 
-    def remove(self, tenant: Tenant, key: int) -> None:
-        """Remove a house that has no entrance."""
-        with self.database.transaction():
-            self.row(tenant, key).delete_instance()
-
 
 class Entrances(Kept[Entrance]):
     """Entrances of houses."""
@@ -180,8 +175,3 @@ class Entrances(Kept[Entrance]):
         with self.database.transaction():
             self.update(self.row(tenant, key), **values)
         return self.got(tenant, key)
-
-    def remove(self, tenant: Tenant, key: int) -> None:
-        """Remove an entrance that has no apartment and no panel."""
-        with self.database.transaction():
-            self.row(tenant, key).delete_instance()

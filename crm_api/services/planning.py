@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from crm_api.domain import resident_calls, ring_plan
+from crm_api.domain import phone_limits, resident_calls, ring_plan
 from crm_api.domain.numbering import ALWAYS_EMERGENCY, CONCIERGE_NUMBERS, EMERGENCY_NUMBERS, candidate
 from crm_api.domain.resident_calls import Asked
-from crm_api.tables import caller_facts, ring_plan_facts, trunk_facts
+from crm_api.tables import caller_facts, phone_rows, ring_plan_facts, trunk_facts
 from crm_api.tables.block_facts import stops
 
 if TYPE_CHECKING:
@@ -56,9 +56,15 @@ class Planning:
     def _with_trunks(self, plan: RingPlan, house_id: int | None) -> RingPlan:
         """Add who dials the phones of a plan that has any."""
         phones = any(target.number is not None for stage in plan.stages for target in stage.targets)
-        if not phones or plan.company_id is None:
+        company_id = plan.company_id
+        if not phones or company_id is None:
             return plan
-        found = trunk_facts.trunks(self._context.database, plan.company_id, house_id)
+        if plan.apartment_id is not None:
+            now_ms = plan.issued_at_ms
+            limits = phone_rows.limits(self._context.database, company_id, plan.apartment_id, now_ms)
+            residents = phone_rows.residents(self._context.database, plan.apartment_id, now_ms)
+            plan = phone_limits.limited(plan, limits, residents)
+        found = trunk_facts.trunks(self._context.database, company_id, house_id)
         return msgspec.structs.replace(plan, trunks=list(found))
 
     def _of_panel(self, known: KnownPanel, panel: str, dialled: str, now_ms: int) -> RingPlan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain.problems import ConflictError, InvalidFieldsError
+from crm_api.services.accounts import account_names
 from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, visible
 from crm_api.services.kept import Document, Kept
@@ -39,8 +40,7 @@ class PushTokens(Kept[PushToken]):
 
     def documents(self, rows: Sequence[PushToken]) -> list[Document]:
         """Show whose device it is, whether it is valid, and the token's end to tell two apart."""
-        named: Any = Account.select(Account.id, Account.account).where(Account.id.in_([r.account_id for r in rows]))
-        accounts: dict[int, str] = dict(named.tuples())
+        accounts = account_names([row.account_id for row in rows])
         return [
             {
                 "id": row.id,

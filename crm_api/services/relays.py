@@ -22,6 +22,7 @@ class Relays(Kept[Relay]):
 
     noun = "relay"
     model = Relay
+    hidden = frozenset({"credentials"})
 
     def documents(self, rows: Sequence[Relay]) -> list[Document]:
         """Show each relay with its doors; of the credentials, only whether there are any."""
@@ -39,7 +40,7 @@ class Relays(Kept[Relay]):
             )
         return [
             {
-                **{name: value for name, value in row.__data__.items() if name != "credentials"},
+                **self.shown_of(row),
                 "has_credentials": row.credentials is not None,
                 "doors": doors.get(row.id, []),
             }

@@ -49,17 +49,22 @@ class BlockKinds(Kept[BlockKind]):
             self.changes.apartments(row.apartment_id for row in Block.select().where(Block.kind_id == key))
         return self.got(tenant, key)
 
-    def remove(self, tenant: Tenant, key: int) -> None:
-        """Remove a kind that no block uses."""
-        with self.database.transaction():
-            self.row(tenant, key).delete_instance()
-
 
 class Blocks(Kept[Block]):
     """Blocks on apartments; a block that begins or ends later is delivered at that moment."""
 
     noun = "block"
     model = Block
+
+    def condition(self, name: str, value: Any) -> Any:
+        """Return the condition of a filter; `in_force` asks the clock."""
+        if name != "in_force":
+            return super().condition(name, value)
+        now_ms = self.context.now_ms()
+        over = Block.ends_at_ms <= now_ms
+        if value:
+            return (Block.starts_at_ms <= now_ms) & (Block.ends_at_ms.is_null() | ~over)
+        return (Block.starts_at_ms > now_ms) | over
 
     def create(self, tenant: Tenant, new: NewBlock) -> Document:
         """Put a block on an apartment."""

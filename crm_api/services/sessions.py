@@ -16,8 +16,6 @@ from crm_api.services.tokens import hash_of, new_token
 from crm_api.tables.people import Principal, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from crm_api.domain.inputs import access
     from crm_api.services.context import Context
     from crm_api.services.tokens import Principal as Asker
@@ -35,6 +33,7 @@ class TokensOfKind(Kept[Token]):
 
     model = Token
     kind: str
+    hidden = frozenset({"kind", "token_hash"})
 
     def seen(self, tenant: Tenant) -> Any:
         """Return the query of those of this kind that the tenant may see."""
@@ -46,11 +45,6 @@ class TokensOfKind(Kept[Token]):
         if row.kind != self.kind:
             raise NotFoundError.of(self.noun, key)
         return row
-
-    def documents(self, rows: Sequence[Token]) -> list[Document]:
-        """Show everything but the hash."""
-        hidden = {"kind", "token_hash"}
-        return [{name: value for name, value in row.__data__.items() if name not in hidden} for row in rows]
 
     def company_of(self, document: Document) -> int | None:
         """Return the company of the owner, when it is a single one."""

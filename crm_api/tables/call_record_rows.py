@@ -88,6 +88,7 @@ INSERT INTO access_records
  event_at_ms)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id, account, at_ms) DO NOTHING
 """
+DOOR_MADE = "SELECT id FROM access_records WHERE call_id = ? AND account = ? AND at_ms = ?"
 PHONE_LEG = """
 INSERT INTO phone_legs
 (call_id, stage, account, branch, company_id, apartment_id, trunk, ended_at_ms, phone_ms, billed_s, cost_micros,

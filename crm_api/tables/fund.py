@@ -178,3 +178,37 @@ class TrunkRoute(Table):
     city_id = BigIntegerField(null=True)
     position = BigIntegerField()
     caller_number = TextField(null=True)
+
+
+class Webhook(Table):
+    """Where a client company is told what happens; `secret` is encrypted, `events` are comma-separated."""
+
+    id = AutoField()
+    version = BigIntegerField(default=1)
+    company_id = BigIntegerField()
+    url = TextField()
+    events = TextField()
+    secret = TextField()
+    enabled = BooleanField()
+    created_at_ms = BigIntegerField()
+
+
+class WebhookDelivery(Table):
+    """One thing to tell one webhook; `subject` names it (a Call-ID, an access record, a message)."""
+
+    id = AutoField()
+    webhook_id = BigIntegerField()
+    company_id = BigIntegerField()
+    event = TextField()
+    subject = TextField()
+    state = TextField()
+    attempts = BigIntegerField()
+    created_at_ms = BigIntegerField()
+    due_at_ms = BigIntegerField()
+    delivered_at_ms = BigIntegerField(null=True)
+    last_error = TextField(null=True)
+
+    class Meta:
+        """Its plural is irregular."""
+
+        table_name = "webhook_deliveries"

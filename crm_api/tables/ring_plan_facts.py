@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PANEL = """
 SELECT p.id, p.company_id, p.name, c.language, coalesce(p.talk_limit_s, c.talk_limit_s), c.ring_timeout_s,
-       coalesce(p.ring_limit_s, c.ring_limit_s), d.id, d.method, d.dtmf,
+       coalesce(p.ring_limit_s, c.ring_limit_s), c.message_limit_s, c.records_calls, d.id, d.method, d.dtmf,
        CASE WHEN pp.code = '' THEN '' ELSE pp.code || coalesce(p.separator, '') END, pp.house_id, pp.entrance_id
 FROM accounts a
 JOIN panels p ON p.account_id = a.id
@@ -63,6 +63,8 @@ WHERE s.plan_id = coalesce(
 """  # noqa: S608 - constants
 HOUSEHOLDS = {"sqlite": HOUSEHOLD.replace("{false}", "0"), "postgresql": HOUSEHOLD.replace("{false}", "FALSE")}
 _MEMBER, _STOP, _LINE = range(3)
+_NO_HOUSE = 0
+"""PostgreSQL takes no empty list."""
 UNORDERED = 100
 """Place of a resident who was given none: after the others."""
 TIME_ZONE = """
@@ -99,9 +101,8 @@ def known_panel(database: CrmDatabase, account: str) -> KnownPanel | None:
     rows = database.rows(PANEL, (account,))
     if not rows:
         return None
-    panel_id, company_id, name, language, talk_limit_s, ring_timeout_s, ring_limit_s, door_id, method, dtmf = rows[0][
-        :10
-    ]
+    panel_id, company_id, name, language, talk_limit_s, ring_timeout_s, ring_limit_s, *rest = rows[0][:12]
+    message_limit_s, records, door_id, method, dtmf = rest
     # To the call side a door opens by digits in the call, or by the CRM: through the panel's driver or a relay.
     by_digits = method == "dtmf"
     door = None if door_id is None else Door(door_id, "dtmf" if by_digits else "http", dtmf if by_digits else None)
@@ -114,8 +115,10 @@ def known_panel(database: CrmDatabase, account: str) -> KnownPanel | None:
         ring_limit_s=ring_limit_s,
         panel_id=panel_id,
         door=door,
+        message_limit_s=message_limit_s,
+        records=bool(records),
     )
-    return KnownPanel(facts, tuple(Place(*row[10:13]) for row in rows if row[10] is not None))
+    return KnownPanel(facts, tuple(Place(*row[12:15]) for row in rows if row[12] is not None))
 
 
 def apartment_id(database: CrmDatabase, candidate: Candidate) -> int | None:
@@ -165,8 +168,9 @@ def desks(database: CrmDatabase, company_id: int, houses: Sequence[int]) -> tupl
     A desk with a phone is rung there, through a trunk.
     """
     found: dict[int, list[Member]] = {}
-    sql = DESKS.format(houses=", ".join("?" * len(houses)))
-    for priority, account, kind, phone in database.rows(sql, (company_id, *houses, True, True)):
+    named = houses or (_NO_HOUSE,)
+    sql = DESKS.format(houses=", ".join("?" * len(named)))
+    for priority, account, kind, phone in database.rows(sql, (company_id, *named, True, True)):
         member = Member(account, "phone" if phone else kind, True, None, phone)
         found.setdefault(priority, []).append(member)
     return tuple(tuple(members) for members in found.values())

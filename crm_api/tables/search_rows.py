@@ -112,8 +112,9 @@ class SearchRows:
         sql = f"SELECT {', '.join(shown)}, {column} FROM {tables} WHERE {beginning}"  # noqa: S608 - names of ours
         limited, companies = self._of_companies("t.company_id")
         order = f"ORDER BY CASE WHEN {beginning} THEN 0 ELSE 1 END, length(t.search_text), 1 LIMIT ?"
-        begins = [f"% {word}%" for word in words]
-        whole = [f"% {word} %" for word in words]
+        longest_first = sorted(words, key=len, reverse=True)  # most texts are done with after the rarest word
+        begins = [f"% {word}%" for word in longest_first]
+        whole = [f"% {word} %" for word in longest_first]
         rows = self._database.rows(f"{sql}{limited} {order}", (*parameters, *begins, *companies, *whole, self._limit))
         return [Found(*row) for row in rows]
 

@@ -19,6 +19,7 @@ from lab.bench.city_parts import CITY_BARS, CityBench, city_bench
 from lab.bench.crm_parts import CRM_QUICK, CrmBench, CrmPlan, crm_bars
 from lab.bench.crm_server import DIALECTS, crm_instance
 from lab.bench.measures import BARS, Bar, Report
+from lab.bench.mix import MIX_BARS, MIX_QUICK, MixBench, MixPlan
 from lab.bench.parts import QUICK, Bench, Plan
 from lab.process_scan import end_processes
 from lab.settings import REPOSITORY, LabSettings
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 DIRECTORY: Final = REPOSITORY / "var" / "bench-lab"
 RESULT: Final = REPOSITORY / "var" / "bench" / "latest.json"
-PARTS: Final = ("calls", "city", "crm")
+PARTS: Final = ("calls", "mix", "city", "crm")
 _INSIDE: Final = "ENTRYPHONE_BENCH_NAMESPACE"
 
 
@@ -66,6 +67,14 @@ def _call_parts(bench: Bench) -> list[Part]:
         Part("stop the platform", "ring_all", bench.stop_platform),
         Part("the same calls through the bare dialplan", "ring_all.cpu_ratio_to_bare_dialplan", bench.bare_dialplan),
         Part("REGISTER on a native script", "register.ratio_to_native", bench.native_registrar),
+    ]
+
+
+def _mix_parts(bench: MixBench) -> list[Part]:
+    return [
+        Part("start a platform for the mix", "mix", bench.start, "platform of the mix", starts=True),
+        Part("the mix at 161 calls/s, and its records", "mix", bench.mix, "platform of the mix"),
+        Part("stop the platform of the mix", "mix", bench.stop),
     ]
 
 
@@ -160,6 +169,9 @@ def main() -> int:
     if "calls" in chosen:
         bars += BARS
         parts += _call_parts(Bench(QUICK if asked.quick else Plan(), platform, bare, load, report))
+    if "mix" in chosen:
+        bars += MIX_BARS
+        parts += _mix_parts(MixBench(MIX_QUICK if asked.quick else MixPlan(), platform, load, report))
     if "city" in chosen:
         bars += CITY_BARS
         parts += _city_parts(city_bench(size, QUICK if asked.quick else Plan(), (platform, bare, load), report))

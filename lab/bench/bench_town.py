@@ -38,7 +38,8 @@ def make_households(count: int) -> list[Household]:
     ]
 
 
-def _insert(database: sqlite3.Connection, table: str, **columns: object) -> int:
+def insert(database: sqlite3.Connection, table: str, **columns: object) -> int:
+    """Insert one row; returns its id."""
     names = ", ".join(columns)
     marks = ", ".join("?" * len(columns))
     cursor = database.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(columns.values()))  # noqa: S608
@@ -54,7 +55,7 @@ def write_town(path: Path, households: list[Household], realm: str) -> None:
         if database.execute("SELECT 1 FROM companies WHERE name = ?", (_COMPANY,)).fetchone():
             return
         city = database.execute("SELECT min(id) FROM cities").fetchone()[0]
-        company = _insert(
+        company = insert(
             database, "companies", name=_COMPANY, city_id=city, language="en", active=1, ring_timeout_s=30,
             talk_limit_s=120, created_at_ms=int(time.time() * 1000),
         )  # fmt: skip
@@ -63,23 +64,24 @@ def write_town(path: Path, households: list[Household], realm: str) -> None:
 
 
 def _write_household(database: sqlite3.Connection, company: int, index: int, household: Household, realm: str) -> None:
-    house = _insert(database, "houses", company_id=company, address=f"Bench street {index + 1}")
-    entrance = _insert(database, "entrances", company_id=company, house_id=house, number=1)
-    apartment = _insert(
+    house = insert(database, "houses", company_id=company, address=f"Bench street {index + 1}")
+    entrance = insert(database, "entrances", company_id=company, house_id=house, number=1)
+    apartment = insert(
         database, "apartments", company_id=company, house_id=house, entrance_id=entrance, number=int(household.dialled)
     )
-    account = _write_account(database, household.panel, "panel", realm, company_id=company)
-    panel = _insert(database, "panels", company_id=company, account_id=account, name="Entrance 1", driver="generic")
-    _insert(database, "panel_places", panel_id=panel, company_id=company, house_id=house, entrance_id=entrance, code="")
-    _insert(database, "doors", company_id=company, panel_id=panel, output=1, name="Door", method="dtmf", dtmf=DOOR_KEY)
+    account = write_account(database, household.panel, "panel", realm, company_id=company)
+    panel = insert(database, "panels", company_id=company, account_id=account, name="Entrance 1", driver="generic")
+    insert(database, "panel_places", panel_id=panel, company_id=company, house_id=house, entrance_id=entrance, code="")
+    insert(database, "doors", company_id=company, panel_id=panel, output=1, name="Door", method="dtmf", dtmf=DOOR_KEY)
     for role, handset in zip(ROLES, household.handsets, strict=True):
-        _write_account(database, handset, _KINDS[role], realm, company_id=company, apartment_id=apartment)
+        write_account(database, handset, _KINDS[role], realm, company_id=company, apartment_id=apartment)
 
 
-def _write_account(database: sqlite3.Connection, account: Account, kind: str, realm: str, **columns: int) -> int:
+def write_account(database: sqlite3.Connection, account: Account, kind: str, realm: str, **columns: int) -> int:
+    """Write an account with its HA1; returns its id."""
     secret = f"{account.name}:{realm}:{account.password}"
     ha1 = hashlib.md5(secret.encode()).hexdigest()  # noqa: S324 - the digest of RFC 2617, which the devices speak
-    return _insert(
+    return insert(
         database, "accounts", account=account.name, kind=kind, ha1=ha1, enabled=1,
         created_at_ms=int(time.time() * 1000), **columns,
     )  # fmt: skip

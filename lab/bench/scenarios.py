@@ -153,6 +153,23 @@ def panel(*, digest: bool, refusable: bool = False) -> str:
     return scenario.xml("retry_after" if refusable else "")
 
 
+def nobody_home() -> str:
+    """A panel calls where nobody is: it hears why, and is refused. Counter `told`."""
+    scenario = _Builder("nobody_home")
+    first = _invite(scenario, 1, 'retrans="500" start_rtd="1"', credentials=False)
+    scenario.element('<recv response="100" optional="true"/>')
+    scenario.element('<recv response="407" auth="true"/>')
+    _ack_of_refusal(scenario, first, 1)
+    last = _invite(scenario, 2, 'retrans="500"', credentials=True)
+    scenario.element('<recv response="100" optional="true"/>')
+    scenario.element('<recv response="180" optional="true"/>')
+    scenario.element('<recv response="183" rtd="1"/>')
+    scenario.element('<recv response="480" timeout="30000"/>')
+    _ack_of_refusal(scenario, last, 2)
+    scenario.element('<nop counter="told"/>')
+    return scenario.xml()
+
+
 def emergency() -> str:
     """A panel calls 112 in the middle of an overload: any answer that is not a refusal for load counts as accepted.
 

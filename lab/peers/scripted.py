@@ -20,6 +20,8 @@ from lab.peers.transactions import ClientTransaction, Received, SipSocket, open_
 from lab.peers.watch import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lab.peers.digest import Credentials
 
 _CHALLENGES = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
@@ -48,6 +50,7 @@ class ScriptedPeer:
     def __init__(self, server: SipServer) -> None:
         self.server = server
         self.ringing: list[IncomingCall] = []
+        self.on_register: Callable[[Received], None] | None = None
         self._socket: SipSocket | None = None
         self._watch = Watch()
         self._bindings: dict[str, Binding] = {}
@@ -219,14 +222,16 @@ class ScriptedPeer:
             self._take_invite(got)
         elif method == "CANCEL":
             self._take_cancel(got)
+        elif method == "REGISTER" and self.on_register is not None:
+            self.on_register(got)
         elif call_id in self._calls:
             self._dialog_of(got).take(got)
         elif method != "ACK":
-            self._answer_outside(got, 200 if method == "OPTIONS" else 481)
+            self.answer_outside(got, 200 if method == "OPTIONS" else 481)
 
     def _take_invite(self, got: Received) -> None:
         if not self._spare:
-            self._answer_outside(got, 486)
+            self.answer_outside(got, 486)
             return
         call = IncomingCall(self.socket, self._spare.pop(), got)
         self.ringing.append(call)
@@ -236,7 +241,7 @@ class ScriptedPeer:
     def _take_cancel(self, got: Received) -> None:
         call = next((call for call in self.ringing if call.invite.branch == got.message.branch), None)
         if call is None:
-            self._answer_outside(got, 481)
+            self.answer_outside(got, 481)
         else:
             call.take_cancel(got)
 
@@ -248,8 +253,10 @@ class ScriptedPeer:
                 return call
         return self._calls[got.message.get("Call-ID")]
 
-    def _answer_outside(self, got: Received, status: int) -> None:
+    def answer_outside(self, got: Received, status: int, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """Answer a request that belongs to no call."""
         built = message.response(status, "Outside of a call")
+        built.headers.extend(headers)
         for name in ("Via", "From", "To", "Call-ID", "CSeq"):
             for value in got.message.get_all(name):
                 built.add(name, value)

@@ -55,6 +55,8 @@ PLAN = st.builds(
     ring_limit_s=st.integers(5, 600),
     caller=st.sampled_from(get_args(written.Caller)),
     caller_may_open=st.booleans(),
+    message_limit_s=st.integers(0, 180),
+    records=st.booleans(),
 )
 
 

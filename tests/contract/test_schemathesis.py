@@ -25,7 +25,8 @@ from crm_api.openapi import document_text
 from crm_api.resources.rendering import parsed
 from crm_api.services.context import Context
 from tests.unit.crm.conftest import REALM, Api, Clock, FakeCache, FakePanelDriver, empty_database
-from tests.unit.crm.tenancy_table import MAKES, Own
+from tests.unit.crm.furnished import make_one_of_each
+from tests.unit.crm.tenancy_table import Own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,13 +96,7 @@ def furnish(platform: Api) -> None:
     """Make one of each, so that an id found by chance is often there."""
     platform("POST", "/v1/cities", {"name": "Riverside"})
     own = Own("some", platform("POST", "/v1/companies", {"name": "Homes"})["id"], platform)
-    for path, make in MAKES.items():
-        document = platform("POST", path, make(own)[0])
-        noun = path.removeprefix("/v1/")
-        own.keys[noun] = document.get("account" if noun == "accounts" else "id")
-        own.keys.setdefault("panel account", document.get("account") if noun == "panels" else None)
-        if noun == "panels":
-            own.keys["panel account"] = document["account"]
+    make_one_of_each(own)
 
 
 def the_schema_tells_what_is_taken(_context: Any, response: Any, case: Any) -> None:

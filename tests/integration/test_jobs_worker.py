@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -103,3 +104,16 @@ def test_an_import_whose_worker_ends_is_done_once_by_the_next(jobs: Jobs, tmp_pa
         second.send_signal(signal.SIGTERM)
         assert second.wait(30) == 0
     assert "Traceback" not in (tmp_path / "jobs.log").read_text("utf-8")
+
+
+def test_a_hundred_thousand_rows_of_which_the_last_is_broken(jobs: Jobs) -> None:
+    rows = "".join(f"Житель {number};Lenina 1;12;+7912{number:07}\n" for number in range(99_999))
+    text = f"ФИО;Адрес;Квартира;Телефон\n{rows}Последний;Lenina 1;12;нет телефона\n"
+    imports, office = Imports(jobs.context, jobs), Tenant(None, "office")
+    waiting = imports.submit(office, "residents", 1, {}, text.encode("cp1251"))
+    assert waiting["state"] == "waiting"
+    assert imports.work(threading.Event())
+    job = jobs.got(office, waiting["id"])
+    assert (job["state"], job["rows_done"], job["result"]["encoding"]) == ("failed", 100_000, "cp1251")
+    assert [(found["row"], found["column"]) for found in job["result"]["problems"]] == [(100_001, "phones")]
+    assert jobs.database.row("SELECT count(*) FROM residents") == (0,)

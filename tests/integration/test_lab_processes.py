@@ -30,6 +30,7 @@ SERVICES = {
     "ast1",
     "ast2",
     "agi",
+    "sounds",
     "crm",
     "crm-outbox",
     "crm-call-records",

@@ -210,3 +210,42 @@ async def test_a_door_that_a_relay_opens(scene: Scene) -> None:
             await scene.office.send("PATCH", f"/v1/panels/{panel['id']}", {"doors": usual})
     assert [opening.cause for opening in server.door.openings] == ["http"]
     assert [(record["method"], record["result"]) for record in records] == [("http", "opened")]
+
+
+async def test_a_change_while_redis_is_away_is_delivered_when_it_is_back(scene: Scene) -> None:
+    place = family(scene.town)
+    home = await scene.home(place[0])
+    name = place[0].residents[-1].credentials.username
+    first = await _call(scene, place)  # so that a plan with the account is in Redis, and outlives it on disk
+    await home.all_ring()
+    await first.cancel()
+    await scene.kill("redis")
+    await scene.office.send("PATCH", f"/v1/accounts/{name}", {"enabled": False})  # neither lost nor blocked
+    try:
+        await scene.revive()
+        await _a_second_passes()
+        since_s = time.monotonic()
+        call = await _call(scene, place)
+        others = [(resident, peer) for resident, peer in home.phones if resident.credentials.username != name]
+        for resident, peer in others:
+            (await peer.incoming(resident.credentials.username, since_s=since_s)).ring()
+        await call.cancel()
+        record = await scene.office.call_record(call.call_id)
+        assert name not in {branch["account"] for branch in record["branches"]}
+    finally:
+        await scene.office.send("PATCH", f"/v1/accounts/{name}", {"enabled": True})
+
+
+async def test_a_password_rotated_while_kamailio_is_away_holds_when_it_is_back(scene: Scene) -> None:
+    place = family(scene.town)
+    lives_in = (await _home_of(scene, place))["apartment_id"]
+    name = f"away-{secrets.token_hex(4)}"
+    async with _made(scene, "accounts", {"account": name, "kind": "app", "apartment_id": lives_in}) as made:
+        old = Credentials(name, made["password"])
+        peer = await scene.peer(_GUEST)
+        await _registered(peer, old)
+        await scene.kill("kamailio")
+        rotated = await scene.office.send("POST", f"/v1/accounts/{name}/rotate-password")
+        await scene.revive()
+        assert (await peer.register(old)).status == 401
+        await _registered(peer, Credentials(name, rotated["password"]))

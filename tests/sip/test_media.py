@@ -185,4 +185,4 @@ async def test_a_side_that_sends_nothing_for_30_s_ends_the_call_and_the_record_s
     await other.wait_request("BYE", 36)
     assert 28 < time.monotonic() - began_s < 35
     record = await scene.office.call_record(call.call_id)
-    assert (record["result"], record["reason"]) == ("answered", "no media for 30 s")
+    assert (record["result"], record["reason"]) == ("answered", "no media for 30 s"), record

@@ -71,11 +71,12 @@ async def test_no_contact_is_left(scene: Scene) -> None:
     assert contacts() == [[]]
 
 
-async def test_no_lock_of_a_call_is_left(scene: Scene) -> None:
+@pytest.mark.parametrize("table", ["setup", "wake", "wake_legs"])
+async def test_no_lock_of_a_call_is_left(scene: Scene, table: str) -> None:
     """Legs in setup are forgotten when the call is answered or over; an entry left would count as a running call."""
 
     def legs() -> object:
-        return _kamailio(scene, "htable.dump", "setup")
+        return _kamailio(scene, "htable.dump", table)
 
     await _until(legs, [])
 

@@ -96,7 +96,7 @@ async def test_the_visitor_hangs_up_in_the_very_moment_of_the_answer(scene: Scen
         await call.bye()
     await ring.wait_request("BYE", 5)
     record = await scene.office.call_record(call.call_id)
-    assert record["result"] == ("answered" if final.status == 200 else "caller_hung_up")
+    assert record["result"] == ("answered" if final.status == 200 else "caller_hung_up"), record
 
 
 async def test_the_key_and_the_hang_up_at_once(scene: Scene) -> None:

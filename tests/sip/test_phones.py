@@ -13,6 +13,7 @@ from lab.peers import digest
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall
     from lab.peers.scripted import ScriptedPeer
+    from lab.peers.transactions import Received
     from tests.sip.scene import Scene
 
 _FIRST, _SECOND = "127.0.3.1", "127.0.3.2"
@@ -202,3 +203,33 @@ async def _either(first: ScriptedPeer, second: ScriptedPeer, number: str, timeou
     for task in waiting:
         task.cancel()
     return done.pop().result()
+
+
+async def test_a_carrier_at_which_we_register_with_a_password(scene: Scene) -> None:
+    registrar = await scene.peer("127.0.3.3")
+    challenge = 'Digest realm="carriers", nonce="n0nce", algorithm=MD5'
+    login = digest.Credentials("entryphone", "a secret")
+    registered: asyncio.Queue[str] = asyncio.Queue()
+
+    def take(got: Received) -> None:
+        given = got.message.get("Authorization")
+        if not given:
+            registrar.answer_outside(got, 401, (("WWW-Authenticate", challenge),))
+            return
+        right = digest.authorization(digest.parse_challenge(challenge), login, "REGISTER", got.message.uri)
+        assert _response_of(given) == _response_of(right), given
+        contact = got.message.get("Contact")
+        registrar.answer_outside(got, 200, (("Contact", f"{contact};expires=300"),))
+        registered.put_nowait(contact)
+
+    registrar.on_register = take
+    body = {
+        "name": "carrier-c", "address": "127.0.3.3", "username": "entryphone", "password": "a secret",
+        "realm": "carriers", "registers": True,
+    }  # fmt: skip
+    made = await scene.office.send("POST", "/v1/trunks", body)
+    try:
+        contact = await asyncio.wait_for(registered.get(), 10)
+        assert f"@{scene.town.sip.address}:" in contact
+    finally:
+        await scene.office.send("DELETE", f"/v1/trunks/{made['id']}")

@@ -7,12 +7,25 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, StringConstraints
 
 from crm_api.domain.access import Role, StaffRole  # noqa: TC001 - pydantic reads the annotations
-from crm_api.domain.inputs.base import FilterId, FilterMs, FilterText, Flag, Id, Input, Ms, Name, PageQuery, unchanged
+from crm_api.domain.inputs.base import (
+    NO_NUL,
+    FilterId,
+    FilterMs,
+    FilterText,
+    Flag,
+    Id,
+    Input,
+    Ms,
+    Name,
+    NameQuery,
+    PageQuery,
+    unchanged,
+)
 
 Login = Annotated[
     str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{2,127}$")
 ]
-NewPassword = Annotated[str, StringConstraints(min_length=12, max_length=128, pattern=r"^[^\x00]*$")]
+NewPassword = Annotated[str, StringConstraints(min_length=12, max_length=128, pattern=NO_NUL)]
 GivenPassword = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Companies = Annotated[list[Id], Field(min_length=1, max_length=1000)]
 
@@ -51,11 +64,10 @@ class StaffChange(Input):
     EXAMPLE: ClassVar[dict[str, Any]] = {"role": "engineer", "companies": [1, 2]}
 
 
-class PrincipalQuery(PageQuery):
+class PrincipalQuery(NameQuery):
     """Staff or service accounts with this role or name."""
 
     role: Role | None = None
-    name: FilterText = None
     enabled: bool | None = None
 
 

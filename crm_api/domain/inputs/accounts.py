@@ -72,4 +72,5 @@ class AccountQuery(PageQuery):
     resident_id: FilterId = None
     kind: AccountKind | None = None
     account: FilterText = None
+    enabled: bool | None = None
     sort: Literal["id", "-id", "account", "-account"] = "id"

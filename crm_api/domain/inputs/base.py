@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 MAX_ID = 2**63 - 1
 MAX_MS = 2**53 - 1
 
+NO_NUL = r"^[^\x00]*$"
+"""Any text that a database keeps."""
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=PRINTABLE)]
 Id = Annotated[int, Field(ge=1, le=MAX_ID, strict=True)]
@@ -54,14 +56,7 @@ class PageQuery(Input):
 FilterId = Annotated[int, Field(ge=1, le=MAX_ID)] | None
 FilterMs = Annotated[int, Field(ge=0, le=MAX_MS)] | None
 Separator = Literal["comma", "semicolon", "tab"]
-FilterText = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00]*$")] | None
-
-
-class OfCompanyQuery(PageQuery):
-    """Rows of a company."""
-
-    company_id: FilterId = None
-    name: FilterText = None
+FilterText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)] | None
 
 
 class NameQuery(PageQuery):
@@ -69,3 +64,9 @@ class NameQuery(PageQuery):
 
     name: FilterText = None
     sort: Literal["id", "-id", "name", "-name"] = "id"
+
+
+class OfCompanyQuery(NameQuery):
+    """Rows of a company, or with this name."""
+
+    company_id: FilterId = None

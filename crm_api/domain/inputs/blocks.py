@@ -61,8 +61,10 @@ class BlockLift(Input):
     EXAMPLE: ClassVar[dict[str, Any]] = {"reason": "paid"}
 
 
-class OfApartmentQuery(PageQuery):
-    """Rows of an apartment."""
+class BlockQuery(PageQuery):
+    """Blocks of an apartment or of a kind, those in force now or the others."""
 
     company_id: FilterId = None
     apartment_id: FilterId = None
+    kind_id: FilterId = None
+    in_force: bool | None = None

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 
 from crm_api.domain.inputs.base import (
     MAX_MS,
+    NO_NUL,
     AccountName,
     FilterId,
     FilterMs,
@@ -25,11 +26,11 @@ from crm_api.domain.key_numbers import ByteOrder, Notation  # noqa: TC001 - the 
 class DoorOpening(Input):
     """A resident pressed a key while talking (docs/contracts.md §6)."""
 
-    call_id: Annotated[str, StringConstraints(min_length=1, max_length=255)]
-    panel: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    dialled: Annotated[str, StringConstraints(min_length=1, max_length=32)]
-    account: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    key: Annotated[str, StringConstraints(max_length=8)] = "#"
+    call_id: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=NO_NUL)]
+    panel: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL)]
+    dialled: Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=NO_NUL)]
+    account: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL)]
+    key: Annotated[str, StringConstraints(max_length=8, pattern=NO_NUL)] = "#"
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "call_id": "3f1c9a0e@10.20.30.40",
@@ -43,8 +44,8 @@ class DoorOpening(Input):
 class CodeEntry(Input):
     """A visitor typed an access code at a panel that sends it as a call (docs/contracts.md §6)."""
 
-    call_id: Annotated[str, StringConstraints(min_length=1, max_length=255)]
-    panel: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    call_id: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=NO_NUL)]
+    panel: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL)]
     code: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,32}$")]
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"call_id": "3f1c9a0e@10.20.30.40", "panel": "p10001", "code": "40719"}

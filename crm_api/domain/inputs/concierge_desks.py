@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from crm_api.domain.inputs.base import AccountName, FilterId, Flag, Id, Input, Name, PageQuery, unchanged
+from crm_api.domain.inputs.base import AccountName, FilterId, Flag, Id, Input, Name, OfCompanyQuery, unchanged
 from crm_api.domain.phones import e164
 
 Phone = Annotated[str, StringConstraints(max_length=40), AfterValidator(e164)]
@@ -42,8 +42,7 @@ class ConciergeDeskChange(Input):
     EXAMPLE: ClassVar[dict[str, Any]] = {"on_duty": False}
 
 
-class ConciergeDeskQuery(PageQuery):
+class ConciergeDeskQuery(OfCompanyQuery):
     """Desks of a company or a house."""
 
-    company_id: FilterId = None
     house_id: FilterId = None

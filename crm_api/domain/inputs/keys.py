@@ -65,7 +65,9 @@ class KeyQuery(PageQuery):
     apartment_id: FilterId = None
     entrance_id: FilterId = None
     house_id: FilterId = None
+    enabled: bool | None = None
     number: KeyText | None = None
+    sort: Literal["id", "-id", "number", "-number"] = "id"
 
 
 class KeyExport(Input):

@@ -6,7 +6,20 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from crm_api.domain.inputs.base import PRINTABLE, AccountName, Id, Input, Latitude, Longitude, Name, unchanged
+from crm_api.domain.inputs.base import (
+    PRINTABLE,
+    AccountName,
+    FilterId,
+    FilterMs,
+    FilterText,
+    Id,
+    Input,
+    Latitude,
+    Longitude,
+    Name,
+    OfCompanyQuery,
+    unchanged,
+)
 
 RingLimit = Annotated[int, Field(ge=5, le=600, strict=True)]
 TalkLimit = Annotated[int, Field(ge=10, le=3600, strict=True)]
@@ -166,3 +179,14 @@ class RelayChange(Input):
     doors: Annotated[list[NewRelayDoor], Field(max_length=16)] = unchanged()
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"address": "10.20.30.51"}
+
+
+class PanelQuery(OfCompanyQuery):
+    """Panels of a company, those that serve a house or stand at a gate, or the one with this account or address."""
+
+    account: FilterText = None
+    house_id: FilterId = None
+    gate_id: FilterId = None
+    address: FilterText = None
+    silent_since_ms: FilterMs = None
+    """Panels that have not been seen since this moment, or never."""

@@ -6,13 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from crm_api.domain.inputs.base import FilterId, FilterText, Id, Input, Ms, Name, PageQuery, unchanged
+from crm_api.domain.inputs.base import NO_NUL, FilterId, Id, Input, Ms, Name, OfCompanyQuery, PageQuery, unchanged
 from crm_api.domain.phones import e164
 
 ResidentRole = Literal["owner", "tenant", "guest"]
 GroupKind = Literal["houses", "panels", "apartments"]
 
-Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=r"^[^\x00]*$")]
+Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=NO_NUL)]
 Phone = Annotated[str, StringConstraints(max_length=40), AfterValidator(e164)]
 """A phone as people write it; kept in E.164."""
 
@@ -81,13 +81,11 @@ class ResidentChange(Input):
     }
 
 
-class ResidentQuery(PageQuery):
+class ResidentQuery(OfCompanyQuery):
     """Residents of a company or an apartment, or with this phone (in any notation) or name."""
 
-    company_id: FilterId = None
     apartment_id: FilterId = None
     phone: Phone | None = None
-    name: FilterText = None
 
 
 class NewGroup(Input):
@@ -110,12 +108,10 @@ class GroupChange(Input):
     EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Quality check, April"}
 
 
-class GroupQuery(PageQuery):
+class GroupQuery(OfCompanyQuery):
     """Groups of a company, of a kind, or with this name."""
 
-    company_id: FilterId = None
     kind: GroupKind | None = None
-    name: FilterText = None
 
 
 class MembersChange(Input):

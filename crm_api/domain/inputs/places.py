@@ -19,6 +19,7 @@ from crm_api.domain.inputs.base import (
     Latitude,
     Longitude,
     Name,
+    NameQuery,
     PageQuery,
     unchanged,
 )
@@ -38,6 +39,9 @@ RingLimit = Annotated[int, Field(ge=5, le=600, strict=True)]
 LookLimit = Annotated[int, Field(ge=5, le=600, strict=True)]
 CodeTries = Annotated[int, Field(ge=3, le=100, strict=True)]
 CodeLock = Annotated[int, Field(ge=1, le=86_400, strict=True)]
+MessageLimit = Annotated[int, Field(ge=0, le=180, strict=True)]
+MessageDays = Annotated[int, Field(ge=1, le=366, strict=True)]
+RecordingDays = Annotated[int, Field(ge=1, le=1100, strict=True)]
 NeighbourCalls = Literal["none", "house", "estate"]
 Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20, pattern=PRINTABLE)]
 
@@ -72,6 +76,12 @@ class CityChange(Input):
     EXAMPLE: ClassVar[dict[str, Any]] = {"time_zone": "Europe/Samara"}
 
 
+PhoneCountries = Annotated[str, StringConstraints(max_length=200, pattern=r"^([A-Z]{2}(,[A-Z]{2})*)?$")]
+PhoneMinutes = Annotated[int, Field(ge=0, le=10_000_000, strict=True)]
+ApartmentPhoneMinutes = Annotated[int, Field(ge=0, le=100_000, strict=True)]
+KeptDays = Annotated[int, Field(ge=1, le=3660, strict=True)]
+
+
 class NewCompany(Input):
     """A management company."""
 
@@ -91,6 +101,19 @@ class NewCompany(Input):
     code_tries: CodeTries = 5
     """Wrong access codes in a row after which a panel, and its entrance or gate, take none for `code_lock_s`."""
     code_lock_s: CodeLock = 600
+    phone_countries: PhoneCountries = ""
+    """Countries whose phones may be dialled, such as `RU,KZ`; empty: all."""
+    phone_minutes: PhoneMinutes | None = None
+    """Of all phones in a calendar month; when they are used up, phones are left out until the next."""
+    apartment_phone_minutes: ApartmentPhoneMinutes | None = None
+    calls_kept_days: KeptDays | None = None
+    """Calls older than this are removed from the records; None: never."""
+    message_limit_s: MessageLimit = 0
+    """How long a message of a visitor may be when nobody answered; 0: none is taken."""
+    message_kept_days: MessageDays = 14
+    records_calls: Flag = False
+    """Talks are recorded; both sides are told so."""
+    recording_kept_days: RecordingDays = 30
     dispatch_account: AccountName | None = None
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Riverside Homes", "city_id": 1, "language": "en"}
@@ -111,6 +134,14 @@ class CompanyChange(Input):
     neighbour_calls: NeighbourCalls = unchanged()
     code_tries: CodeTries = unchanged()
     code_lock_s: CodeLock = unchanged()
+    phone_countries: PhoneCountries = unchanged()
+    phone_minutes: PhoneMinutes | None = unchanged()
+    apartment_phone_minutes: ApartmentPhoneMinutes | None = unchanged()
+    calls_kept_days: KeptDays | None = unchanged()
+    message_limit_s: MessageLimit = unchanged()
+    message_kept_days: MessageDays = unchanged()
+    records_calls: Flag = unchanged()
+    recording_kept_days: RecordingDays = unchanged()
     dispatch_account: AccountName | None = unchanged()
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"ring_timeout_s": 40}
@@ -243,10 +274,26 @@ class GateChange(Input):
     EXAMPLE: ClassVar[dict[str, Any]] = {"houses": [1, 2, 3]}
 
 
+class CityQuery(NameQuery):
+    """Cities with this name or FIAS id."""
+
+    fias_id: FiasId | None = None
+
+
+class CompanyQuery(NameQuery):
+    """Companies of a city, with this name or billing id, active ones or the others."""
+
+    city_id: FilterId = None
+    billing_id: FilterText = None
+    active: bool | None = None
+
+
 class HouseQuery(PageQuery):
-    """Houses of a company, or with this address."""
+    """Houses of a company or a city, or with this address or FIAS id."""
 
     company_id: FilterId = None
+    city_id: FilterId = None
+    fias_id: FiasId | None = None
     address: FilterText = None
     sort: Literal["id", "-id", "address", "-address"] = "id"
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from crm_api.domain.inputs.base import AccountName, Flag, Id, Input, Name, unchanged
+from crm_api.domain.inputs.base import AccountName, FilterId, Flag, Id, Input, Name, OfCompanyQuery, unchanged
 from crm_api.domain.kinds import HouseholdKind  # noqa: TC001 - pydantic reads the annotations
 
 
@@ -64,3 +64,10 @@ class RingPlanChange(Input):
     stages: Annotated[list[NewStage], Field(min_length=1, max_length=8)] = unchanged()
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"stages": [{"ring_timeout_s": 30, "targets": [{"kind": "all"}]}]}
+
+
+class RingPlanQuery(OfCompanyQuery):
+    """Kept plans of a company, a house or an apartment."""
+
+    house_id: FilterId = None
+    apartment_id: FilterId = None

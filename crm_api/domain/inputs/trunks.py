@@ -105,3 +105,9 @@ class TrunkQuery(PageQuery):
     name: FilterText = None
     kind: Literal["sip", "twilio_voice"] | None = None
     sort: Literal["id", "-id", "name", "-name"] = "id"
+
+
+class StatementQuery(Input):
+    """The month of a statement; the present one when left out."""
+
+    month: Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")] | None = None

@@ -64,6 +64,8 @@ class PlannedCall(Output):
     ring_limit_s: int
     stages: list[PlannedStage]
     door: PlannedDoor | None
+    message_limit_s: int
+    records: bool
     trunks: list[PlannedTrunk]
     caller: Caller
     caller_may_open: bool
@@ -94,6 +96,8 @@ class PlannedCall(Output):
             },
         ],
         "door": {"door_id": 3, "method": "dtmf", "dtmf": "1"},
+        "message_limit_s": 0,
+        "records": False,
         "trunks": [{"trunk": "carrier-a", "kind": "sip", "caller_number": "+78435550100"}],
         "caller": "panel",
         "caller_may_open": False,

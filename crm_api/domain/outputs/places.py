@@ -48,6 +48,14 @@ class CompanyDocument(Output):
     neighbour_calls: Literal["none", "house", "estate"]
     code_tries: int
     code_lock_s: int
+    phone_countries: Annotated[str, Field(description="countries (ISO 3166-1) whose phones are dialled; empty: all")]
+    phone_minutes: Annotated[int | None, Field(description="of all phones in a calendar month (UTC)")]
+    apartment_phone_minutes: Annotated[int | None, Field(description="the same of one apartment")]
+    calls_kept_days: Annotated[int | None, Field(description="how long calls stay on record; null: for good")]
+    message_limit_s: int
+    message_kept_days: int
+    records_calls: bool
+    recording_kept_days: int
     dispatch_account: str | None
     created_at_ms: Moment
     version: Version
@@ -67,6 +75,14 @@ class CompanyDocument(Output):
         "neighbour_calls": "house",
         "code_tries": 5,
         "code_lock_s": 600,
+        "phone_countries": "RU,KZ",
+        "phone_minutes": 5000,
+        "apartment_phone_minutes": 60,
+        "calls_kept_days": 365,
+        "message_limit_s": 30,
+        "message_kept_days": 14,
+        "records_calls": False,
+        "recording_kept_days": 30,
         "dispatch_account": None,
         "created_at_ms": 1790000000000,
         "version": 1,

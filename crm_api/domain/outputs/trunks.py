@@ -56,3 +56,39 @@ class TrunkDocument(Output):
         "routes": [{"company_id": None, "city_id": 1, "position": 1, "caller_number": "+78435550100"}],
         "version": 1,
     }
+
+
+class TrunkLine(Output):
+    """What a company's phones cost on one trunk; `cost_micros` in millionths of the currency."""
+
+    trunk: str
+    currency: str
+    calls: int
+    billed_s: int
+    cost_micros: int
+
+
+class ApartmentLine(Output):
+    """An apartment's share: what its own calls cost; null: apartments that are no more, and desks."""
+
+    apartment_id: RowId | None
+    currency: str
+    calls: int
+    billed_s: int
+    cost_micros: int
+
+
+class PhoneStatement(Output):
+    """What a company's phones cost in a calendar month (UTC)."""
+
+    company_id: RowId
+    month: str
+    trunks: list[TrunkLine]
+    apartments: list[ApartmentLine]
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "company_id": 1,
+        "month": "2026-11",
+        "trunks": [{"trunk": "carrier-a", "currency": "USD", "calls": 3, "billed_s": 240, "cost_micros": 56000}],
+        "apartments": [{"apartment_id": 7, "currency": "USD", "calls": 3, "billed_s": 240, "cost_micros": 56000}],
+    }

@@ -161,7 +161,7 @@ def test_a_permission_is_fresh_after_the_later_of_issue_and_heartbeat(
 @pytest.mark.parametrize(
     ("status", "decision", "sound", "result"),
     [
-        ("ANSWER", "dial", "", "answered"),
+        ("ANSWER", "dial", "", "caller_hung_up"),  # answered in the moment in which the visitor walked away
         ("CANCEL", "dial", "", "caller_hung_up"),
         ("", "dial", "", "caller_hung_up"),
         ("NOANSWER", "prompt", Prompt.NOBODY_HOME.value.sound, "no_answer"),
@@ -174,7 +174,7 @@ def test_a_permission_is_fresh_after_the_later_of_issue_and_heartbeat(
 )
 def test_result_of_a_call(status: str, decision: str, sound: str, result: str) -> None:
     events = Events()
-    arguments = ("c", "p10001", "12", status, "16", "", "redis", decision, sound, "1790000000000")
+    arguments = ("c", "p10001", "12", status, "16", "", "redis", decision, sound, "1790000000000", "")
     call_ended.run(arguments, services(Plans(None), events=events))
     assert (events.kept[0]["result"], events.kept[0]["talk_ms"]) == (result, 0)
 
@@ -328,3 +328,14 @@ def test_who_keeps_quiet_hours_is_left_out_and_a_stage_of_nobody_is_passed_over(
     assert accounts([], past) == ("h1,a1", "0")
     assert accounts(now, past) == ("a1", "0")
     assert accounts(now, now) == ("c1", "1")
+
+
+@pytest.mark.parametrize(
+    ("cause", "no_media", "reason"),
+    [("16", "", None), ("44", "", "no media for 30 s"), ("16", "1", "no media for 30 s")],
+)
+def test_a_talk_that_ended_for_lack_of_media_says_so(cause: str, no_media: str, reason: str | None) -> None:
+    events = Events()
+    arguments = ("c", "p10001", "12", "ANSWER", cause, "31000", "redis", "dial", "", "1790000000000", no_media)
+    call_ended.run(arguments, services(Plans(None), events=events))
+    assert [(e["result"], e["talk_ms"], e["reason"]) for e in events.kept] == [("answered", 31_000, reason)]

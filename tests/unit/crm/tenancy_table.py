@@ -134,6 +134,7 @@ MAKES: Final[dict[str, Callable[[Own], list[Any]]]] = {
         {"house_id": o.house(), "stages": stages({"kind": "all"})},
         {"company_id": o.company, "stages": stages({"kind": "all"})},
     ],
+    "/v1/webhooks": lambda o: [{"company_id": o.company, "url": f"https://{o.name}.example/{o.fresh()}"}],
     "/v1/concierge-desks": lambda o: [
         {"account": o.concierge(), "name": f"{o.name} desk", "house_id": o["houses"]},
     ],
@@ -160,11 +161,16 @@ CREATES_BY_UPLOAD: Final = frozenset({"/v1/imports/houses"})
 """What a file makes here refers to nothing: only `company_id` of the query could be another's."""
 
 KEYS: Final[dict[str, Callable[[Own], dict[str, Any]]]] = {
+    "/v1/companies/{key}/phone-statement": lambda o: {"key": o.company},
     "/v1/companies/{key}": lambda o: {"key": o.company},
     "/v1/doors/{key}/open": lambda o: {"key": o["doors"]},
     "/v1/ring-plans/{key}/{dialled}": lambda o: {"key": o["panel account"], "dialled": o["number dialled"]},
     "/v1/calls/{call_id}": lambda o: {"call_id": o["calls"]},
+    "/v1/call-sounds/{key}": lambda o: {"key": o["call-sounds"]},
+    "/v1/call-sounds/{key}/audio": lambda o: {"key": o["call-sounds"]},
+    "/v1/call-sounds/{key}/heard": lambda o: {"key": o["call-sounds"]},
     "/v1/calls/{call_id}/why/{account}": lambda o: {"call_id": o["calls"], "account": o["accounts"]},
+    "/v1/webhook-deliveries/{key}/replay": lambda o: {"key": o["webhook-deliveries"]},
     "/v1/code-locks/{key}": lambda o: {"key": o["code-locks"]},
     "/v1/sessions/{key}": lambda o: {"key": o["sessions"]},
 }
@@ -190,6 +196,7 @@ REFERENCES: Final[dict[str, Callable[[Own], Any]]] = {
     "key_id": lambda o: o["keys"],
     "access_code_id": lambda o: o["access-codes"],
     "service_account_id": lambda o: o["service-accounts"],
+    "webhook_id": lambda o: o["webhooks"],
     "principal_id": lambda o: o["service-accounts"],
     "account": lambda o: o["accounts"],
     "panel": lambda o: o["panel account"],
@@ -221,6 +228,7 @@ NOT_OF_COMPANIES: Final = {
     "PATCH /v1/trunks/{key}": "the platform's alone: 403",
     "DELETE /v1/trunks/{key}": "the platform's alone: 403",
     "POST /v1/code-entries": "the call path's own service account acts for all companies",
+    "POST /v1/recorded-sounds": "the call path's own service account acts for all companies",
     "POST /v1/door-openings": "the call path's own service account acts for all companies",
     "POST /v1/login": "no token",
     "POST /v1/logout": "the sender's own session",

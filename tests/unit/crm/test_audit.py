@@ -16,9 +16,9 @@ from crm_api.services.audit import HIDDEN
 from crm_api.services.context import Tenant
 from crm_api.tables.people import AuditEntry
 from tests.unit.crm.conftest import Api, FakeCache
+from tests.unit.crm.furnished import address, admin_of, furnish, furnish_platform, key_of
 from tests.unit.crm.tenancy_table import MAKES, Own
 from tests.unit.crm.test_access import PASSWORD, company, log_in, person, staff
-from tests.unit.crm.test_tenancy import address, admin_of, furnish, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,11 +61,14 @@ CHANGES: dict[str, Callable[[Own], Any]] = {
     "POST /v1/scheduled-jobs/{key}/start": lambda _: None,
     "PATCH /v1/keys/{key}": lambda _: {"note": "blue"},
     "POST /v1/access-codes/{key}/end": lambda _: {"reason": "lost"},
+    "POST /v1/call-sounds/{key}/heard": lambda _: None,
     "POST /v1/access-codes/{key}/reveal": lambda _: None,
     "PATCH /v1/block-kinds/{key}": lambda _: {"stops_calls": False},
     "PATCH /v1/blocks/{key}": lambda _: {"reason": "other"},
     "POST /v1/blocks/{key}/lift": lambda _: {"reason": "paid"},
     "PATCH /v1/ring-plans/{key}": lambda _: {"stages": [{"ring_timeout_s": 11, "targets": [{"kind": "all"}]}]},
+    "PATCH /v1/webhooks/{key}": lambda _: {"enabled": False},
+    "POST /v1/webhook-deliveries/{key}/replay": lambda _: None,
     "PATCH /v1/trunks/{key}": lambda _: {"enabled": False},
     "PATCH /v1/concierge-desks/{key}": lambda _: {"priority": 7},
     "PATCH /v1/staff/{key}": lambda _: {"role": "engineer"},
@@ -75,6 +78,7 @@ CHANGES: dict[str, Callable[[Own], Any]] = {
 """How each operation with a key is done; bodies without one are in `MAKES`."""
 TOLD_OTHERWISE = {
     "POST /v1/doors/{key}/open": "an access record tells who opened",
+    "POST /v1/recorded-sounds": "the call path records it",
     "POST /v1/code-entries": "an access record tells which code was typed",
     "POST /v1/door-openings": "an access record tells who opened",
     "POST /v1/key-uses": "an access record tells whose key opened",
@@ -109,9 +113,7 @@ def own(town: Town, database: CrmDatabase, services: Services) -> Own:
     """A company with one object of each noun, and its admin."""
     made = Own("homes", town.company, admin_of(town.client, database, services, "Homes"))
     furnish(town.client, made, database)
-    city = town.platform("POST", "/v1/cities", {"name": "Hillside"})
-    trunk = town.platform("POST", "/v1/trunks", {"name": "carrier", "address": "127.0.3.8"})
-    made.keys |= {"cities": city["id"], "companies": town.company, "trunks": trunk["id"]}
+    furnish_platform(town.platform, made)
     return made
 
 
@@ -148,6 +150,7 @@ def removals(own: Own, platform: Api) -> Iterator[Deed]:
         "sessions": own["sessions"],
         "jobs": own["jobs"],
         "code-locks": own["code-locks"],
+        "call-sounds": own["call-sounds"],
     }
     for noun, key in keys.items():
         yield Deed(f"DELETE /v1/{noun}/{{key}}", f"/v1/{noun}/{key}", None)

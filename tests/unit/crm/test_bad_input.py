@@ -1,10 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from tests.unit.crm.furnished import everything_kept
+
 if TYPE_CHECKING:
+    from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import FakeCache, Town
 
 
@@ -98,3 +102,80 @@ def test_health_names_what_is_away(town: Town, cache: FakeCache) -> None:
     cache.away = True
     answer = town.client.simulate_get("/health")
     assert (answer.status_code, answer.json["redis"]) == (503, "redis is away")
+
+
+class Refused(NamedTuple):
+    """A request that must be refused, with status and kind of problem."""
+
+    method: str
+    path: str
+    body: bytes
+    status: int
+    problem: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def _json(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()
+
+
+PHONES = ["12345", "+7 912", "call me", "+7 (912) 345-67-89, +7 (912) 345-67-90", "٠١٢٣٤٥٦٧٨٩", ""]
+REFUSED = {
+    "ten megabytes": Refused("POST", "/v1/cities", b" " * 10_000_000, 413, "too-large"),
+    "deep nesting": Refused("POST", "/v1/cities", b"[" * 100_000, 422, "invalid-fields"),
+    "half a pair": Refused("POST", "/v1/cities", b'{"name": "\\ud800"}', 422, "invalid-fields"),
+    "half a pair as a name": Refused("POST", "/v1/cities", b'{"\\ud800": 1}', 422, "invalid-fields"),
+    "a number too big": Refused("POST", "/v1/cities", b'{"name": 1e999}', 422, "invalid-fields"),
+    "a number that is taken": Refused("POST", "/v1/apartments", _json(entrance_id=1, number=12), 409, "conflict"),
+    "an account that is taken": Refused(
+        "POST", "/v1/accounts", _json(account="h12", kind="app", apartment_id=1), 409, "conflict"
+    ),
+    "a panel for the account of another": Refused(
+        "POST", "/v1/panels", _json(account="p1", name="Twin", places=[{"entrance_id": 1}], doors=[]), 409, "conflict"
+    ),
+    "a range that overlaps": Refused(
+        "POST", "/v1/apartment-ranges", _json(house_id=1, first=10, last=20, entrances=[1]), 409, "conflict"
+    ),
+    "a range that runs backwards": Refused(
+        "POST", "/v1/apartment-ranges", _json(house_id=1, first=30, last=20, entrances=[1]), 422, "invalid-fields"
+    ),
+    "a stale ETag": Refused("PATCH", "/v1/houses/1", _json(address="x"), 412, "stale", (("If-Match", '"1-99"'),)),
+    "no ETag": Refused("PATCH", "/v1/houses/1", _json(address="x"), 428, "precondition-required"),
+    "a removal of what was changed": Refused(
+        "DELETE", "/v1/accounts/h12", b"", 412, "stale", (("If-Match", '"1-99"'),)
+    ),
+    "a cursor of nowhere": Refused("GET", "/v1/houses?cursor=AAAA", b"", 422, "wrong-cursor"),
+    "a CSV without its column": Refused(
+        "POST", "/v1/imports/houses?company_id=1", b"colour\nred\n", 422, "invalid-fields"
+    ),
+    "a CSV that is none": Refused(
+        "POST", "/v1/imports/houses?company_id=1", b"\x89PNG\r\n\x1a\n\0\0", 422, "invalid-fields"
+    ),
+    "a file too long": Refused(
+        "POST", "/v1/imports/houses?company_id=1", b"address\n" + b"x" * (33 * 1024 * 1024), 413, "too-large"
+    ),
+    **{
+        f"a phone that is none: {phone}": Refused(
+            "POST", "/v1/residents", _json(company_id=1, name="Anna", phones=[phone]), 422, "invalid-fields"
+        )
+        for phone in PHONES
+    },
+}
+
+
+@pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_is_told_and_changes_nothing(town: Town, database: CrmDatabase, refused: Refused) -> None:
+    assert (town.company, town.house, town.entrance, town.apartment) == (1, 1, 1, 1)
+    before = everything_kept(database)
+    answer = town.client.simulate_request(
+        refused.method,
+        refused.path.partition("?")[0],
+        query_string=refused.path.partition("?")[2],
+        body=refused.body,
+        headers={**town.platform._headers, **dict(refused.headers)},
+    )
+    assert answer.status_code == refused.status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json["type"] == f"urn:entryphone:problem:{refused.problem}"
+    assert answer.json["detail"]
+    assert everything_kept(database) == before

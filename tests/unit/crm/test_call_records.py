@@ -92,6 +92,11 @@ def test_a_call_becomes_one_record_with_its_branches(
     assert [b["account"] for b in shown["branches"]] == ["a12", "h12", "x12"]
     listed = town.platform("GET", f"/v1/calls?apartment_id={town.apartment}")["items"]
     assert [c["call_id"] for c in listed] == ["c1"]
+    panel = town.platform("GET", f"/v1/panels?account={shown['panel']}")["items"][0]
+    assert panel["last_seen_at_ms"] == shown["started_at_ms"]
+    assert town.platform("GET", f"/v1/panels?silent_since_ms={shown['started_at_ms']}")["items"] == [
+        other for other in town.platform("GET", "/v1/panels")["items"] if other["id"] != panel["id"]
+    ]
 
 
 @given(data=st.data())

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.unit.crm.furnished import everything_kept
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
@@ -111,3 +114,34 @@ def test_of_many_at_once_one_makes_it_and_all_are_answered_alike(town: Town, dat
     assert [a.status_code for a in answers] == [201] * 6
     assert len({a.text for a in answers}) == 1
     assert count(database, "accounts") == before + 1
+
+
+def _bytes(document: Any) -> bytes:
+    return json.dumps(document).encode()
+
+
+DONE_ONCE = {
+    "/v1/apartment-ranges": [_bytes({"house_id": 1, "first": 50, "last": last, "entrances": [1]}) for last in (53, 54)],
+    "/v1/key-uses": [_bytes({"panel": "p1", "number": number, "opened": True}) for number in ("00C688AC", "00C688AD")],
+    "/v1/imports/houses": [b"address\nElm 1\n", b"address\nElm 2\n"],
+}
+
+
+@pytest.mark.parametrize("path", DONE_ONCE)
+def test_what_is_made_otherwise_is_made_once_too(town: Town, database: CrmDatabase, path: str) -> None:
+    def ask(content: bytes) -> Any:
+        headers = {**town.platform._headers, "Idempotency-Key": "only-once"}
+        query = "company_id=1" if "imports" in path else ""
+        return town.client.simulate_post(path, query_string=query, body=content, headers=headers)
+
+    assert (town.house, town.company) == (1, 1)
+    content, other = DONE_ONCE[path]
+    before = everything_kept(database)
+    first = ask(content)
+    after = everything_kept(database)
+    assert first.status_code < 300
+    assert after != before
+    again = ask(content)
+    assert (again.status_code, again.json) == (first.status_code, first.json)
+    assert ask(other).json["type"] == "urn:entryphone:problem:idempotency-key-reused"
+    assert everything_kept(database) == after

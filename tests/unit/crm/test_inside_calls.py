@@ -193,3 +193,14 @@ def test_a_gate_gets_a_separator_and_its_numbers_change(town: Town, services: Se
     town.platform("PATCH", "/v1/panels/2", {"separator": None}, expect=422)
     pairs = set(dialled_numbers.of_scope(services.planning._context.database, "panel", 2))
     assert ("p2", "7*12") in pairs
+
+
+def test_a_desk_of_a_kept_plan_opens_at_its_table_and_on_its_phone_and_a_trunk_does_not(
+    town: Town, desks: dict[str, int]
+) -> None:
+    del desks
+    trunk = {"account": "t9", "kind": "trunk", "company_id": town.company}
+    town.platform("POST", "/v1/accounts", trunk)
+    stages = [{"ring_timeout_s": 20, "targets": [{"account": "t9"}, {"kind": "concierge"}]}]
+    town.platform("POST", "/v1/ring-plans", {"apartment_id": town.apartment, "stages": stages})
+    assert accounts(town.plan("p1", "12")) == [[("t9", False), ("c1", True)], [("c2", True)], [("c3", True)]]

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crm_api.openapi import document_text
 from tests.unit.crm.conftest import Api
+from tests.unit.crm.furnished import admin_of, furnish, furnish_platform
+from tests.unit.crm.tenancy_table import Own
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
+    from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Town
 
 
@@ -120,3 +125,30 @@ def test_a_cursor_of_another_company_is_refused(town: Town, houses: list[str], s
     ours("GET", f"/v1/houses?limit=2&cursor={cursor}")
     theirs("GET", f"/v1/houses?limit=2&cursor={cursor}", expect=422)
     town.platform("GET", f"/v1/houses?limit=2&cursor={cursor}", expect=422)
+
+
+SORTED = [
+    (path, sort)
+    for path, methods in json.loads(document_text())["paths"].items()
+    if "get" in methods and "{" not in path
+    for parameter in methods["get"]["parameters"]
+    if parameter["name"] == "sort"
+    for sort in parameter["schema"].get("enum", ("id", "-id"))
+]
+
+
+def test_every_list_is_in_the_order_that_it_offers(town: Town, services: Services, database: CrmDatabase) -> None:
+    """Two of each noun at least, whose names are in another order than their ids."""
+    for name in ("zeta", "alpha"):
+        company = town.platform("POST", "/v1/companies", {"name": name})["id"]
+        own = Own(name, company, admin_of(town.client, database, services, name))
+        furnish(town.client, own, database)
+        furnish_platform(town.platform, own)
+    long = 0
+    for path, sort in SORTED:
+        items = walk(town.platform, f"{path}?limit=2&sort={sort}")
+        keys = [(item[sort.removeprefix("-")], item["id"]) for item in items]
+        long += len(keys) > 1
+        assert keys == sorted(keys, reverse=sort.startswith("-")), (path, sort)
+        assert len({identity for _, identity in keys}) == len(keys), (path, sort)
+    assert long > len(SORTED) * 3 / 4, "too few lists had anything to put in order"

@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import falcon.testing
 import pytest
@@ -22,8 +22,8 @@ from crm_api.bootstrap import make_services
 from crm_api.migrations import migrate
 from crm_api.openapi import document_text
 from crm_api.services.context import Context
-from crm_api.services.tokens import hash_of
 from tests.unit.crm.conftest import REALM, Api, Clock, FakeCache, FakePanelDriver, empty_database
+from tests.unit.crm.furnished import address, admin_of, everything_kept, furnish, key_of, upload
 from tests.unit.crm.tenancy_table import (
     CHOOSES_A_NAME,
     CREATES_BY_UPLOAD,
@@ -74,91 +74,7 @@ class World:
 
     def state(self) -> dict[str, list[str]]:
         """Return all that is kept, but for the time when a token was used last."""
-        if self.database.dialect == "sqlite":
-            names = self.database.rows(
-                "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%'"
-            )
-        else:
-            names = self.database.rows("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
-        kept = sorted(name for (name,) in names if name not in {"tokens", "sqlite_sequence"})
-        return {name: sorted(map(repr, self.database.rows(f"SELECT * FROM {name}"))) for name in kept}  # noqa: S608
-
-
-def admin_of(client: falcon.testing.TestClient, database: CrmDatabase, services: Any, company: str) -> Api:
-    token = services.tokens.create(f"admin of {company}", "operator", company)
-    database.rows("UPDATE principals SET role = 'admin' WHERE name = ?", (f"admin of {company}",))
-    return Api(client, token)
-
-
-def upload(client: falcon.testing.TestClient, own: Own, path: str, content: bytes) -> Any:
-    headers = {**own.admin._headers, "Content-Type": "text/csv"}
-    return client.simulate_post(
-        path.partition("?")[0], query_string=path.partition("?")[2], headers=headers, body=content
-    )
-
-
-def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) -> None:
-    """Give a company one object of each noun."""
-    for path, make in MAKES.items():
-        body = make(own)[0]
-        document = own.admin("POST", path, body)
-        noun = path.removeprefix("/v1/")
-        own.keys[noun] = document.get("account" if noun == "accounts" else "id")
-        if noun == "panels":
-            own.keys["panel account"] = document["account"]
-            own.keys["doors"] = document["doors"][0]["id"]
-    apartment = own.admin("GET", f"/v1/apartments/{own['apartments']}")
-    own.address = own.admin("GET", f"/v1/houses/{own['houses']}")["address"]
-    own.number = apartment["number"]
-    own.keys["jobs"] = upload(client, own, "/v1/imports/houses?dry_run=true", b"address\nNowhere 1\n").json["id"]
-    job = database.row(
-        "INSERT INTO scheduled_jobs (company_id, kind, cron, enabled) VALUES (?, 'test', '0 5 * * 1', ?) RETURNING id",
-        (own.company, True),
-    )
-    own.keys["scheduled-jobs"] = job[0] if job else None
-    database.rows(
-        "INSERT INTO job_runs (job_id, company_id, kind, slot, due_at_ms, slots_missed, started_by, state, "
-        "not_before_ms, finished_at_ms, attempts, done) VALUES (?, ?, 'test', '1', 1, 0, 'x', 'done', 0, 1, 1, 0)",
-        (own["scheduled-jobs"], own.company),
-    )
-    rule = database.row("INSERT INTO access_code_rules (company_id) VALUES (?) RETURNING id", (own.company,))
-    own.keys["access-code-rules"] = rule[0] if rule else None
-    database.rows(
-        "INSERT INTO panel_codes (company_id, panel_id, access_code_id, place, wanted, state) "
-        "VALUES (?, ?, ?, 1, 'present', 'waiting')",
-        (own.company, own["panels"], own["access-codes"]),
-    )
-    database.rows(
-        "INSERT INTO code_notices (company_id, access_code_id, resident_id, channel, address, state, next_try_ms) "
-        "VALUES (?, ?, ?, 'sms', '+79120000000', 'waiting', 0)",
-        (own.company, own["access-codes"], own["residents"]),
-    )
-    own.keys["number dialled"] = apartment["dial"][own["panel account"]]
-    own.keys["calls"] = f"call-of-{own.name}"
-    database.rows(
-        "INSERT INTO call_records (call_id, company_id, apartment_id, panel, dialled, started_at_ms) "
-        "VALUES (?, ?, ?, ?, '1', 1790000000000)",
-        (own["calls"], own.company, own["apartments"], own["panel account"]),
-    )
-    database.rows(
-        "INSERT INTO access_records (company_id, at_ms, panel, apartment_id, result) "
-        "VALUES (?, 1790000000000, ?, ?, 'opened')",
-        (own.company, own["panel account"], own["apartments"]),
-    )
-    lock = database.row(
-        "INSERT INTO code_locks (company_id, panel_id, wrong, last_wrong_at_ms) VALUES (?, ?, 1, 1790000000000) "
-        "RETURNING id",
-        (own.company, own["panels"]),
-    )
-    own.keys["code-locks"] = lock[0] if lock else None
-    if "staff" in own.keys:
-        row = database.row(
-            "INSERT INTO tokens (principal_id, kind, name, token_hash, created_at_ms, expires_at_ms) "
-            "VALUES (?, 'session', ?, ?, 1, 1900000000000) "
-            "RETURNING id",
-            (own["staff"], "session", hash_of(own.name)),
-        )
-        own.keys["sessions"] = row[0] if row else None
+        return everything_kept(self.database)
 
 
 @pytest.fixture(scope="module")
@@ -187,20 +103,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         furnish(client, owners[1], database)
         world.seen_beside |= {path: world.ask("GET", path).text for path in lists}
         yield world
-
-
-def key_of(path: str, own: Own) -> dict[str, Any] | None:
-    """Return the keys of the company's own object at this address, None when the table does not know them."""
-    if path in KEYS:
-        return KEYS[path](own)
-    noun, _, rest = path.removeprefix("/v1/").partition("/")
-    return {"key": own[noun]} if rest.startswith("{key}") and noun in own.keys else None
-
-
-def address(path: str, keys: dict[str, Any]) -> str:
-    for name, value in keys.items():
-        path = path.replace("{" + name + "}", quote(str(value), safe=""))
-    return path
 
 
 def references_in(schema_model: Any) -> set[str]:

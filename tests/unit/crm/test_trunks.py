@@ -6,10 +6,15 @@ import pytest
 
 from crm_api.domain.call_record import billed
 from crm_api.domain.passwords import ha1
+from crm_api.domain.phone_limits import month_of
+from crm_api.services.call_recording import CallRecording
+from crm_api.services.call_retention import CallRetention
+from tests.unit.crm.test_call_records import T, entry, story
 
 if TYPE_CHECKING:
+    from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.conftest import Clock, Town
 
 
 def made(town: Town, name: str, **more: Any) -> Any:
@@ -25,6 +30,9 @@ def phone(town: Town) -> Town:
     """The apartment has a phone."""
     body = {"account": "f12", "kind": "phone", "apartment_id": town.apartment, "phone": "+79161234567"}
     town.platform("POST", "/v1/accounts", body)
+    home = {"apartment_id": town.apartment, "role": "owner"}
+    resident = {"company_id": town.company, "name": "Anna", "phones": ["+79161234567"], "apartments": [home]}
+    town.platform("POST", "/v1/residents", resident)
     return town
 
 
@@ -90,3 +98,73 @@ def test_every_step_that_has_begun_is_paid() -> None:
     assert billed(1, 60, 14_000) == (60, 14_000)
     assert billed(60_001, 60, 14_000) == (120, 28_000)
     assert billed(1, 1, 100) == (1, 2)
+
+
+def phones(town: Town) -> list[str]:
+    plan = town.plan("p1", "12")
+    return [t["account"] for stage in plan["stages"] for t in stage["targets"] if t["kind"] == "phone"]
+
+
+def leg(call: str, phone_ms: int, at_ms: int) -> dict[str, Any]:
+    return {
+        "event": "phone", "call_id": call, "at_ms": at_ms, "panel": "p1", "dialled": "12", "stage": 1, "branch": 0,
+        "account": "f12", "trunk": "carrier-a", "phone_ms": phone_ms, "confirmed": None,
+    }  # fmt: skip
+
+
+def test_only_phones_of_residents_in_allowed_countries_are_dialled(phone: Town) -> None:
+    assert phones(phone) == ["f12"]
+    stranger = {"account": "f13", "kind": "phone", "apartment_id": phone.apartment, "phone": "+79160000000"}
+    phone.platform("POST", "/v1/accounts", stranger)
+    assert phones(phone) == ["f12"]
+    phone.platform("PATCH", f"/v1/companies/{phone.company}", {"phone_countries": "KZ,BY"})
+    assert phones(phone) == []
+    phone.platform("PATCH", f"/v1/companies/{phone.company}", {"phone_countries": "KZ,RU"})
+    assert phones(phone) == ["f12"]
+
+
+@pytest.mark.parametrize("field", ["phone_minutes", "apartment_phone_minutes"])
+def test_minutes_that_are_used_up_come_back_next_month(
+    phone: Town, context: Context, clock: Clock, database: CrmDatabase, field: str
+) -> None:
+    made(phone, "carrier-a", price_per_minute_micros=10_000)
+    phone.platform("PATCH", f"/v1/companies/{phone.company}", {field: 3})
+    recording = CallRecording(context)
+    recording.record([entry(1, [leg("c1", 61_000, T)])])  # two minutes are charged
+    assert phones(phone) == ["f12"]
+    database.rows("DELETE FROM outbox")
+    recording.record([entry(2, [leg("c2", 1_000, T + 1000)])])
+    assert phones(phone) == []
+    next_month_ms = month_of(clock.now)[1]
+    due = [row[0] for row in database.rows("SELECT due_at_ms FROM outbox ORDER BY due_at_ms")]
+    assert due[-1] == next_month_ms  # plans in the cache are dropped now, and again then
+    clock.now = next_month_ms
+    assert phones(phone) == ["f12"]
+
+
+def test_the_statement_of_a_month_shares_the_cost_by_calls(phone: Town, context: Context) -> None:
+    made(phone, "carrier-a", price_per_minute_micros=10_000)
+    recording = CallRecording(context)
+    recording.record([entry(1, [leg("c1", 61_000, T), leg("c2", 5_000, T)])])
+    recording.record([entry(1, [leg("c1", 61_000, T)])])  # delivered twice, paid once
+    statement = phone.platform("GET", f"/v1/companies/{phone.company}/phone-statement?month=2026-09")
+    cost = {"currency": "USD", "calls": 2, "billed_s": 180, "cost_micros": 30_000}
+    assert statement["trunks"] == [{"trunk": "carrier-a", **cost}]
+    assert statement["apartments"] == [{"apartment_id": phone.apartment, **cost}]
+    empty = phone.platform("GET", f"/v1/companies/{phone.company}/phone-statement?month=2026-08")
+    assert empty["trunks"] == []
+    phone.platform("GET", f"/v1/companies/{phone.company}/phone-statement?month=august", expect=422)
+
+
+def test_old_calls_leave_the_records(phone: Town, context: Context, clock: Clock, database: CrmDatabase) -> None:
+    recording = CallRecording(context)
+    recording.record([entry(1, [*story("old"), leg("old", 1000, T)])])
+    clock.now += 40 * 24 * 3_600_000
+    recording.record(
+        [entry(2, [{**event, "at_ms": event["at_ms"] + 40 * 24 * 3_600_000} for event in story("new")][:9])]
+    )
+    assert CallRetention(context).prune() == 0
+    phone.platform("PATCH", f"/v1/companies/{phone.company}", {"calls_kept_days": 30})
+    assert CallRetention(context).prune() == 1
+    assert database.rows("SELECT call_id FROM call_records") == [("new",)]
+    assert database.rows("SELECT call_id FROM call_branches WHERE call_id = 'old'") == []

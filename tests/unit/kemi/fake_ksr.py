@@ -131,6 +131,7 @@ class FakeKsr:
         self.saved: list[Saved] = []
         self.ruid: str | None = None
         self.rpc_answer: str | None = None
+        self.registrations: list[tuple[str, list[str | int]]] = []
         self.log_pages = 0
         self._rows: list[tuple[object, ...]] = []
         self._item: tuple[str, str] | None = None
@@ -234,6 +235,8 @@ class FakeKsr:
             "$sp": self.message.source_port,
             "$ruid": self.ruid,
             "$branch(count)": len(self.branches),
+            "$T(id_index)": 17,
+            "$T(id_label)": 4711,
         }
         if name in fixed:
             return fixed[name]
@@ -380,8 +383,13 @@ class FakeKsr:
         return 1
 
     def remote_procedure(self, text: str) -> int:
-        """jsonrpcs.exec of dispatcher.list: every node, up or down."""
-        if json.loads(text)["method"] != "dispatcher.list":
+        """jsonrpcs.exec of dispatcher.list (every node, up or down), and of the uac module's registrations."""
+        called = json.loads(text)
+        if called["method"] in {"uac.reg_add", "uac.reg_remove"}:
+            self.registrations.append((called["method"], called["params"]))
+            self.rpc_answer = json.dumps({"result": {}})
+            return 1
+        if called["method"] != "dispatcher.list":
             raise NotModelledError(text)
         targets = [{"DEST": {"URI": f"sip:{address}:5060"}} for address in sorted(self.node_addresses)]
         self.rpc_answer = json.dumps({"result": {"RECORDS": [{"SET": {"ID": 1, "TARGETS": targets}}]}})
@@ -436,6 +444,13 @@ _HANDLERS: dict[str, Callable[..., object]] = {
             "tm.t_on_reply",
             "tm.t_on_failure",
             "tm.t_on_branch",
+            "tm.t_newtran",
+            "tm.t_send_reply",
+            "tmx.t_suspend",
+            "tmx.t_continue",
+            "tsilo.ts_append_to_uri",
+            "htable.sht_lock",
+            "htable.sht_unlock",
             "uac.uac_replace_from",
             "uac.uac_replace_to_uri",
             "uac.uac_auth_mode",

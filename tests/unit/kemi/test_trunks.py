@@ -135,3 +135,20 @@ def test_trunks_follow_the_database_and_outlive_it(fake: FakeKsr) -> None:
     fake.changes.append((2, "trunk:carrier-b"))
     follower.tick(fake.ksr)
     assert trunks.find(fake.ksr, "carrier-b") is not None
+
+
+def test_where_we_register_follows_the_database(fake: FakeKsr) -> None:
+    registering = ("carrier-c", "10.0.0.3:5070", "tcp", "we", "carriers", "1" * 32, 1, "e164")
+    keeper = trunks.TrunkKeeper()
+    fake.trunk_rows = [A, registering]
+    keeper.tick(fake.ksr)
+    ((method, told_to),) = fake.registrations
+    assert (method, told_to[0], told_to[5:10]) == (
+        "uac.reg_add",
+        "carrier-c",
+        ["carriers", "we", ".", "1" * 32, "sip:10.0.0.3:5070;transport=tcp"],
+    )
+    fake.trunk_rows = [A]
+    keeper.read_anew()
+    keeper.tick(fake.ksr)
+    assert fake.registrations[-1] == ("uac.reg_remove", ["carrier-c"])

@@ -1,0 +1,98 @@
+"""Messages of visitors and recordings of talks: kept for as long as the company says, then gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from crm_api.domain.problems import InvalidFieldsError, NotFoundError
+from crm_api.services.audit import audited
+from crm_api.services.context import Tenant, visible
+from crm_api.services.kept import Document, Kept
+from crm_api.tables.call_sounds import CallSound, CallSoundFile
+from crm_api.tables.models import Company
+
+if TYPE_CHECKING:
+    from crm_api.domain.inputs.call_sounds import NewCallSound
+    from crm_api.services.context import Context
+    from crm_api.services.planning import Planning
+
+DAY_MS: Final = 24 * 3600 * 1_000
+# RIFF header, format 7 (µ-law), one channel, 8000 Hz: 58 bytes with the fact chunk that a format other than PCM has.
+WAV_HEAD: Final = b"RIFF"
+HEADER_BYTES: Final = 58
+BYTES_PER_MS: Final = 8
+REMOVED_AT_ONCE: Final = 200
+
+
+class CallSounds(Kept[CallSound]):
+    """Sounds of calls; one whose time is over is seen by nobody, also before it is removed."""
+
+    noun = "sound of a call"
+    model = CallSound
+
+    def __init__(self, context: Context, planning: Planning) -> None:
+        super().__init__(context)
+        self._planning = planning
+
+    def seen(self, tenant: Tenant) -> Any:
+        """Return the query of all that may still be heard."""
+        return visible(tenant, CallSound).where(CallSound.expires_at_ms > self.context.now_ms())
+
+    def row(self, tenant: Tenant, key: Any) -> CallSound:
+        """Return one sound that may still be heard."""
+        found: CallSound | None = self.seen(tenant).where(CallSound.id == key).first()
+        if found is None:
+            raise NotFoundError.of(self.noun, key)
+        return found
+
+    def keep(self, new: NewCallSound, content: bytes) -> Document:
+        """Keep a sound that the call path has recorded; the same one sent again is kept once."""
+        if not content.startswith(WAV_HEAD):
+            raise InvalidFieldsError.one("body", f"{len(content)} bytes", "send a WAV file")
+        plan = self._planning.planned(new.panel, new.dialled).plan
+        if plan.company_id is None:
+            raise NotFoundError.of("panel", new.panel)
+        everybody = Tenant(None)
+        with self.database.transaction():
+            there: CallSound | None = (
+                CallSound.select().where((CallSound.call_id == new.call_id) & (CallSound.kind == new.kind)).first()
+            )
+            if there is not None:
+                return self.documents([there])[0]
+            company = Company.get_by_id(plan.company_id)
+            days = company.message_kept_days if new.kind == "message" else company.recording_kept_days
+            row = CallSound.create(
+                company_id=plan.company_id,
+                apartment_id=plan.apartment_id,
+                duration_ms=max(0, len(content) - HEADER_BYTES) // BYTES_PER_MS,
+                expires_at_ms=new.at_ms + days * DAY_MS,
+                **new.model_dump(),
+            )
+            CallSoundFile.insert({CallSoundFile.sound_id: row.id, CallSoundFile.content: content}).execute()
+        return self.documents([row])[0] if row.expires_at_ms <= self.context.now_ms() else self.got(everybody, row.id)
+
+    def content(self, tenant: Tenant, key: int) -> bytes:
+        """Return the sound."""
+        return bytes(CallSoundFile.get_by_id(self.row(tenant, key).id).content)
+
+    @audited("mark as heard")
+    def heard(self, tenant: Tenant, key: int) -> Document:
+        """Note that somebody has heard it; the first time counts."""
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            if row.heard_at_ms is None:
+                self.update(row, heard_at_ms=self.context.now_ms())
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a sound before its time."""
+        with self.database.transaction():
+            self.row(tenant, key).delete_instance()
+
+
+def remove_expired(context: Context) -> int:
+    """Remove some sounds whose time is over; return how many. Called again as long as there are any."""
+    over: Any = CallSound.select(CallSound.id).where(CallSound.expires_at_ms <= context.now_ms())
+    with context.database.transaction():
+        ids = [row.id for row in over.order_by(CallSound.expires_at_ms).limit(REMOVED_AT_ONCE)]
+        return int(CallSound.delete().where(CallSound.id.in_(ids)).execute()) if ids else 0

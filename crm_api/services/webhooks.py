@@ -1,0 +1,78 @@
+"""Webhooks of client companies, their deliveries, and the replay of those that were given up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from crm_api.domain.passwords import new_password
+from crm_api.domain.problems import ConflictError
+from crm_api.services.audit import audited
+from crm_api.services.kept import Document, Kept, company_for
+from crm_api.tables.fund import Webhook, WebhookDelivery
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crm_api.domain.inputs.webhooks import NewWebhook
+    from crm_api.services.context import Tenant
+
+SHOWN: Final = ("id", "company_id", "url", "enabled", "created_at_ms", "version")
+
+
+class Webhooks(Kept[Webhook]):
+    """Webhooks; the secret is shown once, when it is made."""
+
+    noun = "webhook"
+    model = Webhook
+
+    def documents(self, rows: Sequence[Webhook]) -> list[Document]:
+        """Show webhooks without their secrets."""
+        return [{**{name: r.__data__[name] for name in SHOWN}, "events": str(r.events).split(",")} for r in rows]
+
+    def create(self, tenant: Tenant, new: NewWebhook) -> Document:
+        """Make a webhook with a secret of its own."""
+        secret = new_password()
+        with self.database.transaction():
+            row = Webhook.create(
+                company_id=company_for(tenant, new.company_id),
+                url=new.url,
+                events=",".join(new.events),
+                secret=self.context.encryption.encrypted(secret),
+                enabled=new.enabled,
+                created_at_ms=self.context.now_ms(),
+            )
+        return {**self.got(tenant, row.id), "secret": secret}
+
+    def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        """Change a webhook; what waits is delivered to where it leads now."""
+        with self.database.transaction():
+            if "events" in values:
+                values["events"] = ",".join(values["events"])
+            self.update(self.row(tenant, key), **values)
+        return self.got(tenant, key)
+
+    def remove(self, tenant: Tenant, key: int) -> None:
+        """Remove a webhook with what waits for it."""
+        with self.database.transaction():
+            self.row(tenant, key).delete_instance()
+
+
+class WebhookDeliveries(Kept[WebhookDelivery]):
+    """Deliveries: nobody makes or changes one, whoever may replays those that were given up."""
+
+    noun = "webhook delivery"
+    model = WebhookDelivery
+
+    @audited("replay")
+    def replay(self, tenant: Tenant, key: int) -> Document:
+        """Try again from the beginning.
+
+        Raises:
+            ConflictError: it is delivered, or still being tried.
+        """
+        with self.database.transaction():
+            row = self.row(tenant, key)
+            if row.state != "dead":
+                raise ConflictError(f"The delivery is {row.state}: only one that was given up can be replayed")
+            self.update(row, state="waiting", attempts=0, due_at_ms=self.context.now_ms(), last_error=None)
+        return self.got(tenant, key)

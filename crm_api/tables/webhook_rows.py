@@ -1,0 +1,58 @@
+"""What client companies are to be told: rows of `webhook_deliveries`, and what each says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from crm_api.tables.database import CrmDatabase
+
+ADD: Final = """
+INSERT INTO webhook_deliveries (webhook_id, company_id, event, subject, state, attempts, created_at_ms, due_at_ms)
+SELECT w.id, w.company_id, CAST(? AS TEXT), CAST(? AS TEXT), 'waiting', 0, ?, ? FROM webhooks w
+WHERE w.company_id = ? AND w.enabled = ? AND ',' || w.events || ',' LIKE ?
+ON CONFLICT (webhook_id, event, subject) DO NOTHING
+"""
+DUE: Final = """
+SELECT d.id, d.event, d.subject, d.attempts, d.created_at_ms, d.company_id, w.url, w.secret
+FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
+WHERE d.state = 'waiting' AND d.due_at_ms <= ? AND w.enabled = ? ORDER BY d.due_at_ms, d.id LIMIT ?
+"""
+LEASE: Final = "UPDATE webhook_deliveries SET due_at_ms = ? WHERE id = ? AND state = 'waiting'"
+DELIVERED: Final = """
+UPDATE webhook_deliveries SET state = 'delivered', attempts = ?, delivered_at_ms = ?, last_error = NULL WHERE id = ?
+"""
+FAILED: Final = "UPDATE webhook_deliveries SET state = ?, attempts = ?, due_at_ms = ?, last_error = ? WHERE id = ?"
+PRUNE: Final = """
+DELETE FROM webhook_deliveries WHERE id IN (
+    SELECT id FROM webhook_deliveries WHERE state = 'delivered' AND delivered_at_ms < ? LIMIT ?)
+"""
+SETTLES_MS: Final = 1500
+"""A record may be completed by a later batch of events: so long nothing is told of it."""
+
+_CALL: Final = (
+    "call_id", "panel", "dialled", "apartment_id", "house_id", "started_at_ms", "ended_at_ms", "talk_ms", "answered_by",
+    "result", "reason",
+)  # fmt: skip
+_DOOR: Final = ("id", "at_ms", "panel", "door_id", "apartment_id", "account", "call_id", "key", "method", "result")
+_QUERIES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "call.ended": (_CALL, f"SELECT {', '.join(_CALL)} FROM call_records WHERE call_id = ?"),  # noqa: S608 - constants
+    "door.opened": (_DOOR, f"SELECT {', '.join(_DOOR)} FROM access_records WHERE id = CAST(? AS {{int}})"),  # noqa: S608
+}
+
+
+def announce(database: CrmDatabase, company_id: int | None, event: str, subject: str, now_ms: int) -> None:
+    """Have the company's webhooks told, once, whatever repeats; part of the caller's transaction."""
+    if company_id is not None:
+        mark = f"%,{event},%"
+        database.rows(ADD, (event, subject, now_ms, now_ms + SETTLES_MS, company_id, True, mark))
+
+
+def said(database: CrmDatabase, event: str, subject: str) -> dict[str, Any] | None:
+    """Return what a delivery says; None when what happened is on record no more."""
+    query = _QUERIES.get(event)
+    if query is None:
+        return {"id": subject}
+    names, sql = query
+    row = database.row(sql.replace("{int}", "BIGINT" if database.dialect == "postgresql" else "INTEGER"), (subject,))
+    return None if row is None else dict(zip(names, row, strict=True))

@@ -1,0 +1,54 @@
+"""`python -m crm_api.webhooks --config <crm.json>`: tells client companies' systems what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from crm_api.background import config_path, repeat, stop_on_signal
+from crm_api.bootstrap import make_context, set_up_logging
+from crm_api.config import read_config
+from crm_api.services.telling import Telling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crm_api.services.context import Context
+
+POLL_S: Final = 0.5
+TIMEOUT: Final = httpx.Timeout(5.0, connect=2.0)
+PRUNE_EVERY_S: Final = 3600.0
+
+
+def teller(context: Context) -> Callable[[], None]:
+    """Return one pass: what is due, side by side, and now and then the removal of what is long delivered."""
+    pruned_s = [-PRUNE_EVERY_S]
+
+    async def deliver() -> None:
+        async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client:
+            telling = Telling(context, client)
+            while await telling.deliver():
+                pass
+
+    def work() -> None:
+        asyncio.run(deliver())
+        if time.monotonic() - pruned_s[0] > PRUNE_EVERY_S:
+            pruned_s[0] = time.monotonic()
+            Telling(context, httpx.AsyncClient()).prune()
+
+    return work
+
+
+def main() -> None:
+    """Tell until SIGTERM."""
+    config = read_config(config_path("crm_api.webhooks", main.__doc__ or ""))
+    set_up_logging(config)
+    context = make_context(config)
+    repeat(teller(context), context.database, stop_on_signal(), POLL_S)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""A message of the visitor when nobody answered; recordings where the company wants them, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+from tests.sip.households import family, nobody_home
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.sip.scene import Scene
+
+_HEADER_BYTES = 58
+_BYTES_PER_S = 8_000
+_FELT_WITHIN_S = 1.0
+
+
+@contextlib.asynccontextmanager
+async def _company_with(scene: Scene, **rules: Any) -> AsyncIterator[None]:
+    (company,) = (await scene.office.get("/v1/companies"))["items"]
+    path = f"/v1/companies/{company['id']}"
+    await scene.office.send("PATCH", path, rules)
+    await asyncio.sleep(_FELT_WITHIN_S)  # as long as a change may take to be felt, and no longer
+    try:
+        yield
+    finally:
+        await scene.office.send("PATCH", path, {name: company[name] for name in rules})
+        await asyncio.sleep(_FELT_WITHIN_S)
+
+
+async def _sound_of(scene: Scene, call_id: str, timeout_s: float = 15.0) -> dict[str, Any]:
+    """What was recorded of a call, once the CRM has it; then it is removed."""
+    deadline = time.monotonic() + timeout_s
+    while not (items := (await scene.office.get(f"/v1/call-sounds?call_id={call_id}"))["items"]):
+        assert time.monotonic() < deadline, f"nothing was recorded of {call_id}"
+        await asyncio.sleep(0.2)  # the API has nothing to wait on
+    (found,) = items
+    found["audio"] = await asyncio.to_thread(_audio, scene, found["id"])
+    await scene.office.send("DELETE", f"/v1/call-sounds/{found['id']}")
+    return dict(found)
+
+
+def _audio(scene: Scene, key: int) -> bytes:
+    url = f"{scene.town.api_url}/v1/call-sounds/{key}/audio"
+    headers = {"Authorization": f"Bearer {scene.town.operator_token}"}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the API's own URL
+    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310 - as above
+        return bytes(answer.read())
+
+
+def _loud_part(audio: bytes) -> float:
+    """How much of a µ-law sound is louder than a whisper; silence is written 0xFF and 0x7F."""
+    samples = audio[_HEADER_BYTES:]
+    return sum((byte & 0x70) != 0x70 for byte in samples) / max(1, len(samples))
+
+
+async def test_a_visitor_leaves_a_message_and_the_office_hears_it(scene: Scene) -> None:
+    _, at, number = nobody_home(scene.town)
+    async with _company_with(scene, message_limit_s=10):
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        await call.answered()
+        call.rtp.hush()
+        prompted = await call.rtp.wait_for_sound(3)
+        await asyncio.sleep(7)  # the invitation and the tone
+        call.rtp.talk()
+        await asyncio.sleep(3)
+        await call.rtp.press("#")
+        heard = call.rtp.audible_packets
+        await call.rtp.wait_for_sound(3, packets=heard + 20)  # it has been kept
+        await call.wait_request("BYE", 6)
+        found = await _sound_of(scene, call.call_id)
+    assert prompted
+    assert (found["kind"], found["dialled"], found["panel"]) == ("message", number, at.credentials.username)
+    assert found["apartment_id"] is not None
+    assert 2_500 < found["duration_ms"] < 6_000
+    assert _loud_part(found["audio"]) > 0.4
+    assert (await scene.office.call_record(call.call_id))["result"] == "no_answer"
+
+
+async def test_a_visitor_who_hangs_up_has_left_his_message(scene: Scene) -> None:
+    _, at, number = nobody_home(scene.town)
+    async with _company_with(scene, message_limit_s=10):
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        await call.answered()
+        await asyncio.sleep(9)
+        await call.bye()
+        assert (await _sound_of(scene, call.call_id))["duration_ms"] > 500
+
+
+async def test_a_message_ends_at_its_limit(scene: Scene) -> None:
+    _, at, number = nobody_home(scene.town)
+    async with _company_with(scene, message_limit_s=2):
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        await call.answered()
+        await call.wait_request("BYE", 20)
+        assert 1_500 < (await _sound_of(scene, call.call_id))["duration_ms"] < 2_600
+
+
+async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    async with _company_with(scene, records_calls=True):
+        phone = await scene.resident(apartment.residents[0])
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        await call.wait_status(183, 2)
+        await call.rtp.wait_for_sound(3)  # told before anybody rings
+        assert phone.ringing == []
+        ring = await phone.incoming(timeout_s=6)
+        ring.ring()
+        ring.answer()
+        await ring.established()
+        await ring.rtp.wait_for_sound(3)  # told before he talks
+        await call.answered()
+        ring.rtp.hush()  # two tones of one pitch may cancel one another
+        await asyncio.sleep(4)
+        await ring.rtp.press("#")
+        await call.rtp.wait_for_key(at.door_code[0], 3)
+        await call.bye()
+        found = await _sound_of(scene, call.call_id)
+    assert found["kind"] == "recording"
+    assert found["duration_ms"] > 1_500
+    assert _loud_part(found["audio"]) > 0.3
+    assert (await scene.office.call_record(call.call_id))["result"] == "answered"
+
+
+async def test_nothing_is_recorded_where_nobody_asked_for_it(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    call, _, _ = await scene.talk(apartment, at, number)
+    await call.bye()
+    await scene.office.call_record(call.call_id)
+    assert (await scene.office.get(f"/v1/call-sounds?call_id={call.call_id}"))["items"] == []
+    assert list((scene.stack.settings.lib / "sounds").iterdir()) == []
+
+
+async def test_a_message_waits_for_the_crm(scene: Scene) -> None:
+    _, at, number = nobody_home(scene.town)
+    async with _company_with(scene, message_limit_s=2):
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        await call.answered()
+        await scene.kill("crm")
+        await call.wait_request("BYE", 20)
+        await scene.revive()
+        assert (await _sound_of(scene, call.call_id))["kind"] == "message"

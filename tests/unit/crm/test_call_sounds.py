@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import pytest
+
+from agi_apps.sound_shipper import wav_of
+from crm_api.services.call_sounds import DAY_MS, remove_expired
+
+if TYPE_CHECKING:
+    from crm_api.services.context import Context
+    from tests.unit.crm.conftest import Clock, Town
+
+SOUND = wav_of(b"\x7f" * 8000)
+
+
+def kept(town: Town, at_ms: int, kind: str = "message", call_id: str = "c@1", panel: str = "p1", **more: Any) -> Any:
+    query = urlencode({"kind": kind, "call_id": call_id, "panel": panel, "dialled": "12", "at_ms": at_ms, **more})
+    return town.client.simulate_post(
+        "/v1/recorded-sounds",
+        query_string=query,
+        headers={**town.service._headers, "Content-Type": "audio/wav"},
+        body=SOUND,
+    )
+
+
+def test_a_message_is_kept_listed_heard_and_fetched(town: Town, clock: Clock) -> None:
+    answer = kept(town, clock.now)
+    assert answer.status_code == 201, answer.text
+    made = answer.json
+    assert (made["apartment_id"], made["duration_ms"], made["heard_at_ms"]) == (town.apartment, 1000, None)
+    assert made["expires_at_ms"] == made["at_ms"] + 14 * DAY_MS
+    assert town.platform("GET", f"/v1/call-sounds?apartment_id={town.apartment}&kind=message")["items"] == [made]
+    path = f"/v1/call-sounds/{made['id']}"
+    sound = town.client.simulate_get(f"{path}/audio", headers=town.platform._headers)
+    assert (sound.content, sound.headers["content-type"]) == (SOUND, "audio/wav")
+    assert town.platform("POST", f"{path}/heard")["heard_at_ms"] is not None
+    town.platform("DELETE", path)
+    town.platform("GET", path, expect=404)
+
+
+def test_what_is_sent_again_is_kept_once(town: Town, clock: Clock) -> None:
+    assert kept(town, clock.now).json == kept(town, clock.now).json
+    assert kept(town, clock.now, kind="recording").status_code == 201
+    assert len(town.platform("GET", "/v1/call-sounds")["items"]) == 2
+
+
+@pytest.mark.parametrize(("kind", "field"), [("message", "message_kept_days"), ("recording", "recording_kept_days")])
+def test_it_is_gone_when_its_time_is_over(town: Town, clock: Clock, context: Context, kind: str, field: str) -> None:
+    town.platform("PATCH", f"/v1/companies/{town.company}", {field: 2})
+    key = kept(town, clock.now, kind=kind).json["id"]
+    clock.now += 2 * DAY_MS - 1000
+    town.platform("GET", f"/v1/call-sounds/{key}")
+    assert remove_expired(context) == 0
+    clock.now += 2000
+    town.platform("GET", f"/v1/call-sounds/{key}", expect=404)
+    assert town.platform("GET", "/v1/call-sounds")["items"] == []
+    assert remove_expired(context) == 1
+    for table in ("call_sounds", "call_sound_files"):
+        assert context.database.rows(f"SELECT * FROM {table}") == []  # noqa: S608 - constants
+
+
+def test_a_sound_of_no_panel_and_what_is_no_sound_are_refused(town: Town, clock: Clock) -> None:
+    assert kept(town, clock.now, panel="nobody").status_code == 404
+    query = urlencode({"kind": "message", "call_id": "c", "panel": "p1", "dialled": "12", "at_ms": clock.now})
+    headers = {**town.service._headers, "Content-Type": "audio/wav"}
+    answer = town.client.simulate_post("/v1/recorded-sounds", query_string=query, headers=headers, body=b"not a sound")
+    assert answer.status_code == 422
+
+
+def test_plans_tell_whether_messages_are_taken_and_talks_recorded(town: Town) -> None:
+    plan = town.plan("p1", "12")
+    assert (plan["message_limit_s"], plan["records"]) == (0, False)
+    town.platform("PATCH", f"/v1/companies/{town.company}", {"message_limit_s": 30, "records_calls": True})
+    plan = town.plan("p1", "12")
+    assert (plan["message_limit_s"], plan["records"]) == (30, True)
+    assert town.plan("p1", "112")["records"] is False

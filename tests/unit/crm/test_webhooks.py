@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from crm_api.services.call_recording import CallRecording
+from crm_api.services.telling import Telling
+from tests.unit.crm.test_call_records import T, entry, story
+
+if TYPE_CHECKING:
+    from crm_api.services.context import Context
+    from tests.unit.crm.conftest import Clock, Town
+
+URL = "https://crm.homes.example/hook"
+
+
+class Company:
+    """A client company's server: checks every signature, answers as ordered."""
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+        self.secret = ""
+        self.told: list[dict[str, Any]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        parts = dict(part.split("=", 1) for part in request.headers["Entryphone-Signature"].split(","))
+        signed = f"{parts['t']}.".encode() + request.content
+        right = hmac.digest(self.secret.encode(), signed, hashlib.sha256).hex()
+        assert hmac.compare_digest(parts["v1"], right)
+        body = json.loads(request.content)
+        assert request.headers["Entryphone-Event"] == body["event"]
+        self.told.append(body)
+        return httpx.Response(self.statuses.pop(0) if self.statuses else 204)
+
+
+@pytest.fixture
+def company(town: Town) -> Company:
+    made = town.platform("POST", "/v1/webhooks", {"company_id": town.company, "url": URL})
+    there = Company()
+    there.secret = made["secret"]
+    assert "secret" not in town.platform("GET", f"/v1/webhooks/{made['id']}")
+    return there
+
+
+def tell(context: Context, company: Company) -> int:
+    async def deliver() -> int:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(company)) as client:
+            return await Telling(context, client, (1.0, 2.0)).deliver()
+
+    return asyncio.run(deliver())
+
+
+def test_a_call_and_its_door_are_told_once(town: Town, context: Context, clock: Clock, company: Company) -> None:
+    recording = CallRecording(context)
+    recording.record([entry(1, story("c1"))])
+    recording.record([entry(1, story("c1"))])  # delivered twice
+    assert tell(context, company) == 0  # the record may still be completed
+    clock.now += 2000
+    assert tell(context, company) == 2
+    told = {body["event"]: body for body in company.told}
+    assert told["call.ended"]["data"] | {"started_at_ms": 0} == {
+        "call_id": "c1", "panel": "p1", "dialled": "12", "apartment_id": town.apartment, "house_id": town.house,
+        "started_at_ms": 0, "ended_at_ms": T + 9000, "talk_ms": 6000, "answered_by": "a12", "result": "answered",
+        "reason": None,
+    }  # fmt: skip
+    assert (told["door.opened"]["data"]["account"], told["door.opened"]["data"]["result"]) == ("a12", "sent")
+    clock.now += 100_000
+    assert tell(context, company) == 0
+
+
+def test_a_server_that_fails_is_tried_again_then_given_up_and_replayed(
+    town: Town, context: Context, clock: Clock, company: Company
+) -> None:
+    CallRecording(context).record([entry(1, story("c1")[:1] + story("c1")[-1:])])
+    company.statuses = [500, 503, 500]
+    clock.now += 2000
+    assert tell(context, company) == 1
+    assert tell(context, company) == 0  # it waits
+    clock.now += 1500
+    assert tell(context, company) == 1
+    clock.now += 2500
+    assert tell(context, company) == 1
+    (dead,) = town.platform("GET", "/v1/webhook-deliveries?state=dead")["items"]
+    assert (dead["attempts"], dead["last_error"], dead["subject"]) == (3, "HTTP 500", "c1")
+    town.platform("POST", f"/v1/webhook-deliveries/{dead['id']}/replay")
+    assert tell(context, company) == 1
+    (done,) = town.platform("GET", "/v1/webhook-deliveries")["items"]
+    assert done["state"] == "delivered"
+    town.platform("POST", f"/v1/webhook-deliveries/{dead['id']}/replay", expect=409)
+
+
+def test_only_what_was_asked_for_is_told(town: Town, context: Context, clock: Clock, company: Company) -> None:
+    (hook,) = town.platform("GET", "/v1/webhooks")["items"]
+    town.platform("PATCH", f"/v1/webhooks/{hook['id']}", {"events": ["door.opened"]})
+    CallRecording(context).record([entry(1, story("c1"))])
+    clock.now += 2000
+    tell(context, company)
+    assert [body["event"] for body in company.told] == ["door.opened"]
