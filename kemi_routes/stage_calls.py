@@ -214,7 +214,7 @@ def _tell(ksr: Ksr, stage: Kept, index: int, status: int) -> None:
         nodes.end_stage_leg(ksr, leg_id)
         waking.end(ksr, leg_id)
         if stage.plan_source:
-            talks.begins(ksr, stage.call_id)
+            talks.begins(ksr, stage.call_id, leg_id)
         events = [story.BranchEvent(index, account, contact, "answered", status)]
         # The others are being cancelled by tm, which passes their 487 to no callback once the call is answered.
         events += [

@@ -44,13 +44,14 @@ def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
     )
 
 
-def ended(ksr: Ksr, call_id: str, result: str, talk_ms: int = 0) -> None:
-    """A call is over: `answered`, or `caller_hung_up` in the moment of the answer."""
+def ended(ksr: Ksr, call_id: str, result: str, talk_ms: int | None, reason: str | None = None) -> None:
+    """A call is over: `answered`, or `caller_hung_up` in the moment of the answer; the length may be told already."""
     ksr.mqueue.mq_add(
         QUEUE,
         call_id,
-        f'{{"event":"ended","call_id":{quoted(call_id)},"at_ms":{_now_ms()},'
-        f'"result":"{result}","cause":16,"talk_ms":{talk_ms}}}',
+        f'{{"event":"ended","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"result":"{result}",'
+        f'"cause":{44 if reason else 16},"talk_ms":{"null" if talk_ms is None else talk_ms},'
+        f'"reason":{quoted(reason) if reason else "null"}}}',
     )
 
 

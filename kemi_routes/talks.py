@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 
     from kemi_routes.pipeline import Request
 
-# Call-ID of the panel's leg -> epoch ms of the answer.
+# Call-ID of the panel's leg -> `at`, epoch ms of the answer; that of the stage's leg -> `of`, Call-ID of the panel's leg.
 _TALKING = "talking"
-# Asterisk ends a call whose media has stopped (RFC 3326); FastAGI tells the end of that one, with the reason.
-_NO_MEDIA = "Q.850;cause=44"
+_AT = "at "
+_OF = "of "
+# Asterisk ends a call whose media has stopped, and says so to the side that was silent (RFC 3326).
+_STOPPED = "Q.850;cause=44"
+NO_MEDIA = "no media for 30 s"
 
 
-def begins(ksr: Ksr, call_id: str) -> None:
-    """A device has answered."""
-    ksr.htable.sht_sets(_TALKING, call_id, str(time.time_ns() // 1_000_000))
+def begins(ksr: Ksr, call_id: str, leg_id: str) -> None:
+    """A device has answered the stage whose leg this is."""
+    ksr.htable.sht_sets(_TALKING, call_id, f"{_AT}{time.time_ns() // 1_000_000}")
+    ksr.htable.sht_sets(_TALKING, leg_id, _OF + call_id)
 
 
 def ends(ksr: Ksr, request: Request) -> None:
@@ -33,17 +37,29 @@ def ends(ksr: Ksr, request: Request) -> None:
 
     A call during which this proxy was started again is not known here any more: its record stays without an end.
     """
-    call_id = request.call_id
-    answered_at_ms = ksr.htable.sht_get(_TALKING, call_id)
-    if answered_at_ms is None:
+    entry = ksr.htable.sht_get(_TALKING, request.call_id)
+    if not isinstance(entry, str):
         return
-    ksr.htable.sht_rm(_TALKING, call_id)
-    if not (request.from_node and _NO_MEDIA in ksr.hdr.gete("Reason")):
-        story.ended(ksr, call_id, "answered", max(0, time.time_ns() // 1_000_000 - int(answered_at_ms)))
+    ksr.htable.sht_rm(_TALKING, request.call_id)
+    stopped = request.from_node and _STOPPED in ksr.hdr.gete("Reason")
+    if entry.startswith(_AT):
+        _tell(ksr, request.call_id, entry, stopped=stopped)
+    elif stopped:
+        call_id = entry.removeprefix(_OF)
+        answered = ksr.htable.sht_get(_TALKING, call_id)
+        ksr.htable.sht_rm(_TALKING, call_id)
+        _tell(ksr, call_id, answered if isinstance(answered, str) else "", stopped=True)
+
+
+def _tell(ksr: Ksr, call_id: str, entry: str, *, stopped: bool) -> None:
+    """Tell the end; without an entry it has been told by the panel's BYE, but not why."""
+    answered_at_ms = entry.removeprefix(_AT)
+    talk_ms = max(0, time.time_ns() // 1_000_000 - int(answered_at_ms)) if answered_at_ms else None
+    story.ended(ksr, call_id, "answered", talk_ms, NO_MEDIA if stopped else None)
 
 
 def never_was(ksr: Ksr, call_id: str) -> None:
     """The panel's call has been cancelled; perhaps in the moment in which a device answered."""
     if ksr.htable.sht_get(_TALKING, call_id) is not None:
         ksr.htable.sht_rm(_TALKING, call_id)
-        story.ended(ksr, call_id, "caller_hung_up")
+        story.ended(ksr, call_id, "caller_hung_up", 0)

@@ -22,6 +22,7 @@ from kemi_routes import (
     router,
     settings,
     stage_calls,
+    talks,
 )
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.fake_ksr import Contact, FakeKsr, Message
@@ -641,16 +642,35 @@ def test_a_call_cancelled_in_the_moment_of_the_answer_never_was(fake: FakeKsr, r
         fake.message = Message(status=487, source_ip="127.0.0.21")
         panel_calls.on_failure(fake.ksr, settings.read(fake.ksr))
         assert [event["result"] for event in events(fake)] == told
-        assert not fake.tables["talking"]
+        assert "call-1" not in fake.tables["talking"]
 
 
-@pytest.mark.parametrize(("cause", "told"), [("16", 1), ("44", 0)])
-def test_why_media_stopped_is_left_to_fastagi(fake: FakeKsr, request_of: Make, cause: str, told: int) -> None:
-    answered(fake, request_of, "redis")
+def bye_of_node(fake: FakeKsr, request_of: Make, call_id: str, cause: str) -> None:
     reason = ("Reason", f"Q.850;cause={cause}")
-    fake.message = Message(method="BYE", source_ip="127.0.0.21", to_tag=True, call_id="call-1", headers=[reason])
+    fake.message = Message(method="BYE", source_ip="127.0.0.21", to_tag=True, call_id=call_id, headers=[reason])
     dialogs.pass_in_dialog(fake.ksr, request_of(fake))
-    assert len(events(fake)) == told
+
+
+@pytest.mark.parametrize(("cause", "reason"), [("16", None), ("44", talks.NO_MEDIA)])
+def test_a_call_whose_panel_is_silent_says_so(fake: FakeKsr, request_of: Make, cause: str, reason: str | None) -> None:
+    answered(fake, request_of, "redis")
+    bye_of_node(fake, request_of, "call-1", cause)
+    bye_of_node(fake, request_of, "leg-1", "16")
+    assert [(event["cause"], event["reason"]) for event in events(fake)] == [(int(cause), reason)]
+    assert not fake.tables["talking"]
+
+
+@pytest.mark.parametrize("order", [("leg-1", "call-1"), ("call-1", "leg-1")])
+def test_a_call_whose_phone_is_silent_says_so_whichever_bye_is_first(
+    fake: FakeKsr, request_of: Make, order: tuple[str, str]
+) -> None:
+    answered(fake, request_of, "redis")
+    for call_id in order:
+        bye_of_node(fake, request_of, call_id, "44" if call_id == "leg-1" else "16")
+    told = events(fake)
+    assert {event["call_id"] for event in told} == {"call-1"}
+    assert [event["reason"] for event in told if event["reason"]] == [talks.NO_MEDIA]
+    assert len([event for event in told if event["talk_ms"] is not None]) == 1
     assert not fake.tables["talking"]
 
 
