@@ -51,7 +51,7 @@ status: $(INSTALLED) ## each process: running, healthy, and if not, why
 logs: $(INSTALLED) ## print and follow the logs (NAMES="kamailio agi" to choose)
 	@$(LAB) logs --follow $(NAMES)
 
-bench: $(INSTALLED) ## load servers of its own and measure them (PARTS="calls city crm" to choose, QUICK=1 for a short look)
+bench: $(INSTALLED) ## load servers of its own and measure them (PARTS="calls mix city crm" to choose, QUICK=1 for a short look)
 	@$(BIN)/python -m lab.bench $(PARTS)
 
 town: $(INSTALLED) ## a city from a seed, in bulk (SIZE=demo|district|city, SEED=1, DATABASE=url; the lab's by default)

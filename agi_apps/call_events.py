@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agi_apps.redis_keys import EVENT_SOURCE, EVENT_STREAM, EVENT_STREAM_LENGTH
+from agi_apps.redis_keys import (
+    CALL_OVER_PREFIX,
+    CALL_OVER_S,
+    EVENT_SOURCE,
+    EVENT_STREAM,
+    EVENT_STREAM_LENGTH,
+    PANEL_CALL_PREFIX,
+    RELEASE_PANELS,
+)
 from agi_apps.redis_link import RedisAway
 
 if TYPE_CHECKING:
@@ -41,6 +49,7 @@ class CallEvents:
         self._gather_s = gather_s
         self._retry_s = retry_s
         self._waiting: deque[bytes] = deque()
+        self._over: deque[tuple[str, str]] = deque(maxlen=BUFFER_LIMIT_EVENTS)
         self._wake = threading.Event()
         self._delivering = threading.Lock()
         self._closing = False
@@ -52,6 +61,8 @@ class CallEvents:
             self.dropped += 1
             return
         self._waiting.append(msgspec.json.encode(event))
+        if event["event"] == "ended":
+            self._over.append((str(event["panel"]), str(event["call_id"])))
         if not self._wake.is_set():
             self._wake.set()
 
@@ -80,6 +91,20 @@ class CallEvents:
             while events := self._take(BATCH_EVENTS):
                 if not (spooled and self._send(events)) and not self._spool(events):
                     return
+            self._release_panels()
+
+    def _release_panels(self) -> None:
+        """Say which panels are free again; with Redis away they become so by themselves, later."""
+        over = [self._over.popleft() for _ in range(min(BATCH_EVENTS, len(self._over)))]
+        if not over:
+            return
+        keys = [key for panel, call in over for key in (PANEL_CALL_PREFIX + panel, CALL_OVER_PREFIX + call)]
+        try:
+            self._redis.execute(
+                "EVAL", RELEASE_PANELS, len(keys), *keys, CALL_OVER_S, *(f"visitor {call}" for _, call in over)
+            )
+        except RedisAway:
+            return
 
     def _take(self, limit: int) -> list[bytes]:
         waiting = self._waiting

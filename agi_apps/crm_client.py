@@ -94,6 +94,14 @@ class CrmClient:
         except msgspec.MsgspecError as error:
             raise CrmAway(f"POST /v1/code-entries: {error}") from error
 
+    def probe_ended(self, result: dict[str, str | int | None]) -> None:
+        """Tell the CRM how a probe ended.
+
+        Raises:
+            CrmAway: it was not told.
+        """
+        self._request("POST", "/v1/probe-results", msgspec.json.encode(result), self._opening_timeout)
+
     def _request(self, method: str, path: str, body: bytes | None, timeout: urllib3.Timeout) -> bytes:
         if self._breaker.is_open:
             raise CrmAway("left alone after a failure")

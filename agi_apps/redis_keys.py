@@ -8,6 +8,16 @@ EVENT_STREAM_LENGTH = 1_000_000
 PUSH_STREAM = "ep:pushes"
 PUSH_STREAM_LENGTH = 10_000
 EVENT_SOURCE = "agi"
+PANEL_CALL_PREFIX = "ep:panel_call:"
+CALL_OVER_PREFIX = "ep:call_over:"
+CALL_OVER_S = 60
+RELEASE_PANELS = """
+for i = 1, #KEYS, 2 do
+  redis.call('SET', KEYS[i + 1], '1', 'EX', ARGV[1])
+  if redis.call('GET', KEYS[i]) == ARGV[1 + (i + 1) / 2] then redis.call('DEL', KEYS[i]) end
+end
+"""
+"""Frees panels whose calls are over: pairs of keys (the panel's, the call's), then what the panel's key must say."""
 PLAN_TTL_S = 24 * 3600
 UNKNOWN_NUMBER_TTL_S = 60
 

@@ -8,10 +8,21 @@ from agi_apps.applications import (
     pass_on,
     passed_on,
     phone_ended,
+    probe_ended,
     ring_all,
     stage_ended,
     unlock,
 )
 
-_MODULES = (ring_all, stage_ended, unlock, call_ended, access_code, pass_on, passed_on, phone_ended)
+_MODULES = (
+    ring_all,
+    stage_ended,
+    unlock,
+    call_ended,
+    access_code,
+    pass_on,
+    passed_on,
+    phone_ended,
+    probe_ended,
+)
 APPLICATIONS = {module.APPLICATION.name: module.APPLICATION for module in _MODULES}

@@ -39,6 +39,8 @@ from crm_api.services.places import Cities, Companies, Entrances, Houses
 from crm_api.services.planning import Planning
 from crm_api.services.principals import ServiceAccounts, Staff
 from crm_api.services.probe_campaigns import ProbeCalls, ProbeCampaigns
+from crm_api.services.probe_pictures import ProbePictures
+from crm_api.services.probe_results import ProbeResults
 from crm_api.services.push_tokens import PushTokens
 from crm_api.services.relays import Relays
 from crm_api.services.residents import Residents
@@ -89,6 +91,8 @@ class Services:
     panel_codes: PanelCodes
     probe_campaigns: ProbeCampaigns
     probe_calls: ProbeCalls
+    probe_results: ProbeResults
+    probe_pictures: ProbePictures
     code_notices: CodeNotices
     job_runs: JobRuns
     imports: Imports
@@ -159,6 +163,8 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         panel_codes=PanelCodes(context),
         probe_campaigns=ProbeCampaigns(context),
         probe_calls=ProbeCalls(context),
+        probe_results=ProbeResults(context),
+        probe_pictures=ProbePictures(context),
         code_notices=CodeNotices(context),
         job_runs=JobRuns(context),
         imports=Imports(context, jobs),

@@ -45,6 +45,29 @@ class SmsConfig(BaseModel):
     api_url: str = "https://api.twilio.com"
 
 
+class ManagerConfig(BaseModel):
+    """The manager interface of one Asterisk node."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 5038
+    user: str = "entryphone"
+    secret: str
+
+
+class ProbesConfig(BaseModel):
+    """Who calls, through which proxy, and where both put and find the recordings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    asterisk: tuple[ManagerConfig, ...]
+    kamailio: str
+    """`host:port`, as Asterisk calls it."""
+    recordings: Path
+    """What Asterisk knows as `/var/lib/entryphone/probes`."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -138,6 +161,9 @@ class CrmConfig(BaseModel):
 
     sms: SmsConfig | None = None
     """How residents are sent SMS; None: nobody is."""
+
+    probes: ProbesConfig | None = None
+    """How handsets are called; None: no probe is."""
 
     panel_codes_per_s: Annotated[float, Field(gt=0, le=1000)] = 50.0
     """How many panels a second are told their codes."""

@@ -1,4 +1,4 @@
-"""`python -m crm_api.pushes --config <crm.json>`: wakes the apps of calls that ring."""
+"""`python -m crm_api.pushes --config <crm.json>`: wakes the apps of calls that ring, tells of messages left."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from crm_api.adapters.push_stream import PushStream
 from crm_api.background import FIRST_RETRY_S, LAST_RETRY_S, config_path
 from crm_api.bootstrap import make_context, set_up_logging
 from crm_api.config import read_config
+from crm_api.services.message_pushes import MessagePushes
 from crm_api.services.pushing import Pushing, Wanted
 from crm_api.services.visitor_pictures import VisitorPictures
+from crm_api.tables.database import DatabaseErrors
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 BLOCK_MS: Final = 1000
 TELL_EVERY_S: Final = 0.1
+MESSAGES_EVERY_S: Final = 1.0
 _log = structlog.get_logger("crm_api.pushes")
 _wanted = msgspec.json.Decoder(Wanted)
 
@@ -52,11 +55,15 @@ class PushProcess:
         self._stream = PushStream(config.redis_url, f"{socket.gethostname()}-pushes")
         self._events: list[dict[str, Any]] = []
         pictures = VisitorPictures(context, panel_drivers(), config.public_url)
+        self._message_pushes = MessagePushes(context)
         self._pushing = Pushing(context, push_services(config.push), pictures, self._events.append)
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Work until stopped, then finish what is on its way for a moment."""
-        work = [asyncio.create_task(_repeat(step)) for step in (self._take_wishes, self._follow_calls, self._tell)]
+        work = [
+            asyncio.create_task(_repeat(step))
+            for step in (self._take_wishes, self._follow_calls, self._tell, self._messages)
+        ]
         await stopped.wait()
         for task in work:
             task.cancel()
@@ -81,6 +88,15 @@ class PushProcess:
                     self._pushing.over(event.call_id, None)
                 elif event.event == "branch" and event.outcome == "answered" and event.trunk is None:
                     self._pushing.over(event.call_id, event.account)
+
+    async def _messages(self) -> None:
+        await asyncio.sleep(MESSAGES_EVERY_S)
+        try:
+            for message in await asyncio.to_thread(self._message_pushes.take):
+                self._pushing.tell(message.call_id, message.device, message.push)
+        except DatabaseErrors as error:
+            _log.error("messages of visitors wait", reason=str(error).strip() or type(error).__name__)
+            await asyncio.sleep(LAST_RETRY_S)
 
     async def _tell(self) -> None:
         await asyncio.sleep(TELL_EVERY_S)

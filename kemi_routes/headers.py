@@ -13,6 +13,7 @@ PREFIX = "X-Entryphone-"
 KIND = "X-Entryphone-Kind"
 STAGE = "X-Entryphone-Stage"
 ANSWERED_BY = "X-Entryphone-Answered-By"
+TARGET = "X-Entryphone-Target"
 TRUNK = "X-Entryphone-Trunk"
 # User of the request URI of a stage.
 STAGE_USER = "stage"
@@ -20,6 +21,7 @@ STAGE_USER = "stage"
 MAX_ACCOUNTS = 30
 _STAGE_WORDS = 3
 _STAGE_WORDS_AND_SOURCE = 4
+_TARGET_WORDS = 3
 _TRUNK_WORDS = 4
 _MAX_ECHO = 80
 
@@ -113,6 +115,27 @@ def _pairs(text: str) -> tuple[tuple[str, str], ...]:
         name, _, value = part.partition("=")
         found.append((name, value))
     return tuple(found)
+
+
+class Target(NamedTuple):
+    """Whom a probe is for: the handset of `apartment` (as it is dialled at the panel), through the panel `panel`."""
+
+    panel: str
+    apartment: str
+
+
+def parse_target(value: str) -> Target:
+    """Read an `X-Entryphone-Target` header of Asterisk: `handset <panel> <apartment>`.
+
+    Raises:
+        ValueError: another shape, or a name that is none.
+    """
+    words = value.split(" ")
+    if len(words) != _TARGET_WORDS or words[0] != "handset":
+        raise ValueError(f"{TARGET} is {value[:_MAX_ECHO]!r}: it takes `handset`, a panel and an apartment")
+    if not is_account_name(words[1]) or not (words[2].isascii() and words[2].isdigit()):
+        raise ValueError(f"{TARGET} is {value[:_MAX_ECHO]!r}: it holds no panel's account or no number")
+    return Target(words[1], words[2])
 
 
 def strip_private(ksr: Ksr) -> None:

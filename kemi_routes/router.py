@@ -21,6 +21,7 @@ from kemi_routes import (
     node_life,
     nodes,
     panel_calls,
+    probe_calls,
     refreshes,
     registration,
     settings,
@@ -55,9 +56,11 @@ def answer_asterisk(ksr: Ksr, request: Request) -> Outcome:
         return NEXT
     if request.number == stage_calls.USER:
         return stage_calls.ring_stage(ksr, request)
+    if request.number == probe_calls.USER:
+        return probe_calls.ring_handset(ksr, request)
     if ksr.hdr.is_present(headers.TRUNK) > 0:
         return trunk_calls.ring_phone(ksr, request)
-    return refuse(ksr, request, Refusal(404, "Not Here", "Asterisk may only call a stage or a phone"))
+    return refuse(ksr, request, Refusal(404, "Not Here", "Asterisk may only call a stage, a probe or a phone"))
 
 
 REGISTRATION: tuple[Step, ...] = (

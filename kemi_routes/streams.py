@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections import deque
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from kemi_routes import story
+from kemi_routes.panel_states import PanelStates
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -21,6 +23,8 @@ _BATCH = 500
 _BUFFERED = 200_000
 _TIMEOUT_S = 2.0
 _RETRY_S = 1.0
+# How often it is said that calls are being watched, when there are none.
+_SAY_S = 0.5
 _DEFAULT_PORT = 6379
 
 
@@ -55,8 +59,8 @@ class RedisStream:
         self._socket: socket.socket | None = None
         self._input = b""
 
-    def append(self, events: str) -> None:
-        """Append one entry.
+    def append(self, events: str, states: tuple[str, ...] = ()) -> None:
+        """Append one entry (none when `events` is empty), then do the command that keeps the panels' states.
 
         Raises:
             OSError: Redis is away or silent for two seconds; the connection is closed and made anew next time.
@@ -68,10 +72,15 @@ class RedisStream:
                 self._input = b""
                 for greeting in self._greeting:
                     self._ask(self._socket, greeting)
-            self._ask(
-                self._socket,
-                command("XADD", STREAM, "MAXLEN", "~", _TRIMMED_AT, "*", "source", SOURCE, "events", events),
-            )
+            if events:
+                self._ask(
+                    self._socket,
+                    command("XADD", STREAM, "MAXLEN", "~", _TRIMMED_AT, "*", "source", SOURCE, "events", events),
+                )
+            if states:
+                # What is refused here must not keep the story: panels then become unknown, and unknown is not free.
+                with contextlib.suppress(RedisError):
+                    self._ask(self._socket, command(*states))
         except (OSError, RedisError):
             self.close()
             raise
@@ -111,6 +120,8 @@ class StoryShipper:
 
     def __init__(self, stream: RedisStream) -> None:
         self._stream = stream
+        self._states = PanelStates()
+        self._said_at = 0.0
         self._kept: deque[str] = deque(maxlen=_BUFFERED)
         self._away = False
         self._retry_at = 0.0
@@ -121,10 +132,13 @@ class StoryShipper:
             event = ksr.mqueue.mqv_get(story.QUEUE)
             if isinstance(event, str):
                 self._kept.append(event)
-        while self._kept and time.monotonic() >= self._retry_at:
+        quiet = not self._kept and time.monotonic() - self._said_at >= _SAY_S
+        while (self._kept or quiet) and time.monotonic() >= self._retry_at:
+            quiet = False
             batch = [self._kept[i] for i in range(min(_BATCH, len(self._kept)))]
             try:
-                self._stream.append(f"[{','.join(batch)}]")
+                self._stream.append(f"[{','.join(batch)}]" if batch else "", self._states.command(batch))
+                self._said_at = time.monotonic()
             except (OSError, RedisError) as error:
                 self._retry_at = time.monotonic() + _RETRY_S
                 if not self._away:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kemi_routes.pipeline import Request
 
-# Call-ID of the panel's leg -> `at`, epoch ms of the answer; that of the stage's leg -> `of`, Call-ID of the panel's leg.
+# Call-ID of the panel's leg -> `at`, epoch ms of the answer; of the stage's leg -> `of`, Call-ID of the panel's.
 _TALKING = "talking"
 _AT = "at "
 _OF = "of "

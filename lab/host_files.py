@@ -36,8 +36,9 @@ def write_host_files(settings: LabSettings) -> InstanceSecrets:
     write_private(settings.etc / "kamailio-host.cfg", kamailio_host_file(settings, secrets))
     write_private(settings.etc / "dispatcher.list", dispatcher_list(settings))
     (settings.run / "kamailio").mkdir(exist_ok=True)
+    (settings.lib / "probes").mkdir(exist_ok=True)
     (settings.lib / "sounds").mkdir(exist_ok=True)
-    for node in settings.asterisk_nodes:
+    for node in settings.every_asterisk_node:
         _write_asterisk_node(settings, secrets, node)
     write_private(settings.etc / "agi.json", json.dumps(agi_settings(settings, secrets), indent=2) + "\n")
     write_private(settings.etc / "crm.json", json.dumps(crm_settings(settings, secrets), indent=2) + "\n")
@@ -112,6 +113,9 @@ def dispatcher_list(settings: LabSettings) -> str:
     lines += [
         f"1 sip:{address}:{settings.asterisk_port} 0 0 duid={node}" for node, address in settings.asterisk_nodes.items()
     ]
+    name, address = settings.probe_node
+    # Known as one of ours, and never chosen for a visitor (flag 4: disabled).
+    lines.append(f"1 sip:{address}:{settings.asterisk_port} 4 0 duid={name}")
     return "\n".join(lines) + "\n"
 
 
@@ -134,6 +138,13 @@ def crm_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, o
         "sip_domain": settings.domain,
         "encryption_key_file": str(settings.lib / "crm-encryption.key"),
         "bind": f"{settings.crm_host}:{settings.crm_port}",
+        "probes": {
+            "asterisk": [
+                {"host": settings.probe_node[1], "secret": secrets.asterisk_manager_secret},
+            ],
+            "kamailio": f"{settings.sip_address}:{settings.sip_port}",
+            "recordings": str(settings.lib / "probes"),
+        },
         "bootstrap_tokens": [
             {"name": "lab operator", "kind": "platform", "token": secrets.crm_operator_token},
             {"name": "call path", "kind": "service", "token": secrets.crm_service_token},
@@ -199,7 +210,8 @@ def _word(word: str) -> str:
 
 def _write_asterisk_node(settings: LabSettings, secrets: InstanceSecrets, node: str) -> None:
     """The node's `astetcdir`: its own files beside links to the static ones as the server sees them."""
-    address = settings.asterisk_nodes[node]
+    address = settings.every_asterisk_node[node]
+    makes_probes = node == settings.probe_node[0]
     directory = settings.etc / "asterisk" / node
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     for parent in (settings.run, settings.log):
@@ -213,7 +225,11 @@ def _write_asterisk_node(settings: LabSettings, secrets: InstanceSecrets, node: 
             "127.0.0.30:4573": f"{settings.agi_host}:{settings.agi_port}",
             "127.0.0.10:5060": f"{settings.sip_address}:{settings.sip_port}",
         },
-        "host-manager.conf": {"127.0.0.21": address, "change-me": secrets.asterisk_manager_secret},
+        "host-manager.conf": {
+            "127.0.0.21": address,
+            "change-me": secrets.asterisk_manager_secret,
+            **({"enabled = no": "enabled = yes"} if makes_probes else {}),
+        },
         "host-pjsip.conf": {"127.0.0.21": address, "127.0.0.10": settings.sip_address},
     }
     unknown = {file.name for file in examples.iterdir()} ^ replacements.keys()
@@ -225,4 +241,5 @@ def _write_asterisk_node(settings: LabSettings, secrets: InstanceSecrets, node: 
     for file in static.glob("*.conf"):
         link = directory / file.name
         link.unlink(missing_ok=True)
-        link.symlink_to(f"/opt/entryphone/asterisk/{file.name}")
+        own = makes_probes and (static / "probe" / file.name).exists()
+        link.symlink_to(f"/opt/entryphone/asterisk/{'probe/' if own else ''}{file.name}")

@@ -23,7 +23,7 @@ def lab_services(settings: LabSettings) -> dict[str, Service]:
     services = [
         _redis(settings),
         _kamailio(settings),
-        *(_asterisk(settings, node) for node in settings.asterisk_nodes),
+        *(_asterisk(settings, node) for node in settings.every_asterisk_node),
         _agi(settings),
         _sounds(settings),
         *_crm(settings),
@@ -79,7 +79,7 @@ def _asterisk(settings: LabSettings, node: str) -> Service:
         # Asterisk knows Kamailio by its address and answers it only when fully booted.
         probe=functools.partial(
             probes.probe_sip,
-            settings.asterisk_nodes[node],
+            settings.every_asterisk_node[node],
             settings.asterisk_port,
             settings.sip_address,
             settings.domain,

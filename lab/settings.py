@@ -25,6 +25,7 @@ class LabSettings:
     sip_address: str = "127.0.0.10"
     sip_port: int = 5060
     asterisk_nodes: dict[str, str] = field(default_factory=lambda: {"ast1": "127.0.0.21", "ast2": "127.0.0.22"})
+    probe_node: tuple[str, str] = ("ast-probe", "127.0.0.23")  # makes quality probes, carries no visitor
     asterisk_port: int = 5060
     rtp_ports: tuple[int, int] = (20000, 39998)
     agi_host: str = "127.0.0.30"
@@ -43,6 +44,11 @@ class LabSettings:
     def root(self) -> Path:
         """The Debian root of the servers: a link to the machine-wide cache."""
         return self.repository / "var" / "root"
+
+    @property
+    def every_asterisk_node(self) -> dict[str, str]:
+        """Nodes for visitors and the one for probes: address by name."""
+        return {**self.asterisk_nodes, self.probe_node[0]: self.probe_node[1]}
 
     @property
     def python(self) -> Path:

@@ -17,8 +17,11 @@ from crm_api.config import read_config
 from crm_api.services.code_notices import CodeNotices
 from crm_api.services.panel_codes import PanelCodes
 from crm_api.services.scheduler_lease import SchedulerLease
+from scheduler.asterisk_manager import AsteriskManager
 from scheduler.code_steps import TellPanels, TellResidents
 from scheduler.jobs import billing_source, make_jobs
+from scheduler.panel_lines import PanelLines
+from scheduler.probe_runner import RunProbes
 from scheduler.process import SchedulerProcess
 
 if TYPE_CHECKING:
@@ -32,12 +35,18 @@ SILENT_S: Final = 0.5
 """How long Redis may take to hear that we live."""
 
 
-def make_steps(context: Context, config: CrmConfig) -> list[Step]:
+def make_steps(context: Context, config: CrmConfig, link: redis.Redis) -> list[Step]:
     """Return what goes on beside the jobs."""
     messengers: dict[str, Messenger] = {}
     if config.sms is not None:
         messengers["sms"] = TwilioSms(config.sms)
+    probes: list[Step] = []
+    if config.probes is not None:
+        nodes = [AsteriskManager(node.host, node.port, node.user, node.secret) for node in config.probes.asterisk]
+        lines = PanelLines(link, context.now_ms)
+        probes.append(RunProbes(context, lines, nodes, config.probes.kamailio, config.probes.recordings))
     return [
+        *probes,
         TellPanels(PanelCodes(context), panel_code_drivers(), config.panel_codes_per_s),
         TellResidents(CodeNotices(context), messengers),
     ]
@@ -59,7 +68,7 @@ def main() -> None:
         context,
         lease,
         jobs=make_jobs(context, billing_source(config)),
-        steps=make_steps(context, config),
+        steps=make_steps(context, config, link),
         stopped=stopped,
         say_alive=lambda: _say(link, context.now_ms()),
     )

@@ -22,6 +22,7 @@ AT_ONCE: Final = 64
 """Panels spoken to beside one another: one that is silent holds a place for three seconds."""
 STRETCH_S: Final = 2.0
 """Work between two looks at the database."""
+TURN_S: Final = 10.0
 SWEEP_EVERY_S: Final = 5.0
 NOTICES: Final = 200
 
@@ -43,9 +44,13 @@ class TellPanels:
         if time.monotonic() - self._swept_s >= SWEEP_EVERY_S:
             self._codes.sweep()
             self._swept_s = time.monotonic()
+        until_s = time.monotonic() + TURN_S
+        while time.monotonic() < until_s and not stopped.is_set() and self._stretch(stopped):
+            pass
+
+    def _stretch(self, stopped: threading.Event) -> bool:
+        """Tell what is due, as much as fits a stretch; say whether there was anything."""
         errands = self._codes.due(max(1, int(self._per_s * STRETCH_S)))
-        if not errands:
-            return
         with ThreadPoolExecutor(AT_ONCE, "panel") as threads:
             told = []
             for errand in errands:
@@ -54,6 +59,7 @@ class TellPanels:
                     break
                 told.append(threads.submit(self._tell, errand))
             self._codes.settle([future.result() for future in told])
+        return bool(errands)
 
     def _tell(self, errand: Errand) -> Outcome:
         driver = self._drivers.get(errand.driver)

@@ -12,9 +12,16 @@ PUSHES: Final = "ep:pushes"
 PUSHES_GROUP: Final = "pushes"
 CALL_RECORDS_GROUP: Final = "call_records"
 SCHEDULER_AT_KEY: Final = "ep:scheduler_at_ms"
+PANELS_SEEN_AT_KEY: Final = "ep:panels_seen_at_ms"
+PANEL_CALL_PREFIX: Final = "ep:panel_call:"
 
 TOMBSTONE: Final = ""
 TOMBSTONE_MS: Final = 2000
+
+
+def panel_call(panel: str) -> str:
+    """Return the key that says whose call a panel carries."""
+    return f"{PANEL_CALL_PREFIX}{panel}"
 
 
 def ring_plan(panel: str, dialled: str) -> str:

@@ -1,7 +1,7 @@
 """What a probe says about a handset: one verdict, and the reasons for it.
 
 All thresholds stand in one table with their sources. Where no standard has a number for a door handset, the number is
-ours, chosen on the recordings of `tests/unit/scheduler/test_handset_verdict.py`.
+ours, chosen on the recordings of `tests/unit/schedule/test_handset_verdict.py`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 _ENDS: Final = {
     "blocked": "calls to this apartment were blocked",
     "unknown_number": "the number dialled meant no apartment at this panel",
+    "forbidden": "the company does not allow this call",
+    "code_accepted": "an access code was typed",
+    "code_refused": "an access code was typed",
+    "code_locked": "an access code was typed",
     "failed": "the call failed before anybody was rung",
     "refused": "the call was refused before anybody was rung",
 }

@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Final
 from crm_api.domain.access import changes, reads
 from crm_api.domain.inputs import probes as asked
 from crm_api.domain.outputs import probes as shown
-from crm_api.resources.acts import Act
+from crm_api.resources.acts import Act, send_csv
 from crm_api.resources.authentication import tenant_of
-from crm_api.resources.declaration import ID, Answer, Endpoint, Operation, id_key
+from crm_api.resources.declaration import CSV, ID, Answer, Endpoint, Operation, id_key
 from crm_api.resources.kept import kept, listed
-from crm_api.resources.rendering import send
+from crm_api.resources.rendering import body_of, query_of, send
 
 if TYPE_CHECKING:
     import falcon
 
     from crm_api.bootstrap import Services
     from crm_api.services.probe_campaigns import ProbeCampaigns
+    from crm_api.services.probe_pictures import ProbePictures
+    from crm_api.services.probe_results import ProbeResults
 
 TAG: Final = "Quality probes"
 PATH: Final = "/v1/probe-campaigns"
+SVG: Final = "image/svg+xml"
 
 
 class DryRun:
@@ -32,6 +35,41 @@ class DryRun:
     def on_get(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
         """Tell what the campaign would do."""
         send(resp, self._campaigns.dry_run(tenant_of(req), key))
+
+
+class Report:
+    """`GET .../{key}/report`: CSV."""
+
+    def __init__(self, pictures: ProbePictures) -> None:
+        self._pictures = pictures
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
+        """Send every call that has ended."""
+        send_csv(resp, self._pictures.table(tenant_of(req), key), "probes")
+
+
+class Drawn:
+    """`GET .../{key}/picture`: SVG."""
+
+    def __init__(self, pictures: ProbePictures) -> None:
+        self._pictures = pictures
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
+        """Draw."""
+        wanted = query_of(req, asked.ProbePictureQuery).of
+        resp.data = self._pictures.picture(tenant_of(req), key, wanted)
+        resp.content_type = SVG
+
+
+class ResultTold:
+    """`POST` of the end of a probe."""
+
+    def __init__(self, results: ProbeResults) -> None:
+        self._results = results
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Keep it."""
+        send(resp, self._results.told(tenant_of(req), body_of(req, asked.ProbeResult)))
 
 
 def endpoints(services: Services) -> tuple[Endpoint, ...]:
@@ -93,6 +131,50 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                 ),
             ),
             id_key("probe campaign"),
+        ),
+        Endpoint(
+            f"{PATH}/{ID}/report",
+            TAG,
+            Report(services.probe_pictures),
+            (
+                Operation(
+                    "GET",
+                    "Every call of a campaign that has ended, the worst handsets first",
+                    reads("probes"),
+                    (Answer(200, "A CSV file", media_types=(CSV,)),),
+                ),
+            ),
+            id_key("probe campaign"),
+        ),
+        Endpoint(
+            f"{PATH}/{ID}/picture",
+            TAG,
+            Drawn(services.probe_pictures),
+            (
+                Operation(
+                    "GET",
+                    "A campaign's course, or levels of speech and noise by house",
+                    reads("probes"),
+                    (Answer(200, "An SVG picture", media_types=(SVG,)),),
+                    query=asked.ProbePictureQuery,
+                ),
+            ),
+            id_key("probe campaign"),
+        ),
+        Endpoint(
+            "/v1/probe-results",
+            TAG,
+            ResultTold(services.probe_results),
+            (
+                Operation(
+                    "POST",
+                    "Tell the end of a probe",
+                    changes("door_openings"),
+                    (Answer(200, "Whether it was kept", shown.ProbeResultAnswer),),
+                    body=asked.ProbeResult,
+                    problems=frozenset({"not-found"}),
+                ),
+            ),
         ),
         listed(
             "/v1/probe-calls",

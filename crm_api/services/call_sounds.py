@@ -8,10 +8,13 @@ from crm_api.domain.problems import InvalidFieldsError, NotFoundError
 from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, visible
 from crm_api.services.kept import Document, Kept
+from crm_api.tables import webhook_rows
 from crm_api.tables.call_sounds import CallSound, CallSoundFile
 from crm_api.tables.models import Company
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from crm_api.domain.inputs.call_sounds import NewCallSound
     from crm_api.services.context import Context
     from crm_api.services.planning import Planning
@@ -45,6 +48,10 @@ class CallSounds(Kept[CallSound]):
             raise NotFoundError.of(self.noun, key)
         return found
 
+    def documents(self, rows: Sequence[CallSound]) -> list[Document]:
+        """Show everything but when the residents were told."""
+        return [{name: value for name, value in row.__data__.items() if name != "told_at_ms"} for row in rows]
+
     def keep(self, new: NewCallSound, content: bytes) -> Document:
         """Keep a sound that the call path has recorded; the same one sent again is kept once."""
         if not content.startswith(WAV_HEAD):
@@ -69,6 +76,9 @@ class CallSounds(Kept[CallSound]):
                 **new.model_dump(),
             )
             CallSoundFile.insert({CallSoundFile.sound_id: row.id, CallSoundFile.content: content}).execute()
+            if new.kind == "message":
+                now_ms = self.context.now_ms()
+                webhook_rows.announce(self.database, plan.company_id, "message.left", str(row.id), now_ms)
         return self.documents([row])[0] if row.expires_at_ms <= self.context.now_ms() else self.got(everybody, row.id)
 
     def content(self, tenant: Tenant, key: int) -> bytes:

@@ -80,6 +80,11 @@ class Pushing:
         """Wake the devices of these accounts."""
         self._start(self._begin(wanted))
 
+    def tell(self, call_id: str, device: Device, push: Push) -> None:
+        """Send a push that rings nothing: a visitor has left a message."""
+        wanted = Wanted(call_id, self._context.now_ms(), "", "", 0, 0, "", [device.account])
+        self._start(self._send(_Ringing(wanted, [device]), device, push))
+
     def over(self, call_id: str, answered_by: str | None) -> None:
         """Tell the devices that the call is answered or over; those of the account that answered know."""
         for ringing in self._ringing.pop(call_id, []):
@@ -167,12 +172,17 @@ class Pushing:
                 if is_call:
                     self._tell(self._event(ringing, device, "sent"))
                 verdict = await self._try(service, device, push)
+            except asyncio.CancelledError:
+                if is_call:
+                    reason = "the ringing was over before the push service had an answer"
+                    self._tell(self._event(ringing, device, "failed", reason=reason))
+                raise
             finally:
                 self._on_their_way[device.platform] -= 1
         outcome = {"accepted": "accepted", "try_again": "failed"}.get(verdict.outcome, "refused")
         if is_call:
             self._tell(self._event(ringing, device, outcome, reason=verdict.reason))
-        elif outcome == "accepted":
+        elif outcome == "accepted" and push.data["type"] == "cancel":
             self._tell(self._event(ringing, device, "cancelled"))
         if verdict.outcome == "dead_token":
             await asyncio.to_thread(self._invalidate, device, verdict.reason or "refused by the push service")

@@ -22,6 +22,7 @@ class CallSound(Table):
     duration_ms = BigIntegerField()
     heard_at_ms = BigIntegerField(null=True)
     expires_at_ms = BigIntegerField()
+    told_at_ms = BigIntegerField(null=True)
 
 
 class CallSoundFile(Table):

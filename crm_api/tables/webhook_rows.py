@@ -35,9 +35,11 @@ _CALL: Final = (
     "result", "reason",
 )  # fmt: skip
 _DOOR: Final = ("id", "at_ms", "panel", "door_id", "apartment_id", "account", "call_id", "key", "method", "result")
+_MESSAGE: Final = ("id", "call_id", "panel", "dialled", "apartment_id", "at_ms", "duration_ms", "expires_at_ms")
 _QUERIES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "call.ended": (_CALL, f"SELECT {', '.join(_CALL)} FROM call_records WHERE call_id = ?"),  # noqa: S608 - constants
     "door.opened": (_DOOR, f"SELECT {', '.join(_DOOR)} FROM access_records WHERE id = CAST(? AS {{int}})"),  # noqa: S608
+    "message.left": (_MESSAGE, f"SELECT {', '.join(_MESSAGE)} FROM call_sounds WHERE id = CAST(? AS {{int}})"),  # noqa: S608
 }
 
 

@@ -13,7 +13,7 @@ import time
 import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from lab.bench.city_parts import CITY_BARS, CityBench, city_bench
 from lab.bench.crm_parts import CRM_QUICK, CrmBench, CrmPlan, crm_bars
@@ -21,6 +21,7 @@ from lab.bench.crm_server import DIALECTS, crm_instance
 from lab.bench.measures import BARS, Bar, Report
 from lab.bench.mix import MIX_BARS, MIX_QUICK, MixBench, MixPlan
 from lab.bench.parts import QUICK, Bench, Plan
+from lab.bench.schedule_parts import SCHEDULE_BARS, ScheduleBench
 from lab.process_scan import end_processes
 from lab.settings import REPOSITORY, LabSettings
 from lab.town.city.sizes import SIZES
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from lab.town.city.sizes import CitySize
+
 DIRECTORY: Final = REPOSITORY / "var" / "bench-lab"
 RESULT: Final = REPOSITORY / "var" / "bench" / "latest.json"
-PARTS: Final = ("calls", "mix", "city", "crm")
+PARTS: Final = ("calls", "mix", "city", "crm", "schedule")
 _INSIDE: Final = "ENTRYPHONE_BENCH_NAMESPACE"
 
 
@@ -74,6 +77,7 @@ def _mix_parts(bench: MixBench) -> list[Part]:
     return [
         Part("start a platform for the mix", "mix", bench.start, "platform of the mix", starts=True),
         Part("the mix at 161 calls/s, and its records", "mix", bench.mix, "platform of the mix"),
+        Part("50 apps a second wake", "wake", bench.wakes, "platform of the mix"),
         Part("stop the platform of the mix", "mix", bench.stop),
     ]
 
@@ -104,6 +108,13 @@ def _crm_parts(bench: CrmBench) -> list[Part]:
         Part(f"{name}: pages", f"{at}.page", bench.pages, name),
         Part(f"{name}: import of residents", f"{at}.import", bench.imports, name),
         Part(f"{name}: stop", at, bench.stop),
+    ]
+
+
+def _schedule_parts(bench: ScheduleBench) -> list[Part]:
+    return [
+        Part("schedule: codes renewed, killed, told to panels", "schedule.codes", bench.codes),
+        Part("schedule: a simulated night of probes", "schedule.night", bench.night),
     ]
 
 
@@ -144,6 +155,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _chosen(
+    chosen: tuple[str, ...],
+    asked: argparse.Namespace,
+    size: CitySize,
+    instances: tuple[LabSettings, LabSettings, LabSettings],
+    crm: dict[Literal["sqlite", "postgres"], LabSettings],
+) -> tuple[Report, list[Part]]:
+    """Return the report with the bars of the parts chosen, and their parts in order."""
+    platform, bare, load = instances
+    bars: list[Bar] = []
+    parts: list[Part] = []
+    report = Report(bars)
+    if "calls" in chosen:
+        bars += BARS
+        parts += _call_parts(Bench(QUICK if asked.quick else Plan(), platform, bare, load, report))
+    if "mix" in chosen:
+        bars += MIX_BARS
+        parts += _mix_parts(MixBench(MIX_QUICK if asked.quick else MixPlan(), platform, load, report))
+    if "city" in chosen:
+        bars += CITY_BARS
+        parts += _city_parts(city_bench(size, QUICK if asked.quick else Plan(), (platform, bare, load), report))
+    for dialect in DIALECTS if "crm" in chosen else ():
+        bars += crm_bars(dialect)
+        parts += _crm_parts(CrmBench(crm[dialect], size, CRM_QUICK if asked.quick else CrmPlan(), report))
+    if "schedule" in chosen:
+        bars += SCHEDULE_BARS
+        parts += _schedule_parts(ScheduleBench(crm["sqlite"], size, report))
+    return report, parts
+
+
 def main() -> int:
     """Run the bench; returns the exit code."""
     asked = _parser().parse_args()
@@ -163,21 +204,7 @@ def main() -> int:
     load.create_directories()
     (DIRECTORY / "errors.txt").unlink(missing_ok=True)
     size = SIZES[asked.size or ("district" if asked.quick else "city")]
-    bars: list[Bar] = []
-    parts: list[Part] = []
-    report = Report(bars)
-    if "calls" in chosen:
-        bars += BARS
-        parts += _call_parts(Bench(QUICK if asked.quick else Plan(), platform, bare, load, report))
-    if "mix" in chosen:
-        bars += MIX_BARS
-        parts += _mix_parts(MixBench(MIX_QUICK if asked.quick else MixPlan(), platform, load, report))
-    if "city" in chosen:
-        bars += CITY_BARS
-        parts += _city_parts(city_bench(size, QUICK if asked.quick else Plan(), (platform, bare, load), report))
-    for dialect in DIALECTS if "crm" in chosen else ():
-        bars += crm_bars(dialect)
-        parts += _crm_parts(CrmBench(crm[dialect], size, CRM_QUICK if asked.quick else CrmPlan(), report))
+    report, parts = _chosen(chosen, asked, size, (platform, bare, load), crm)
     started = datetime.now(UTC)
     try:
         run(parts, report)

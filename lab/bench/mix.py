@@ -5,6 +5,7 @@ What SIPp counted is held against what is on record: calls, branches, openings, 
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from contextlib import closing
@@ -15,7 +16,10 @@ from lab.bench import bench_town, population, scenarios
 from lab.bench.load import Load
 from lab.bench.measures import Bar
 from lab.bench.mix_town import CARRIER, DESK, DESK_ADDRESS, MixTown, write_mix
+from lab.bench.percentiles import Times
 from lab.bench.sipp import SippError, start_sipp
+from lab.bench.wakes import measure
+from lab.peers.scripted import SipServer
 from lab.stack import Stack
 
 if TYPE_CHECKING:
@@ -32,10 +36,13 @@ SHARES: Final = {"ringing": 0.80, "phones": 0.10, "desks": 0.05, "nobody": 0.05}
 """60 % ring apps and 20 % handsets: to the proxy both are three devices of a household."""
 MIX_BARS: Final = (
     Bar("mix.failed", "at most", 0, "calls of the mix"),
+    Bar("wake.register_to_invite_ms.p99", "at most", 300, "ms at 50 wakes/s"),
+    Bar("wake.failed", "at most", 0, "apps"),
     *(Bar(f"mix.{name}_off", "at most", 0, "") for name in
       ("calls", "unfinished", "answered", "branches", "openings", "phone_legs")),
 )  # fmt: skip
 """What is on record equals what SIPp counted."""
+_WAKES_PER_S: Final = 50.0
 _COLD_CPS: Final = 60.0
 _RECORDED_WITHIN_S: Final = 60.0
 _ENDS_WITHIN_S: Final = 60.0
@@ -52,7 +59,7 @@ class MixPlan:
     rate_cps: float = RATE_CPS
 
 
-MIX_QUICK: Final = MixPlan(households=300, others=60, duration_s=10.0)
+MIX_QUICK: Final = MixPlan(households=300, others=60, duration_s=10.0, rate_cps=40.0)
 
 
 @dataclass
@@ -127,6 +134,21 @@ class MixBench:
             sipp.finish(5.0)
             keys += sipp.counts().generic.get("key", 0)
         self._judge(began_ms, completed, failed, keys)
+
+    def wakes(self) -> None:
+        """Apps that wake, 50 a second: how soon each rings."""
+        server = SipServer(self._platform.sip_address, self._platform.domain, self._platform.sip_port)
+        found = asyncio.run(measure(self.town.sleepers, server, _WAKES_PER_S))
+        for reason in found.failures[:3]:
+            print(f"  {reason}", flush=True)
+        self._report.set("wake.failed", len(found.failures))
+        if not found.times_ms:
+            self._report.missing("wake.register_to_invite_ms", "no app rang")
+            return
+        times = Times.of(found.times_ms)
+        self._report.set("wake.apps", times.count)
+        for name in ("p50", "p95", "p99", "maximum"):
+            self._report.set(f"wake.register_to_invite_ms.{name}", getattr(times, name))
 
     def stop(self) -> None:
         """End the platform."""

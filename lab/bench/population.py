@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from lab.peers.digest import Credentials
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -24,6 +26,11 @@ class Account:
 
     name: str
     password: str
+
+    @property
+    def credentials(self) -> Credentials:
+        """The account as a scripted peer takes it."""
+        return Credentials(self.name, self.password)
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,20 @@ def loudness(payload: bytes, *, alaw: bool = False) -> float:
     return math.sqrt(sum(table[byte] ** 2 for byte in payload) / len(payload))
 
 
+# ITU-T Q.23: each key is a low and a high tone.
+_ROWS_HZ, _COLUMNS_HZ, _KEYPAD = (697, 770, 852, 941), (1209, 1336, 1477, 1633), "123A456B789C*0#D"
+
+
+def key_tones(key: str, duration_ms: int, amplitude: int = 7000) -> bytes:
+    """A key as it sounds in the stream of a phone that has no other way to send it, as mu-law."""
+    row, column = divmod(_KEYPAD.index(key), 4)
+    pair = (_ROWS_HZ[row], _COLUMNS_HZ[column])
+    return bytes(
+        encode_ulaw(round(sum(amplitude * math.sin(2 * math.pi * hz * index / 8000) for hz in pair)))
+        for index in range(duration_ms * 8)
+    )
+
+
 def tone(frequency_hz: int, amplitude: int = 8000) -> bytes:
     """One second of a sine at 8 kHz as mu-law; frequencies in whole hertz join without a click."""
     return bytes(

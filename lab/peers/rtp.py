@@ -118,6 +118,16 @@ class RtpStream(asyncio.DatagramProtocol):
         self._timestamp += (frames + 1) * FRAME_SAMPLES
         return ended_s
 
+    async def press_in_band(self, key: str, duration_ms: int = 200) -> None:
+        """Send one key as the two tones it sounds like, as phones without telephone-event do; hush before."""
+        sound = g711.key_tones(key, duration_ms)
+        for begin in range(0, len(sound), FRAME_SAMPLES):
+            self.send_packet(sdp.PCMU, sound[begin : begin + FRAME_SAMPLES])
+            await asyncio.sleep(FRAME_S)
+        for _ in range(10):  # silence ends the key
+            self.send_packet(sdp.PCMU, b"\xff" * FRAME_SAMPLES)
+            await asyncio.sleep(FRAME_S)
+
     async def wait_for_key(self, key: str, timeout_s: float) -> KeyPress:
         """The first press of a key in this stream, past ones included."""
         await self._wait(lambda: any(press.key == key for press in self.keys), timeout_s, f"key {key}")

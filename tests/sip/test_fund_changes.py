@@ -91,6 +91,9 @@ async def test_an_account_that_is_added_rings_and_one_that_is_disabled_does_not(
         record = await scene.office.call_record(call.call_id)
         assert name not in {branch["account"] for branch in record["branches"]}
         assert len(added.ringing) == rung_before
+        await scene.office.send("PATCH", f"/v1/accounts/{name}", {"enabled": True})
+        await _a_second_passes()
+        assert (await added.register(Credentials(name, made["password"]), expires_s=0, contact="*")).status == 200
 
 
 async def test_a_block_that_is_put_on_is_explained_and_lifted_it_rings_again(scene: Scene) -> None:
@@ -131,7 +134,9 @@ async def test_a_desk_rings_after_the_home_the_second_when_the_first_does_not_an
             desk = {"account": name, "name": name, "priority": priority}
             await office.enter_async_context(_made(scene, "concierge-desks", desk))
             peer = await scene.peer(f"127.0.3.6{priority}")
-            await _registered(peer, Credentials(name, made["password"]))
+            credentials = Credentials(name, made["password"])
+            await _registered(peer, credentials)
+            office.push_async_callback(peer.register, credentials, expires_s=0, contact="*")
             desks.append((name, peer))
         stages = [
             {"ring_timeout_s": 2, "targets": [{"kind": "all"}]},
@@ -158,7 +163,7 @@ async def test_a_desk_rings_after_the_home_the_second_when_the_first_does_not_an
         assert (stage_of[desks[0][0]], stage_of[desks[1][0]]) == (1, 2)
 
 
-async def test_a_phone_of_the_household_is_no_hindrance_while_there_is_no_trunk(scene: Scene) -> None:
+async def test_a_phone_of_the_household_is_no_hindrance_while_no_carrier_answers(scene: Scene) -> None:
     place = family(scene.town)
     home = await scene.home(place[0])
     known = await _home_of(scene, place)
@@ -172,10 +177,10 @@ async def test_a_phone_of_the_household_is_no_hindrance_while_there_is_no_trunk(
         async with _made(scene, "ring-plans", {"apartment_id": known["apartment_id"], "stages": stages}):
             await _a_second_passes()
             call = await _call(scene, place)
-            await home.all_ring(timeout_s=3)
+            await home.all_ring(timeout_s=10)  # each carrier has its time to say something
             await call.cancel()
             record = await scene.office.call_record(call.call_id)
-            assert {b["account"]: b["outcome"] for b in record["branches"]}[name] == "offline"
+            assert {b["account"]: b["outcome"] for b in record["branches"]}[name] in {"failed", "offline"}
 
 
 async def test_a_door_that_a_relay_opens(scene: Scene) -> None:

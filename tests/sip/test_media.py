@@ -186,3 +186,23 @@ async def test_a_side_that_sends_nothing_for_30_s_ends_the_call_and_the_record_s
     assert 28 < time.monotonic() - began_s < 35
     record = await scene.office.call_record(call.call_id)
     assert (record["result"], record["reason"]) == ("answered", "no media for 30 s"), record
+
+
+async def test_a_key_that_a_phone_sends_as_tones_opens_the_door(scene: Scene) -> None:
+    apartment, at, number = scene.town.apartment("phone only")
+    (mobile,) = apartment.mobiles
+    carrier = await scene.peer("127.0.3.1")
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    ring = await carrier.incoming(mobile.number)
+    ring.ring()
+    ring.payload_types = (sdp.PCMU,)  # no telephone-event
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    ring.rtp.hush()
+    await ring.rtp.press_in_band("#")
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    await call.bye()
+    (opening,) = await scene.office.access_records(call.call_id)
+    assert (opening["result"], opening["account"]) == ("sent", mobile.account)

@@ -256,3 +256,25 @@ def _fetch(url: str) -> tuple[int, bytes]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, b""
+
+
+async def test_residents_are_told_of_a_message_and_fetch_it(scene: Scene) -> None:
+    services = await _services(scene)
+    apartment, at, number = scene.town.apartment("nobody registered")
+    (resident,) = apartment.residents
+    (company,) = (await scene.office.get("/v1/companies"))["items"]
+    rules, path = {"message_limit_s": 2, "ring_limit_s": 5}, f"/v1/companies/{company['id']}"
+    await scene.office.send("PATCH", path, rules)
+    try:
+        token = await _device(scene, resident, "fcm")
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        await call.answered(10)  # nobody has woken: the visitor is invited to speak
+        await call.wait_request("BYE", 20)
+        told = await services.wait_for(token, "message", timeout_s=10)
+        assert (told.data["call_id"], told.data["panel"]) == (call.call_id, at.name)
+        message = await scene.office.get(f"/v1/call-sounds/{told.data['message_id']}")
+        assert (message["kind"], message["call_id"]) == ("message", call.call_id)
+        await scene.office.send("DELETE", f"/v1/call-sounds/{message['id']}")
+    finally:
+        await scene.office.send("PATCH", path, {name: company[name] for name in rules})

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from crm_api.domain.inputs.base import FilterId, Id, Input, Language, Name, PageQuery, unchanged
+from crm_api.domain.inputs.base import FilterId, Id, Input, Language, Ms, Name, PageQuery, unchanged
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
@@ -116,3 +116,25 @@ class ProbeCallQuery(PageQuery):
     apartment_id: FilterId = None
     verdict: Annotated[str, StringConstraints(max_length=30, pattern="^[a-z_]+$")] | None = None
     sort: Literal["id", "-id"] = "-id"
+
+
+class ProbeResult(Input):
+    """What the call path tells of a probe when it is over."""
+
+    probe_id: Id
+    grade: Annotated[int, Field(ge=1, le=4, strict=True)] | None = None
+    answered_at_ms: Ms | None = None
+    reason: Annotated[int, Field(ge=0, le=100, strict=True)] | None = None
+    """Why it was not answered, as Asterisk's `REASON`: 3 rang, 5 busy, 8 refused, 0 nothing was heard."""
+    packets: Ms | None = None
+    packets_lost: Ms | None = None
+    jitter_us: Ms | None = None
+    round_trip_us: Ms | None = None
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"probe_id": 5, "grade": 2, "answered_at_ms": 1790000606200, "packets": 900}
+
+
+class ProbePictureQuery(Input):
+    """What is drawn."""
+
+    of: Literal["course", "levels"] = "course"

@@ -141,3 +141,12 @@ class ProbeCallDocument(Output):
         "reasons": ["speech is 14 dB above the noise"],
         "measures": {"active_level_dbov": -27.1, "noise_floor_dbov": -41.0},
     }
+
+
+class ProbeResultAnswer(Output):
+    """Whether the end of a probe was kept; one that was given up meanwhile is not."""
+
+    probe_id: RowId
+    kept: bool
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"probe_id": 5, "kept": True}

@@ -204,7 +204,7 @@ REFERENCES: Final[dict[str, Callable[[Own], Any]]] = {
 }
 """Fields of bodies and queries that refer to something of a company, and the company's own."""
 
-NO_REFERENCES: Final = frozenset({"fias_id", "billing_id", "city_id"})
+NO_REFERENCES: Final = frozenset({"probe_id", "fias_id", "billing_id", "city_id"})
 """Their names end like references, and they refer to nothing of a company."""
 
 CHOOSES_A_NAME: Final = frozenset({("/v1/accounts", "account")})
@@ -231,6 +231,7 @@ NOT_OF_COMPANIES: Final = {
     "POST /v1/recorded-sounds": "the call path's own service account acts for all companies",
     "POST /v1/door-openings": "the call path's own service account acts for all companies",
     "POST /v1/login": "no token",
+    "POST /v1/probe-results": "the call path's own service account acts for all companies",
     "POST /v1/logout": "the sender's own session",
     "GET /v1/me": "the sender",
     "POST /v1/me/password": "the sender",

@@ -81,6 +81,7 @@ TOLD_OTHERWISE = {
     "POST /v1/recorded-sounds": "the call path records it",
     "POST /v1/code-entries": "an access record tells which code was typed",
     "POST /v1/door-openings": "an access record tells who opened",
+    "POST /v1/probe-results": "the probe call itself tells",
     "POST /v1/key-uses": "an access record tells whose key opened",
     "POST /v1/login": "test_a_login_its_end_and_a_new_password_are_told",
     "POST /v1/logout": "test_a_login_its_end_and_a_new_password_are_told",

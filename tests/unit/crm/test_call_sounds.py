@@ -7,6 +7,7 @@ import pytest
 
 from agi_apps.sound_shipper import wav_of
 from crm_api.services.call_sounds import DAY_MS, remove_expired
+from crm_api.services.message_pushes import MessagePushes
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
@@ -76,3 +77,28 @@ def test_plans_tell_whether_messages_are_taken_and_talks_recorded(town: Town) ->
     plan = town.plan("p1", "12")
     assert (plan["message_limit_s"], plan["records"]) == (30, True)
     assert town.plan("p1", "112")["records"] is False
+
+
+def test_each_device_of_the_household_is_told_of_a_message_once(town: Town, clock: Clock, context: Context) -> None:
+    for device, platform in (("phone", "fcm"), ("tablet", "webhook"), ("iphone", "apns_voip")):
+        token = {"account": "a12", "device": device, "platform": platform, "token": f"token-{device}-{'x' * 20}"}
+        if platform == "webhook":
+            token["token"] = "https://apps.example/push"
+        town.platform("POST", "/v1/push-tokens", token)
+    pushes = MessagePushes(context)
+    assert pushes.take() == []
+    key = kept(town, clock.now).json["id"]
+    kept(town, clock.now, kind="recording")
+    told = pushes.take()
+    assert [(p.call_id, p.device.device, p.push.data["message_id"]) for p in told] == [
+        ("c@1", "phone", str(key)), ("c@1", "tablet", str(key)),
+    ]  # fmt: skip
+    assert (told[0].push.data["type"], told[0].push.data["house"]) == ("message", "Lenina 1")
+    assert pushes.take() == []
+
+
+def test_nobody_is_told_of_a_message_of_yesterday(town: Town, clock: Clock, context: Context) -> None:
+    token = {"account": "a12", "device": "d", "platform": "fcm", "token": "token-" + "x" * 20}
+    town.platform("POST", "/v1/push-tokens", token)
+    kept(town, clock.now - DAY_MS)
+    assert MessagePushes(context).take() == []

@@ -12,6 +12,7 @@ import pytest
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.telling import Telling
 from tests.unit.crm.test_call_records import T, entry, story
+from tests.unit.crm.test_call_sounds import kept
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
@@ -102,3 +103,12 @@ def test_only_what_was_asked_for_is_told(town: Town, context: Context, clock: Cl
     clock.now += 2000
     tell(context, company)
     assert [body["event"] for body in company.told] == ["door.opened"]
+
+
+def test_a_message_that_was_left_is_told(town: Town, context: Context, clock: Clock, company: Company) -> None:
+    made = kept(town, clock.now).json
+    assert kept(town, clock.now).status_code == 201  # sent again
+    clock.now += 2000
+    assert tell(context, company) == 1
+    (body,) = company.told
+    assert (body["event"], body["data"]["id"], body["data"]["duration_ms"]) == ("message.left", made["id"], 1000)

@@ -112,7 +112,7 @@ def serve(answers: list[bytes]) -> tuple[str, list[bytes], threading.Thread]:
 
 
 def test_a_batch_is_one_xadd(fake: FakeKsr) -> None:
-    url, received, thread = serve([b"+OK\r\n", b"$3\r\n1-1\r\n"])
+    url, received, thread = serve([b"+OK\r\n", b"$3\r\n1-1\r\n", b":1\r\n"])
     story.dialled(fake.ksr, "c1", "p1", "12")
     story.refused(fake.ksr, "c2", 'a "reason"\n', 503)
     stream = RedisStream(url)
@@ -136,7 +136,7 @@ def test_redis_away_keeps_the_story_and_says_so_once(fake: FakeKsr, monkeypatch:
             story.refused(fake.ksr, "c", "r", 503)
             shipper.tick(fake.ksr)
     assert len(fake.logs) == 1
-    url, _, thread = serve([b"+OK\r\n", b"$3\r\n1-1\r\n"])
+    url, _, thread = serve([b"+OK\r\n", b"$3\r\n1-1\r\n", b":1\r\n"])
     shipper._stream = RedisStream(url)
     shipper.tick(fake.ksr)
     thread.join(5)

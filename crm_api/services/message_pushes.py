@@ -1,0 +1,79 @@
+"""Residents are told of a message that a visitor left: a push to each device of the household that takes such."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from crm_api.adapters.push_services.push import Push
+from crm_api.tables import push_facts
+from crm_api.tables.database import DatabaseErrors
+
+if TYPE_CHECKING:
+    from crm_api.services.context import Context
+    from crm_api.tables.push_facts import Device
+
+FRESH_MS: Final = 6 * 3600 * 1_000
+"""Nobody is told of an older message: the push process was away for long."""
+LASTS_MS: Final = 60_000
+NO_CALL_ONLY: Final = "apns_voip"
+"""A push of this kind must ring (Apple, PushKit): an app that takes it for anything else is ended and woken no more."""
+
+_TAKE: Final = """
+UPDATE call_sounds SET told_at_ms = ?
+WHERE id IN (SELECT id FROM call_sounds WHERE kind = 'message' AND told_at_ms IS NULL ORDER BY at_ms LIMIT 20)
+AND told_at_ms IS NULL
+RETURNING id, call_id, panel, apartment_id, at_ms, duration_ms
+"""
+_ACCOUNTS: Final = "SELECT account FROM accounts WHERE apartment_id = ? AND kind = 'app' AND enabled = ? ORDER BY id"
+
+
+@dataclass(frozen=True)
+class MessagePush:
+    """One push about one message."""
+
+    call_id: str
+    device: Device
+    push: Push
+
+
+class MessagePushes:
+    """Takes the messages that nobody has been told of, each once, whichever process asks first."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def take(self) -> list[MessagePush]:
+        """Return what is to be pushed now."""
+        try:
+            return self._taken()
+        except DatabaseErrors:
+            self._context.database.forget_connection()
+            raise
+
+    def _taken(self) -> list[MessagePush]:
+        database, now_ms = self._context.database, self._context.now_ms()
+        with database.transaction():
+            rows = database.rows(_TAKE, (now_ms,))
+        pushes: list[MessagePush] = []
+        for sound_id, call_id, panel, apartment_id, at_ms, duration_ms in rows:
+            if apartment_id is None or at_ms < now_ms - FRESH_MS:
+                continue
+            accounts = [row[0] for row in database.rows(_ACCOUNTS, (apartment_id, True))]
+            known = push_facts.devices(database, panel, accounts)
+            for device in known.devices:
+                if device.platform == NO_CALL_ONLY:
+                    continue
+                data = {
+                    "type": "message",
+                    "call_id": call_id,
+                    "account": device.account,
+                    "message_id": str(sound_id),
+                    "panel": known.panel_name,
+                    "house": known.house,
+                    "entrance": known.entrance,
+                    "at_ms": str(at_ms),
+                    "duration_ms": str(duration_ms),
+                }
+                pushes.append(MessagePush(call_id, device, Push(data, now_ms + LASTS_MS)))
+        return pushes

@@ -1,0 +1,106 @@
+"""What calls say about probes: the call path tells the end, the scheduler adds the measure and the verdict."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from crm_api.domain.problems import NotFoundError
+from crm_api.tables.probes import ProbeCall
+
+if TYPE_CHECKING:
+    from crm_api.domain.handset_verdict import Judgement
+    from crm_api.domain.inputs.probes import ProbeResult
+    from crm_api.domain.probe_plan import Candidate
+    from crm_api.services.context import Context, Tenant
+    from crm_api.services.kept import Document
+
+DAY_MS: Final = 86_400_000
+OUTCOMES: Final = {3: "no_answer", 5: "busy"}
+
+_BEGIN: Final = """
+INSERT INTO probe_calls (company_id, campaign_id, item_id, apartment_id, panel, number, state, began_at_ms)
+SELECT i.company_id, i.campaign_id, i.id, i.apartment_id, ?, i.calls + 1, 'calling', ? FROM probe_items i
+WHERE i.id = ? AND i.state = 'waiting' RETURNING id
+"""
+_CALLING: Final = "UPDATE probe_items SET state = 'calling', calls = calls + 1 WHERE id = ? AND state = 'waiting'"
+_END: Final = """
+UPDATE probe_calls SET state = 'ended', ended_at_ms = ?, outcome = ? WHERE id = ? AND state = 'calling' RETURNING id
+"""
+_DROPPED: Final = "UPDATE probe_calls SET outcome = 'dropped' WHERE id = ? AND state = 'ended'"
+_TOLD: Final = """
+UPDATE probe_calls SET state = 'ended', ended_at_ms = ?, outcome = ?, grade = ?,
+    answered_after_ms = ?, measures = ?
+WHERE id = ? AND state = 'calling' RETURNING id
+"""
+_ITEM: Final = (
+    "UPDATE probe_items SET state = ?, tries = tries + ?, not_before_ms = ? WHERE id = ? AND state = 'calling'"
+)
+_VERDICT: Final = "UPDATE probe_calls SET verdict = ?, reasons = ?, measures = ?, recording = ? WHERE id = ?"
+_FINISHED: Final = """
+UPDATE probe_campaigns SET state = 'done', finished_at_ms = ?, version = version + 1 WHERE id = ? AND state = 'running'
+AND NOT EXISTS (SELECT 1 FROM probe_items i
+    WHERE i.campaign_id = probe_campaigns.id AND i.state IN ('waiting', 'calling'))
+"""
+
+
+class ProbeResults:
+    """Writes what becomes of probe calls."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._database = context.database
+
+    def begin(self, candidate: Candidate) -> int | None:
+        """Keep that a call begins; None when the apartment is not waiting any more."""
+        with self._database.transaction():
+            row = self._database.row(_BEGIN, (candidate.panel, self._context.now_ms(), candidate.item_id))
+            self._database.rows(_CALLING, (candidate.item_id,))
+        return None if row is None else int(row[0])
+
+    def told(self, tenant: Tenant, result: ProbeResult) -> Document:  # noqa: ARG002 - the call path acts for all
+        """Keep what the call path tells of the end of an answered probe."""
+        found = ProbeCall.select().where(ProbeCall.id == result.probe_id).first()
+        if found is None:
+            raise NotFoundError.of("probe call", result.probe_id)
+        after_ms = None if result.answered_at_ms is None else max(0, result.answered_at_ms - found.began_at_ms)
+        measures = result.model_dump(include={"packets", "packets_lost", "jitter_us", "round_trip_us"})
+        outcome = OUTCOMES.get(result.reason or 0, "failed") if result.answered_at_ms is None else "answered"
+        with self._database.transaction():
+            kept = self._database.rows(
+                _TOLD, (self._context.now_ms(), outcome, result.grade, after_ms, json.dumps(measures), result.probe_id)
+            )
+        return {"probe_id": result.probe_id, "kept": bool(kept)}
+
+    def end(self, call_id: int, outcome: str) -> bool:
+        """End a call that nobody has told the end of; say whether it was still running."""
+        with self._database.transaction():
+            if outcome == "dropped":
+                # Whatever was heard until the visitor came says nothing about the handset.
+                self._database.rows(_DROPPED, (call_id,))
+            return bool(self._database.rows(_END, (self._context.now_ms(), outcome, call_id)))
+
+    def settle(self, candidate: Candidate, *, counts: bool, again_at_ms: int | None, done: bool) -> None:
+        """Say what becomes of the apartment: done, given up, or called again not before a moment.
+
+        Args:
+            candidate: the apartment.
+            counts: the call was a try of the campaign.
+            again_at_ms: call again from then; None: no more.
+            done: there is a verdict.
+        """
+        state = "done" if done else "given_up" if again_at_ms is None else "waiting"
+        with self._database.transaction():
+            self._database.rows(_ITEM, (state, int(counts), again_at_ms or 0, candidate.item_id))
+
+    def judge(self, call_id: int, judgement: Judgement | None, measures: dict[str, Any], recording: str | None) -> None:
+        """Keep verdict and measures."""
+        verdict = None if judgement is None else judgement.verdict
+        reasons = None if judgement is None else json.dumps(judgement.reasons, ensure_ascii=False)
+        with self._database.transaction():
+            self._database.rows(_VERDICT, (verdict, reasons, json.dumps(measures), recording, call_id))
+
+    def finish(self, campaign_id: int) -> None:
+        """End a campaign that has nobody left to call."""
+        with self._database.transaction():
+            self._database.rows(_FINISHED, (self._context.now_ms(), campaign_id))

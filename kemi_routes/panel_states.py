@@ -1,0 +1,70 @@
+"""Which panel carries a visitor's call, kept in Redis for whoever would call a panel (docs/contracts.md, section 7).
+
+The story of calls goes through one process (streams.py); what it says of panels is written there, in one command for
+each batch. A probe that has the panel loses it in the same moment: whoever runs it looks and hangs up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PANEL_CALL = "ep:panel_call:"
+CALL_OVER = "ep:call_over:"
+SEEN_AT = "ep:panels_seen_at_ms"
+# Longer than any call of a panel: for an end that nobody told.
+_LONGEST_CALL_S = "900"
+_REMEMBERED = 10_000
+
+# A call may be over before its beginning is written: its end leaves a mark.
+SCRIPT = """
+for i = 1, #KEYS, 2 do
+  local call = ARGV[2 + (i + 1) / 2]
+  if string.sub(call, 1, 1) == '+' then
+    if redis.call('EXISTS', KEYS[i + 1]) == 0 then
+      redis.call('SET', KEYS[i], string.sub(call, 2), 'EX', ARGV[1])
+    end
+  elseif redis.call('GET', KEYS[i]) == string.sub(call, 2) then
+    redis.call('DEL', KEYS[i])
+  end
+end
+redis.call('SET', ARGV[2], redis.call('TIME')[1] .. '000')
+return 1
+"""
+
+
+class PanelStates:
+    """Turns events of the story into the command that keeps the state of panels."""
+
+    def __init__(self) -> None:
+        self._panels: OrderedDict[str, str] = OrderedDict()
+
+    def command(self, events: Iterable[str]) -> tuple[str, ...]:
+        """Return the command for a batch of events (one JSON object each, or several with commas between them).
+
+        It also says that calls are being watched; a batch without events says that alone.
+        """
+        keys: list[str] = []
+        values: list[str] = []
+        for text in events:
+            if text.startswith(('{"event":"dialled"', '{"event":"refused"', '{"event":"ended"')):
+                for event in json.loads(f"[{text}]"):
+                    self._add(event, keys, values)
+        return ("EVAL", SCRIPT, str(len(keys)), *keys, _LONGEST_CALL_S, SEEN_AT, *values)
+
+    def _add(self, event: dict[str, str], keys: list[str], values: list[str]) -> None:
+        call_id = event["call_id"]
+        if event["event"] == "dialled":
+            self._panels[call_id] = event["panel"]
+            if len(self._panels) > _REMEMBERED:
+                self._panels.popitem(last=False)
+        panel = self._panels.get(call_id)
+        if panel is None:
+            return
+        begins = "+" if event["event"] == "dialled" else "-"
+        keys += (PANEL_CALL + panel, CALL_OVER + call_id)
+        values.append(f"{begins}visitor {call_id}")

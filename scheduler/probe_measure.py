@@ -1,0 +1,75 @@
+"""From the recordings of a probe to the verdict on its handset."""
+
+from __future__ import annotations
+
+import wave
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from crm_api.domain.e_model import mean_opinion_score, rating
+from crm_api.domain.handset_verdict import Heard, judge
+from crm_api.domain.sound import find_echo, measure, tone_level
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from crm_api.domain.handset_verdict import Judgement
+
+TONE_HZ: Final = 1004.0
+SILENT_KIND: Final = 3
+LEAST_S: Final = 0.5
+"""A shorter recording says nothing."""
+
+
+def read_wav(path: Path) -> tuple[NDArray[np.float64], int]:
+    """Return the samples of a mono recording of 16 bits, between -1 and 1, and their rate."""
+    with wave.open(str(path), "rb") as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
+        return samples.astype(np.float64) / 32768, file.getframerate()
+
+
+def examine(directory: Path, call_id: int, kind: int, told: dict[str, Any]) -> tuple[Judgement | None, dict[str, Any]]:
+    """Return the verdict on an answered probe and everything that was measured.
+
+    Args:
+        directory: where Asterisk puts the recordings, `<id>-heard.wav` and `<id>-sent.wav`.
+        call_id: of the probe.
+        kind: of the campaign; 3 is a silent test.
+        told: grade and network figures that the call path has told.
+    """
+    network = {name: told.get(name) for name in ("packets", "packets_lost", "jitter_us", "round_trip_us")}
+    grade: int | None = told.get("grade")
+    try:
+        heard, rate_hz = read_wav(directory / f"{call_id}-heard.wav")
+    except (OSError, wave.Error, EOFError) as error:
+        return None, {**network, "trouble": f"no recording: {error}"}
+    if len(heard) < LEAST_S * rate_hz:
+        return None, {**network, "trouble": f"the recording is {len(heard) / rate_hz:.1f} s long"}
+    sound = measure(heard, rate_hz)
+    echo = None
+    try:
+        sent, _ = read_wav(directory / f"{call_id}-sent.wav")
+        echo = find_echo(sent, heard, rate_hz)
+    except (OSError, wave.Error, EOFError):
+        pass
+    silent = kind == SILENT_KIND
+    tone = tone_level(heard, rate_hz, TONE_HZ) if silent else None
+    judgement = judge(Heard("answered", sound, None if silent else echo, grade, tone, None, kept_silent=silent))
+    lost = network["packets_lost"] or 0
+    whole = (network["packets"] or 0) + lost
+    r = rating((network["round_trip_us"] or 0) / 2000, 100 * lost / whole if whole else 0.0)
+    found = {
+        **network,
+        **{name: round(value, 4) for name, value in asdict(sound).items()},
+        "rating_r": round(r, 1),
+        "mos_estimated": round(mean_opinion_score(r), 2),
+    }
+    if echo is not None:
+        found |= {f"echo_{name}": round(value, 3) for name, value in asdict(echo).items()}
+    if tone is not None:
+        found["tone_dbov"] = round(tone, 1)
+    return judgement, found

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from crm_api.adapters.push_services.push import ACCEPTED, Push, Verdict
+from crm_api.services import pushing
+from crm_api.services.pushing import Pushing, Wanted
+from crm_api.services.visitor_pictures import VisitorPictures
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crm_api.adapters.push_services.push import PushService
+    from crm_api.services.context import Context
+    from tests.unit.crm.conftest import FakePanelDriver, Town
+
+
+class Service:
+    """A push service that answers as ordered: verdicts or errors in turn, then accepts; `hangs` never answers."""
+
+    def __init__(self, *answers: Verdict | Exception, hangs: bool = False) -> None:
+        self.answers = list(answers)
+        self.hangs = hangs
+        self.sent: list[tuple[str, Push]] = []
+
+    async def send(self, token: str, push: Push) -> Verdict:
+        self.sent.append((token, push))
+        if self.hangs:
+            await asyncio.Event().wait()
+        answer = self.answers.pop(0) if self.answers else ACCEPTED
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def device(town: Town) -> Town:
+    """The app of apartment 12 has a device."""
+    body = {"account": "a12", "device": "pixel", "platform": "fcm", "token": "token-of-a12"}
+    town.platform("POST", "/v1/push-tokens", body)
+    return town
+
+
+def wanted(context: Context, *, ring_timeout_s: int = 30, call_id: str = "c1") -> Wanted:
+    return Wanted(call_id, context.now_ms(), "p1", "12", 0, ring_timeout_s, "Entrance 1", ["a12", "h12"])
+
+
+def played(
+    context: Context, services: dict[str, PushService], play: Callable[[Pushing], Any], driver: FakePanelDriver
+) -> list[tuple[str, str | None]]:
+    """What was told of the pushes."""
+    told: list[dict[str, Any]] = []
+
+    async def run() -> None:
+        pictures = VisitorPictures(context, {"generic": driver, "beward": driver}, "https://crm.example")
+        pushes = Pushing(context, services, pictures, told.append)
+        play(pushes)
+        await pushes.idle()
+        pushes.over("c1", None)
+        await pushes.idle()
+
+    asyncio.run(run())
+    return [(event["outcome"], event["reason"]) for event in told]
+
+
+def test_a_push_says_where_the_visitor_stands_and_a_cancel_follows(
+    device: Town, context: Context, driver: FakePanelDriver
+) -> None:
+    service = Service()
+    told = played(context, {"fcm": service}, lambda p: p.begin(wanted(context)), driver)
+    assert told == [("queued", None), ("sent", None), ("accepted", None), ("cancelled", None)]
+    (_, call), (_, cancel) = service.sent
+    assert {name: call.data[name] for name in ("type", "house", "entrance", "panel", "account", "caller_name")} == {
+        "type": "call", "house": "Lenina 1", "entrance": "1", "panel": "Lenina 1, entrance 1", "account": "a12",
+        "caller_name": "Entrance 1",
+    }  # fmt: skip
+    assert (cancel.data["type"], cancel.data["reason"]) == ("cancel", "over")
+    assert device.platform("GET", "/v1/push-tokens")["items"][0]["invalidated_at_ms"] is None
+
+
+@pytest.mark.usefixtures("device")
+def test_the_account_that_answered_is_not_told_to_stop(context: Context) -> None:
+    service = Service()
+
+    async def run() -> None:
+        pushes = Pushing(context, {"fcm": service}, VisitorPictures(context, {}, ""), lambda _: None)
+        pushes.begin(wanted(context))
+        await pushes.idle()
+        pushes.over("c1", "a12")
+        await pushes.idle()
+
+    asyncio.run(run())
+    assert [push.data["type"] for _, push in service.sent] == ["call"]
+
+
+@pytest.mark.usefixtures("device")
+def test_what_fails_for_a_moment_is_tried_again(
+    context: Context, driver: FakePanelDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pushing, "FIRST_PAUSE_S", 0.01)
+    service = Service(httpx.ConnectError("refused"), Verdict("try_again", "503"))
+    told = played(context, {"fcm": service}, lambda p: p.begin(wanted(context)), driver)
+    assert told[:3] == [("queued", None), ("sent", None), ("accepted", None)]
+    assert len([push for _, push in service.sent if push.data["type"] == "call"]) == 3
+
+
+@pytest.mark.usefixtures("device")
+def test_a_service_that_hangs_is_given_up_when_the_ringing_ends(context: Context) -> None:
+    service = Service(hangs=True)
+
+    async def run() -> list[str]:
+        told: list[str] = []
+        given_up = asyncio.Event()
+
+        def tell(event: dict[str, Any]) -> None:
+            told.append(event["outcome"])
+            if event["outcome"] == "failed":
+                given_up.set()
+
+        pushes = Pushing(context, {"fcm": service}, VisitorPictures(context, {}, ""), tell)
+        pushes.begin(wanted(context, ring_timeout_s=1))
+        await asyncio.wait_for(given_up.wait(), 10)
+        return told
+
+    assert asyncio.run(run()) == ["queued", "sent", "failed"]
+
+
+def test_a_dead_token_is_used_no_more(device: Town, context: Context, driver: FakePanelDriver) -> None:
+    service = Service(Verdict("dead_token", "UNREGISTERED"))
+    told = played(context, {"fcm": service}, lambda p: p.begin(wanted(context)), driver)
+    assert told[:3] == [("queued", None), ("sent", None), ("refused", "UNREGISTERED")]
+    (row,) = device.platform("GET", "/v1/push-tokens")["items"]
+    assert row["invalid_reason"] == "UNREGISTERED"
+    assert not any(t.get("wakes") for s in device.plan("p1", "12")["stages"] for t in s["targets"])
+    service.sent.clear()
+    assert played(context, {"fcm": service}, lambda p: p.begin(wanted(context)), driver) == []
+
+
+@pytest.mark.usefixtures("device")
+def test_a_service_nobody_has_set_up_is_told(context: Context, driver: FakePanelDriver) -> None:
+    told = played(context, {}, lambda p: p.begin(wanted(context)), driver)
+    assert told[0] == ("queued", None)
+    assert told[1] == ("refused", "no push service is configured for fcm")
+
+
+def test_a_picture_is_for_its_household_and_for_minutes(town: Town, context: Context, driver: FakePanelDriver) -> None:
+    pictures = VisitorPictures(context, {"beward": driver, "generic": driver}, "https://crm.example")
+    assert pictures.take("c1", "p2", town.apartment)
+    link = pictures.link("c1", town.apartment, context.now_ms())
+    path = link.removeprefix("https://crm.example")
+    answer = town.client.simulate_get(path)
+    assert (answer.status_code, answer.content[:2]) == (200, b"\xff\xd8")
+    assert "no-store" in answer.headers["Cache-Control"]
+    other = pictures.link("c1", town.neighbour, context.now_ms()).removeprefix("https://crm.example")
+    assert town.client.simulate_get(other).status_code == 404
+    assert town.client.simulate_get(path[:-1] + ("0" if path[-1] != "0" else "1")).status_code == 404
+    old = pictures.link("c1", town.apartment, context.now_ms() - 6 * 60_000).removeprefix("https://crm.example")
+    assert town.client.simulate_get(old).status_code == 404

@@ -1,0 +1,76 @@
+"""A probe on its way to the panel, and the state of panels that is kept for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kemi_routes import probe_calls
+from kemi_routes.panel_states import PanelStates
+from kemi_routes.pipeline import DONE
+from tests.unit.kemi.fake_ksr import Contact, FakeKsr, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kemi_routes.pipeline import Request
+
+    Make = Callable[[FakeKsr], Request]
+
+
+def probe(fake: FakeKsr, target: str) -> None:
+    fake.message = Message(
+        ruri="sip:probe@127.0.0.10",
+        source_ip="127.0.0.21",
+        call_id="leg-1",
+        headers=[("X-Entryphone-Target", target)],
+    )
+
+
+def test_a_probe_goes_to_its_panel_and_asks_for_the_handset(fake: FakeKsr, request_of: Make) -> None:
+    probe(fake, "handset p1 12")
+    fake.location = {"p1": [Contact("sip:p1@10.0.0.1", "r1")]}
+    assert probe_calls.ring_handset(fake.ksr, request_of(fake)) is DONE
+    assert fake.relayed == ["sip:p1@10.0.0.1"]
+    assert fake.message.headers == [("X-Entryphone-Target", "handset;apartment=12")]
+    assert "story" not in fake.queues, "no visitor calls"
+
+
+def test_a_panel_without_contact_is_480(fake: FakeKsr, request_of: Make) -> None:
+    probe(fake, "handset p1 12")
+    probe_calls.ring_handset(fake.ksr, request_of(fake))
+    assert fake.replies == [(480, "Panel Not Registered")]
+
+
+@pytest.mark.parametrize(
+    "target", ["", "handset p1", "app p1 12", "handset p1;x 12", "handset p1 1a", "handset p1 12 3"]
+)
+def test_what_is_no_target(fake: FakeKsr, request_of: Make, target: str) -> None:
+    probe(fake, target)
+    probe_calls.ring_handset(fake.ksr, request_of(fake))
+    assert fake.replies == [(400, "Bad Target")]
+
+
+DIALLED = '{"event":"dialled","call_id":"c1","at_ms":1,"panel":"p1","dialled":"12"}'
+REFUSED = '{"event":"refused","call_id":"c1","at_ms":2,"reason":"r","sip_status":503}'
+BRANCH = '{"event":"branch","call_id":"c1"},{"event":"branch","call_id":"c1"}'
+
+
+def test_a_call_takes_its_panel_and_a_refused_one_gives_it_back() -> None:
+    states = PanelStates()
+    taken = states.command([BRANCH, DIALLED])
+    assert taken[2:] == ("2", "ep:panel_call:p1", "ep:call_over:c1", "900", "ep:panels_seen_at_ms", "+visitor c1")
+    freed = states.command([REFUSED])
+    assert freed[2:] == ("2", "ep:panel_call:p1", "ep:call_over:c1", "900", "ep:panels_seen_at_ms", "-visitor c1")
+
+
+def test_an_answered_call_that_is_over_gives_its_panel_back() -> None:
+    states = PanelStates()
+    states.command([DIALLED])
+    assert states.command(['{"event":"ended","call_id":"c1","at_ms":3}'])[-1] == "-visitor c1"
+
+
+def test_a_call_that_nobody_knows_frees_nothing_and_silence_is_told() -> None:
+    assert PanelStates().command([REFUSED])[2:] == ("0", "900", "ep:panels_seen_at_ms")
+    assert PanelStates().command([])[2:] == ("0", "900", "ep:panels_seen_at_ms")
