@@ -46,6 +46,7 @@ class Stage(NamedTuple):
 
     `sleepers` are those of them that a push may wake; the header marks them with `~`. `plan_source` is where the ring
     plan came from: Kamailio then tells the end of the call; empty when it is not to.
+    `whose` is panel and number, URI-encoded, with a comma between them.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Stage(NamedTuple):
     call_id: str
     sleepers: tuple[str, ...] = ()
     plan_source: str = ""
+    whose: str = ""
 
 
 def parse_stage(value: str) -> Stage:
@@ -72,7 +74,8 @@ def parse_stage(value: str) -> Stage:
     for account in accounts:
         if not is_account_name(account):
             raise ValueError(f"{STAGE} holds {account!r}, which is no account name")
-    return Stage(int(words[0]), accounts, _call_id(words[2]), sleepers, words[3] if words[3:] else "")
+    whose = words[2].partition(",")[2]
+    return Stage(int(words[0]), accounts, _call_id(words[2]), sleepers, words[3] if words[3:] else "", whose)
 
 
 def _call_id(call: str) -> str:

@@ -18,7 +18,7 @@ Branch = waking.Contact
 USER = headers.STAGE_USER
 ON_REPLY = "on_stage_reply"
 ON_FAILURE = "on_stage_failure"
-# Kept with the transaction: lines of Call-ID, stage, plan source; then `ruid TAB account TAB contact` for each branch.
+# Kept with the transaction: lines of Call-ID, stage, plan source, whose; `ruid TAB account TAB contact` of each branch.
 _BRANCHES = "$avp(branches)"
 # Branches that have had a negative reply: `leg Call-ID, ruid`.
 _ENDED = "ended"
@@ -39,29 +39,34 @@ class Kept(NamedTuple):
     call_id: str
     stage: int
     plan_source: str
+    whose: str
     branches: list[Branch]
 
 
 def ring_stage(ksr: Ksr, request: Request) -> Outcome:
     """Fork the stage's INVITE; 480 at once when no account has a contact and none may wake."""
     try:
-        stage, accounts, call_id, sleepers, plan_source = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
+        asked = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
     except ValueError as error:
         return refuse(ksr, request, Refusal(400, "Bad Stage", str(error)))
-    if sleepers:
-        return _ring_with_sleepers(ksr, request, headers.Stage(stage, accounts, call_id, sleepers, plan_source))
-    branches, absent = _find_contacts(ksr, accounts, request.settings.domain)
-    _tell_begin(ksr, call_id, stage, branches, absent)
+    if asked.sleepers:
+        return _ring_with_sleepers(ksr, request, asked)
+    branches, absent = _find_contacts(ksr, asked.accounts, request.settings.domain)
+    _tell_begin(ksr, asked.call_id, asked.number, branches, absent)
     if not branches:
-        return refuse(ksr, request, Refusal(480, "Nobody Registered", f"no contact of {','.join(accounts)}"))
+        return refuse(ksr, request, Refusal(480, "Nobody Registered", f"no contact of {','.join(asked.accounts)}"))
     lines = "\n".join(f"{b.ruid}\t{b.account}\t{b.contact}" for b in branches)
-    ksr.pv.sets(_BRANCHES, f"{call_id}\n{stage}\n{plan_source}\n{lines}\n")
+    ksr.pv.sets(_BRANCHES, f"{_head(asked)}{lines}\n")
     _prepare(ksr, request)
     if not _relay(ksr):
         nodes.end_stage_leg(ksr, request.call_id)
         ksr.err(f"stage cannot be relayed to any contact; call_id={request.call_id}\n")
         ksr.sl.send_reply_error()
     return DONE
+
+
+def _head(stage: headers.Stage) -> str:
+    return f"{stage.call_id}\n{stage.number}\n{stage.plan_source}\n{stage.whose}\n"
 
 
 def _prepare(ksr: Ksr, request: Request) -> None:
@@ -96,7 +101,7 @@ def _tell_begin(ksr: Ksr, call_id: str, stage: int, branches: list[Branch], abse
 def _ring_with_sleepers(ksr: Ksr, request: Request, stage: headers.Stage) -> Outcome:
     """Ring who is there, and be ready for those that a push is waking (waking.py)."""
     leg_id = request.call_id
-    ksr.pv.sets(_BRANCHES, f"{stage.call_id}\n{stage.number}\n{stage.plan_source}\n")
+    ksr.pv.sets(_BRANCHES, _head(stage))
     _prepare(ksr, request)
     _arm(ksr)
     if ksr.tm.t_newtran() == 0:
@@ -171,8 +176,8 @@ def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[li
 
 def parse_branches(text: str) -> Kept:
     """Read what is kept with the transaction."""
-    call_id, stage, plan_source, *lines = text.split("\n")[:-1]
-    return Kept(call_id, int(stage), plan_source, [Branch(*line.split("\t")) for line in lines])
+    call_id, stage, plan_source, whose, *lines = text.split("\n")[:-1]
+    return Kept(call_id, int(stage), plan_source, whose, [Branch(*line.split("\t")) for line in lines])
 
 
 def on_reply(ksr: Ksr) -> None:
@@ -214,7 +219,7 @@ def _tell(ksr: Ksr, stage: Kept, index: int, status: int) -> None:
         nodes.end_stage_leg(ksr, leg_id)
         waking.end(ksr, leg_id)
         if stage.plan_source:
-            talks.begins(ksr, stage.call_id, leg_id)
+            talks.begins(ksr, stage.call_id, leg_id, stage.whose)
         events = [story.BranchEvent(index, account, contact, "answered", status)]
         # The others are being cancelled by tm, which passes their 487 to no callback once the call is answered.
         events += [

@@ -44,14 +44,29 @@ def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
     )
 
 
-def ended(ksr: Ksr, call_id: str, result: str, talk_ms: int | None, reason: str | None = None) -> None:
-    """A call is over: `answered`, or `caller_hung_up` in the moment of the answer; the length may be told already."""
+class End(NamedTuple):
+    """The end of a call: `answered`, or `caller_hung_up` in the moment of the answer.
+
+    What is None has been told already. The records need the panel and the number to know whose call it was.
+    """
+
+    call_id: str
+    result: str
+    talk_ms: int | None = None
+    reason: str | None = None
+    panel: str | None = None
+    dialled: str | None = None
+
+
+def ended(ksr: Ksr, end: End) -> None:
+    """A call is over."""
+    whose = f'"panel":{quoted(end.panel)},"dialled":{quoted(end.dialled)},' if end.panel and end.dialled else ""
     ksr.mqueue.mq_add(
         QUEUE,
-        call_id,
-        f'{{"event":"ended","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"result":"{result}",'
-        f'"cause":{44 if reason else 16},"talk_ms":{"null" if talk_ms is None else talk_ms},'
-        f'"reason":{quoted(reason) if reason else "null"}}}',
+        end.call_id,
+        f'{{"event":"ended","call_id":{quoted(end.call_id)},"at_ms":{_now_ms()},"result":"{end.result}",{whose}'
+        f'"cause":{44 if end.reason else 16},"talk_ms":{"null" if end.talk_ms is None else end.talk_ms},'
+        f'"reason":{quoted(end.reason) if end.reason else "null"}}}',
     )
 
 

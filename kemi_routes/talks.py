@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from kemi_routes import story
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from kemi_routes.pipeline import Request
 
-# Call-ID of the panel's leg -> `at`, epoch ms of the answer; of the stage's leg -> `of`, Call-ID of the panel's.
+# Leg of a panel -> `at <epoch ms of the answer> <panel> <number>`; leg of a stage -> `of <leg of the panel>`.
 _TALKING = "talking"
 _AT = "at "
 _OF = "of "
@@ -26,9 +27,9 @@ _STOPPED = "Q.850;cause=44"
 NO_MEDIA = "no media for 30 s"
 
 
-def begins(ksr: Ksr, call_id: str, leg_id: str) -> None:
-    """A device has answered the stage whose leg this is."""
-    ksr.htable.sht_sets(_TALKING, call_id, f"{_AT}{time.time_ns() // 1_000_000}")
+def begins(ksr: Ksr, call_id: str, leg_id: str, whose: str) -> None:
+    """A device has answered the stage whose leg this is; `whose` is panel and number, URI-encoded, with a comma."""
+    ksr.htable.sht_sets(_TALKING, call_id, f"{_AT}{time.time_ns() // 1_000_000} {whose.replace(',', ' ')}")
     ksr.htable.sht_sets(_TALKING, leg_id, _OF + call_id)
 
 
@@ -53,13 +54,19 @@ def ends(ksr: Ksr, request: Request) -> None:
 
 def _tell(ksr: Ksr, call_id: str, entry: str, *, stopped: bool) -> None:
     """Tell the end; without an entry it has been told by the panel's BYE, but not why."""
-    answered_at_ms = entry.removeprefix(_AT)
-    talk_ms = max(0, time.time_ns() // 1_000_000 - int(answered_at_ms)) if answered_at_ms else None
-    story.ended(ksr, call_id, "answered", talk_ms, NO_MEDIA if stopped else None)
+    reason = NO_MEDIA if stopped else None
+    if not entry:
+        story.ended(ksr, story.End(call_id, "answered", reason=reason))
+        return
+    answered_at_ms, panel, dialled = entry.removeprefix(_AT).split(" ")
+    talk_ms = max(0, time.time_ns() // 1_000_000 - int(answered_at_ms))
+    story.ended(ksr, story.End(call_id, "answered", talk_ms, reason, unquote(panel), unquote(dialled)))
 
 
 def never_was(ksr: Ksr, call_id: str) -> None:
     """The panel's call has been cancelled; perhaps in the moment in which a device answered."""
-    if ksr.htable.sht_get(_TALKING, call_id) is not None:
+    entry = ksr.htable.sht_get(_TALKING, call_id)
+    if isinstance(entry, str):
         ksr.htable.sht_rm(_TALKING, call_id)
-        story.ended(ksr, call_id, "caller_hung_up", 0)
+        _, panel, dialled = entry.removeprefix(_AT).split(" ")
+        story.ended(ksr, story.End(call_id, "caller_hung_up", 0, None, unquote(panel), unquote(dialled)))
