@@ -491,6 +491,8 @@ _HANDLERS: dict[str, Callable[..., object]] = {
     "maxfwd.process_maxfwd": lambda fake, _limit: fake.hops(),
     "kx.get_method": lambda fake: fake.message.method,
     "kx.get_callid": lambda fake: fake.message.call_id,
+    "kx.get_fuser": lambda fake: fake.message.from_user,
+    "kx.get_tuser": lambda fake: fake.message.to_user,
     "kx.get_srcip": lambda fake: fake.message.source_ip,
     "kx.get_srcport": lambda fake: fake.message.source_port,
     "kx.get_ruri": lambda fake: fake.message.ruri,

@@ -265,7 +265,9 @@ ACCOUNT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}", fullmatch=True)
 @given(st.integers(0, 99), st.lists(ACCOUNT, min_size=1, max_size=30, unique=True), st.text(min_size=1))
 def test_a_stage_survives_its_header(index: int, names: list[str], call_id: str) -> None:
     call = ",".join(quote(part, safe="") for part in (call_id, "p1", "12"))
-    assert headers.parse_stage(f"{index} {','.join(names)} {call}") == headers.Stage(index, tuple(names), call_id)
+    text = f"{index} {','.join(names)} {call}"
+    assert headers.parse_stage(text) == headers.Stage(index, tuple(names), call_id, whose="p1,12")
+    assert headers.parse_stage(f"{text} redis") == headers.Stage(index, tuple(names), call_id, (), "redis", "p1,12")
 
 
 @given(st.text())
@@ -297,7 +299,10 @@ def test_a_story_is_json_whatever_is_in_it(call_id: str, account: str, contact: 
 def test_branches_survive_the_transaction(names: list[str]) -> None:
     branches = [stage_calls.Branch(f"uloc-{i}", name, f"sip:{name}@h") for i, name in enumerate(names)]
     lines = "".join("\t".join(branch) + "\n" for branch in branches)
-    assert stage_calls.parse_branches(f"c\n2\n{lines}") == ("c", 2, branches)
+    assert stage_calls.parse_branches(f"c\n2\nredis\np1,12\n{lines}") == stage_calls.Kept(
+        "c", 2, "redis", "p1,12", branches
+    )
+    assert stage_calls.parse_branches(f"c\n2\n\np1,12\n{lines}").plan_source == ""
 
 
 @pytest.mark.parametrize(("rank", "asked"), [(-127, 0), (0, 0), (-4, 0), (1, 2), (-1, 2)])
