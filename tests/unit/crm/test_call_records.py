@@ -7,12 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crm_api.services import unfinished_calls
 from crm_api.services.call_recording import CallRecording
+from crm_api.services.unfinished_calls import LONGEST_CALL_MS, LOST, UnfinishedCalls
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.conftest import Clock, Town
 
 T = 1_790_000_000_000
 
@@ -173,3 +175,31 @@ def test_an_unknown_panel_is_nobodys_call(town: Town, recording: CallRecording, 
     recording.record([entry(1, [{"event": "dialled", "call_id": "c1", "at_ms": T, "panel": "nope", "dialled": "1"}])])
     assert database.rows("SELECT company_id, panel FROM call_records") == [(None, "nope")]
     assert town.platform("GET", "/v1/calls")["items"][0]["panel"] == "nope"
+
+
+def test_a_call_whose_end_nobody_told_gets_one(
+    recording: CallRecording, context: Context, clock: Clock, database: CrmDatabase
+) -> None:
+    clock.now = T + 60_000
+    recording.record([entry(1, [*story("lost")[:8], *story("rung")[:5], *story("whole")])])
+    unfinished = UnfinishedCalls(context)
+    assert unfinished.end() == 0  # somebody may still be talking
+    clock.now = T + LONGEST_CALL_MS + 1
+    assert unfinished.end() == 2
+    assert unfinished.end() == 0
+    known = "SELECT call_id, result, reason, answered_by, ended_at_ms, talk_ms FROM call_records ORDER BY call_id"
+    assert database.rows(known) == [
+        ("lost", "answered", LOST, "a12", T + 3001, None),
+        ("rung", "failed", LOST, None, T + 20, None),
+        ("whole", "answered", None, "a12", T + 9000, 6000),
+    ]
+
+
+def test_more_calls_than_a_batch_get_their_end(
+    recording: CallRecording, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfinished_calls, "BATCH", 2)
+    recording.record([entry(1, [event for number in range(5) for event in story(f"lost-{number}")[:3]])])
+    clock.now = T + LONGEST_CALL_MS + 1
+    assert UnfinishedCalls(context).end() == 5
+    assert UnfinishedCalls(context).end() == 0
