@@ -196,6 +196,9 @@ def test_a_company_says_which_numbers_are_emergency_numbers(town: Town) -> None:
     assert (told["numbers"], told["sos_number"]) == (["101", "102", "103", "104"], None)
     assert "secret" not in str(told)
     town.platform("PUT", "/v1/companies/4711/emergency-rules", {}, 404)
+    town.platform("PUT", path, {"numbers": ["101"]})
+    outcomes = {dialled: town.plan("p1", dialled)["outcome"] for dialled in ("112", "101", "104")}
+    assert outcomes == {"112": "emergency", "101": "emergency", "104": "unknown_number"}
 
 
 def test_the_daily_check_finds_what_is_missing_and_forgets_what_was_mended(
