@@ -58,6 +58,7 @@ from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
 from crm_api.services.trunks import Trunks
 from crm_api.services.visitor_pictures import VisitorPictures
+from crm_api.services.voice_webhooks import VoiceWebhooks
 from crm_api.services.webhooks import WebhookDeliveries, Webhooks
 from crm_api.tables.database import CrmDatabase
 
@@ -89,6 +90,7 @@ class Services:
     trunks: Trunks
     phone_statements: PhoneStatements
     visitor_pictures: VisitorPictures
+    voice_webhooks: VoiceWebhooks
     webhooks: Webhooks
     webhook_deliveries: WebhookDeliveries
     jobs: Jobs
@@ -146,7 +148,12 @@ def make_context(config: CrmConfig) -> Context:
     )
 
 
-def make_services(context: Context, drivers: dict[str, PanelDriver] | None = None, public_url: str = "") -> Services:
+def make_services(
+    context: Context,
+    drivers: dict[str, PanelDriver] | None = None,
+    public_url: str = "",
+    twilio_sip_address: str | None = None,
+) -> Services:
     """Make the services on one context."""
     planning = Planning(context)
     jobs = Jobs(context)
@@ -174,6 +181,7 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         webhooks=Webhooks(context),
         webhook_deliveries=WebhookDeliveries(context),
         visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
+        voice_webhooks=VoiceWebhooks(context, public_url, twilio_sip_address),
         jobs=jobs,
         scheduled_jobs=ScheduledJobs(context),
         code_renewal=CodeRenewal(context),

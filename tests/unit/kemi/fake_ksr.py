@@ -311,7 +311,7 @@ class FakeKsr:
         if found:
             row = self.database.get(found[1])
             self._rows = [row] if row else []
-        elif found := re.search(r"from (kamailio_emergency_\w+|kamailio_city_numbers)", text):
+        elif found := re.search(r"from (kamailio_emergency_\w+|kamailio_city_numbers|kamailio_voice_trunks)", text):
             after = re.search(r"account > '([^']*)'", text)
             self._rows = [row for row in self.views[found[1]] if after is None or str(row[0]) > after[1]]
         elif text == "select name, address from kamailio_trunks order by name":
