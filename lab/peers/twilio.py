@@ -1,7 +1,7 @@
 """Twilio as the outside world plays it: strict about every request, and its phones do what a script says.
 
-Its REST interface is an HTTP server. A phone that answers has Twilio fetch the TwiML of its call and place a real SIP call
-from Twilio's own address; its webhooks are signed as Twilio documents it
+Its REST interface is an HTTP server. A phone that answers has Twilio fetch the TwiML of its call and place a real SIP
+call from Twilio's own address; its webhooks are signed as Twilio documents it
 (https://www.twilio.com/docs/usage/security#validating-requests).
 """
 
@@ -145,6 +145,8 @@ class Twilio:
     token: str
     numbers: tuple[str, ...]
     edge: ScriptedPeer
+    trunk: str = field(default_factory=lambda: f"twilio-{secrets.token_hex(4)}")
+    """What the platform calls it."""
     calls: list[PlacedCall] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     fault: Fault = "none"

@@ -34,11 +34,12 @@ async def _twilio(scene: Scene, *, carriers: bool = False) -> AsyncIterator[Twil
     """Twilio calls the phones of the town; the carriers are there, too, or switched off."""
     office = scene.office
     edge = await scene.peer(_EDGE)
+    # A name of its own: a trunk that has failed in another story rests for half a minute.
     twilio = await Twilio.start(scene.stack.settings.twilio_host, _ACCOUNT, _TOKEN, (_NUMBER,), edge)
     scene.when_over(twilio.stop)
     company = (await office.get("/v1/companies"))["items"][0]["id"]
     made = await office.send("POST", "/v1/trunks", {
-        "name": "twilio", "kind": "twilio_voice", "username": _ACCOUNT, "password": _TOKEN, "networks": [_EDGE],
+        "name": twilio.trunk, "kind": "twilio_voice", "username": _ACCOUNT, "password": _TOKEN, "networks": [_EDGE],
         "price_per_minute_micros": 20_000, "routes": [{"company_id": company, "caller_number": _NUMBER}],
     })  # fmt: skip
     others = [] if carriers else (await office.get("/v1/trunks"))["items"]
@@ -106,16 +107,20 @@ async def test_a_phone_answers_talks_opens_and_is_paid_for(scene: Scene) -> None
         await phone.hang_up()
         await visit.wait_request("BYE", 3)
 
-    mobile = apartment.mobiles[0]
-    record = await scene.office.call_record(visit.call_id)
-    assert (record["result"], record["answered_by"]) == ("answered", mobile.account)
-    assert [(opening["result"], opening["account"]) for opening in record["access_records"]] == [
-        ("sent", mobile.account)
-    ]
-    assert await _branches(scene, visit) == [("twilio", "invited"), ("twilio", "ringing"), ("twilio", "answered")]
-    (leg,) = await scene.office.phone_legs(visit.call_id, 1)
-    assert (leg["trunk"], leg["billed_s"], leg["cost_micros"], leg["connected"]) == ("twilio", 60, 20_000, True)
-    assert leg["account"] == mobile.account
+        mobile = apartment.mobiles[0]
+        record = await scene.office.call_record(visit.call_id)
+        assert (record["result"], record["answered_by"]) == ("answered", mobile.account)
+        assert [(opening["result"], opening["account"]) for opening in record["access_records"]] == [
+            ("sent", mobile.account)
+        ]
+        assert await _branches(scene, visit) == [
+            (twilio.trunk, "invited"),
+            (twilio.trunk, "ringing"),
+            (twilio.trunk, "answered"),
+        ]
+        (leg,) = await scene.office.phone_legs(visit.call_id, 1)
+        assert (leg["trunk"], leg["billed_s"], leg["cost_micros"], leg["connected"]) == (twilio.trunk, 60, 20_000, True)
+        assert leg["account"] == mobile.account
 
 
 async def test_the_visitor_hangs_up_after_the_talk(scene: Scene) -> None:
@@ -138,7 +143,7 @@ async def test_the_visitor_leaves_and_twilio_stops_ringing(scene: Scene) -> None
         await asyncio.wait_for(phone.hung_up.wait(), 3)
         record = await scene.office.call_record(visit.call_id)
         assert record["result"] == "caller_hung_up"
-        assert (await _branches(scene, visit))[-1] == ("twilio", "cancelled")
+        assert (await _branches(scene, visit))[-1] == (twilio.trunk, "cancelled")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +157,7 @@ async def test_a_phone_that_does_not_answer_ends_its_leg(
         visit, phone, _, _ = await _called(scene, twilio)
         assert await phone.refuse(status, sip_status) == 204
         assert (await visit.final(15)).status == final
-        assert (await _branches(scene, visit))[-1] == ("twilio", outcome)
+        assert (await _branches(scene, visit))[-1] == (twilio.trunk, outcome)
 
 
 async def test_the_app_answers_and_twilio_stops_ringing(scene: Scene) -> None:
@@ -221,7 +226,7 @@ async def test_without_twilio_the_next_carrier_calls(scene: Scene, fault: Fault)
             task.cancel()
         done.pop().result().reject(486)
         assert (await visit.final(15)).status == 486
-        assert (await _branches(scene, visit))[:2] == [("twilio", "invited"), ("twilio", "failed")]
+        assert (await _branches(scene, visit))[:2] == [(twilio.trunk, "invited"), (twilio.trunk, "failed")]
 
 
 async def test_the_worker_is_dead_and_the_call_goes_on(scene: Scene) -> None:
@@ -234,7 +239,7 @@ async def test_the_worker_is_dead_and_the_call_goes_on(scene: Scene) -> None:
         await visit.final(20)
         assert 4 < time.monotonic() - began_s < 15
         assert twilio.calls == []
-        assert (await _branches(scene, visit))[-1] == ("twilio", "failed")
+        assert (await _branches(scene, visit))[-1] == (twilio.trunk, "failed")
         await scene.revive()
         assert twilio.calls == []  # a late wish calls nobody
 
