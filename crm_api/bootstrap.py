@@ -12,6 +12,7 @@ import structlog
 from crm_api.adapters.encryption import Encryption
 from crm_api.adapters.panel_drivers import panel_drivers
 from crm_api.adapters.plan_cache import PlanCache
+from crm_api.adapters.redis_queues import RedisQueues
 from crm_api.adapters.twilio_numbers import TwilioNumberSource
 from crm_api.services.access_codes import AccessCodes
 from crm_api.services.accounts import Accounts
@@ -31,13 +32,16 @@ from crm_api.services.emergency_tests import EmergencyTests
 from crm_api.services.entrance_handsets import EntranceHandsets
 from crm_api.services.entry_reports import EntryReports
 from crm_api.services.gates import Gates
+from crm_api.services.group_work import GroupWork
 from crm_api.services.groups import GroupApartments, GroupMembers, Groups
 from crm_api.services.history import AccessRecords, CallRecords
 from crm_api.services.imports import Imports
 from crm_api.services.job_runs import JobRuns
+from crm_api.services.job_work import JobWork
 from crm_api.services.jobs import Jobs
 from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
+from crm_api.services.metrics import Metrics
 from crm_api.services.number_leases import NumberLeases
 from crm_api.services.panel_codes import PanelCodes
 from crm_api.services.panels import Panels
@@ -65,6 +69,7 @@ from crm_api.tables.database import CrmDatabase
 if TYPE_CHECKING:
     from crm_api.adapters.panel_drivers import PanelDriver
     from crm_api.config import CrmConfig
+    from crm_api.services.metrics import Queues
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class Services:
     webhooks: Webhooks
     webhook_deliveries: WebhookDeliveries
     jobs: Jobs
+    job_work: JobWork
     scheduled_jobs: ScheduledJobs
     code_renewal: CodeRenewal
     access_code_rules: AccessCodeRules
@@ -120,6 +126,7 @@ class Services:
     groups: Groups
     group_members: GroupMembers
     group_apartments: GroupApartments
+    group_work: GroupWork
     staff: Staff
     service_accounts: ServiceAccounts
     api_tokens: ApiTokens
@@ -136,6 +143,7 @@ class Services:
     emergency_tests: EmergencyTests
     twilio_numbers: TwilioNumberSource
     search: Search
+    metrics: Metrics
 
 
 def make_context(config: CrmConfig) -> Context:
@@ -153,10 +161,12 @@ def make_services(
     drivers: dict[str, PanelDriver] | None = None,
     public_url: str = "",
     twilio_sip_address: str | None = None,
+    queues: Queues | None = None,
 ) -> Services:
     """Make the services on one context."""
     planning = Planning(context)
     jobs = Jobs(context)
+    imports, group_work = Imports(context, jobs), GroupWork(context, jobs)
     access_codes = AccessCodes(context)
     door_openings = DoorOpenings(context, planning, panel_drivers() if drivers is None else drivers)
     return Services(
@@ -183,6 +193,7 @@ def make_services(
         visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
         voice_webhooks=VoiceWebhooks(context, public_url, twilio_sip_address),
         jobs=jobs,
+        job_work=JobWork(jobs, {"import": imports, "group": group_work}),
         scheduled_jobs=ScheduledJobs(context),
         code_renewal=CodeRenewal(context),
         access_code_rules=AccessCodeRules(context),
@@ -194,7 +205,7 @@ def make_services(
         entrance_handsets=EntranceHandsets(context),
         code_notices=CodeNotices(context),
         job_runs=JobRuns(context),
-        imports=Imports(context, jobs),
+        imports=imports,
         entry_reports=EntryReports(context),
         key_uses=KeyUses(context),
         planning=planning,
@@ -209,6 +220,7 @@ def make_services(
         groups=Groups(context),
         group_members=GroupMembers(context),
         group_apartments=GroupApartments(context),
+        group_work=group_work,
         staff=Staff(context),
         service_accounts=ServiceAccounts(context),
         api_tokens=ApiTokens(context),
@@ -225,12 +237,18 @@ def make_services(
         emergency_tests=EmergencyTests(context),
         twilio_numbers=TwilioNumberSource(),
         search=Search(context),
+        metrics=Metrics(context, queues),
     )
 
 
 def make_plan_cache(config: CrmConfig) -> PlanCache:
     """Make the client of Redis (nothing is connected yet)."""
     return PlanCache(config.redis_url)
+
+
+def make_queues(config: CrmConfig) -> RedisQueues:
+    """Make what looks into Redis (nothing is connected yet)."""
+    return RedisQueues(config.redis_url)
 
 
 def set_up_logging(config: CrmConfig) -> None:

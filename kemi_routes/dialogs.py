@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import call_backs, nodes, registration, voice_calls, waking
+from kemi_routes import call_backs, nodes, registration, talks, voice_calls, waking
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import METHODS, refuse
 
@@ -55,6 +55,8 @@ def pass_in_dialog(ksr: Ksr, request: Request) -> Outcome:
     if request.method == "BYE":
         call_backs.talk_ends(ksr, ksr.kx.gete_tuser() if request.from_node else ksr.kx.gete_fuser(), request.call_id)
     if ksr.tm.t_check_trans() != 0:
+        if request.method == "BYE":
+            talks.ends(ksr, request)
         _relay(ksr, request)
     return DONE
 

@@ -51,7 +51,7 @@ class PanelStates:
         keys: list[str] = []
         values: list[str] = []
         for text in events:
-            if text.startswith(('{"event":"dialled"', '{"event":"refused"')):
+            if text.startswith(('{"event":"dialled"', '{"event":"refused"', '{"event":"ended"')):
                 for event in json.loads(f"[{text}]"):
                     self._add(event, keys, values)
         return ("EVAL", SCRIPT, str(len(keys)), *keys, _LONGEST_CALL_S, SEEN_AT, *values)

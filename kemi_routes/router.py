@@ -139,7 +139,7 @@ class Router:
     def __init__(self, ksr: Ksr) -> None:
         self._ksr = ksr
         self._settings = settings.read(ksr)
-        self._changes = changes.ChangeFollower()
+        self._changes = changes.ChangeFollower(self._settings.domain)
         self._story = streams.StoryShipper(streams.RedisStream(self._settings.redis_url))
         self._voice = voice_wishes.VoiceShipper(streams.RedisStream(self._settings.redis_url))
         self._hearing = node_life.Hearing()

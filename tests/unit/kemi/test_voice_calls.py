@@ -232,7 +232,7 @@ def test_a_leg_that_cannot_wait_uses_the_carrier(phone: FakeKsr, request_of: Mak
 
 def test_trunks_of_the_api_follow_the_database_and_outlive_it(fake: FakeKsr) -> None:
     fake.views["kamailio_voice_trunks"] = [("twilio", "10.0.0.0/8"), ("bad|name", "10.0.0.0/8")]
-    follower = changes.ChangeFollower()
+    follower = changes.ChangeFollower("entryphone.test")
     follower.tick(fake.ksr)
     follower.tick(fake.ksr)
     assert voice_trunks.is_known(fake.ksr, "twilio")
@@ -247,7 +247,7 @@ def test_trunks_of_the_api_follow_the_database_and_outlive_it(fake: FakeKsr) -> 
 
 
 def test_a_change_reaches_the_leg(phone: FakeKsr, request_of: Make) -> None:
-    follower = changes.ChangeFollower()
+    follower = changes.ChangeFollower("entryphone.test")
     follower.tick(phone.ksr)
     token = waits(phone, request_of)
     phone.changes.append((1, f"voice:{token} 180"))
