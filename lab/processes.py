@@ -35,7 +35,7 @@ class Service:
         start_timeout_s: longest time from start to the first healthy probe.
         stop_timeout_s: how long it may take to end after TERM.
         optional: not started by `make up`.
-        nice: below 0 it comes before others when the processor is short (docs/decisions/0017).
+        nice: below 0 it comes before others when the processor is short (docs/decisions/0019).
     """
 
     name: str

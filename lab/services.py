@@ -15,8 +15,9 @@ OUTBOX_HEARTBEAT = "ep:crm_delivered_at_ms"
 SCHEDULER_HEARTBEAT = "ep:scheduler_at_ms"
 CALL_EVENTS, CALL_RECORDS_GROUP = "ep:call_events", "call_records"
 PUSHES, PUSHES_GROUP = "ep:pushes", "pushes"
+VOICE_CALLS, VOICE_CALLS_GROUP = "ep:voice_calls", "voice_calls"
 HEARTBEAT_LIMIT_S = 10.0
-# Who does little for each call comes before who does much (docs/decisions/0017), so that queues stand where admission
+# Who does little for each call comes before who does much (docs/decisions/0019), so that queues stand where admission
 # sees them: before Asterisk.
 DOOR_NICE, ADVISER_NICE = -10, -5
 
@@ -142,6 +143,14 @@ def _crm(settings: LabSettings) -> list[Service]:
             name="crm-pushes",
             command=(str(settings.python), "-m", "crm_api.pushes", *config),
             probe=functools.partial(probes.probe_stream_reader, *redis, PUSHES, PUSHES_GROUP, HEARTBEAT_LIMIT_S),
+            needs_database=True,
+        ),
+        Service(
+            name="crm-voice",
+            command=(str(settings.python), "-m", "crm_api.voice_calls", *config),
+            probe=functools.partial(
+                probes.probe_stream_reader, *redis, VOICE_CALLS, VOICE_CALLS_GROUP, HEARTBEAT_LIMIT_S
+            ),
             needs_database=True,
         ),
         Service(
