@@ -32,10 +32,12 @@ from crm_api.services.emergency_tests import EmergencyTests
 from crm_api.services.entrance_handsets import EntranceHandsets
 from crm_api.services.entry_reports import EntryReports
 from crm_api.services.gates import Gates
+from crm_api.services.group_work import GroupWork
 from crm_api.services.groups import GroupApartments, GroupMembers, Groups
 from crm_api.services.history import AccessRecords, CallRecords
 from crm_api.services.imports import Imports
 from crm_api.services.job_runs import JobRuns
+from crm_api.services.job_work import JobWork
 from crm_api.services.jobs import Jobs
 from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
@@ -95,6 +97,7 @@ class Services:
     webhooks: Webhooks
     webhook_deliveries: WebhookDeliveries
     jobs: Jobs
+    job_work: JobWork
     scheduled_jobs: ScheduledJobs
     code_renewal: CodeRenewal
     access_code_rules: AccessCodeRules
@@ -121,6 +124,7 @@ class Services:
     groups: Groups
     group_members: GroupMembers
     group_apartments: GroupApartments
+    group_work: GroupWork
     staff: Staff
     service_accounts: ServiceAccounts
     api_tokens: ApiTokens
@@ -159,6 +163,7 @@ def make_services(
     """Make the services on one context."""
     planning = Planning(context)
     jobs = Jobs(context)
+    imports, group_work = Imports(context, jobs), GroupWork(context, jobs)
     access_codes = AccessCodes(context)
     door_openings = DoorOpenings(context, planning, panel_drivers() if drivers is None else drivers)
     return Services(
@@ -184,6 +189,7 @@ def make_services(
         webhook_deliveries=WebhookDeliveries(context),
         visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
         jobs=jobs,
+        job_work=JobWork(jobs, {"import": imports, "group": group_work}),
         scheduled_jobs=ScheduledJobs(context),
         code_renewal=CodeRenewal(context),
         access_code_rules=AccessCodeRules(context),
@@ -195,7 +201,7 @@ def make_services(
         entrance_handsets=EntranceHandsets(context),
         code_notices=CodeNotices(context),
         job_runs=JobRuns(context),
-        imports=Imports(context, jobs),
+        imports=imports,
         entry_reports=EntryReports(context),
         key_uses=KeyUses(context),
         planning=planning,
@@ -210,6 +216,7 @@ def make_services(
         groups=Groups(context),
         group_members=GroupMembers(context),
         group_apartments=GroupApartments(context),
+        group_work=group_work,
         staff=Staff(context),
         service_accounts=ServiceAccounts(context),
         api_tokens=ApiTokens(context),

@@ -44,6 +44,9 @@ CHANGES: dict[str, Callable[[Own], Any]] = {
     "PATCH /v1/residents/{key}": lambda _: {"phones": ["+79123456700"]},
     "PATCH /v1/groups/{key}": lambda _: {"name": "Other group"},
     "POST /v1/groups/{key}/members": lambda o: {"add": [o["houses"]]},
+    "POST /v1/groups/{key}/jobs": lambda o: {
+        "action": {"do": "put_block", "kind_id": o["block-kinds"], "reason": "risers"}
+    },
     "PATCH /v1/accounts/{key}": lambda _: {"enabled": False},
     "POST /v1/accounts/{key}/rotate-password": lambda _: None,
     "PATCH /v1/push-tokens/{key}": lambda _: {"token": "another token"},
