@@ -20,7 +20,7 @@ BLOCK_MS: Final = 1000
 PAUSE_S: Final = 0.25
 BUSY_PAUSE_S: Final = 1.0
 BUSY: Final = 20
-"""After so many entries at once more are on their way: fuller batches cost less a call, and a record may wait a second."""
+"""After so many entries at once more are on their way: fuller batches cost less, and a record may wait a second."""
 
 
 def recorder(stream: CallEventStream, recording: CallRecording, stopped: threading.Event) -> Callable[[], None]:
