@@ -21,7 +21,12 @@ def build(config: CrmConfig) -> tuple[falcon.App[Any, Any], Services]:
     """Make application and services; called in each worker after the fork, so that nothing open is shared."""
     set_up_logging(config)
     context = make_context(config)
-    services = make_services(context, queues=make_queues(config))
+    services = make_services(
+        context,
+        public_url=config.public_url,
+        twilio_sip_address=config.twilio_sip_address,
+        queues=make_queues(config),
+    )
     return create_app(services, context.database, make_plan_cache(config)), services
 
 
