@@ -62,6 +62,7 @@ from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
 from crm_api.services.trunks import Trunks
 from crm_api.services.visitor_pictures import VisitorPictures
+from crm_api.services.voice_webhooks import VoiceWebhooks
 from crm_api.services.webhooks import WebhookDeliveries, Webhooks
 from crm_api.tables.database import CrmDatabase
 
@@ -94,6 +95,7 @@ class Services:
     trunks: Trunks
     phone_statements: PhoneStatements
     visitor_pictures: VisitorPictures
+    voice_webhooks: VoiceWebhooks
     webhooks: Webhooks
     webhook_deliveries: WebhookDeliveries
     jobs: Jobs
@@ -158,6 +160,7 @@ def make_services(
     context: Context,
     drivers: dict[str, PanelDriver] | None = None,
     public_url: str = "",
+    twilio_sip_address: str | None = None,
     queues: Queues | None = None,
 ) -> Services:
     """Make the services on one context."""
@@ -188,6 +191,7 @@ def make_services(
         webhooks=Webhooks(context),
         webhook_deliveries=WebhookDeliveries(context),
         visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
+        voice_webhooks=VoiceWebhooks(context, public_url, twilio_sip_address),
         jobs=jobs,
         job_work=JobWork(jobs, {"import": imports, "group": group_work}),
         scheduled_jobs=ScheduledJobs(context),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kemi_routes import accounts, headers, registration, trunks
+from kemi_routes import accounts, headers, registration, trunks, voice_calls, voice_trunks
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -36,6 +36,7 @@ class ChangeFollower:
         self._again: list[str] = []
         self._away = False
         self._trunks = trunks.TrunkKeeper()
+        self._voice_trunks = voice_trunks.VoiceTrunkKeeper()
 
     def tick(self, ksr: Ksr) -> None:
         """Look for changes once. While the database is away nothing is dropped and nothing is lost."""
@@ -45,10 +46,14 @@ class ChangeFollower:
         self._again = []
         self._follow(ksr)
         self._trunks.tick(ksr)
+        self._voice_trunks.tick(ksr)
 
     def _forget(self, ksr: Ksr, name: str) -> None:
         if name.startswith(trunks.CHANGE_MARK):
             self._trunks.read_anew()
+            self._voice_trunks.read_anew()
+        elif name.startswith(voice_calls.CHANGE_MARK):
+            voice_calls.told(ksr, name.removeprefix(voice_calls.CHANGE_MARK))
         else:
             accounts.forget(ksr, name)
 

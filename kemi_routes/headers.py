@@ -17,6 +17,7 @@ TARGET = "X-Entryphone-Target"
 TRUNK = "X-Entryphone-Trunk"
 EMERGENCY = "X-Entryphone-Emergency"
 CALL_BACK = "X-Entryphone-Call-Back"
+WAITING = "X-Entryphone-Waiting"
 WORDS_BY = "|"
 # User of the request URI of a stage.
 STAGE_USER = "stage"

@@ -94,6 +94,8 @@ TOLD_OTHERWISE = {
     "POST /v1/emergency-call-backs": "emergency_calls tell each",
     "POST /v1/cities/{key}/numbers": "test_emergency.py",
     "POST /v1/cities/{key}/twilio-numbers": "test_emergency_recording.py",
+    "POST /v1/twilio/voice-answers/{key}": "the story of the call tells",
+    "POST /v1/twilio/voice-events/{key}": "the story of the call tells",
     "POST /v1/login": "test_a_login_its_end_and_a_new_password_are_told",
     "POST /v1/logout": "test_a_login_its_end_and_a_new_password_are_told",
     "POST /v1/me/password": "test_a_login_its_end_and_a_new_password_are_told",

@@ -329,7 +329,7 @@ class FakeKsr:
         elif found := re.search(r"from kamailio_accounts where account in \((.*)\)$", text):
             names = re.findall(r"'([^']*)'", found[1])
             self._rows = [(name, self.database[name][1]) for name in names if name in self.database]
-        elif found := re.search(r"from (kamailio_emergency_\w+|kamailio_city_numbers)", text):
+        elif found := re.search(r"from (kamailio_emergency_\w+|kamailio_city_numbers|kamailio_voice_trunks)", text):
             after = re.search(r"account > '([^']*)'", text)
             self._rows = [row for row in self.views[found[1]] if after is None or str(row[0]) > after[1]]
         elif text == "select name, address from kamailio_trunks order by name":

@@ -336,7 +336,7 @@ def test_a_strangers_path_is_refused(fake: FakeKsr, request_of: Make) -> None:
 
 @pytest.mark.parametrize(
     "number",
-    ["103", "*40719", "%2A40719", "stage", "call-back", "end-talk", "h", "i", "s", "t", "+79001234567", ""],
+    ["103", "*40719", "%2A40719", "stage", "call-back", "end-talk", "voice", "h", "i", "s", "t", "+79001234567", ""],
 )
 def test_a_resident_calls_no_emergency_number_but_112_no_code_and_nothing_of_asterisks_own(
     fake: FakeKsr, request_of: Make, number: str
