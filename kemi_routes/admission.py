@@ -57,7 +57,7 @@ def _over(ksr: Ksr, settings: Settings) -> str | None:
         return f"overload: {rate:.0f} new calls within a second"
     count = _in_setup(ksr, second)
     if count >= _LEAST and count >= (_count(ksr, _SHORTEST, _LIMIT) or settings.silent_calls):
-        return f"overload: {count} calls have not rung yet"
+        return f"overload: {count} calls are in setup"
     return None
 
 
