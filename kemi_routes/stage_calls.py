@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import headers, late_ringing, nodes, registration, story, waking
+from kemi_routes import emergency_table, headers, late_ringing, nodes, registration, story, waking
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -39,6 +39,8 @@ def ring_stage(ksr: Ksr, request: Request) -> Outcome:
         stage, accounts, call_id, sleepers = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
     except ValueError as error:
         return refuse(ksr, request, Refusal(400, "Bad Stage", str(error)))
+    if len(accounts) == 1 and emergency_table.is_panel(ksr, accounts[0]):
+        story.panel_called(ksr, call_id, accounts[0])
     if sleepers:
         return _ring_with_sleepers(ksr, request, headers.Stage(stage, accounts, call_id, sleepers))
     branches, absent = _find_contacts(ksr, accounts, request.settings.domain)

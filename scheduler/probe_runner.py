@@ -34,7 +34,8 @@ STEP_S: Final = 2.0
 SORRY_S: Final = 0.5
 """How long the resident hears why, before the panel is the visitor's."""
 DROPPED_PAUSE_MS: Final = 120_000
-PROMPTS: Final = {"en": "beep", "ru": "beep", "zh": "beep"}
+SPOKEN: Final = frozenset({"en", "ru", "zh"})
+"""Languages that probes speak (asterisk/sounds/); campaigns in others speak English."""
 GRACE_S: Final = 10
 """After the longest call its end is given up for lost."""
 
@@ -187,6 +188,8 @@ class RunProbes:
         apartment_id = 0 if found is None else int(found[1])
         numbers = dict(by_apartment(self._context.database, [apartment_id]).get(apartment_id, []))
         language = str(row.language)
+        if language.partition("-")[0] not in SPOKEN:
+            language = "en"
         try:
             node.originate(
                 running.channel,
@@ -196,7 +199,6 @@ class RunProbes:
                 {
                     "EP_PROBE": str(call_id),
                     "EP_PROBE_KIND": str(row.kind),
-                    "EP_PROBE_PROMPT": PROMPTS.get(language.partition("-")[0], PROMPTS["en"]),
                     "EP_LANGUAGE": language.replace("-", "_"),
                     "PJSIP_HEADER(add,X-Entryphone-Target)": (
                         f"handset {candidate.panel} {numbers.get(candidate.panel, '0')}"

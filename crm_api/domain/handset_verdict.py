@@ -67,7 +67,7 @@ class Heard:
         grade: the key that the resident pressed: 1 good, 2 noise, 3 quiet, 4 cannot hear; None: none.
         tone_dbov: how loud the tone of a silent test was heard; None: no such test.
         line: what the panel says of the apartment's line, if its maker lets us ask.
-        kept_silent: nobody was to speak (a silent test), so silence says nothing about the microphone.
+        kept_silent: nobody was asked to speak (kinds 1 and 3), so silence says nothing about the microphone.
     """
 
     outcome: Outcome

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from crm_api.domain.inputs.probes import NewProbeCampaign
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-TYPICAL_CALL_S: Final = {1: 40, 2: 40, 3: 15}
+TYPICAL_CALL_S: Final = {1: 30, 2: 40, 3: 15}
 """What a dry run takes a call for: ringing, announcement, grade, sentence."""
-LONGEST_CALL_S: Final = {1: 90, 2: 90, 3: 30}
+LONGEST_CALL_S: Final = {1: 60, 2: 90, 3: 30}
 SHOWN: Final = 100
 
 REFUSED: Final = "the residents said no"

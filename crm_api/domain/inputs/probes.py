@@ -55,7 +55,9 @@ class NewProbeCampaign(Input):
 
     company_id: Id | None = None
     name: Name
-    kind: Annotated[Literal[1, 2, 3], Field(description="1, 2: the resident grades by key; 3: silent test")] = 1
+    kind: Annotated[
+        Literal[1, 2, 3], Field(description="1: the resident grades by key; 2: and says a sentence; 3: silent test")
+    ] = 1
     selection: ProbeSelection = ProbeSelection()
     hours: Annotated[list[ProbeHours], Field(min_length=1, max_length=50)]
     holidays: Annotated[tuple[date, ...], Field(max_length=100)] = ()

@@ -28,7 +28,7 @@ def test_a_draft_tells_what_it_would_do_and_does_nothing(town: Town, clock: Cloc
     assert told["apartments"] == 3
     assert told["left_out"] == {"the residents said no": 1, "no panel reaches it": 1}
     assert [(call["apartment_id"], call["panel"]) for call in told["first"]] == [(town.apartment, "p1")]
-    assert told["ends_at_ms"] - told["begins_at_ms"] == 40_000
+    assert told["ends_at_ms"] - told["begins_at_ms"] == 30_000
     assert town.platform("GET", "/v1/probe-calls")["items"] == []
     assert town.platform("GET", f"/v1/probe-campaigns/{campaign['id']}")["state"] == "draft"
 

@@ -68,3 +68,14 @@ def test_a_call_takes_its_panel_and_a_refused_one_gives_it_back() -> None:
 def test_a_call_that_nobody_knows_frees_nothing_and_silence_is_told() -> None:
     assert PanelStates().command([REFUSED])[2:] == ("0", "900", "ep:panels_seen_at_ms")
     assert PanelStates().command([])[2:] == ("0", "900", "ep:panels_seen_at_ms")
+
+
+def test_a_call_to_a_panel_takes_it_unless_it_is_in_a_call() -> None:
+    states = PanelStates()
+    called = '{"event":"panel_called","call_id":"c1","at_ms":1,"panel":"p2"}'
+    taken = states.command(['{"event":"dialled","call_id":"c1","at_ms":1,"panel":"a1","dialled":"p2"}', called])
+    assert taken[3:7] == ("ep:panel_call:a1", "ep:call_over:c1", "ep:panel_call:p2", "ep:call_over:c1")
+    assert taken[-2:] == ("+visitor c1", "*visitor c1")
+    freed = states.command([REFUSED])
+    assert freed[3:7] == taken[3:7]
+    assert freed[-2:] == ("-visitor c1", "-visitor c1")
