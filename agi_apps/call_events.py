@@ -110,9 +110,7 @@ class CallEvents:
             return
         keys = [key for panel, call in over for key in (PANEL_CALL_PREFIX + panel, CALL_OVER_PREFIX + call)]
         try:
-            self._redis.execute(
-                "EVAL", RELEASE_PANELS, len(keys), *keys, CALL_OVER_S, *(f"visitor {call}" for _, call in over)
-            )
+            self._redis.execute("EVAL", RELEASE_PANELS, len(keys), *keys, CALL_OVER_S, *(call for _, call in over))
         except RedisAway:
             return
 

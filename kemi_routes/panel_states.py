@@ -4,7 +4,7 @@ The story of calls goes through one process (streams.py); what it says of panels
 each batch. A probe that has the panel loses it in the same moment: whoever runs it looks and hangs up.
 
 A call from a panel takes it whoever has it, for the panel makes one call at a time. A call to a panel takes it from
-nobody or from a probe: another call that the panel is in goes on, and the new one finds it busy.
+nobody or from a probe, and stands beside another call that the panel is in: that goes on, and this finds it busy.
 """
 
 from __future__ import annotations
@@ -28,17 +28,24 @@ _TELLING = ('{"event":"dialled"', story.PANEL_CALLED, '{"event":"refused"')
 
 _SIGNS = {"dialled": "+", "panel_called": "*", "refused": "-"}
 
-# A call may be over before its beginning is written: its end leaves a mark.
+# A call may be over before its beginning is written: its end leaves a mark. A call to a panel stands beside one that
+# the panel is still in: its end may be written a moment later, and whichever ends first must not free the panel.
 SCRIPT = """
 for i = 1, #KEYS, 2 do
-  local call = ARGV[2 + (i + 1) / 2]
-  local sign, held = string.sub(call, 1, 1), redis.call('GET', KEYS[i])
+  local sign, call = string.match(ARGV[2 + (i + 1) / 2], '^(.)(.+)$')
+  local held = redis.call('GET', KEYS[i])
   if sign == '-' then
-    if held == string.sub(call, 2) then redis.call('DEL', KEYS[i]) end
-  elseif redis.call('EXISTS', KEYS[i + 1]) == 0 then
-    if sign == '+' or not held or string.sub(held, 1, 6) == 'probe ' then
-      redis.call('SET', KEYS[i], string.sub(call, 2), 'EX', ARGV[1])
+    if held and string.sub(held, 1, 8) == 'visitor ' then
+      local left = 'visitor'
+      for other in string.gmatch(string.sub(held, 9), '%S+') do
+        if other ~= call then left = left .. ' ' .. other end
+      end
+      if left == 'visitor' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], left, 'KEEPTTL') end
     end
+  elseif redis.call('EXISTS', KEYS[i + 1]) == 0 then
+    local beside = 'visitor '
+    if sign == '*' and held and string.sub(held, 1, 8) == 'visitor ' then beside = held .. ' ' end
+    redis.call('SET', KEYS[i], beside .. call, 'EX', ARGV[1])
   end
 end
 redis.call('SET', ARGV[2], redis.call('TIME')[1] .. '000')
@@ -75,4 +82,4 @@ class PanelStates:
                 self._panels.popitem(last=False)
         for panel in panels:
             keys += (PANEL_CALL + panel, CALL_OVER + call_id)
-            values.append(f"{_SIGNS[event['event']]}visitor {call_id}")
+            values.append(f"{_SIGNS[event['event']]}{call_id}")

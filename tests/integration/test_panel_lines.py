@@ -39,7 +39,7 @@ class World:
 
     def over(self, call: str, panel: str = "p1") -> None:
         keys = (PANEL_CALL_PREFIX + panel, CALL_OVER_PREFIX + call)
-        self.client.eval(RELEASE_PANELS, 2, *keys, 60, f"visitor {call}")
+        self.client.eval(RELEASE_PANELS, 2, *keys, 60, call)
 
 
 @pytest.fixture
@@ -103,6 +103,16 @@ def test_a_call_to_a_panel_in_a_call_does_not_free_it_by_being_refused(world: Wo
     world.over("c2")
     assert not world.lines.take("p1", "1"), "the visitor still talks"
     world.over("c1")
+    assert world.lines.take("p1", "1")
+
+
+def test_a_call_to_a_panel_whose_last_call_ends_a_moment_later_keeps_it(world: World) -> None:
+    world.dialled("c1")
+    world.called("c2")
+    world.over("c1")
+    assert not world.lines.take("p1", "1"), "somebody looks through it"
+    assert 0 < world.client.ttl(panel_call("p1")) <= 900
+    world.kamailio({"event": "refused", "call_id": "c2", "at_ms": 2, "reason": "r", "sip_status": 503})
     assert world.lines.take("p1", "1")
 
 

@@ -60,9 +60,9 @@ BRANCH = '{"event":"branch","call_id":"c1"},{"event":"branch","call_id":"c1"}'
 def test_a_call_takes_its_panel_and_a_refused_one_gives_it_back() -> None:
     states = PanelStates()
     taken = states.command([BRANCH, DIALLED])
-    assert taken[2:] == ("2", "ep:panel_call:p1", "ep:call_over:c1", "900", "ep:panels_seen_at_ms", "+visitor c1")
+    assert taken[2:] == ("2", "ep:panel_call:p1", "ep:call_over:c1", "900", "ep:panels_seen_at_ms", "+c1")
     freed = states.command([REFUSED])
-    assert freed[2:] == ("2", "ep:panel_call:p1", "ep:call_over:c1", "900", "ep:panels_seen_at_ms", "-visitor c1")
+    assert freed[2:] == ("2", "ep:panel_call:p1", "ep:call_over:c1", "900", "ep:panels_seen_at_ms", "-c1")
 
 
 def test_a_call_that_nobody_knows_frees_nothing_and_silence_is_told() -> None:
@@ -75,7 +75,7 @@ def test_a_call_to_a_panel_takes_it_unless_it_is_in_a_call() -> None:
     called = '{"event":"panel_called","call_id":"c1","at_ms":1,"panel":"p2"}'
     taken = states.command(['{"event":"dialled","call_id":"c1","at_ms":1,"panel":"a1","dialled":"p2"}', called])
     assert taken[3:7] == ("ep:panel_call:a1", "ep:call_over:c1", "ep:panel_call:p2", "ep:call_over:c1")
-    assert taken[-2:] == ("+visitor c1", "*visitor c1")
+    assert taken[-2:] == ("+c1", "*c1")
     freed = states.command([REFUSED])
     assert freed[3:7] == taken[3:7]
-    assert freed[-2:] == ("-visitor c1", "-visitor c1")
+    assert freed[-2:] == ("-c1", "-c1")
