@@ -16,6 +16,7 @@ from crm_api.endpoints import (
     emergency,
     jobs,
     keys,
+    metrics,
     people,
     phones,
     places,
@@ -57,6 +58,7 @@ def declared(services: Services, database: CrmDatabase, cache: PlanCache) -> tup
         *call_sounds.endpoints(services),
         *reports.endpoints(services),
         *emergency.endpoints(services),
+        *metrics.endpoints(services),
         *about.endpoints(lambda: declared(services, database, cache)),
     )
 

@@ -12,6 +12,7 @@ import structlog
 from crm_api.adapters.encryption import Encryption
 from crm_api.adapters.panel_drivers import panel_drivers
 from crm_api.adapters.plan_cache import PlanCache
+from crm_api.adapters.redis_queues import RedisQueues
 from crm_api.adapters.twilio_numbers import TwilioNumberSource
 from crm_api.services.access_codes import AccessCodes
 from crm_api.services.accounts import Accounts
@@ -38,6 +39,7 @@ from crm_api.services.job_runs import JobRuns
 from crm_api.services.jobs import Jobs
 from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
+from crm_api.services.metrics import Metrics
 from crm_api.services.number_leases import NumberLeases
 from crm_api.services.panel_codes import PanelCodes
 from crm_api.services.panels import Panels
@@ -64,6 +66,7 @@ from crm_api.tables.database import CrmDatabase
 if TYPE_CHECKING:
     from crm_api.adapters.panel_drivers import PanelDriver
     from crm_api.config import CrmConfig
+    from crm_api.services.metrics import Queues
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,7 @@ class Services:
     emergency_tests: EmergencyTests
     twilio_numbers: TwilioNumberSource
     search: Search
+    metrics: Metrics
 
 
 def make_context(config: CrmConfig) -> Context:
@@ -146,7 +150,12 @@ def make_context(config: CrmConfig) -> Context:
     )
 
 
-def make_services(context: Context, drivers: dict[str, PanelDriver] | None = None, public_url: str = "") -> Services:
+def make_services(
+    context: Context,
+    drivers: dict[str, PanelDriver] | None = None,
+    public_url: str = "",
+    queues: Queues | None = None,
+) -> Services:
     """Make the services on one context."""
     planning = Planning(context)
     jobs = Jobs(context)
@@ -217,12 +226,18 @@ def make_services(context: Context, drivers: dict[str, PanelDriver] | None = Non
         emergency_tests=EmergencyTests(context),
         twilio_numbers=TwilioNumberSource(),
         search=Search(context),
+        metrics=Metrics(context, queues),
     )
 
 
 def make_plan_cache(config: CrmConfig) -> PlanCache:
     """Make the client of Redis (nothing is connected yet)."""
     return PlanCache(config.redis_url)
+
+
+def make_queues(config: CrmConfig) -> RedisQueues:
+    """Make what looks into Redis (nothing is connected yet)."""
+    return RedisQueues(config.redis_url)
 
 
 def set_up_logging(config: CrmConfig) -> None:

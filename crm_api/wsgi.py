@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crm_api.app import create_app
-from crm_api.bootstrap import make_context, make_plan_cache, make_services, set_up_logging
+from crm_api.bootstrap import make_context, make_plan_cache, make_queues, make_services, set_up_logging
 from crm_api.config import read_config
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def build(config: CrmConfig) -> falcon.App[Any, Any]:
     """Make the application; called in each worker after the fork, so that nothing open is shared."""
     set_up_logging(config)
     context = make_context(config)
-    return create_app(make_services(context), context.database, make_plan_cache(config))
+    return create_app(make_services(context, queues=make_queues(config)), context.database, make_plan_cache(config))
 
 
 def __getattr__(name: str) -> Any:

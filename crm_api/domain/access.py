@@ -12,7 +12,7 @@ StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
     "probes", "jobs", "trunks", "webhooks", "access", "audit", "plans", "door_openings", "call_sounds",
-    "key_uses", "emergency", "emergency_path", "search", "self",
+    "key_uses", "emergency", "emergency_path", "metrics", "search", "self",
 ]  # fmt: skip
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -49,6 +49,7 @@ TABLE: Final[dict[Area, tuple[frozenset[Role], frozenset[Role]]]] = {
     "key_uses": (_NOBODY, _FIELD | _CALLS),  # a key held to a panel, told by the panel's driver or an installer
     "emergency": (_ALL, _OFFICE),  # dispatch centres, city numbers and their leases, what a company wants of 112
     "emergency_path": (_CALLS, _CALLS),  # numbers for calls to 112, who is called back
+    "metrics": (_ALL, _NOBODY),  # of those who see all companies
     "search": (_ALL, _NOBODY),  # finds places, people, devices, accounts and keys
     "self": (_ALL | _CALLS, _ALL | _CALLS),  # who am I, my password, my log-out
 }

@@ -88,6 +88,7 @@ MAY: dict[str, dict[str, str]] = {
     "/v1/tokens": {"admin": "rw"},
     "/v1/sessions": {"admin": "rw"},
     "/v1/audit": {"admin": "r"},
+    "/metrics": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/search": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/me": dict.fromkeys(ROLES, "rw"),
     "/v1/logout": dict.fromkeys(ROLES, "w"),
