@@ -136,13 +136,11 @@ def speak(name: str, language: str, target: Path) -> None:
     spoken = subprocess.run(
         ["espeak-ng", "-v", voice, "-s", words_per_minute, "--stdout", text], capture_output=True, check=True
     )
-    loudness_and_ends = ("norm", "-3", "pad", "0", "0.2")
-    if name in HURRIED:
-        trimmed = ("silence", "1", "0.01", "2%", "reverse")
-        loudness_and_ends = ("norm", "-3", *trimmed, *trimmed)
+    trimmed = ["silence", "1", "0.01", "2%", "reverse"]
+    ends = [*trimmed, *trimmed] if name in HURRIED else ["pad", "0", "0.2"]
     target_format = ("-r", "8000", "-c", "1", "-t", "gsm")
     subprocess.run(
-        ["sox", "-t", "wav", "-", *target_format, str(target), *loudness_and_ends], input=spoken.stdout, check=True
+        ["sox", "-t", "wav", "-", *target_format, str(target), "norm", "-3", *ends], input=spoken.stdout, check=True
     )
 
 
