@@ -50,9 +50,24 @@ class Limits:
 
 
 class Planner:
-    """Decides; the caller calls, and says how each call ended."""
+    """Decides; the caller calls, and says how each call ended.
 
-    def __init__(self, hours: Hours, limits: Limits, candidates: Iterable[Candidate], now_ms: int) -> None:
+    Args:
+        hours: when it may be called.
+        limits: how much.
+        candidates: who waits.
+        now_ms: the moment.
+        calling: calls of an earlier plan that still go on.
+    """
+
+    def __init__(
+        self,
+        hours: Hours,
+        limits: Limits,
+        candidates: Iterable[Candidate],
+        now_ms: int,
+        calling: Iterable[Candidate] = (),
+    ) -> None:
         self._limits = limits
         self._spans = hours.windows(now_ms)
         self._span: tuple[int, int] | None = next(self._spans, None)
@@ -60,13 +75,16 @@ class Planner:
         self._ready: list[tuple[int, str]] = []
         self._later: list[tuple[int, str]] = []
         self._entrance_free_ms: dict[int, int] = {}
-        self._calling: dict[str, Candidate] = {}
+        self._calling: dict[str, Candidate] = {one.panel: one for one in calling}
         self.waiting = 0
         for candidate in sorted(candidates, key=lambda one: one.not_before_ms):
             self._queues.setdefault(candidate.panel, deque()).append(candidate)
             self.waiting += 1
         for panel in self._queues:
-            heapq.heappush(self._later, (now_ms, panel))
+            if panel not in self._calling:
+                heapq.heappush(self._later, (now_ms, panel))
+        for panel in self._calling:
+            self._queues.setdefault(panel, deque())
 
     @property
     def calling(self) -> Mapping[str, Candidate]:

@@ -49,7 +49,7 @@ def test_its_end_is_told_once_and_its_verdict_shown(
     assert town.service("POST", "/v1/probe-results", body)["kept"]
     assert not town.service("POST", "/v1/probe-results", body)["kept"]
     services.probe_results.judge(call_id, Judgement("noisy", ("a hiss",)), {"packets": 900}, "1.wav")
-    services.probe_results.settle(candidate, counts=True, again_at_ms=None, done=True)
+    services.probe_results.settle(candidate, call_id, counts=True, again_at_ms=None, done=True)
     call = town.platform("GET", f"/v1/probe-calls?campaign_id={campaign['id']}")["items"][0]
     assert (call["outcome"], call["grade"], call["verdict"], call["reasons"]) == ("answered", 2, "noisy", ["a hiss"])
     assert progress(town, campaign)["verdicts"] == {"noisy": 1}
@@ -73,7 +73,7 @@ def test_one_that_gave_way_is_dropped_and_waits_again(
     assert call_id is not None
     town.service("POST", "/v1/probe-results", {"probe_id": call_id, "answered_at_ms": 1_790_000_009_000})
     services.probe_results.end(call_id, "dropped")
-    services.probe_results.settle(candidate, counts=False, again_at_ms=5, done=False)
+    services.probe_results.settle(candidate, call_id, counts=False, again_at_ms=5, done=False)
     assert town.platform("GET", f"/v1/probe-calls?campaign_id={campaign['id']}")["items"][0]["outcome"] == "dropped"
     assert progress(town, campaign)["waiting"] == 1
     again = services.probe_results.begin(candidate)
