@@ -29,7 +29,7 @@ def probe(fake: FakeKsr, target: str) -> None:
 
 
 def test_a_probe_goes_to_its_panel_and_asks_for_the_handset(fake: FakeKsr, request_of: Make) -> None:
-    probe(fake, "handset p1 12")
+    probe(fake, "handset p1 12 header")
     fake.location = {"p1": [Contact("sip:p1@10.0.0.1", "r1")]}
     assert probe_calls.ring_handset(fake.ksr, request_of(fake)) is DONE
     assert fake.relayed == ["sip:p1@10.0.0.1"]
@@ -37,14 +37,32 @@ def test_a_probe_goes_to_its_panel_and_asks_for_the_handset(fake: FakeKsr, reque
     assert "story" not in fake.queues, "no visitor calls"
 
 
+def test_a_panel_whose_maker_wants_the_apartment_called_is_called_by_it(fake: FakeKsr, request_of: Make) -> None:
+    probe(fake, "handset p1 12 user")
+    fake.location = {"p1": [Contact("sip:p1@10.0.0.1", "r1")]}
+    assert probe_calls.ring_handset(fake.ksr, request_of(fake)) is DONE
+    assert fake.relayed == ["sip:12@10.0.0.1"]
+    assert fake.message.headers == []
+
+
 def test_a_panel_without_contact_is_480(fake: FakeKsr, request_of: Make) -> None:
-    probe(fake, "handset p1 12")
+    probe(fake, "handset p1 12 header")
     probe_calls.ring_handset(fake.ksr, request_of(fake))
     assert fake.replies == [(480, "Panel Not Registered")]
 
 
 @pytest.mark.parametrize(
-    "target", ["", "handset p1", "app p1 12", "handset p1;x 12", "handset p1 1a", "handset p1 12 3"]
+    "target",
+    [
+        "",
+        "handset p1",
+        "app p1 12 user",
+        "handset p1;x 12 user",
+        "handset p1 1a user",
+        "handset p1 12 3",
+        "handset p1 12",
+        "handset p1 12 user x",
+    ],
 )
 def test_what_is_no_target(fake: FakeKsr, request_of: Make, target: str) -> None:
     probe(fake, target)
