@@ -98,6 +98,8 @@ class Campaign:
         self.running: dict[int, Running] = {}
         self.is_stale = False
         """The plan no longer fits the facts: it is made anew before the next call."""
+        self.planning: Future[Planner] | None = None
+        """The next plan, while it is being made."""
 
     @property
     def key(self) -> int:
@@ -117,28 +119,35 @@ class Loading:
         keys = [key for (key,) in self._context.database.rows(_RUNNING, (True,))]
         return {int(str(row.id)): row for row in ProbeCampaign.select().where(ProbeCampaign.id.in_(keys))}
 
-    def plan(self, row: ProbeCampaign, running: dict[int, Running]) -> Planner:
-        """Return a plan for all who wait; who has said no since the start is left out."""
-        with self._context.database.transaction():
-            self._context.database.rows(_REFUSED_SINCE, (REFUSED, row.id, True))
-        candidates = [
-            Candidate(item_id, panel, entrance_id, not_before_ms)
-            for item_id, entrance_id, not_before_ms, panel in self._context.database.rows(
-                _WAITING, (True, row.id, False)
-            )
-            if panel is not None
-        ]
-        return self._planner(row, candidates, running)
+    def plan(self, row: ProbeCampaign) -> Planner:
+        """Return a plan for all who wait; who has said no since the start is left out.
+
+        A quarter of a million apartments take some seconds: it is made in a thread of its own.
+        """
+        try:
+            with self._context.database.transaction():
+                self._context.database.rows(_REFUSED_SINCE, (REFUSED, row.id, True))
+            candidates = [
+                Candidate(item_id, panel, entrance_id, not_before_ms)
+                for item_id, entrance_id, not_before_ms, panel in self._context.database.rows(
+                    _WAITING, (True, row.id, False)
+                )
+                if panel is not None
+            ]
+            return self._planner(row, candidates)
+        finally:
+            self._context.database.forget_connection()
 
     def nobody(self, row: ProbeCampaign, running: dict[int, Running]) -> Planner:
         """Return a plan that calls nobody more."""
-        return self._planner(row, [], running)
+        planner = self._planner(row, [])
+        planner.take_over(one.candidate for one in running.values())
+        return planner
 
     def leave_out_unreached(self, campaign_id: int) -> None:
         """Leave out who still waits when nobody can be called any more: no panel leads there."""
         with self._context.database.transaction():
             self._context.database.rows(_UNREACHED, (NO_PANEL, campaign_id))
 
-    def _planner(self, row: ProbeCampaign, candidates: list[Candidate], running: dict[int, Running]) -> Planner:
-        calling = [one.candidate for one in running.values()]
-        return Planner(self._service.hours(row), limits_of(row), candidates, self._context.now_ms(), calling)
+    def _planner(self, row: ProbeCampaign, candidates: list[Candidate]) -> Planner:
+        return Planner(self._service.hours(row), limits_of(row), candidates, self._context.now_ms())

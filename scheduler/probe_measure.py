@@ -42,9 +42,10 @@ def examine(directory: Path, call_id: int, kind: int, told: dict[str, Any]) -> t
         directory: where Asterisk puts the recordings, `<id>-heard.wav` and `<id>-sent.wav`.
         call_id: of the probe.
         kind: of the campaign: 1 asks for a grade, 2 for a sentence, too, 3 is a silent test.
-        told: grade and network figures that the call path has told.
+        told: grade and network figures that the call path has told, and what the panel has said.
     """
     network = {name: told.get(name) for name in ("packets", "packets_lost", "jitter_us", "round_trip_us")}
+    network |= {name: told[name] for name in ("line_level",) if name in told}
     grade: int | None = told.get("grade")
     try:
         heard, rate_hz = read_wav(directory / f"{call_id}-heard.wav")

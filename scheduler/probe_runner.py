@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +42,8 @@ SPOKEN: Final = frozenset({"en", "ru", "zh"})
 """Languages that probes speak (asterisk/sounds/); campaigns in others speak English."""
 GRACE_S: Final = 10
 """After the longest call its end is given up for lost."""
+PLANNED_AT_ONCE_S: Final = 0.1
+"""A plan that is made so soon is waited for; others are made beside the calls."""
 ASKED_AT_ONCE: Final = 32
 """Panels asked beside one another: one that is silent holds a place for three seconds."""
 CLOCK_JUMP_MS: Final = 5000
@@ -78,6 +80,7 @@ class RunProbes:
         self._results = ProbeResults(context)
         self._leftovers = Leftovers(context, lines, callers, self._results, self._settle_leftover)
         self._is_new = True
+        self._planning = ThreadPoolExecutor(1, "plan")
         self._asking = ThreadPoolExecutor(ASKED_AT_ONCE, "handset")
         self._clocks = (time.monotonic(), context.now_ms())
 
@@ -96,7 +99,7 @@ class RunProbes:
                 self._call(campaign)
             stopped.wait(LOOK_S)
         for campaign in self._campaigns.values():
-            if campaign.planner.is_done and not campaign.running:
+            if campaign.planner.is_done and not campaign.running and campaign.planning is None:
                 self._finish(campaign)
 
     def _look_at_clock(self) -> None:
@@ -128,16 +131,30 @@ class RunProbes:
                 self._plan(campaign, row)
         for key, row in rows.items():
             if key not in self._campaigns and key not in waits:
-                self._campaigns[key] = Campaign(row, self._loading.plan(row, {}))
+                self._campaigns[key] = Campaign(row, self._loading.nobody(row, {}))
+                self._plan(self._campaigns[key], row)
 
     def _plan(self, campaign: Campaign, row: ProbeCampaign) -> None:
+        """Have a plan made; until it is there nobody new is called, and who is being called gives way to visitors."""
+        if campaign.planning is not None:
+            return
         campaign.row, campaign.version, campaign.is_stale = row, int(str(row.version)), False
-        campaign.planner = self._loading.plan(row, campaign.running)
+        campaign.planning = self._planning.submit(self._loading.plan, row)
+        wait([campaign.planning], PLANNED_AT_ONCE_S)
+        self._take_plan(campaign)
+
+    @staticmethod
+    def _take_plan(campaign: Campaign) -> None:
+        if campaign.planning is None or not campaign.planning.done():
+            return
+        planning, campaign.planning = campaign.planning, None
+        campaign.planner = planning.result()
+        campaign.planner.take_over(one.candidate for one in campaign.running.values())
 
     def _finish(self, campaign: Campaign) -> None:
         """End a campaign that has nobody left to call; who came back into the queue elsewhere is called first."""
         self._plan(campaign, campaign.row)
-        if campaign.planner.is_done:
+        if campaign.planning is None and campaign.planner.is_done:
             self._loading.leave_out_unreached(campaign.key)
             self._results.finish(campaign.key)
 
@@ -146,7 +163,8 @@ class RunProbes:
         self._settle(row, candidate, None, call_id, outcome, done=done)
 
     def _call(self, campaign: Campaign) -> None:
-        if campaign.is_stale:
+        self._take_plan(campaign)
+        if campaign.is_stale or campaign.planning is not None:
             return
 
         def is_free(panel: str) -> bool:

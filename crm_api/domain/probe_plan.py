@@ -57,17 +57,9 @@ class Planner:
         limits: how much.
         candidates: who waits.
         now_ms: the moment.
-        calling: calls of an earlier plan that still go on.
     """
 
-    def __init__(
-        self,
-        hours: Hours,
-        limits: Limits,
-        candidates: Iterable[Candidate],
-        now_ms: int,
-        calling: Iterable[Candidate] = (),
-    ) -> None:
+    def __init__(self, hours: Hours, limits: Limits, candidates: Iterable[Candidate], now_ms: int) -> None:
         self._limits = limits
         self._spans = hours.windows(now_ms)
         self._span: tuple[int, int] | None = next(self._spans, None)
@@ -75,16 +67,21 @@ class Planner:
         self._ready: list[tuple[int, str]] = []
         self._later: list[tuple[int, str]] = []
         self._entrance_free_ms: dict[int, int] = {}
-        self._calling: dict[str, Candidate] = {one.panel: one for one in calling}
+        self._calling: dict[str, Candidate] = {}
         self.waiting = 0
         for candidate in sorted(candidates, key=lambda one: one.not_before_ms):
             self._queues.setdefault(candidate.panel, deque()).append(candidate)
             self.waiting += 1
         for panel in self._queues:
-            if panel not in self._calling:
-                heapq.heappush(self._later, (now_ms, panel))
+            heapq.heappush(self._later, (now_ms, panel))
+
+    def take_over(self, calling: Iterable[Candidate]) -> None:
+        """Go on with calls of an earlier plan, before any of this one has begun."""
+        self._calling = {one.panel: one for one in calling}
         for panel in self._calling:
             self._queues.setdefault(panel, deque())
+        self._later = [(at_ms, panel) for at_ms, panel in self._later if panel not in self._calling]
+        heapq.heapify(self._later)
 
     @property
     def calling(self) -> Mapping[str, Candidate]:
@@ -97,8 +94,9 @@ class Planner:
         return not self.waiting and not self._calling
 
     def window(self, now_ms: int) -> tuple[int, int] | None:
-        """Return the hours that are now or come next; None when they never do."""
-        while self._span is not None and self._span[1] - self._limits.longest_call_s * 1000 <= now_ms:
+        """Return the hours that are now or come next and have room for a call; None when they never do."""
+        longest_ms = self._limits.longest_call_s * 1000
+        while self._span is not None and self._span[1] - longest_ms <= max(now_ms, self._span[0]):
             self._span = next(self._spans, None)
         return self._span
 

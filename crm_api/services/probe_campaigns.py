@@ -8,8 +8,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.probe_forecast import forecast
-from crm_api.domain.probe_hours import DAY_MINUTES, Hours
-from crm_api.domain.probe_plan import Candidate, Limits
+from crm_api.domain.probe_hours import DAY_MINUTES, LOOKED_AHEAD_DAYS, Hours
+from crm_api.domain.probe_plan import Candidate, Limits, Planner
 from crm_api.domain.problems import ConflictError
 from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find
@@ -131,6 +131,12 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
             row = self.row(tenant, key)
             if row.state != "draft":
                 raise ConflictError(f"The campaign is {row.state}: only a draft is started")
+            limits = limits_of(row)
+            if Planner(self.hours(row), limits, (), self.context.now_ms()).window(self.context.now_ms()) is None:
+                raise ConflictError(
+                    f"The campaign's hours never come: within {LOOKED_AHEAD_DAYS} days no span of them, holidays left"
+                    f" out, has room for a call of {limits.longest_call_s} s; make it anew with other hours"
+                )
             chosen = self._chosen(row)
             company_id = row.company_id
             self.database.many(
