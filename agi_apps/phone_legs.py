@@ -27,14 +27,16 @@ def outputs(plan: RingPlan, targets: Sequence[Target], *, confirm: bool) -> Outp
     """What a stage with phones has to tell the dialplan beside the usual; nothing when no phone can be dialled.
 
     A phone that has to be confirmed is dialled by a local channel, which answers only when the key was pressed: so
-    whoever else rings goes on ringing while an answering machine talks.
+    whoever else rings goes on ringing while an answering machine talks. So is one that a voice API may call: its call
+    comes in from outside, and is joined with the local channel.
     """
     phones = [target for target in targets if target.kind == PHONE and target.number is not None]
-    trunks = [trunk for trunk in plan.trunks if trunk.kind == "sip"]
+    trunks = plan.trunks
     if not phones or not trunks:
         return NOTHING
     others = [named(target) for target in targets if target.kind != PHONE]
-    leg = "Local/{}@phone/n" if confirm else "PJSIP/{}@trunk"
+    is_local = confirm or any(trunk.kind != "sip" for trunk in trunks)
+    leg = "Local/{}@phone/n" if is_local else "PJSIP/{}@trunk"
     legs = [STAGE_LEG] if others else []
     legs += [leg.format(phone.account) for phone in phones]
     return {

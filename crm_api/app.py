@@ -25,6 +25,7 @@ from crm_api.endpoints import (
     rules,
     schedule,
     search,
+    twilio,
     webhooks,
 )
 from crm_api.resources.authentication import Authentication
@@ -49,6 +50,7 @@ def declared(services: Services, database: CrmDatabase, cache: PlanCache) -> tup
         *codes.endpoints(services),
         *rules.endpoints(services),
         *phones.endpoints(services),
+        *twilio.endpoints(services),
         *webhooks.endpoints(services),
         *jobs.endpoints(services),
         *schedule.endpoints(services),

@@ -32,10 +32,12 @@ from crm_api.services.emergency_tests import EmergencyTests
 from crm_api.services.entrance_handsets import EntranceHandsets
 from crm_api.services.entry_reports import EntryReports
 from crm_api.services.gates import Gates
+from crm_api.services.group_work import GroupWork
 from crm_api.services.groups import GroupApartments, GroupMembers, Groups
 from crm_api.services.history import AccessRecords, CallRecords
 from crm_api.services.imports import Imports
 from crm_api.services.job_runs import JobRuns
+from crm_api.services.job_work import JobWork
 from crm_api.services.jobs import Jobs
 from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
@@ -60,6 +62,7 @@ from crm_api.services.sessions import ApiTokens, Sessions
 from crm_api.services.tokens import Tokens
 from crm_api.services.trunks import Trunks
 from crm_api.services.visitor_pictures import VisitorPictures
+from crm_api.services.voice_webhooks import VoiceWebhooks
 from crm_api.services.webhooks import WebhookDeliveries, Webhooks
 from crm_api.tables.database import CrmDatabase
 
@@ -92,9 +95,11 @@ class Services:
     trunks: Trunks
     phone_statements: PhoneStatements
     visitor_pictures: VisitorPictures
+    voice_webhooks: VoiceWebhooks
     webhooks: Webhooks
     webhook_deliveries: WebhookDeliveries
     jobs: Jobs
+    job_work: JobWork
     scheduled_jobs: ScheduledJobs
     code_renewal: CodeRenewal
     access_code_rules: AccessCodeRules
@@ -121,6 +126,7 @@ class Services:
     groups: Groups
     group_members: GroupMembers
     group_apartments: GroupApartments
+    group_work: GroupWork
     staff: Staff
     service_accounts: ServiceAccounts
     api_tokens: ApiTokens
@@ -154,11 +160,13 @@ def make_services(
     context: Context,
     drivers: dict[str, PanelDriver] | None = None,
     public_url: str = "",
+    twilio_sip_address: str | None = None,
     queues: Queues | None = None,
 ) -> Services:
     """Make the services on one context."""
     planning = Planning(context)
     jobs = Jobs(context)
+    imports, group_work = Imports(context, jobs), GroupWork(context, jobs)
     access_codes = AccessCodes(context)
     door_openings = DoorOpenings(context, planning, panel_drivers() if drivers is None else drivers)
     return Services(
@@ -183,7 +191,9 @@ def make_services(
         webhooks=Webhooks(context),
         webhook_deliveries=WebhookDeliveries(context),
         visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
+        voice_webhooks=VoiceWebhooks(context, public_url, twilio_sip_address),
         jobs=jobs,
+        job_work=JobWork(jobs, {"import": imports, "group": group_work}),
         scheduled_jobs=ScheduledJobs(context),
         code_renewal=CodeRenewal(context),
         access_code_rules=AccessCodeRules(context),
@@ -195,7 +205,7 @@ def make_services(
         entrance_handsets=EntranceHandsets(context),
         code_notices=CodeNotices(context),
         job_runs=JobRuns(context),
-        imports=Imports(context, jobs),
+        imports=imports,
         entry_reports=EntryReports(context),
         key_uses=KeyUses(context),
         planning=planning,
@@ -210,6 +220,7 @@ def make_services(
         groups=Groups(context),
         group_members=GroupMembers(context),
         group_apartments=GroupApartments(context),
+        group_work=group_work,
         staff=Staff(context),
         service_accounts=ServiceAccounts(context),
         api_tokens=ApiTokens(context),

@@ -188,6 +188,10 @@ class CrmConfig(BaseModel):
     twilio_api_url: str = "https://api.twilio.com"
     """Where Twilio's API is."""
 
+    twilio_sip_address: str | None = None
+    """Where Twilio's voice API finds Kamailio when a phone has answered: `host[:port]`, parameters of a SIP URI
+    allowed; with `public_url`, which it asks and tells. None: no phone is called through it."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged, to standard error."""
 

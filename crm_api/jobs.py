@@ -6,11 +6,10 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from crm_api.background import config_path, repeat, stop_on_signal
-from crm_api.bootstrap import make_context, set_up_logging
+from crm_api.bootstrap import make_context, make_services, set_up_logging
 from crm_api.config import read_config
 from crm_api.services.call_retention import CallRetention
-from crm_api.services.imports import Imports
-from crm_api.services.jobs import Jobs
+from crm_api.services.unfinished_calls import UnfinishedCalls
 
 if TYPE_CHECKING:
     import threading
@@ -19,23 +18,24 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
 
 POLL_S: Final = 0.2
-PRUNE_EVERY_S: Final = 3600.0
+TIDY_EVERY_S: Final = 3600.0
 
 
 def worker(context: Context, stopped: threading.Event) -> Callable[[], None]:
-    """Return one pass: every job that waits, and now and then the removal of old ones."""
-    jobs = Jobs(context)
-    imports = Imports(context, jobs)
+    """Return one pass: every job that waits, and each hour what nobody asks for: old calls go, lost ones end."""
+    services = make_services(context)
     retention = CallRetention(context)
-    pruned_s = [-PRUNE_EVERY_S]
+    unfinished = UnfinishedCalls(context)
+    tidied_s = [-TIDY_EVERY_S]
 
     def work() -> None:
-        while not stopped.is_set() and imports.work(stopped):
+        while not stopped.is_set() and services.job_work.work(stopped):
             pass
-        if time.monotonic() - pruned_s[0] > PRUNE_EVERY_S:
-            pruned_s[0] = time.monotonic()
-            jobs.prune()
+        if time.monotonic() - tidied_s[0] > TIDY_EVERY_S:
+            tidied_s[0] = time.monotonic()
+            services.jobs.prune()
             retention.prune()
+            unfinished.end()
 
     return work
 

@@ -20,7 +20,13 @@ def build(config: CrmConfig) -> falcon.App[Any, Any]:
     """Make the application; called in each worker after the fork, so that nothing open is shared."""
     set_up_logging(config)
     context = make_context(config)
-    return create_app(make_services(context, queues=make_queues(config)), context.database, make_plan_cache(config))
+    services = make_services(
+        context,
+        public_url=config.public_url,
+        twilio_sip_address=config.twilio_sip_address,
+        queues=make_queues(config),
+    )
+    return create_app(services, context.database, make_plan_cache(config))
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,11 @@
-"""Follows `kamailio_changes` in a process of its own and drops changed accounts from the cache within half a second."""
+"""Follows `kamailio_changes` in a process of its own: what is changed leaves the cache, what is removed its phones."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kemi_routes import accounts, trunks
+from kemi_routes import accounts, headers, registration, trunks, voice_calls, voice_trunks
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -16,36 +16,62 @@ _DATABASE = "crm"
 _LOOK_BACK = 300
 # Rows taken in one tick; after a long absence of the database the rest comes in the next ones.
 _BATCH = 2000
+# Names asked for in one query.
+_NAMES = 200
 
 
 class ChangeFollower:
     """State of the following: ids already seen, and names to drop once more at the next tick.
 
     Each name is dropped twice, because a worker that read the old row just before the change was committed may have
-    cached it just after the first drop.
+    cached it just after the first drop. An account that is not there any more loses its contacts then: a new one of the
+    same name belongs to other people. One that is only disabled keeps them, and rings at once when it is enabled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, domain: str) -> None:
+        self._domain = domain
         self._last: int | None = None
         self._seen: set[int] = set()
         self._order: deque[int] = deque()
         self._again: list[str] = []
         self._away = False
         self._trunks = trunks.TrunkKeeper()
+        self._voice_trunks = voice_trunks.VoiceTrunkKeeper()
 
     def tick(self, ksr: Ksr) -> None:
         """Look for changes once. While the database is away nothing is dropped and nothing is lost."""
         for name in self._again:
             self._forget(ksr, name)
+        self._drop_contacts(ksr, [name for name in self._again if not name.startswith(trunks.CHANGE_MARK)])
         self._again = []
         self._follow(ksr)
         self._trunks.tick(ksr)
+        self._voice_trunks.tick(ksr)
 
     def _forget(self, ksr: Ksr, name: str) -> None:
         if name.startswith(trunks.CHANGE_MARK):
             self._trunks.read_anew()
+            self._voice_trunks.read_anew()
+        elif name.startswith(voice_calls.CHANGE_MARK):
+            voice_calls.told(ksr, name.removeprefix(voice_calls.CHANGE_MARK))
         else:
             accounts.forget(ksr, name)
+
+    def _drop_contacts(self, ksr: Ksr, changed: list[str]) -> None:
+        """Drop the contacts of those that were removed.
+
+        While the database is away nobody knows which those are: they expire then, and no plan rings them.
+        """
+        for first in range(0, len(changed), _NAMES):
+            names = [name for name in changed[first : first + _NAMES] if headers.is_account_name(name)]
+            if not names:
+                continue
+            listed = ",".join(f"'{name}'" for name in names)
+            rows = self._query(ksr, f"select account, kind from kamailio_accounts where account in ({listed})")  # noqa: S608 - names are checked
+            if rows is None:
+                return
+            for name in set(names).difference(name for name, _ in rows):
+                ksr.registrar.unregister(registration.TABLE, f"sip:{name}@{self._domain}")
 
     def _follow(self, ksr: Ksr) -> None:
         if self._last is None:

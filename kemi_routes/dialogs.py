@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import call_backs, nodes, registration, waking
+from kemi_routes import call_backs, nodes, registration, talks, voice_calls, waking
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import METHODS, refuse
 
@@ -23,6 +23,7 @@ def pass_cancel(ksr: Ksr, request: Request) -> Outcome:
     if ksr.tm.t_check_trans() > 0:
         if request.from_node:
             waking.close(ksr, request.call_id)
+            voice_calls.close(ksr, request.call_id)
         ksr.tm.t_relay()
         return DONE
     return refuse(ksr, request, Refusal(481, "Call/Transaction Does Not Exist", "nothing to cancel"))
@@ -54,6 +55,8 @@ def pass_in_dialog(ksr: Ksr, request: Request) -> Outcome:
     if request.method == "BYE":
         call_backs.talk_ends(ksr, ksr.kx.gete_tuser() if request.from_node else ksr.kx.gete_fuser(), request.call_id)
     if ksr.tm.t_check_trans() != 0:
+        if request.method == "BYE":
+            talks.ends(ksr, request)
         _relay(ksr, request)
     return DONE
 

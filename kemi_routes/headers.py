@@ -17,10 +17,14 @@ TARGET = "X-Entryphone-Target"
 TRUNK = "X-Entryphone-Trunk"
 EMERGENCY = "X-Entryphone-Emergency"
 CALL_BACK = "X-Entryphone-Call-Back"
+WAITING = "X-Entryphone-Waiting"
 WORDS_BY = "|"
+# User of the request URI of a stage.
+STAGE_USER = "stage"
 
 MAX_ACCOUNTS = 30
 _STAGE_WORDS = 3
+_STAGE_WORDS_AND_SOURCE = 4
 _TARGET_WORDS = 4
 IN_HEADER, IN_USER = "header", "user"
 _TRUNK_WORDS = 4
@@ -45,24 +49,28 @@ SLEEPER = "~"
 class Stage(NamedTuple):
     """What an Asterisk node asks for: stage `number` (from 0) of the call `call_id`, ringing `accounts`.
 
-    `sleepers` are those of them that a push may wake; the header marks them with `~`.
+    `sleepers` are those of them that a push may wake; the header marks them with `~`. `plan_source` is where the ring
+    plan came from: Kamailio then tells the end of the call; empty when it is not to.
+    `whose` is panel and number, URI-encoded, with a comma between them.
     """
 
     number: int
     accounts: tuple[str, ...]
     call_id: str
     sleepers: tuple[str, ...] = ()
+    plan_source: str = ""
+    whose: str = ""
 
 
 def parse_stage(value: str) -> Stage:
-    """Read an `X-Entryphone-Stage` header: index, accounts, and the call (Call-ID, panel, number; URI-encoded).
+    """Read an `X-Entryphone-Stage` header: index, accounts, the call (Call-ID, panel, number; URI-encoded), the source.
 
     Raises:
         ValueError: another shape, no account, more than 30, or something that is no account name.
     """
     words = value.split(" ")
-    if len(words) != _STAGE_WORDS or not words[0].isdecimal():
-        raise ValueError(f"{STAGE} is {value[:_MAX_ECHO]!r}: it takes an index, accounts and the call")
+    if len(words) not in (_STAGE_WORDS, _STAGE_WORDS_AND_SOURCE) or not words[0].isdecimal():
+        raise ValueError(f"{STAGE} is {value[:_MAX_ECHO]!r}: it takes an index, accounts, the call and a plan's source")
     marked = dict.fromkeys(words[1].split(","))
     sleepers = tuple(account[1:] for account in marked if account.startswith(SLEEPER))
     accounts = tuple(account.removeprefix(SLEEPER) for account in marked)
@@ -71,7 +79,14 @@ def parse_stage(value: str) -> Stage:
     for account in accounts:
         if not is_account_name(account):
             raise ValueError(f"{STAGE} holds {account!r}, which is no account name")
-    return Stage(int(words[0]), accounts, unquote(words[2].partition(",")[0]), sleepers)
+    whose = words[2].partition(",")[2]
+    return Stage(int(words[0]), accounts, _call_id(words[2]), sleepers, words[3] if words[3:] else "", whose)
+
+
+def _call_id(call: str) -> str:
+    """Return the first part of EP_CALL as it was."""
+    text = call.partition(",")[0]
+    return unquote(text) if "%" in text else text
 
 
 class PhoneStage(NamedTuple):

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import admission, call_backs, emergency_calls, headers, node_life, nodes, policy, registration, story
+from kemi_routes import (
+    admission,
+    call_backs,
+    emergency_calls,
+    headers,
+    node_life,
+    nodes,
+    policy,
+    registration,
+    story,
+    talks,
+)
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import refuse, retry_after
 
@@ -119,7 +130,10 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
     call_id = ksr.kx.get_callid() or ""
     leg = nodes.panel_leg(ksr, call_id)
     _end(ksr, call_id)
-    if ksr.tm.t_is_canceled() > 0 or leg is None:
+    if ksr.tm.t_is_canceled() > 0:
+        talks.never_was(ksr, call_id)
+        return
+    if leg is None:
         return
     status = ksr.tm.t_get_status_code()
     silent = ksr.tm.t_branch_timeout() > 0 and ksr.tm.t_branch_replied() < 0

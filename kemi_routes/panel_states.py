@@ -24,9 +24,9 @@ SEEN_AT = "ep:panels_seen_at_ms"
 # Longer than any call of a panel: for an end that nobody told.
 _LONGEST_CALL_S = "900"
 _REMEMBERED = 10_000
-_TELLING = ('{"event":"dialled"', story.PANEL_CALLED, '{"event":"refused"')
+_TELLING = ('{"event":"dialled"', story.PANEL_CALLED, '{"event":"refused"', '{"event":"ended"')
 
-_SIGNS = {"dialled": "+", "panel_called": "*", "refused": "-"}
+_SIGNS = {"dialled": "+", "panel_called": "*", "refused": "-", "ended": "-"}
 
 # A call may be over before its beginning is written: its end leaves a mark. A call to a panel stands beside one that
 # the panel is still in: its end may be written a moment later, and whichever ends first must not free the panel.
@@ -75,7 +75,7 @@ class PanelStates:
     def _add(self, event: dict[str, str], keys: list[str], values: list[str]) -> None:
         call_id = event["call_id"]
         panels = self._panels.get(call_id, ())
-        if event["event"] != "refused":
+        if _SIGNS[event["event"]] != "-":
             panels = (event["panel"],)
             self._panels[call_id] = (*self._panels.get(call_id, ()), *panels)
             if len(self._panels) > _REMEMBERED:

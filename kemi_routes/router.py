@@ -31,6 +31,8 @@ from kemi_routes import (
     stage_calls,
     streams,
     trunk_calls,
+    voice_calls,
+    voice_wishes,
 )
 from kemi_routes.pipeline import DONE, NEXT, Refusal, Request, run
 from kemi_routes.replies import refuse
@@ -67,7 +69,9 @@ def answer_asterisk(ksr: Ksr, request: Request) -> Outcome:
 
 
 def answer_trunk(ksr: Ksr, request: Request) -> Outcome:
-    """A call from a trunk: it calls back, and needs no password."""
+    """A call from a trunk: it brings a phone that has answered, or it calls back; it needs no password."""
+    if voice_calls.join(ksr, request) is DONE:
+        return DONE
     if call_backs.take(ksr, request) is DONE:
         return DONE
     if request.kind != call_backs.KIND:
@@ -135,8 +139,9 @@ class Router:
     def __init__(self, ksr: Ksr) -> None:
         self._ksr = ksr
         self._settings = settings.read(ksr)
-        self._changes = changes.ChangeFollower()
+        self._changes = changes.ChangeFollower(self._settings.domain)
         self._story = streams.StoryShipper(streams.RedisStream(self._settings.redis_url))
+        self._voice = voice_wishes.VoiceShipper(streams.RedisStream(self._settings.redis_url))
         self._hearing = node_life.Hearing()
         self._nodes = nodes.NodeWatch(self._settings)
         self._emergency = emergency_table.EmergencyKeeper(self._settings.emergency_file, self._settings.default_city)
@@ -222,6 +227,11 @@ class Router:
         trunk_calls.on_failure(self._ksr)
 
     @guard
+    def on_voice_resume(self, _message: object) -> None:
+        """A phone that a voice API was to call does not answer."""
+        trunk_calls.on_resume(self._ksr)
+
+    @guard
     def on_emergency_branch(self, _message: object) -> None:
         """An emergency call on its way to a trunk."""
         emergency_calls.on_branch(self._ksr, self._settings)
@@ -246,11 +256,13 @@ class Router:
         """Every 250 ms, in the process of the rtimer `changes`."""
         self._changes.tick(self._ksr)
         self._emergency.tick(self._ksr)
+        voice_calls.tick(self._ksr)
 
     @guard
     def on_story_tick(self, _message: object, _event: str = "") -> None:
         """Every 100 ms, in the process of the rtimer `story`."""
         self._story.tick(self._ksr)
+        self._voice.tick(self._ksr)
 
     @guard
     def on_nodes_tick(self, _message: object, _event: str = "") -> None:

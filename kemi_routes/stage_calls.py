@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import emergency_table, headers, late_ringing, nodes, registration, story, waking
+from kemi_routes import emergency_table, headers, late_ringing, nodes, registration, story, talks, waking
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from kemi_routes.settings import Settings
 
 Branch = waking.Contact
-USER = "stage"
+USER = headers.STAGE_USER
 ON_REPLY = "on_stage_reply"
 ON_FAILURE = "on_stage_failure"
-# Kept with the transaction: `call_id LF stage LF` and a line `ruid TAB account TAB contact` for each branch.
+# Kept with the transaction: lines of Call-ID, stage, plan source, whose; `ruid TAB account TAB contact` of each branch.
 _BRANCHES = "$avp(branches)"
 # Branches that have had a negative reply: `leg Call-ID, ruid`.
 _ENDED = "ended"
@@ -33,28 +33,42 @@ _NEGATIVE = 300
 _ANSWER = 200
 
 
+class Kept(NamedTuple):
+    """What is kept of a stage while it rings."""
+
+    call_id: str
+    stage: int
+    plan_source: str
+    whose: str
+    branches: list[Branch]
+
+
 def ring_stage(ksr: Ksr, request: Request) -> Outcome:
     """Fork the stage's INVITE; 480 at once when no account has a contact and none may wake."""
     try:
-        stage, accounts, call_id, sleepers = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
+        asked = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
     except ValueError as error:
         return refuse(ksr, request, Refusal(400, "Bad Stage", str(error)))
-    if len(accounts) == 1 and emergency_table.is_panel(ksr, accounts[0]):
-        story.panel_called(ksr, call_id, accounts[0])
-    if sleepers:
-        return _ring_with_sleepers(ksr, request, headers.Stage(stage, accounts, call_id, sleepers))
-    branches, absent = _find_contacts(ksr, accounts, request.settings.domain)
-    _tell_begin(ksr, call_id, stage, branches, absent)
+    if len(asked.accounts) == 1 and emergency_table.is_panel(ksr, asked.accounts[0]):
+        story.panel_called(ksr, asked.call_id, asked.accounts[0])
+    if asked.sleepers:
+        return _ring_with_sleepers(ksr, request, asked)
+    branches, absent = _find_contacts(ksr, asked.accounts, request.settings.domain)
+    _tell_begin(ksr, asked.call_id, asked.number, branches, absent)
     if not branches:
-        return refuse(ksr, request, Refusal(480, "Nobody Registered", f"no contact of {','.join(accounts)}"))
+        return refuse(ksr, request, Refusal(480, "Nobody Registered", f"no contact of {','.join(asked.accounts)}"))
     lines = "\n".join(f"{b.ruid}\t{b.account}\t{b.contact}" for b in branches)
-    ksr.pv.sets(_BRANCHES, f"{call_id}\n{stage}\n{lines}\n")
+    ksr.pv.sets(_BRANCHES, f"{_head(asked)}{lines}\n")
     _prepare(ksr, request)
     if not _relay(ksr):
         nodes.end_stage_leg(ksr, request.call_id)
         ksr.err(f"stage cannot be relayed to any contact; call_id={request.call_id}\n")
         ksr.sl.send_reply_error()
     return DONE
+
+
+def _head(stage: headers.Stage) -> str:
+    return f"{stage.call_id}\n{stage.number}\n{stage.plan_source}\n{stage.whose}\n"
 
 
 def _prepare(ksr: Ksr, request: Request) -> None:
@@ -89,7 +103,7 @@ def _tell_begin(ksr: Ksr, call_id: str, stage: int, branches: list[Branch], abse
 def _ring_with_sleepers(ksr: Ksr, request: Request, stage: headers.Stage) -> Outcome:
     """Ring who is there, and be ready for those that a push is waking (waking.py)."""
     leg_id = request.call_id
-    ksr.pv.sets(_BRANCHES, f"{stage.call_id}\n{stage.number}\n")
+    ksr.pv.sets(_BRANCHES, _head(stage))
     _prepare(ksr, request)
     _arm(ksr)
     if ksr.tm.t_newtran() == 0:
@@ -162,10 +176,10 @@ def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[li
     return branches, absent
 
 
-def parse_branches(text: str) -> tuple[str, int, list[Branch]]:
-    """Call-ID, stage and branches, out of what is kept with the transaction."""
-    call_id, stage, *lines = text.removesuffix("\n").split("\n")
-    return call_id, int(stage), [Branch(*line.split("\t")) for line in lines]
+def parse_branches(text: str) -> Kept:
+    """Read what is kept with the transaction."""
+    call_id, stage, plan_source, whose, *lines = text.split("\n")[:-1]
+    return Kept(call_id, int(stage), plan_source, whose, [Branch(*line.split("\t")) for line in lines])
 
 
 def on_reply(ksr: Ksr) -> None:
@@ -185,40 +199,42 @@ def on_reply(ksr: Ksr) -> None:
     ruid = ksr.pv.get("$T_reply_ruid")
     if not isinstance(kept, str):
         return
-    call_id, stage, branches = parse_branches(kept)
-    if not branches:  # some may wake: the list grows, and is kept where the others add to it
+    stage = parse_branches(kept)
+    if not stage.branches:  # some may wake: the list grows, and is kept where the others add to it
         leg = waking.find(ksr, ksr.kx.get_callid() or "")
-        branches = leg.contacts if leg is not None else []
-    for index, branch in enumerate(branches):
+        stage = stage._replace(branches=leg.contacts if leg is not None else [])
+    for index, branch in enumerate(stage.branches):
         if branch.ruid == ruid:
-            _tell(ksr, call_id, stage, branches, index=index, status=status)
+            _tell(ksr, stage, index, status)
             if _ANSWER <= status < _NEGATIVE:
                 ksr.hdr.append(f"{headers.ANSWERED_BY}: {branch.account}\r\n")
             return
 
 
-def _tell(ksr: Ksr, call_id: str, stage: int, branches: list[Branch], *, index: int, status: int) -> None:
+def _tell(ksr: Ksr, stage: Kept, index: int, status: int) -> None:
     """Write the story of a reply. A final one is told once, though 200 and negative replies are repeated."""
     leg_id = ksr.kx.get_callid() or ""
-    _, account, contact = branches[index]
+    _, account, contact = stage.branches[index]
     if _ANSWER <= status < _NEGATIVE:
         if not nodes.is_in_setup(ksr, leg_id):
             return
         nodes.end_stage_leg(ksr, leg_id)
         waking.end(ksr, leg_id)
+        if stage.plan_source:
+            talks.begins(ksr, stage.call_id, leg_id, stage.whose)
         events = [story.BranchEvent(index, account, contact, "answered", status)]
         # The others are being cancelled by tm, which passes their 487 to no callback once the call is answered.
         events += [
             story.BranchEvent(other, other_account, other_contact, "cancelled", None)
-            for other, (ruid, other_account, other_contact) in enumerate(branches)
+            for other, (ruid, other_account, other_contact) in enumerate(stage.branches)
             if other != index and ksr.htable.sht_get(_ENDED, f"{leg_id} {ruid}") is None
         ]
-        story.branches(ksr, call_id, stage, events)
+        story.branches(ksr, stage.call_id, stage.stage, events, stage.plan_source)
         return
     if status >= _NEGATIVE:
-        ksr.htable.sht_seti(_ENDED, f"{leg_id} {branches[index].ruid}", 1)
+        ksr.htable.sht_seti(_ENDED, f"{leg_id} {stage.branches[index].ruid}", 1)
     event = story.BranchEvent(index, account, contact, story.outcome_of(status), status)
-    story.branches(ksr, call_id, stage, [event])
+    story.branches(ksr, stage.call_id, stage.stage, [event])
 
 
 def on_failure(ksr: Ksr) -> None:

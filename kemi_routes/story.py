@@ -21,6 +21,20 @@ _FINAL = 200
 _NEGATIVE = 300
 
 
+class End(NamedTuple):
+    """The end of a call: `answered`, or `caller_hung_up` in the moment of the answer.
+
+    What is None has been told already. The records need the panel and the number to know whose call it was.
+    """
+
+    call_id: str
+    result: str
+    talk_ms: int | None = None
+    reason: str | None = None
+    panel: str | None = None
+    dialled: str | None = None
+
+
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -64,6 +78,18 @@ def emergency(ksr: Ksr, call_id: str, panel: str, step: tuple[str, str], number:
     )
 
 
+def ended(ksr: Ksr, end: End) -> None:
+    """A call is over."""
+    whose = f'"panel":{quoted(end.panel)},"dialled":{quoted(end.dialled)},' if end.panel and end.dialled else ""
+    ksr.mqueue.mq_add(
+        QUEUE,
+        end.call_id,
+        f'{{"event":"ended","call_id":{quoted(end.call_id)},"at_ms":{_now_ms()},"result":"{end.result}",{whose}'
+        f'"cause":{44 if end.reason else 16},"talk_ms":{"null" if end.talk_ms is None else end.talk_ms},'
+        f'"reason":{quoted(end.reason) if end.reason else "null"}}}',
+    )
+
+
 class BranchEvent(NamedTuple):
     """One thing that happened to one branch of a stage.
 
@@ -79,9 +105,11 @@ class BranchEvent(NamedTuple):
     trunk: str | None = None
 
 
-def branches(ksr: Ksr, call_id: str, stage: int, happened: Iterable[BranchEvent]) -> None:
+def branches(ksr: Ksr, call_id: str, stage: int, happened: Iterable[BranchEvent], plan_source: str = "") -> None:
     """What happened to branches of a stage in one moment: one item of the queue, as each costs a lock."""
     head = f'{{"event":"branch","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"stage":{stage},'
+    if plan_source:
+        head += f'"plan_source":{quoted(plan_source)},'
     events = ",".join(
         f'{head}"branch":{"null" if index is None else index},"account":{quoted(account)},'
         f'"contact":{"null" if contact is None else quoted(contact)},"outcome":"{outcome}",'

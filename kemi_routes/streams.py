@@ -67,23 +67,40 @@ class RedisStream:
             RedisError: Redis refuses.
         """
         try:
-            if self._socket is None:
-                self._socket = socket.create_connection(self._address, _TIMEOUT_S)
-                self._input = b""
-                for greeting in self._greeting:
-                    self._ask(self._socket, greeting)
+            connection = self._connected()
             if events:
                 self._ask(
-                    self._socket,
+                    connection,
                     command("XADD", STREAM, "MAXLEN", "~", _TRIMMED_AT, "*", "source", SOURCE, "events", events),
                 )
             if states:
                 # What is refused here must not keep the story: panels then become unknown, and unknown is not free.
                 with contextlib.suppress(RedisError):
-                    self._ask(self._socket, command(*states))
+                    self._ask(connection, command(*states))
         except (OSError, RedisError):
             self.close()
             raise
+
+    def add(self, stream: str, trimmed_at: str, field: str, value: str) -> None:
+        """Append an entry of one field to another stream.
+
+        Raises:
+            OSError: Redis is away or silent for two seconds; the connection is closed and made anew next time.
+            RedisError: Redis refuses.
+        """
+        try:
+            self._ask(self._connected(), command("XADD", stream, "MAXLEN", "~", trimmed_at, "*", field, value))
+        except (OSError, RedisError):
+            self.close()
+            raise
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = socket.create_connection(self._address, _TIMEOUT_S)
+            self._input = b""
+            for greeting in self._greeting:
+                self._ask(self._socket, greeting)
+        return self._socket
 
     def close(self) -> None:
         """Close the connection, if any."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, story, trunk_branch, trunks
+from kemi_routes import headers, story, trunk_branch, trunks, voice_calls, voice_trunks
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -23,6 +23,8 @@ _LEG = "$avp(phone_leg)"
 # `index trunk caller-number` of the trunk in use; those that are left, `trunk=caller-number,...`.
 _NOW = "$avp(trunk_now)"
 _LEFT = "$avp(trunks_left)"
+# Of a leg that may wait for a voice API: `node LF` and what its node has told of it.
+_WAITING = "$avp(waiting)"
 # Asterisk ends a leg itself; the first limit only bounds it. A carrier that says nothing until the second is not there.
 RELAYING = trunk_branch.Relaying("on_trunk_branch", "on_trunk_reply", "on_trunk_failure", 180_000, 2500)
 _RING = 101
@@ -65,12 +67,15 @@ def ring_phone(ksr: Ksr, request: Request) -> Outcome:
         told = story.BranchEvent(None, leg.account, None, "failed", None)
         story.branches(ksr, leg.call_id, leg.stage, [told])
         return refuse(ksr, request, Refusal(480, "No Trunk", f"none of {[n for n, _ in wanted.trunks]} is known"))
+    ksr.pv.sets(_WAITING, f"{request.source_ip}:{ksr.kx.get_srcport()}\n{ksr.hdr.gete(headers.WAITING)}")
     headers.strip_private(ksr)
     ksr.hdr.remove("Route")
     ksr.hdr.remove("P-Asserted-Identity")
     ksr.rr.record_route()
     ksr.pv.sets(_LEG, "\n".join((leg.call_id, str(leg.stage), leg.account, leg.number)))
     ksr.pv.sets(_LEFT, ",".join(f"{name}={shown[name]}" for name in names))
+    if voice_trunks.is_known(ksr, names[0]) and ksr.tm.t_newtran() == 0:
+        return DONE
     if not _try_next(ksr, leg, -1):
         ksr.sl.send_reply(503, "No Trunk")
     return DONE
@@ -94,18 +99,32 @@ def _try_next(ksr: Ksr, leg: PhoneLeg, last: int) -> bool:
         ksr.pv.sets(_LEFT, rest)
         name, _, caller_number = first.partition("=")
         index += 1
+        now = _Now(index, name, caller_number)
         trunk = trunks.find(ksr, name)
-        if trunk is None:
+        if trunk is None and not voice_trunks.is_known(ksr, name):
             continue
-        uri = trunk.uri(leg.number)
         ksr.pv.sets(_NOW, f"{index} {name} {caller_number}")
-        _tell(ksr, leg, _Now(index, name, caller_number), "invited", None)
-        if trunk_branch.send(ksr, RELAYING, uri):
+        _tell(ksr, leg, now, "invited", None)
+        if _wait(ksr, leg, now) if trunk is None else trunk_branch.send(ksr, RELAYING, trunk.uri(leg.number)):
             return True
-        _tell(ksr, leg, _Now(index, name, caller_number), "failed", None)
+        _tell(ksr, leg, now, "failed", None)
         trunks.rest(ksr, name)
-        ksr.err(f"trunk {name} cannot be reached at {uri}; call_id={leg.call_id}\n")
+        where = "" if trunk is None else f" at {trunk.uri(leg.number)}"
+        ksr.err(f"trunk {name} cannot be reached{where}; call_id={leg.call_id}\n")
     return False
+
+
+def _wait(ksr: Ksr, leg: PhoneLeg, now: _Now) -> bool:
+    """Have a voice API call the phone; False when the node cannot be joined by its call."""
+    node, _, waiting = str(ksr.pv.get(_WAITING)).partition("\n")
+    if not waiting:
+        return False
+    ksr.tm.t_on_failure(RELAYING.on_failure)
+    leg_id = ksr.kx.get_callid() or ""
+    wanted = voice_calls.Wanted(
+        leg_id, leg.call_id, leg.stage, leg.account, leg.number, now.place, now.trunk, now.caller_number, node, waiting
+    )
+    return voice_calls.wait(ksr, wanted)
 
 
 def _tell(ksr: Ksr, leg: PhoneLeg, now: _Now, outcome: str, sip_status: int | None) -> None:
@@ -145,6 +164,9 @@ def on_reply(ksr: Ksr) -> None:
 def on_failure(ksr: Ksr) -> None:
     """The trunk has refused or is silent: answer its challenge, try the next, or let Asterisk judge."""
     leg, now = _leg(ksr), _now(ksr)
+    if voice_trunks.is_known(ksr, now.trunk):
+        voice_calls.close(ksr, ksr.kx.get_callid() or "")
+        return
     if ksr.tm.t_is_canceled() > 0:
         _tell(ksr, leg, now, "cancelled", None)
         return
@@ -152,13 +174,27 @@ def on_failure(ksr: Ksr) -> None:
     silent = trunk_branch.was_silent(ksr)
     if trunk_branch.answer_challenge(ksr, RELAYING, now.trunk, status):
         return
+    _judge(ksr, leg, now, status, silent=silent)
+
+
+def on_resume(ksr: Ksr) -> None:
+    """A voice API has not brought the called person: try the next trunk, or tell Asterisk what was said."""
+    leg, now = _leg(ksr), _now(ksr)
+    status = voice_calls.result_of(ksr, ksr.kx.get_callid() or "")
+    if not _judge(ksr, leg, now, status, silent=False):
+        ksr.tm.t_reply(status, "From The Voice API")
+
+
+def _judge(ksr: Ksr, leg: PhoneLeg, now: _Now, status: int, *, silent: bool) -> bool:
+    """Tell what came of a trunk; whether another is tried instead."""
     outcome = "failed" if silent or status in _NOT_LET_IN else story.outcome_of(status)
     _tell(ksr, leg, now, outcome, None if silent else status)
     if not (silent or status in _NOT_LET_IN or _SERVER_FAILS <= status < _GLOBAL):
-        return
+        return False
     trunks.rest(ksr, now.trunk)
     why = "silent" if silent else f"answered {status}"
     if _try_next(ksr, leg, now.place):
         ksr.warn(f"trunk {now.trunk} {why}, {_now(ksr).trunk} tried instead; call_id={leg.call_id}\n")
-    else:
-        ksr.warn(f"trunk {now.trunk} {why}, none is left; call_id={leg.call_id}\n")
+        return True
+    ksr.warn(f"trunk {now.trunk} {why}, none is left; call_id={leg.call_id}\n")
+    return False

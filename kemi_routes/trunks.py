@@ -9,6 +9,7 @@ import json
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from kemi_routes import voice_trunks
 from kemi_routes.headers import is_account_name
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def find(ksr: Ksr, name: str) -> Trunk | None:
 
 def in_order(ksr: Ksr, names: list[str]) -> list[str]:
     """Return known trunks in the order wanted, those that rest at the end."""
-    known = [name for name in names if find(ksr, name) is not None]
+    known = [name for name in names if voice_trunks.is_known(ksr, name) or find(ksr, name) is not None]
     return sorted(known, key=lambda name: ksr.htable.sht_get(_RESTING, name) is not None)
 
 

@@ -152,6 +152,8 @@ def crm_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, o
         ],
         "public_url": settings.crm_url,
         "push": push_settings(settings, secrets),
+        "twilio_api_url": f"http://{settings.twilio_host}",
+        "twilio_sip_address": f"{settings.sip_address}:{settings.sip_port}",
     }
 
 

@@ -15,6 +15,7 @@ OUTBOX_HEARTBEAT = "ep:crm_delivered_at_ms"
 SCHEDULER_HEARTBEAT = "ep:scheduler_at_ms"
 CALL_EVENTS, CALL_RECORDS_GROUP = "ep:call_events", "call_records"
 PUSHES, PUSHES_GROUP = "ep:pushes", "pushes"
+VOICE_CALLS, VOICE_CALLS_GROUP = "ep:voice_calls", "voice_calls"
 HEARTBEAT_LIMIT_S = 10.0
 
 
@@ -135,6 +136,14 @@ def _crm(settings: LabSettings) -> list[Service]:
             name="crm-pushes",
             command=(str(settings.python), "-m", "crm_api.pushes", *config),
             probe=functools.partial(probes.probe_stream_reader, *redis, PUSHES, PUSHES_GROUP, HEARTBEAT_LIMIT_S),
+            needs_database=True,
+        ),
+        Service(
+            name="crm-voice",
+            command=(str(settings.python), "-m", "crm_api.voice_calls", *config),
+            probe=functools.partial(
+                probes.probe_stream_reader, *redis, VOICE_CALLS, VOICE_CALLS_GROUP, HEARTBEAT_LIMIT_S
+            ),
             needs_database=True,
         ),
         Service(

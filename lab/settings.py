@@ -35,6 +35,7 @@ class LabSettings:
     crm_host: str = "127.0.0.50"
     crm_port: int = 8080
     push_host: str = "127.0.0.70"  # simulated push services, while a test or a demo plays them
+    twilio_host: str = "127.0.0.72"  # simulated Twilio, while a test or a demo plays it
     postgres_host: str = "127.0.0.60"
     postgres_port: int = 5432
     database: Literal["sqlite", "postgres"] = "sqlite"  # where the CRM keeps its tables

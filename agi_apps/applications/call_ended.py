@@ -1,4 +1,4 @@
-"""`call_ended`: the call is over, however it ended; its record."""
+"""`call_ended`: a call that nobody answered is over; its record. The end of the others is told by Kamailio."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ _TOLD = frozenset({"blocked", "unknown_number", "forbidden", "no_answer", "faile
 # Q.850 cause that Asterisk gives a call whose side sends no media any more (rtp_timeout, pjsip.conf).
 _RTP_TIMEOUT = "44"
 NO_MEDIA = "no media for 30 s"
+# Instead of the length of a talk that Asterisk did not count: the panel's leg was taken out of Dial().
+TALKED = "talked"
 
 _BY_PROMPT = {
     Prompt.BLOCKED: "blocked",
@@ -37,26 +39,26 @@ _BY_PROMPT = {
 def run(arguments: Sequence[str], services: Services) -> Outputs:
     """Record the end of a call."""
     (call_id, panel, dialled, dial_status, cause, talk_ms, plan_source, decision, sound, started, no_media) = arguments
-    result = result_of(dial_status, decision, sound, _number(talk_ms))
+    result = result_of(dial_status, decision, sound, talked=talk_ms == TALKED or _number(talk_ms) > 0)
     if result in _TOLD:
         _log.info("[%s] %s dialled %s: %s (cause %s)", call_id, panel, dialled, result, cause or "-")
     reason = NO_MEDIA if result == "answered" and (no_media or cause == _RTP_TIMEOUT) else None
     services.events.add({
         "event": "ended", "call_id": call_id, "at_ms": services.now_ms(), "panel": panel, "dialled": dialled,
-        "started_at_ms": _number(started), "talk_ms": _number(talk_ms),
+        "started_at_ms": _number(started), "talk_ms": None if talk_ms == TALKED else _number(talk_ms),
         "result": result, "cause": _number(cause), "plan_source": plan_source or None,
         "reason": reason,
     })  # fmt: skip
     return NOTHING
 
 
-def result_of(dial_status: str, decision: str, sound: str, talk_ms: int = 1) -> str:
-    """Result of a call (docs/contracts.md, 7) from its last `Dial`, the last decision, and how long they talked.
+def result_of(dial_status: str, decision: str, sound: str, *, talked: bool = True) -> str:
+    """Result of a call (docs/contracts.md, 7) from its last `Dial`, the last decision, and whether they talked.
 
     Somebody may answer in the very moment in which the visitor walks away: nobody has talked then.
     """
     if dial_status == "ANSWER":
-        return "answered" if talk_ms else "caller_hung_up"
+        return "answered" if talked else "caller_hung_up"
     if decision in {Decision.PROMPT, Decision.MESSAGE}:
         prompt = Prompt.of_sound(sound)
         return _BY_PROMPT.get(prompt, "failed") if prompt is not None else "failed"

@@ -122,10 +122,10 @@ def add(calls: dict[str, Call], event: Event) -> None:
     if event.event == "ended":
         call.started_at_ms = min(call.started_at_ms, event.started_at_ms or event.at_ms)
         call.ended_at_ms = _earliest(call.ended_at_ms, event.at_ms)
-        call.talk_ms = event.talk_ms
-        call.result = event.result
-        call.cause = _number(event.cause)
-        call.plan_source = event.plan_source or None
+        call.talk_ms = call.talk_ms if event.talk_ms is None else event.talk_ms
+        call.result = event.result or call.result
+        call.cause = call.cause if event.cause is None else _number(event.cause)
+        call.plan_source = event.plan_source or call.plan_source
         call.reason = call.reason or event.reason
     elif event.event == "refused":
         call.ended_at_ms = _earliest(call.ended_at_ms, event.at_ms)
@@ -167,6 +167,7 @@ def billed(phone_ms: int, step_s: int, price_per_minute_micros: int) -> tuple[in
 def _add_branch(call: Call, event: Event) -> None:
     key = (event.stage or 0, event.account or "", "" if event.branch is None else str(event.branch))
     outcome = event.outcome or "invited"
+    call.plan_source = call.plan_source or event.plan_source
     # A phone may be an answering machine: its own event tells at the end whether anybody was connected.
     if (
         outcome == "answered"

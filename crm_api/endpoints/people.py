@@ -1,4 +1,4 @@
-"""Residents, and groups for campaigns."""
+"""Residents, and groups for campaigns and bulk work."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from crm_api.domain.access import changes, reads
 from crm_api.domain.inputs import people as asked
+from crm_api.domain.inputs.group_work import NewGroupWork
 from crm_api.domain.outputs import people as shown
+from crm_api.domain.outputs.jobs import JobDocument
 from crm_api.resources.declaration import ID, Answer, Endpoint, Operation, id_key
-from crm_api.resources.groups import Members, OfGroup
+from crm_api.resources.groups import Members, OfGroup, Work
 from crm_api.resources.kept import kept
 
 if TYPE_CHECKING:
@@ -77,6 +79,26 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     (Answer(200, "A page of apartments", shown.GroupApartmentDocument, is_page=True),),
                     "Those of its houses, those behind its panels, or its own.",
                     query=asked.MemberQuery,
+                ),
+            ),
+            id_key("group"),
+        ),
+        Endpoint(
+            f"/v1/groups/{ID}/jobs",
+            "Groups",
+            Work(services.group_work),
+            (
+                Operation(
+                    "POST",
+                    "Do something to everything that a group stands for",
+                    changes("groups") & changes("jobs") & changes("rules") & changes("accounts") & changes("codes"),
+                    (Answer(202, "The job waits; read it again for its progress", JobDocument, headers=("Location",)),),
+                    "Done in the background to the members that the group has now: each wholly or not at all, and one "
+                    "that fails does not keep the others from theirs. What is so already stays so, so it may be sent "
+                    "again. `result` of the job counts the members and tells each that failed.",
+                    body=NewGroupWork,
+                    headers=("Idempotency-Key",),
+                    problems=frozenset({"conflict"}),
                 ),
             ),
             id_key("group"),

@@ -35,7 +35,8 @@ class Authentication:
             may = ", ".join(sorted(operation.allowed))
             raise ForbiddenError(f"The role {principal.role} may not {req.method} {req.path}; this may: {may}")
         req.context.principal = principal
-        req.context.tenant = principal.tenant
+        looks = req.method == "GET" or operation.of_oneself
+        req.context.tenant = principal.tenant if looks else principal.changing()
 
 
 def tenant_of(req: falcon.Request) -> Tenant:

@@ -87,6 +87,7 @@ class Operation:
         query: model of the query.
         headers: request headers that it understands.
         problems: kinds of problems (`crm_api.resources.rendering.STATUS`) beyond those that follow from the rest.
+        of_oneself: changes nothing but what belongs to the one who asks.
         outcomes: answers of 400 and above that are documents of their own and no problems, with their description.
     """
 
@@ -101,6 +102,7 @@ class Operation:
     query: type[Input] | None = None
     headers: tuple[RequestHeader, ...] = ()
     problems: frozenset[str] = frozenset()
+    of_oneself: bool = False
     outcomes: Mapping[int, tuple[str, type[Output]]] = field(default_factory=dict)
 
 

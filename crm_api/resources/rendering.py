@@ -94,7 +94,7 @@ def body_of(req: falcon.Request, model: type[Body]) -> Body:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise _invalid(error, document) from None
 
 
 def parsed(raw: bytes) -> Any:
@@ -122,7 +122,7 @@ def query_of(req: falcon.Request, model: type[Body]) -> Body:
     try:
         return model.model_validate(req.params)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise _invalid(error, req.params) from None
 
 
 def _must_be_declared(req: falcon.Request, what: str, model: type[Input]) -> None:
@@ -138,13 +138,26 @@ class TooLargeError(ProblemError):
     kind = "too-large"
 
 
-def _invalid(error: ValidationError) -> InvalidFieldsError:
-    fields = tuple(_field(e) for e in error.errors(include_url=False))
+def _invalid(error: ValidationError, document: Any) -> InvalidFieldsError:
+    fields = tuple(_field(e, document) for e in error.errors(include_url=False))
     return InvalidFieldsError(f"{len(fields)} wrong: {', '.join(f.field for f in fields)}", fields)
 
 
-def _field(error: ErrorDetails) -> FieldProblem:
-    path = ".".join(str(part) for part in error["loc"]) or "body"
+def _path(error: ErrorDetails, document: Any) -> str:
+    """Return the wrong field's place. pydantic names the kinds of a union in it, too, which are no fields."""
+    steps: list[str] = []
+    part = document
+    for number, step in enumerate(error["loc"], 1):
+        there = isinstance(part, list) if isinstance(step, int) else isinstance(part, dict) and step in part
+        if there:
+            part = part[step]
+        if there or (number == len(error["loc"]) and error["type"] == "missing"):
+            steps.append(str(step))
+    return ".".join(steps) or "body"
+
+
+def _field(error: ErrorDetails, document: Any) -> FieldProblem:
+    path = _path(error, document)
     value: object = None if error["type"] == "missing" else error["input"]
     if SECRET_FIELDS & set(path.split(".")):
         value = "(not shown)"

@@ -128,12 +128,34 @@ class CodeRenewal(Kept[Entrance]):
         slot = f"by hand {now_ms}"
         with self.database.transaction():
             ((code_id, code),) = _Codes(self.context, company_id).renew([key], slot)
-            entry = Entry("access code", str(code_id), "renew", None, {"entrance_id": key, "slot": slot}, company_id)
-            self.trail.write(tenant, [entry])
+            self._tell(tenant, code_id, key, slot, company_id)
             row = AccessCode.get_by_id(code_id)
         hidden = {"code_encrypted", "code_hash", "superseded_by", "tell_at_ms"}
         shown = {name: value for name, value in row.__data__.items() if name not in hidden}
         return {**shown, "code": code}
+
+    def once_each(self, company_id: int, slot: str) -> Callable[[Tenant, int], bool]:
+        """Return what gives one entrance of a company a new code, unless it has one of this slot already.
+
+        To be called inside a transaction; it says whether there is a new code.
+        """
+        codes: list[_Codes] = []
+
+        def renew(tenant: Tenant, key: int) -> bool:
+            find(tenant, Entrance, "entrance", key)
+            if self.database.row("SELECT 1 FROM access_codes WHERE entrance_id = ? AND slot = ?", (key, slot)):
+                return False
+            if not codes:
+                codes.append(_Codes(self.context, company_id))
+            ((code_id, _),) = codes[0].renew([key], slot)
+            self._tell(tenant, code_id, key, slot, company_id)
+            return True
+
+        return renew
+
+    def _tell(self, tenant: Tenant, code_id: int, key: int, slot: str, company_id: int) -> None:
+        after = {"entrance_id": key, "slot": slot}
+        self.trail.write(tenant, [Entry("access code", str(code_id), "renew", None, after, company_id)])
 
 
 class _Codes:

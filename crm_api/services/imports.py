@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import structlog
-
 from crm_api.domain import csv_table
 from crm_api.domain.csv_table import CsvRow
-from crm_api.domain.problems import ProblemError
 from crm_api.services.audit import AuditTrail, Entry
 from crm_api.services.context import Tenant
 from crm_api.services.idempotency import Idempotency
@@ -18,15 +14,17 @@ from crm_api.services.importing.apartments import ApartmentImport
 from crm_api.services.importing.houses import HouseImport
 from crm_api.services.importing.keys import KeyImport
 from crm_api.services.importing.residents import ResidentImport
-from crm_api.services.jobs import JobLostError, Jobs, Taken
+from crm_api.services.job_work import StopAskedError, run_job
 from crm_api.services.kept import company_for
-from crm_api.tables.database import DatabaseErrors, ValueErrors
 
 if TYPE_CHECKING:
+    import threading
+
     from crm_api.domain.csv_table import CsvTable, RowProblem
     from crm_api.services.context import Context
     from crm_api.services.idempotency import Repeatable
     from crm_api.services.importing.importer import Importer
+    from crm_api.services.jobs import Jobs, Taken
     from crm_api.services.kept import Document
 
 ImportKind = Literal["houses", "apartments", "residents", "keys"]
@@ -41,15 +39,11 @@ AT_ONCE_BYTES: Final = 64 * 1024
 MOST_PROBLEMS: Final = 1000
 TELL_EVERY: Final = 1000
 
-_log = structlog.get_logger("crm_api.imports")
-
-
-class StopAskedError(Exception):
-    """The worker has to end: the job is given back."""
-
 
 class Imports:
     """Takes files, and imports them at once or in the background."""
+
+    when_failed = "Nothing was imported"
 
     def __init__(self, context: Context, jobs: Jobs) -> None:
         self._context = context
@@ -83,47 +77,21 @@ class Imports:
         csv_table.read(content, IMPORTERS[kind].columns)
         company = company_for(tenant, company_id)
         kept = {**options, "principal_id": tenant.principal_id}
+        lines = max(content.count(b"\n"), content.count(b"\r"))
         made = self._idempotency.once(
-            tenant, wish, lambda: {"id": self._jobs.submit(tenant, company, f"import {kind}", kept, content)}
+            tenant,
+            wish,
+            lambda: {"id": self._jobs.submit(tenant, company, f"import {kind}", kept, content, rows=lines)},
         )
         job_id: int = made["id"]
         if len(content) <= AT_ONCE_BYTES and not options.get("background"):
             taken = self._jobs.take(job_id)  # None: it was done when it was asked for before
             if taken is not None:
-                self.run(taken)
+                run_job(self._jobs, taken, self)
         return self._jobs.got(tenant, job_id)
 
-    def work(self, stopped: threading.Event) -> bool:
-        """Do one job that waits; say whether there was one."""
-        taken = self._jobs.take()
-        if taken is None:
-            return False
-        self.run(taken, stopped)
-        return True
-
-    def run(self, taken: Taken, stopped: threading.Event | None = None) -> None:
-        """Do a job. A lost job is left to whoever has it; a database that is away raises, and the job is done anew."""
-        log = _log.bind(job_id=taken.job_id, kind=taken.kind, attempt=taken.attempt)
-        try:
-            self._import(taken, stopped or threading.Event())
-        except StopAskedError:
-            self._jobs.give_back(taken)
-            log.info("given back")
-        except JobLostError as error:
-            log.warning("lost", reason=str(error))
-        except DatabaseErrors:
-            raise
-        except (ProblemError, *ValueErrors) as error:
-            detail = error.detail if isinstance(error, ProblemError) else str(error).splitlines()[0]
-            self._fail(taken, f"Nothing was imported: {detail}. Somebody else has changed the same rows: try again")
-            log.warning("failed", reason=detail)
-        except Exception:  # the boundary of a job: a fault of ours must not end the worker, and is never tried again
-            log.exception("fault")
-            self._fail(taken, "Nothing was imported, by a fault of ours: tell us the id of this job")
-        else:
-            log.info("done")
-
-    def _import(self, taken: Taken, stopped: threading.Event) -> None:
+    def do(self, taken: Taken, stopped: threading.Event) -> None:
+        """Look at every row, then write all or nothing."""
         importer_class = IMPORTERS[taken.kind.removeprefix("import ")]
         table = csv_table.read(taken.content, importer_class.columns)
         importer = importer_class(self._context, taken.company_id, taken.options)
@@ -161,13 +129,6 @@ class Imports:
                 self._jobs.tell(taken, rows)
         self._jobs.tell(taken, rows)
         return problems, rows
-
-    def _fail(self, taken: Taken, why: str) -> None:
-        try:
-            with self._context.database.transaction():
-                self._jobs.end(taken, "failed", {"error": why}, 0)
-        except JobLostError as error:
-            _log.warning("lost", job_id=taken.job_id, reason=str(error))
 
     def _tell_the_audit_log(self, taken: Taken, made: dict[str, int]) -> None:
         tenant = Tenant(None, taken.made_by, taken.options.get("principal_id"))

@@ -27,7 +27,7 @@ SILENT_MS: Final = 60_000
 ATTEMPTS: Final = 3
 KEPT_MS: Final = 90 * 24 * 3_600_000
 
-_ABANDONED: Final = "SELECT id, attempts FROM jobs WHERE state = 'running' AND heartbeat_at_ms < ?"
+_ABANDONED: Final = "SELECT id, attempts, result FROM jobs WHERE state = 'running' AND heartbeat_at_ms < ?"
 _NEXT: Final = "SELECT id, attempts FROM jobs WHERE state = 'waiting' ORDER BY id LIMIT 1"
 _TAKE: Final = """
 UPDATE jobs SET state = 'running', attempts = attempts + 1, rows_done = 0,
@@ -35,7 +35,8 @@ UPDATE jobs SET state = 'running', attempts = attempts + 1, rows_done = 0,
 WHERE id = ? AND state = ? AND attempts = ? RETURNING id
 """
 _TOLD: Final = """
-UPDATE jobs SET rows_done = ?, heartbeat_at_ms = ? WHERE id = ? AND state = 'running' AND attempts = ? RETURNING id
+UPDATE jobs SET rows_done = ?, result = ?, heartbeat_at_ms = ?
+WHERE id = ? AND state = 'running' AND attempts = ? RETURNING id
 """
 _ENDED: Final = """
 UPDATE jobs SET state = ?, result = ?, rows_done = ?, rows_total = ?, finished_at_ms = ?
@@ -60,6 +61,8 @@ class Taken:
     options: dict[str, Any]
     made_by: str
     content: bytes
+    so_far: dict[str, Any] | None = None
+    """What came of it in earlier turns, of a job that is done piece by piece."""
 
 
 class Jobs(Listed[Job]):
@@ -80,7 +83,9 @@ class Jobs(Listed[Job]):
             for row in rows
         ]
 
-    def submit(self, tenant: Tenant, company_id: int, kind: str, options: dict[str, Any], content: bytes) -> int:
+    def submit(
+        self, tenant: Tenant, company_id: int, kind: str, options: dict[str, Any], content: bytes, *, rows: int
+    ) -> int:
         """Keep a job until a worker takes it; return its id."""
         with self.database.transaction():
             row = Job.create(
@@ -91,7 +96,7 @@ class Jobs(Listed[Job]):
                 made_by=tenant.name or "platform",
                 created_at_ms=self.context.now_ms(),
                 attempts=0,
-                rows_total=max(content.count(b"\n"), content.count(b"\r")),
+                rows_total=rows,
                 rows_done=0,
             )
             JobFile.insert(job_id=row.id, content=content).execute()
@@ -122,18 +127,19 @@ class Jobs(Listed[Job]):
                 return None
             row = Job.get_by_id(found[0])
             content = bytes(JobFile.get_by_id(found[0]).content)
-            return Taken(
-                row.id, row.attempts, row.company_id, row.kind, json.loads(str(row.options)), row.made_by, content
-            )
+            so_far = None if row.result is None else json.loads(str(row.result))
+            options = json.loads(str(row.options))
+            return Taken(row.id, row.attempts, row.company_id, row.kind, options, row.made_by, content, so_far)
 
-    def tell(self, taken: Taken, rows_done: int) -> None:
-        """Tell how far a job is, and that its worker lives.
+    def tell(self, taken: Taken, rows_done: int, so_far: dict[str, Any] | None = None) -> None:
+        """Tell how far a job is, and that its worker lives; with `so_far`, in the transaction that did that much.
 
         Raises:
-            JobLostError: it is no longer this worker's.
+            JobLostError: it is no longer this worker's; what was done in the transaction must not be committed.
         """
+        told = None if so_far is None else json.dumps(so_far, ensure_ascii=False)
         with self.database.transaction():
-            self._own(_TOLD, (rows_done, self.context.now_ms(), taken.job_id, taken.attempt))
+            self._own(_TOLD, (rows_done, told, self.context.now_ms(), taken.job_id, taken.attempt))
 
     def end(self, taken: Taken, state: str, result: dict[str, Any], rows: int) -> None:
         """End a job, inside the transaction that writes what it has made.
@@ -161,10 +167,11 @@ class Jobs(Listed[Job]):
 
     def _take_from_the_silent(self, now_ms: int) -> None:
         """Have jobs of lost workers wait again; give up those that have lost several."""
-        for job_id, attempts in self.database.rows(_ABANDONED, (now_ms - SILENT_MS,)):
+        for job_id, attempts, result in self.database.rows(_ABANDONED, (now_ms - SILENT_MS,)):
             if attempts < ATTEMPTS:
                 self.database.rows("UPDATE jobs SET state = 'waiting' WHERE id = ?", (job_id,))
             else:
-                why = {"error": f"the worker was lost {attempts} times: nothing was written; look at its log"}
+                written = "nothing was written" if result is None else "a part was done, and doing it again is harmless"
+                why = {"error": f"the worker was lost {attempts} times: {written}; look at its log"}
                 lost = Taken(job_id, attempts, 0, "", {}, "", b"")
                 self.end(lost, "failed", why, 0)

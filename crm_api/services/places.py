@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.problems import NotFoundError
 from crm_api.domain.search_text import search_text
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crm_api.domain.inputs.places import NewCity, NewCompany, NewEntrance, NewHouse
+
+
+_OF_THE_PLATFORM: Final = frozenset({"active", "billing_id"})
+"""What only who acts for every company may change of one."""
 
 
 def dispatch_accounts(of: str, ids: Sequence[int]) -> dict[int, str]:
@@ -116,7 +120,9 @@ class Companies(Kept[Company]):
         return self.got(tenant, company.id)
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
-        """Change a company; all its plans are decided anew."""
+        """Change a company; all its plans are decided anew. Whether it is a customer, its own people do not decide."""
+        if _OF_THE_PLATFORM & set(values):
+            platform_only(tenant)
         with self.database.transaction():
             company = self.row(tenant, key)
             if "dispatch_account" in values:

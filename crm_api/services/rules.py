@@ -203,6 +203,23 @@ class RingPlans(Kept[RingPlanRow]):
             self._announce(row)
             row.delete_instance()
 
+    def check_accounts(self, company_id: int, stages: list[dict[str, Any]], before: str = "") -> None:
+        """Look whether the accounts that stages name can ring for the company.
+
+        Args:
+            company_id: whose plan it will be.
+            stages: of the plan.
+            before: what the fields' names begin with.
+
+        Raises:
+            InvalidFieldsError: one cannot.
+        """
+        for position, stage in enumerate(stages):
+            for line, target in enumerate(stage["targets"]):
+                if target["account"] is not None:
+                    field = f"{before}stages.{position}.targets.{line}.account"
+                    self._account_id(Tenant.of(company_id), field, target["account"])
+
     def _set_stages(self, plan: RingPlanRow, stages: list[dict[str, Any]]) -> None:
         for position, stage in enumerate(stages):
             row = RingStage.create(

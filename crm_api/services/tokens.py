@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from crm_api.domain.problems import ConflictError, InvalidFieldsError, UnauthorisedError
+from crm_api.domain.problems import ConflictError, ForbiddenError, InvalidFieldsError, UnauthorisedError
 from crm_api.services.context import Tenant
 from crm_api.tables.database import DatabaseErrors
 
@@ -22,9 +22,10 @@ LAST_USED_EVERY_MS: Final = 60_000
 """`last_used_at_ms` is at most this old: a write for each request would cost more than the request."""
 
 _KNOWN = """
-SELECT t.id, t.expires_at_ms, t.last_used_at_ms, p.id, p.kind, p.name, p.role, p.all_companies, c.company_id
+SELECT t.id, t.expires_at_ms, t.last_used_at_ms, p.id, p.kind, p.name, p.role, p.all_companies, c.company_id,
+    o.active
 FROM tokens t JOIN principals p ON p.id = t.principal_id
-LEFT JOIN principal_companies c ON c.principal_id = p.id
+LEFT JOIN principal_companies c ON c.principal_id = p.id LEFT JOIN companies o ON o.id = c.company_id
 WHERE t.token_hash = ? AND t.revoked_at_ms IS NULL AND p.enabled = ?
 """
 
@@ -39,6 +40,23 @@ class Principal:
     role: str
     tenant: Tenant
     token_id: int
+    not_active: frozenset[int] = frozenset()
+    """Those of the tenant's companies that are not active: their own people look, and change nothing."""
+
+    def changing(self) -> Tenant:
+        """Return whose rows this one may change.
+
+        Raises:
+            ForbiddenError: of companies that are not active alone.
+        """
+        if not self.not_active or self.tenant.companies is None:
+            return self.tenant
+        active = self.tenant.companies - self.not_active
+        if not active:
+            raise ForbiddenError(
+                "The company is not active: who acts for every company may change this, or activate it"
+            )
+        return replace(self.tenant, companies=active)
 
     @property
     def reach(self) -> str:
@@ -119,11 +137,14 @@ class Tokens:
             raise UnauthorisedError(
                 "This token is unknown, has expired or was revoked; log in again or ask for a new one"
             )
-        token_id, _, last_used_at_ms, principal_id, kind, name, role, all_companies, _ = rows[0]
+        token_id, _, last_used_at_ms, principal_id, kind, name, role, all_companies = rows[0][:8]
         if last_used_at_ms is None or now_ms - last_used_at_ms >= LAST_USED_EVERY_MS:
             self._remember_use(token_id, now_ms)
-        companies = None if all_companies else frozenset(row[-1] for row in rows if row[-1] is not None)
-        return Principal(kind, role, Tenant(companies, name, principal_id), token_id)
+        of = {row[8]: bool(row[9]) for row in rows if row[8] is not None}
+        tenant = Tenant(None if all_companies else frozenset(of), name, principal_id)
+        return Principal(
+            kind, role, tenant, token_id, frozenset(company for company, active in of.items() if not active)
+        )
 
     def _is_kept(self, name: str, role: str, token: str) -> bool:
         row = self._context.database.row(

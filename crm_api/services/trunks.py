@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from crm_api.domain.inputs.trunks import TWILIO_NETWORKS
 from crm_api.domain.passwords import ha1
 from crm_api.domain.problems import InvalidFieldsError
 from crm_api.services.context import Tenant, find
@@ -51,6 +52,7 @@ class Trunks(Kept[Trunk]):
         return [
             {
                 **{name: value for name, value in row.__data__.items() if name not in _HIDDEN},
+                "networks": None if row.networks is None else row.networks.split(","),
                 "has_password": row.ha1 is not None or row.secret is not None,
                 "routes": routes.get(row.id, []),
             }
@@ -61,6 +63,8 @@ class Trunks(Kept[Trunk]):
         """Make a trunk."""
         platform_only(tenant)
         values = new.model_dump(exclude={"routes"})
+        if new.kind == "twilio_voice":
+            values["networks"] = ",".join(new.networks or TWILIO_NETWORKS)
         with self.database.transaction():
             row = Trunk.create(**self._with_secret(new.kind, new.address, values), created_at_ms=self.context.now_ms())
             self._set_routes(row.id, [route.model_dump() for route in new.routes])
@@ -73,6 +77,8 @@ class Trunks(Kept[Trunk]):
             row = self.row(tenant, key)
             self._must_fit(row, values)
             self._announce(key, row.name)
+            if "networks" in values:
+                values["networks"] = ",".join(values["networks"])
             if "routes" in values:
                 self._set_routes(key, values.pop("routes"))
             known = {"username": row.username, "realm": row.realm}
@@ -92,6 +98,10 @@ class Trunks(Kept[Trunk]):
     def _must_fit(self, row: Trunk, values: dict[str, Any]) -> None:
         if row.kind != "sip" and "address" in values:
             raise InvalidFieldsError.one("address", values["address"], f"a trunk of kind {row.kind} has none")
+        if row.kind == "sip" and "networks" in values:
+            raise InvalidFieldsError.one("networks", values["networks"], "a trunk of kind sip has its address")
+        if row.kind != "sip" and any(route["caller_number"] is None for route in values.get("routes", ())):
+            raise InvalidFieldsError.one("routes.caller_number", None, "give a number of the account")
         has_secret = row.ha1 is not None or row.secret is not None
         if has_secret and not {"username", "realm"}.isdisjoint(values) and "password" not in values:
             raise InvalidFieldsError.one("password", None, "give it again: what is kept holds user and realm, too")

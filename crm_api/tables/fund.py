@@ -164,6 +164,7 @@ class Trunk(Table):
     number_format = TextField()
     price_per_minute_micros = BigIntegerField()
     currency = TextField()
+    networks = TextField(null=True)
     billing_increment_s = BigIntegerField()
     enabled = BooleanField()
     created_at_ms = BigIntegerField()

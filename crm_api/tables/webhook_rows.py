@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 ADD: Final = """
 INSERT INTO webhook_deliveries (webhook_id, company_id, event, subject, state, attempts, created_at_ms, due_at_ms)
 SELECT w.id, w.company_id, CAST(? AS TEXT), CAST(? AS TEXT), 'waiting', 0, ?, ? FROM webhooks w
-WHERE w.company_id = ? AND w.enabled = ? AND ',' || w.events || ',' LIKE ?
+JOIN companies c ON c.id = w.company_id
+WHERE w.company_id = ? AND w.enabled = ? AND c.active = ? AND ',' || w.events || ',' LIKE ?
 ON CONFLICT (webhook_id, event, subject) DO NOTHING
 """
 DUE: Final = """
@@ -44,10 +45,10 @@ _QUERIES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
 
 
 def announce(database: CrmDatabase, company_id: int | None, event: str, subject: str, now_ms: int) -> None:
-    """Have the company's webhooks told, once, whatever repeats; part of the caller's transaction."""
+    """Have an active company's webhooks told, once, whatever repeats; part of the caller's transaction."""
     if company_id is not None:
         mark = f"%,{event},%"
-        database.rows(ADD, (event, subject, now_ms, now_ms + SETTLES_MS, company_id, True, mark))
+        database.rows(ADD, (event, subject, now_ms, now_ms + SETTLES_MS, company_id, True, True, mark))
 
 
 def said(database: CrmDatabase, event: str, subject: str) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ GROUPS: Final = (
     ("crm-jobs", re.compile(r"\bcrm_api\b.*\bjobs\b")),
     ("crm-emergency", re.compile(r"\bcrm_api\.emergency\b")),
     ("crm-pushes", re.compile(r"\bcrm_api\.pushes\b")),
+    ("crm-voice", re.compile(r"\bcrm_api\.voice_calls\b")),
     ("crm-webhooks", re.compile(r"\bcrm_api\.webhooks\b")),
     ("scheduler", re.compile(r"-m scheduler\b")),
     ("crm", re.compile(r"\bcrm_api\b")),

@@ -7,7 +7,6 @@ request holds is the same.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import hmac
 import json
@@ -21,6 +20,7 @@ from urllib.parse import parse_qs, unquote
 import jwt
 from cryptography.hazmat.primitives import serialization
 
+from lab.peers.http_service import HttpService, Reply, Request
 from lab.peers.watch import Watch
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 Fault = Literal["none", "hangs", "refuses"]
 Answer = tuple[int, dict[str, Any]]
-_LIMIT_S = 5.0
 _SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _HMS_SUCCESS = "80000000"
@@ -43,16 +42,6 @@ class Received:
     token: str
     data: dict[str, str]
     at_s: float
-
-
-@dataclass
-class Request:
-    """One HTTP request."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
 
 
 Handler = Callable[[Request], Answer]
@@ -70,25 +59,20 @@ class PushServices:
     failures_left: dict[str, int] = field(default_factory=dict)
     """By platform: how often the service says 503 before it works."""
     _watch: Watch = field(default_factory=Watch)
-    _server: asyncio.Server | None = None
-    _connections: set[asyncio.Task[None]] = field(default_factory=set)
+    _service: HttpService | None = None
 
     @classmethod
     async def start(cls, settings: LabSettings) -> Self:
         """Serve at the lab's address with the keys of its configuration."""
         config = json.loads((settings.etc / "crm.json").read_text(encoding="utf-8"))["push"]
         services = cls(config)
-        services._server = await asyncio.start_server(services._serve, settings.push_host, 80)
+        services._service = await HttpService.start(settings.push_host, 80, services._serve)
         return services
 
     async def stop(self) -> None:
         """Close the port and every connection."""
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        if self._service is not None:
+            await self._service.stop()
 
     async def wait_for(self, token: str, kind: str = "call", timeout_s: float = 5.0) -> Received:
         """Wait for a push of this type to a token, past ones included."""
@@ -104,27 +88,9 @@ class PushServices:
             raise AssertionError("a push that was there is gone")
         return got
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
-        try:
-            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, TimeoutError):
-                while True:
-                    request = await _read(reader)
-                    status, answer = await self._answer(request)
-                    body = json.dumps(answer).encode()
-                    head = (
-                        f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-                    )
-                    writer.write(head.encode() + body)
-                    await writer.drain()
-        except asyncio.CancelledError:
-            if self._server is not None and self._server.is_serving():
-                raise
-        finally:
-            writer.close()
+    async def _serve(self, request: Request) -> Reply:
+        status, answer = await self._answer(request)
+        return Reply(status, json.dumps(answer).encode())
 
     async def _answer(self, request: Request) -> Answer:
         platform, answer = self._route(request)
@@ -246,13 +212,3 @@ def _must(right: object, what: str) -> None:
     """Refuse a request that is not as the service wants it."""
     if not right:
         raise ValueError(what)
-
-
-async def _read(reader: asyncio.StreamReader) -> Request:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    async with asyncio.timeout(_LIMIT_S):
-        first, *lines = head.rstrip("\r\n").split("\r\n")
-        method, path, _ = first.split(" ")
-        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Request(method, path, headers, body)

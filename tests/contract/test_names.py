@@ -14,7 +14,8 @@ from agi_apps.variables import Decision, Variable
 from crm_api.adapters import redis_keys as crm_keys
 from crm_api.domain.kinds import ACCOUNT_KINDS
 from crm_api.domain.numbering import CONCIERGE_NUMBERS
-from kemi_routes import call_backs, headers, policy, stage_calls, streams
+from crm_api.services import voice_calls as crm_voice_calls
+from kemi_routes import call_backs, headers, policy, stage_calls, streams, voice_calls, voice_wishes
 
 REPOSITORY = Path(__file__).parents[2]
 DIALPLAN = "\n".join(
@@ -28,6 +29,7 @@ CONTRACTS = (REPOSITORY / "docs/contracts.md").read_text()
 
 def test_every_private_header_of_the_dialplan_is_known_to_kamailio_and_the_other_way_round() -> None:
     ours = {headers.KIND, headers.STAGE, headers.ANSWERED_BY, headers.TRUNK, headers.EMERGENCY, headers.CALL_BACK}
+    ours.add(headers.WAITING)
     # The kind of the caller is sent, too; the dialplan has no use for it as long as only panels reach apartments.
     assert set(re.findall(r"X-Entryphone-[A-Za-z-]+", DIALPLAN)) == ours - {headers.KIND}
     assert all(f"`{name}`" in CONTRACTS for name in ours)
@@ -35,7 +37,9 @@ def test_every_private_header_of_the_dialplan_is_known_to_kamailio_and_the_other
 
 def test_asterisk_calls_the_user_that_kamailio_takes_for_a_stage() -> None:
     assert set(re.findall(r"PJSIP/kamailio/sip:([^@]+)@", DIALPLAN)) == {stage_calls.USER, call_backs.END_TALK}
-    assert {call_backs.USER, call_backs.END_TALK} <= set(re.findall(r"^exten => ([a-z-]+),", DIALPLAN, re.MULTILINE))
+    assert {call_backs.USER, call_backs.END_TALK, voice_calls.USER} <= set(
+        re.findall(r"^exten => ([a-z-]+),", DIALPLAN, re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("variable", list(Variable))
@@ -51,7 +55,7 @@ def test_every_variable_of_the_dialplan_is_in_the_contract() -> None:
         "EP_AGI", "EP_KAMAILIO", "EP_NODE", "EP_UNAVAILABLE_PROMPT", "EP_CALL", "EP_STARTED_AT_MS", "EP_SOUNDS",
         "EP_SPOOL", "EP_ANNOUNCED",
     }  # fmt: skip
-    local |= {"EP_CONFIRM_PROMPT", "EP_PHONE_LEG", "EP_CONFIRMED", "EP_KEY"}
+    local |= {"EP_CONFIRM_PROMPT", "EP_PHONE_LEG", "EP_CONFIRMED", "EP_KEY", "EP_PHONE_ACCOUNT", "EP_WAITING_CHANNEL"}
     local |= {"EP_DESK_PROMPT", "EP_TRIES", "EP_WANTED", "EP_CHANNEL", "EP_CHANNELS", "EP_THEIRS", "EP_SOUND"}
     used = set(re.findall(r"\bEP_[A-Z_]+", DIALPLAN)) - local
     assert {name for name in used if f"`{name}`" not in CONTRACTS} == set()
@@ -78,6 +82,7 @@ def test_redis_names_are_the_same_on_all_sides() -> None:
     assert agi_keys.DELIVERED_AT_KEY == crm_keys.CRM_DELIVERED_AT_MS
     assert agi_keys.PUSH_STREAM == crm_keys.PUSHES
     assert agi_keys.EVENT_STREAM == crm_keys.CALL_EVENTS == streams.STREAM
+    assert voice_wishes.STREAM == crm_keys.VOICE_CALLS
 
 
 def test_a_sleeper_is_marked_alike() -> None:
@@ -93,3 +98,8 @@ def test_concierge_numbers_are_the_same_in_crm_and_kamailio() -> None:
     found = re.search(r"!EP_CONCIERGE_NUMBERS!([^!]*)!", defaults)
     assert found is not None
     assert tuple(found[1].split(",")) == CONCIERGE_NUMBERS
+
+
+def test_the_proxy_and_the_crm_speak_of_a_voice_call_in_the_same_words() -> None:
+    assert voice_calls.CHANGE_MARK == crm_voice_calls.CHANGE_MARK
+    assert voice_calls.PLACED_WITHIN_MS == crm_voice_calls.LATE_MS

@@ -39,6 +39,7 @@ def test_every_command_of_the_api_page_does_what_it_says(stack: Stack, tmp_path:
     assert '"made":144' in everything
     assert re.search(r'"noun":"apartment".*"title":"12"', everything)
     assert '"made":{"residents":2,"residencies":2}' in everything
+    assert '"dry_run":true,"changed":144,"unchanged":0,"failed":0' in everything
     assert "0013011116;" in everything  # a key that came as hexadecimal, exported as decimal
     handsets = re.findall(r'"account":"(h[a-z0-9]+)","kind":"handset"', everything)
     assert len(handsets) == 2

@@ -17,6 +17,7 @@ from crm_api.adapters.encryption import Encryption
 from crm_api.migrations import migrate
 from crm_api.services.context import Context, Tenant
 from crm_api.services.imports import Imports
+from crm_api.services.job_work import JobWork
 from crm_api.services.jobs import SILENT_MS, Jobs
 from crm_api.tables.database import CrmDatabase
 
@@ -112,7 +113,7 @@ def test_a_hundred_thousand_rows_of_which_the_last_is_broken(jobs: Jobs) -> None
     imports, office = Imports(jobs.context, jobs), Tenant(None, "office")
     waiting = imports.submit(office, "residents", 1, {}, text.encode("cp1251"))
     assert waiting["state"] == "waiting"
-    assert imports.work(threading.Event())
+    assert JobWork(jobs, {"import": imports}).work(threading.Event())
     job = jobs.got(office, waiting["id"])
     assert (job["state"], job["rows_done"], job["result"]["encoding"]) == ("failed", 100_000, "cp1251")
     assert [(found["row"], found["column"]) for found in job["result"]["problems"]] == [(100_001, "phones")]

@@ -38,6 +38,7 @@ SERVICES = {
     "crm-jobs",
     "crm-emergency",
     "crm-pushes",
+    "crm-voice",
     "crm-webhooks",
     "scheduler",
 }

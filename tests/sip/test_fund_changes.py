@@ -261,3 +261,23 @@ async def test_a_password_rotated_while_kamailio_is_away_holds_when_it_is_back(s
         await scene.revive()
         assert (await peer.register(old)).status == 401
         await _registered(peer, Credentials(name, rotated["password"]))
+
+
+async def test_an_account_that_is_made_again_does_not_ring_the_phone_of_the_removed_one(scene: Scene) -> None:
+    place = family(scene.town)
+    home = await scene.home(place[0])
+    lives_in = (await _home_of(scene, place))["apartment_id"]
+    account = {"account": f"again-{secrets.token_hex(4)}", "kind": "app", "apartment_id": lives_in}
+    left = await scene.peer(_GUEST)
+    async with _made(scene, "accounts", account) as made:
+        await _registered(left, Credentials(account["account"], made["password"]))
+    await _a_second_passes()
+    async with _made(scene, "accounts", account):
+        await _a_second_passes()
+        call = await _call(scene, place)
+        await home.all_ring()
+        await call.cancel()
+        record = await scene.office.call_record(call.call_id)
+        outcomes = {branch["account"]: branch["outcome"] for branch in record["branches"]}
+        assert outcomes[account["account"]] == "offline", record
+        assert left.ringing == []

@@ -185,9 +185,7 @@ async def test_a_side_that_sends_nothing_for_30_s_ends_the_call_and_the_record_s
     await other.wait_request("BYE", 36)
     assert 28 < time.monotonic() - began_s < 35
     record = await scene.office.call_record(call.call_id)
-    assert record["result"] == "answered", record
-    # On a busy machine the visitor's leg may end before the phone's has said why: known fault.
-    assert record["reason"] in {"no media for 30 s", None if dead == "phone" else "no media for 30 s"}, record
+    assert (record["result"], record["reason"]) == ("answered", "no media for 30 s"), record
 
 
 async def test_a_key_that_a_phone_sends_as_tones_opens_the_door(scene: Scene) -> None:

@@ -91,6 +91,7 @@ async def test_every_event_is_recorded(scene: Scene) -> None:
 _LOGS = (
     *("agi", "sounds", "kamailio", "scheduler"),
     *("crm", "crm-outbox", "crm-call-records", "crm-jobs", "crm-emergency", "crm-pushes", "crm-webhooks"),
+    "crm-voice",
 )
 
 

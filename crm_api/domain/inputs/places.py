@@ -90,6 +90,7 @@ class NewCompany(Input):
     city_id: Id | None = None
     language: Language = "en"
     active: Flag = True
+    """A customer at present (docs/api.md, "A company that is not active")."""
     ring_timeout_s: Annotated[int, Field(ge=5, le=120, strict=True)] = 30
     talk_limit_s: TalkLimit = 60
     ring_limit_s: RingLimit = 120

@@ -31,6 +31,25 @@ class ImportResult(Output):
     problems: list[RowProblemDocument]
 
 
+class MemberProblemDocument(Output):
+    """Why the work could not be done to one member; nothing of it was done to that member."""
+
+    noun: Literal["apartment", "house", "panel", "entrance"]
+    id: RowId
+    problem: Annotated[str, Field(description="kind of the problem, as in `type` of problem documents")]
+    detail: str
+
+
+class GroupWorkResult(Output):
+    """What came of work on a group, so far or in the end; at most 1000 problems are told."""
+
+    dry_run: bool
+    changed: int
+    unchanged: Annotated[int, Field(description="members that were so already")]
+    failed: int
+    problems: list[MemberProblemDocument]
+
+
 class JobFailure(Output):
     """Why a job came to nothing."""
 
@@ -50,9 +69,17 @@ class JobDocument(Output):
     started_at_ms: Moment | None
     finished_at_ms: Moment | None
     attempts: int
-    rows_total: Annotated[int, Field(description="lines of the file until the job has ended, then its rows")] | None
+    rows_total: (
+        Annotated[
+            int, Field(description="members of the group, or lines of the file until the job has ended, then its rows")
+        ]
+        | None
+    )
     rows_done: int
-    result: ImportResult | JobFailure | None
+    result: Annotated[
+        ImportResult | GroupWorkResult | JobFailure | None,
+        Field(description="null until the job has ended; of work on a group, what has come of it so far"),
+    ]
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "id": 1,

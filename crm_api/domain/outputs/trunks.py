@@ -29,6 +29,7 @@ class TrunkDocument(Output):
     has_password: bool
     registers: bool
     number_format: Literal["e164", "digits"]
+    networks: list[str] | None
     price_per_minute_micros: int
     currency: str
     billing_increment_s: int
@@ -48,6 +49,7 @@ class TrunkDocument(Output):
         "has_password": True,
         "registers": True,
         "number_format": "e164",
+        "networks": None,
         "price_per_minute_micros": 14000,
         "currency": "USD",
         "billing_increment_s": 60,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ("/x/python -m crm_api.jobs --config crm.json", "crm-jobs"),
         ("/x/python -m crm_api.emergency --config crm.json", "crm-emergency"),
         ("/x/python -m crm_api.pushes --config crm.json", "crm-pushes"),
+        ("/x/python -m crm_api.voice_calls --config crm.json", "crm-voice"),
         ("/x/python -m crm_api.webhooks --config crm.json", "crm-webhooks"),
         ("/x/python -m agi_apps.sound_shipper --config agi.json --spool x", "sounds"),
         ("/x/python -m scheduler --config crm.json", "scheduler"),

@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 from cryptography.fernet import Fernet
 
 from crm_api.adapters.encryption import Encryption
-from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError
+from crm_api.adapters.panel_drivers import PanelAccess, PanelDriver, PanelRefusedError
 from crm_api.adapters.password_hashing import PasswordHashing
 from crm_api.app import create_app
 from crm_api.bootstrap import Services, make_services
@@ -199,7 +199,8 @@ def driver() -> FakePanelDriver:
 
 @pytest.fixture
 def services(context: Context, driver: FakePanelDriver) -> Services:
-    return make_services(context, {"beward": driver, "generic": driver})
+    drivers: dict[str, PanelDriver] = {"beward": driver, "generic": driver}
+    return make_services(context, drivers, "https://door.example", "sip.door.example:5060")
 
 
 @pytest.fixture

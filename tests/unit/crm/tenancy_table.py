@@ -220,6 +220,8 @@ NOT_OF_COMPANIES: Final = {
     "GET /v1/docs": "no token",
     "GET /v1/visitor-pictures/{key}": "no token: the link is signed for one household",
     "GET /v1/docs/{file}": "no token",
+    "POST /v1/twilio/voice-answers/{key}": "no token: signed with the token of a trunk's account",
+    "POST /v1/twilio/voice-events/{key}": "no token: signed with the token of a trunk's account",
     "GET /v1/cities": "cities are nobody's secret",
     "POST /v1/cities": "the platform's alone: 403",
     "GET /v1/cities/{key}": "cities are nobody's secret",

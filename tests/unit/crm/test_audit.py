@@ -44,6 +44,9 @@ CHANGES: dict[str, Callable[[Own], Any]] = {
     "PATCH /v1/residents/{key}": lambda _: {"phones": ["+79123456700"]},
     "PATCH /v1/groups/{key}": lambda _: {"name": "Other group"},
     "POST /v1/groups/{key}/members": lambda o: {"add": [o["houses"]]},
+    "POST /v1/groups/{key}/jobs": lambda o: {
+        "action": {"do": "put_block", "kind_id": o["block-kinds"], "reason": "risers"}
+    },
     "PATCH /v1/accounts/{key}": lambda _: {"enabled": False},
     "POST /v1/accounts/{key}/rotate-password": lambda _: None,
     "PATCH /v1/push-tokens/{key}": lambda _: {"token": "another token"},
@@ -91,6 +94,8 @@ TOLD_OTHERWISE = {
     "POST /v1/emergency-call-backs": "emergency_calls tell each",
     "POST /v1/cities/{key}/numbers": "test_emergency.py",
     "POST /v1/cities/{key}/twilio-numbers": "test_emergency_recording.py",
+    "POST /v1/twilio/voice-answers/{key}": "the story of the call tells",
+    "POST /v1/twilio/voice-events/{key}": "the story of the call tells",
     "POST /v1/login": "test_a_login_its_end_and_a_new_password_are_told",
     "POST /v1/logout": "test_a_login_its_end_and_a_new_password_are_told",
     "POST /v1/me/password": "test_a_login_its_end_and_a_new_password_are_told",

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crm_api.services import unfinished_calls
 from crm_api.services.call_recording import CallRecording
+from crm_api.services.unfinished_calls import LONGEST_CALL_MS, LOST, UnfinishedCalls
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.conftest import Clock, Town
 
 T = 1_790_000_000_000
 
@@ -34,17 +36,15 @@ def story(call: str) -> list[dict[str, Any]]:
         branch(11, None, "x12", "offline", None),
         branch(20, 0, "h12", "ringing", 180),
         branch(21, 1, "a12", "ringing", 180),
-        branch(3000, 1, "a12", "answered", 200),
+        branch(3000, 1, "a12", "answered", 200) | {"plan_source": "redis"},
         branch(3001, 0, "h12", "cancelled", 487),
         {
             "event": "door", "call_id": call, "at_ms": T + 5000, "account": "a12", "panel": "p1", "door_id": 1,
             "key": "#", "method": "dtmf", "result": "sent", "reason": "",
         },
-        {
-            "event": "ended", "call_id": call, "at_ms": T + 9000, "panel": "p1", "dialled": "12",
-            "started_at_ms": T - 5, "talk_ms": 6000, "result": "answered", "cause": "16",
-            "plan_source": "redis",
-        },
+        {"event": "ended", "call_id": call, "at_ms": T + 9000, "result": "answered", "cause": 16, "talk_ms": 6000},
+        # Both hang up: the other BYE, of which nobody knows anything any more.
+        {"event": "ended", "call_id": call, "at_ms": T + 9005, "result": "answered", "cause": 16, "talk_ms": None},
     ]  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def written(database: CrmDatabase, call: str) -> Any:
 
 def expected(town: Town) -> Any:
     return (
-        [(town.company, town.apartment, "p1", "12", T - 5, T + 9000, 6000, "a12", "answered", 16, "redis")],
+        [(town.company, town.apartment, "p1", "12", T, T + 9000, 6000, "a12", "answered", 16, "redis")],
         [
             ("a12", "1", "answered", 200, T + 10, T + 21, T + 3000),
             ("h12", "0", "cancelled", 487, T + 10, T + 20, T + 3001),
@@ -175,3 +175,31 @@ def test_an_unknown_panel_is_nobodys_call(town: Town, recording: CallRecording, 
     recording.record([entry(1, [{"event": "dialled", "call_id": "c1", "at_ms": T, "panel": "nope", "dialled": "1"}])])
     assert database.rows("SELECT company_id, panel FROM call_records") == [(None, "nope")]
     assert town.platform("GET", "/v1/calls")["items"][0]["panel"] == "nope"
+
+
+def test_a_call_whose_end_nobody_told_gets_one(
+    recording: CallRecording, context: Context, clock: Clock, database: CrmDatabase
+) -> None:
+    clock.now = T + 60_000
+    recording.record([entry(1, [*story("lost")[:8], *story("rung")[:5], *story("whole")])])
+    unfinished = UnfinishedCalls(context)
+    assert unfinished.end() == 0  # somebody may still be talking
+    clock.now = T + LONGEST_CALL_MS + 1
+    assert unfinished.end() == 2
+    assert unfinished.end() == 0
+    known = "SELECT call_id, result, reason, answered_by, ended_at_ms, talk_ms FROM call_records ORDER BY call_id"
+    assert database.rows(known) == [
+        ("lost", "answered", LOST, "a12", T + 3001, None),
+        ("rung", "failed", LOST, None, T + 20, None),
+        ("whole", "answered", None, "a12", T + 9000, 6000),
+    ]
+
+
+def test_more_calls_than_a_batch_get_their_end(
+    recording: CallRecording, context: Context, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfinished_calls, "BATCH", 2)
+    recording.record([entry(1, [event for number in range(5) for event in story(f"lost-{number}")[:3]])])
+    clock.now = T + LONGEST_CALL_MS + 1
+    assert UnfinishedCalls(context).end() == 5
+    assert UnfinishedCalls(context).end() == 0

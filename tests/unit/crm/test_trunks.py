@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crm_api.domain.call_record import billed
+from crm_api.domain.inputs.trunks import TWILIO_NETWORKS
 from crm_api.domain.passwords import ha1
 from crm_api.domain.phone_limits import month_of
 from crm_api.services.call_recording import CallRecording
@@ -72,10 +73,24 @@ def test_a_password_is_kept_as_ha1_and_never_shown(phone: Town, database: CrmDat
 
 
 def test_a_trunk_of_the_voice_api_is_nothing_for_the_proxy(phone: Town, database: CrmDatabase) -> None:
-    body = {"name": "twilio", "kind": "twilio_voice", "username": "AC0", "password": "token", "routes": [{}]}
-    phone.platform("POST", "/v1/trunks", body)
+    body = {
+        "name": "twilio", "kind": "twilio_voice", "username": "AC0", "password": "token",
+        "routes": [{"caller_number": "+74950000001"}],
+    }  # fmt: skip
+    trunk = phone.platform("POST", "/v1/trunks", body)
     assert database.rows("SELECT name FROM kamailio_trunks") == []
     assert phone.plan("p1", "12")["trunks"][0]["kind"] == "twilio_voice"
+    assert trunk["networks"] == list(TWILIO_NETWORKS)
+    path = f"/v1/trunks/{trunk['id']}"
+    assert phone.platform("PATCH", path, {"networks": ["10.0.0.0/8", "2001:db8::/32"]})["networks"][0] == "10.0.0.0/8"
+    assert database.rows("SELECT * FROM kamailio_voice_trunks") == [("twilio", "10.0.0.0/8,2001:db8::/32")]
+    phone.platform("PATCH", path, {"networks": ["10.0.0.1/8"]}, expect=422)
+    phone.platform("PATCH", path, {"networks": []}, expect=422)
+    phone.platform("PATCH", path, {"routes": [{}]}, expect=422)
+    phone.platform("PATCH", path, {"enabled": False})
+    assert database.rows("SELECT * FROM kamailio_voice_trunks") == []
+    sip = made(phone, "carrier-a")
+    phone.platform("PATCH", f"/v1/trunks/{sip['id']}", {"networks": ["10.0.0.0/8"]}, expect=422)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +99,8 @@ def test_a_trunk_of_the_voice_api_is_nothing_for_the_proxy(phone: Town, database
         {"name": "a-b", "address": None},
         {"name": "a-b", "address": "x", "kind": "twilio_voice"},
         {"name": "a-b", "kind": "twilio_voice"},
+        {"name": "a-b", "kind": "twilio_voice", "username": "AC0", "password": "t", "routes": [{}]},
+        {"name": "a-b", "address": "x", "networks": ["10.0.0.0/8"]},
         {"name": "a-b", "address": "x", "password": "p"},
         {"name": "a-b", "address": "x", "routes": [{"city_id": 999}]},
         {"name": "A B", "address": "x"},

@@ -295,6 +295,10 @@ class FakeKsr:
         self.branches += rest
         return 1
 
+    def forget(self, uri: str) -> int:
+        """registrar.unregister: every contact of an account goes; -1 when it had none."""
+        return 1 if self.location.pop(uri.partition(":")[2].partition("@")[0], None) else -1
+
     def set_uri(self, uri: str) -> bool:
         """Replace the request URI."""
         self.message.ruri = uri
@@ -311,7 +315,10 @@ class FakeKsr:
         if found:
             row = self.database.get(found[1])
             self._rows = [row] if row else []
-        elif found := re.search(r"from (kamailio_emergency_\w+|kamailio_city_numbers)", text):
+        elif found := re.search(r"from kamailio_accounts where account in \((.*)\)$", text):
+            names = re.findall(r"'([^']*)'", found[1])
+            self._rows = [(name, self.database[name][1]) for name in names if name in self.database]
+        elif found := re.search(r"from (kamailio_emergency_\w+|kamailio_city_numbers|kamailio_voice_trunks)", text):
             after = re.search(r"account > '([^']*)'", text)
             self._rows = [row for row in self.views[found[1]] if after is None or str(row[0]) > after[1]]
         elif text == "select name, address from kamailio_trunks order by name":
@@ -491,6 +498,8 @@ _HANDLERS: dict[str, Callable[..., object]] = {
     "maxfwd.process_maxfwd": lambda fake, _limit: fake.hops(),
     "kx.get_method": lambda fake: fake.message.method,
     "kx.get_callid": lambda fake: fake.message.call_id,
+    "kx.get_fuser": lambda fake: fake.message.from_user,
+    "kx.get_tuser": lambda fake: fake.message.to_user,
     "kx.get_srcip": lambda fake: fake.message.source_ip,
     "kx.get_srcport": lambda fake: fake.message.source_port,
     "kx.get_ruri": lambda fake: fake.message.ruri,
@@ -536,6 +545,7 @@ _HANDLERS: dict[str, Callable[..., object]] = {
     "dispatcher.ds_mark_addr": lambda fake, state, _set, uri: fake.mark(state, uri),
     "jsonrpcs.exec": lambda fake, text: fake.remote_procedure(text),
     "jsonrpcs.response": lambda fake: fake.rpc_answer,
+    "registrar.unregister": lambda fake, _table, uri: fake.forget(uri),
     "registrar.lookup_uri": lambda fake, _table, uri: fake.lookup(uri, rewrite=True),
     "registrar.lookup_to_dset": lambda fake, _table, uri: fake.lookup(uri, rewrite=False),
     "pv.get": lambda fake, name: fake.get_pv(name),

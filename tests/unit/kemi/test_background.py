@@ -24,7 +24,7 @@ from kemi_routes import (
 )
 from kemi_routes.changes import ChangeFollower
 from kemi_routes.streams import RedisStream, StoryShipper, command
-from tests.unit.kemi.fake_ksr import FakeKsr
+from tests.unit.kemi.fake_ksr import Contact, FakeKsr
 
 
 def cached(fake: FakeKsr, *names: str) -> None:
@@ -34,7 +34,7 @@ def cached(fake: FakeKsr, *names: str) -> None:
 
 def test_changes_before_the_start_drop_nothing(fake: FakeKsr) -> None:
     fake.changes = [(1, "a"), (2, "b")]
-    follower = ChangeFollower()
+    follower = ChangeFollower("entryphone.test")
     cached(fake, "a", "b")
     follower.tick(fake.ksr)
     follower.tick(fake.ksr)
@@ -42,7 +42,7 @@ def test_changes_before_the_start_drop_nothing(fake: FakeKsr) -> None:
 
 
 def test_a_change_drops_now_and_once_more(fake: FakeKsr) -> None:
-    follower = ChangeFollower()
+    follower = ChangeFollower("entryphone.test")
     follower.tick(fake.ksr)
     cached(fake, "a")
     fake.changes.append((5, "a"))
@@ -56,8 +56,31 @@ def test_a_change_drops_now_and_once_more(fake: FakeKsr) -> None:
     assert set(fake.tables["accounts"]) == {"a"}
 
 
+def test_contacts_of_a_removed_account_go_those_of_a_changed_one_stay(fake: FakeKsr) -> None:
+    follower = ChangeFollower("entryphone.test")
+    follower.tick(fake.ksr)
+    fake.database = {"kept": ("h", "app", 0)}
+    fake.location = {name: [Contact(f"sip:{name}@127.0.2.1", name)] for name in ("kept", "removed", "other")}
+    fake.changes += [(1, "kept"), (2, "removed"), (3, "nobody"), (4, "trunk:carrier-a")]
+    follower.tick(fake.ksr)
+    assert set(fake.location) == {"kept", "removed", "other"}
+    follower.tick(fake.ksr)
+    assert set(fake.location) == {"kept", "other"}
+
+
+def test_contacts_stay_while_nobody_knows_whether_the_account_is_there(fake: FakeKsr) -> None:
+    follower = ChangeFollower("entryphone.test")
+    follower.tick(fake.ksr)
+    fake.location = {"a": [Contact("sip:a@127.0.2.1", "a")]}
+    fake.changes.append((1, "a"))
+    follower.tick(fake.ksr)
+    fake.database = None
+    follower.tick(fake.ksr)
+    assert set(fake.location) == {"a"}
+
+
 def test_a_lower_id_that_commits_later_is_seen(fake: FakeKsr) -> None:
-    follower = ChangeFollower()
+    follower = ChangeFollower("entryphone.test")
     follower.tick(fake.ksr)
     fake.changes.append((10, "a"))
     follower.tick(fake.ksr)
@@ -68,7 +91,7 @@ def test_a_lower_id_that_commits_later_is_seen(fake: FakeKsr) -> None:
 
 
 def test_nothing_is_lost_while_the_database_is_away(fake: FakeKsr) -> None:
-    follower = ChangeFollower()
+    follower = ChangeFollower("entryphone.test")
     follower.tick(fake.ksr)
     database, fake.database = fake.database, None
     cached(fake, "a")
@@ -83,7 +106,7 @@ def test_nothing_is_lost_while_the_database_is_away(fake: FakeKsr) -> None:
 
 
 def test_a_long_run_of_changes_keeps_the_memory_bounded(fake: FakeKsr) -> None:
-    follower = ChangeFollower()
+    follower = ChangeFollower("entryphone.test")
     follower.tick(fake.ksr)
     for i in range(1, 5001):
         fake.changes = [(i, "a")]
@@ -266,7 +289,9 @@ ACCOUNT = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,20}", fullmatch=True)
 @given(st.integers(0, 99), st.lists(ACCOUNT, min_size=1, max_size=30, unique=True), st.text(min_size=1))
 def test_a_stage_survives_its_header(index: int, names: list[str], call_id: str) -> None:
     call = ",".join(quote(part, safe="") for part in (call_id, "p1", "12"))
-    assert headers.parse_stage(f"{index} {','.join(names)} {call}") == headers.Stage(index, tuple(names), call_id)
+    text = f"{index} {','.join(names)} {call}"
+    assert headers.parse_stage(text) == headers.Stage(index, tuple(names), call_id, whose="p1,12")
+    assert headers.parse_stage(f"{text} redis") == headers.Stage(index, tuple(names), call_id, (), "redis", "p1,12")
 
 
 @given(st.text())
@@ -298,7 +323,10 @@ def test_a_story_is_json_whatever_is_in_it(call_id: str, account: str, contact: 
 def test_branches_survive_the_transaction(names: list[str]) -> None:
     branches = [stage_calls.Branch(f"uloc-{i}", name, f"sip:{name}@h") for i, name in enumerate(names)]
     lines = "".join("\t".join(branch) + "\n" for branch in branches)
-    assert stage_calls.parse_branches(f"c\n2\n{lines}") == ("c", 2, branches)
+    assert stage_calls.parse_branches(f"c\n2\nredis\np1,12\n{lines}") == stage_calls.Kept(
+        "c", 2, "redis", "p1,12", branches
+    )
+    assert stage_calls.parse_branches(f"c\n2\n\np1,12\n{lines}").plan_source == ""
 
 
 @pytest.mark.parametrize(("rank", "asked"), [(-127, 0), (0, 0), (-4, 0), (1, 2), (-1, 2)])

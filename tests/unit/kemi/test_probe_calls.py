@@ -83,6 +83,12 @@ def test_a_call_takes_its_panel_and_a_refused_one_gives_it_back() -> None:
     assert freed[2:] == ("2", "ep:panel_call:p1", "ep:call_over:c1", "900", "ep:panels_seen_at_ms", "-c1")
 
 
+def test_an_answered_call_that_is_over_gives_its_panel_back() -> None:
+    states = PanelStates()
+    states.command([DIALLED])
+    assert states.command(['{"event":"ended","call_id":"c1","at_ms":3}'])[-1] == "-c1"
+
+
 def test_a_call_that_nobody_knows_frees_nothing_and_silence_is_told() -> None:
     assert PanelStates().command([REFUSED])[2:] == ("0", "900", "ep:panels_seen_at_ms")
     assert PanelStates().command([])[2:] == ("0", "900", "ep:panels_seen_at_ms")

@@ -121,7 +121,7 @@ def test_a_broken_header_is_refused(value: str) -> None:
 
 def test_trunks_follow_the_database_and_outlive_it(fake: FakeKsr) -> None:
     fake.trunk_rows = [A]
-    follower = changes.ChangeFollower()
+    follower = changes.ChangeFollower("entryphone.test")
     follower.tick(fake.ksr)
     follower.tick(fake.ksr)
     assert trunks.find(fake.ksr, "carrier-a") == trunks.Trunk(*A[:6], False, "e164")

@@ -1,0 +1,87 @@
+"""`python -m crm_api.voice_calls --config <crm.json>`: has Twilio's voice API call phones, and ends their calls."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import structlog
+
+from crm_api.adapters.twilio_voice import TwilioVoice
+from crm_api.adapters.voice_stream import VoiceStream
+from crm_api.background import config_path, repeat, stop_on_signal
+from crm_api.bootstrap import make_context, set_up_logging
+from crm_api.config import read_config
+from crm_api.services.voice_calls import VoiceCalls, VoiceWish
+from crm_api.tables.database import DatabaseErrors
+
+if TYPE_CHECKING:
+    from crm_api.services.context import Context
+
+BLOCK_MS: Final = 500
+MOST_AT_ONCE: Final = 32
+"""Calls that are being placed or ended; further ones wait, and are left out when they are late."""
+FORGET_EVERY_S: Final = 3600.0
+_log = structlog.get_logger("crm_api.voice_calls")
+_wish = msgspec.json.Decoder(VoiceWish)
+
+
+class VoiceWorker:
+    """Takes wishes from the stream; each is done in a thread, as it waits for the voice API."""
+
+    def __init__(self, context: Context, stream: VoiceStream, calls: VoiceCalls) -> None:
+        self._context = context
+        self._stream = stream
+        self._calls = calls
+        self._threads = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="voice")
+        self._forget_at_s = 0.0
+
+    def work(self) -> None:
+        """Take the wishes that are there."""
+        for body in self._stream.wishes(BLOCK_MS):
+            try:
+                wish = _wish.decode(body)
+            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+                _log.error("wish left out", reason=str(error), body=body[:200])
+                continue
+            self._threads.submit(self._do, wish)
+        if time.monotonic() >= self._forget_at_s:
+            self._forget_at_s = time.monotonic() + FORGET_EVERY_S
+            self._calls.forget()
+
+    def close(self) -> None:
+        """Finish what is on its way."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _do(self, wish: VoiceWish) -> None:
+        try:
+            self._calls.do(wish)
+        except DatabaseErrors as error:  # the proxy hears nothing and lets its leg go on
+            _log.error("wish not done", call_id=wish.call_id, reason=str(error).strip() or type(error).__name__)
+        except Exception:  # noqa: BLE001 - the one error boundary of a thread
+            _log.exception("wish not done", call_id=wish.call_id, thread=threading.current_thread().name)
+        finally:
+            self._context.database.forget_connection()
+
+
+def main() -> None:
+    """Call until SIGTERM."""
+    config = read_config(config_path("crm_api.voice_calls", main.__doc__ or ""))
+    set_up_logging(config)
+    context = make_context(config)
+    stream = VoiceStream(config.redis_url, f"{socket.gethostname()}-voice")
+    worker = VoiceWorker(context, stream, VoiceCalls(context, TwilioVoice(config.twilio_api_url), config.public_url))
+    if not config.public_url or config.twilio_sip_address is None:
+        _log.info("public_url or twilio_sip_address is not set: phones that Twilio is to call will not be joined")
+    try:
+        repeat(worker.work, context.database, stop_on_signal(), 0.0)
+    finally:
+        worker.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Ordinary calls that were answered: when, and their end, which is told by the BYE of the panel's leg.
+
+So FastAGI is not asked at the end of every call. It tells the end of all others: nobody answered, or more happens than
+two people talking (a desk, an access code). Asterisk says which is which: a stage that names the source of its plan is
+one of an ordinary call.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from kemi_routes import story
+
+if TYPE_CHECKING:
+    from KSR import Ksr
+
+    from kemi_routes.pipeline import Request
+
+# Leg of a panel -> `at <epoch ms of the answer> <panel> <number>`; leg of a stage -> `of <leg of the panel>`.
+_TALKING = "talking"
+_AT = "at "
+_OF = "of "
+# Asterisk ends a call whose media has stopped, and says so to the side that was silent (RFC 3326).
+_STOPPED = "Q.850;cause=44"
+NO_MEDIA = "no media for 30 s"
+
+
+def begins(ksr: Ksr, call_id: str, leg_id: str, whose: str) -> None:
+    """A device has answered the stage whose leg this is; `whose` is panel and number, URI-encoded, with a comma."""
+    ksr.htable.sht_sets(_TALKING, call_id, f"{_AT}{time.time_ns() // 1_000_000} {whose.replace(',', ' ')}")
+    ksr.htable.sht_sets(_TALKING, leg_id, _OF + call_id)
+
+
+def ends(ksr: Ksr, request: Request) -> None:
+    """A BYE is on its way, of a panel's leg or of any other.
+
+    A call during which this proxy was started again is not known here any more: its record stays without an end.
+    """
+    entry = ksr.htable.sht_get(_TALKING, request.call_id)
+    if not isinstance(entry, str):
+        return
+    ksr.htable.sht_rm(_TALKING, request.call_id)
+    stopped = request.from_node and _STOPPED in ksr.hdr.gete("Reason")
+    if entry.startswith(_AT):
+        _tell(ksr, request.call_id, entry, stopped=stopped)
+    elif stopped:
+        call_id = entry.removeprefix(_OF)
+        answered = ksr.htable.sht_get(_TALKING, call_id)
+        ksr.htable.sht_rm(_TALKING, call_id)
+        _tell(ksr, call_id, answered if isinstance(answered, str) else "", stopped=True)
+
+
+def _tell(ksr: Ksr, call_id: str, entry: str, *, stopped: bool) -> None:
+    """Tell the end; without an entry it has been told by the panel's BYE, but not why."""
+    reason = NO_MEDIA if stopped else None
+    if not entry:
+        story.ended(ksr, story.End(call_id, "answered", reason=reason))
+        return
+    answered_at_ms, panel, dialled = entry.removeprefix(_AT).split(" ")
+    talk_ms = max(0, time.time_ns() // 1_000_000 - int(answered_at_ms))
+    story.ended(ksr, story.End(call_id, "answered", talk_ms, reason, unquote(panel), unquote(dialled)))
+
+
+def never_was(ksr: Ksr, call_id: str) -> None:
+    """The panel's call has been cancelled; perhaps in the moment in which a device answered."""
+    entry = ksr.htable.sht_get(_TALKING, call_id)
+    if isinstance(entry, str):
+        ksr.htable.sht_rm(_TALKING, call_id)
+        _, panel, dialled = entry.removeprefix(_AT).split(" ")
+        story.ended(ksr, story.End(call_id, "caller_hung_up", 0, None, unquote(panel), unquote(dialled)))
