@@ -19,6 +19,11 @@ Verdict = Literal[
     "good", "noisy", "quiet", "distorted", "broken_up", "echo", "dead_microphone", "dead_speaker", "no_answer",
     "line_short", "line_open",
 ]  # fmt: skip
+WORST_FIRST: Final[tuple[Verdict, ...]] = (
+    "line_short", "line_open", "dead_microphone", "dead_speaker", "broken_up", "distorted", "echo", "quiet", "noisy",
+    "no_answer", "good",
+)  # fmt: skip
+"""From what cannot be talked over, by what is hard to talk over, to what is good; nobody at home may be just that."""
 GOOD: Final = 1
 NOISE: Final = 2
 TOO_QUIET: Final = 3

@@ -14,6 +14,7 @@ from crm_api.domain.problems import ConflictError
 from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find
 from crm_api.services.kept import Document, Kept, Listed, company_for
+from crm_api.services.probe_recordings import kept_until_ms
 from crm_api.services.timetable import PLATFORM_ZONE
 from crm_api.tables.models import Apartment, House
 from crm_api.tables.people import Group
@@ -287,6 +288,7 @@ class ProbeCalls(Listed[ProbeCall]):
         return [
             {
                 **{name: value for name, value in row.__data__.items() if name not in {"item_id", "recording"}},
+                "recording_kept_until_ms": kept_until_ms(row),
                 "reasons": json.loads(str(row.reasons)) if row.reasons else [],
                 "measures": json.loads(str(row.measures)) if row.measures else None,
             }

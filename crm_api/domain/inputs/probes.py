@@ -140,3 +140,10 @@ class ProbePictureQuery(Input):
     """What is drawn."""
 
     of: Literal["course", "levels"] = "course"
+
+
+class ProbeRecordingQuery(Input):
+    """Which side of a probe is heard."""
+
+    side: Literal["both", "heard", "sent"] = "both"
+    """`heard`: the handset alone; `sent`: what was played to it."""
