@@ -1,4 +1,4 @@
-"""Asterisk's manager interface (AMI), as much of it as probes need: originate a call, end it, say sorry first.
+"""Asterisk's manager interface (AMI), as much as probes need: originate a call, end it, say sorry first, tell a restart.
 
 Answers are matched by ActionID; no events are asked for. One thread uses a connection at a time.
 """
@@ -55,13 +55,18 @@ class AsteriskManager:
             if "No such channel" not in str(error):
                 raise
 
+    def started(self) -> str:
+        """Return when the node was started, in its own words: with another answer, no earlier call is left there."""
+        answer = self._action("CoreStatus", [])
+        return f"{answer.get('CoreStartupDate', '')} {answer.get('CoreStartupTime', '')}"
+
     def close(self) -> None:
         """Close the connection."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def _action(self, name: str, fields: list[tuple[str, str]]) -> None:
+    def _action(self, name: str, fields: list[tuple[str, str]]) -> dict[str, str]:
         try:
             if self._socket is None:
                 self._connect()
@@ -73,6 +78,7 @@ class AsteriskManager:
             raise AsteriskAwayError(
                 f"Asterisk at {self._address[0]}: {name}: {answer.get('Message', 'no reason given')}"
             )
+        return answer
 
     def _connect(self) -> None:
         self._socket = socket.create_connection(self._address, TIMEOUT_S)

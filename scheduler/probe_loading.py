@@ -62,6 +62,7 @@ class Running:
         began_s: by the monotonic clock; of a call that gives way, when it began to.
         dropped: a visitor wants the panel.
         asked: what the panel says of itself; None: its maker does not let us ask, or it has said.
+        node_started: when the node was, as it said then; None: not known.
         number: of the apartment, as it is dialled at the panel.
         naming: how its maker's panels are told the number.
         measures: what the panel has said, in figures.
@@ -73,6 +74,7 @@ class Running:
     began_s: float
     dropped: bool = False
     asked: Future[PanelSaid] | None = None
+    node_started: str | None = None
     number: str = "0"
     naming: Naming = "header"
     measures: dict[str, int] = field(default_factory=dict)

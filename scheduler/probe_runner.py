@@ -89,6 +89,7 @@ class RunProbes:
         if not self._callers.nodes:
             return
         self._look_at_clock()
+        self._look_at_nodes()
         self._load()
         until_s = time.monotonic() + STEP_S
         while self._campaigns and time.monotonic() < until_s and not stopped.is_set():
@@ -111,6 +112,22 @@ class RunProbes:
             _log.warning("the clock was set: campaigns are planned anew", by_s=round(moved_ms / 1000))
             for campaign in self._campaigns.values():
                 campaign.is_stale = True
+
+    def _look_at_nodes(self) -> None:
+        """Drop calls of a node that has started anew since: they are over, and nobody tells how they ended."""
+        started: dict[int, str] = {}
+        for campaign in self._campaigns.values():
+            for running in list(campaign.running.values()):
+                try:
+                    now = started.get(id(running.node)) or running.node.started()
+                except AsteriskAwayError:
+                    continue  # it may only be out of reach: its calls are waited for
+                started[id(running.node)] = now
+                if running.node_started is None:
+                    running.node_started = now
+                elif running.node_started != now and running.asked is None:
+                    _log.warning("a probe is lost: its node has started anew", probe=running.call_id)
+                    self._over(campaign, running, "dropped")
 
     def _load(self) -> None:
         """Take up campaigns that were started, changed or paused; first what another scheduler left behind."""

@@ -16,8 +16,7 @@ from crm_api.tables.probes import ProbeCampaign
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from crm_api.domain.handset_verdict import WORST_FIRST
-from crm_api.services.context import Context
+    from crm_api.services.context import Context
 
 Picture = Literal["course", "levels"]
 COLUMNS: Final = (

@@ -35,6 +35,12 @@ class FakeNode:
         self.away = False
         self.calls: dict[str, Mapping[str, str]] = {}
         self.hung_up: list[str] = []
+        self.began = "2026-11-23 04:05:06"
+
+    def started(self) -> str:
+        if self.away:
+            raise AsteriskAwayError("connection refused")
+        return self.began
 
     def originate(
         self, channel_id: str, _channel: str, _extension: str, _timeout_s: int, variables: Mapping[str, str]
@@ -303,6 +309,21 @@ def test_a_company_that_is_closed_in_the_middle_is_not_called_again(world: World
     town.platform("PATCH", f"/v1/companies/{town.company}", {"active": True})
     world.step()
     assert len(world.node.calls) == 2, "it goes on with a customer who is back"
+
+
+def test_calls_of_a_node_that_has_started_anew_are_over_and_were_no_try(world: World, clock: Clock) -> None:
+    world.step()
+    world.step()
+    world.node.away = True
+    world.step()
+    assert world.calls()[0]["state"] == "calling", "it may only be out of reach"
+    world.node.away, world.node.began = False, "2026-11-23 07:00:00"
+    world.step()
+    assert world.calls()[0]["outcome"] == "dropped"
+    assert world.lines.holders == {}
+    clock.now += probe_runner.DROPPED_PAUSE_MS + 1000
+    world.step()
+    assert len(world.node.calls) == 2
 
 
 def test_a_panel_that_is_replaced_while_it_calls(world: World, town: Town, clock: Clock) -> None:
