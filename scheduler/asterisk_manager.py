@@ -1,4 +1,4 @@
-"""Asterisk's manager interface (AMI), as much as probes need: originate a call, end it, say sorry first, tell a restart.
+"""Asterisk's manager interface (AMI), as much as probes need: originate, end, say sorry first, tell a restart.
 
 Answers are matched by ActionID; no events are asked for. One thread uses a connection at a time.
 """

@@ -1,4 +1,4 @@
-"""Redis, the scheduler or Asterisk dies in the middle of a probe: nobody is called twice for one try, every panel is freed."""
+"""Redis, the scheduler or Asterisk dies in the middle of a probe: one call for one try, and every panel is freed."""
 
 from __future__ import annotations
 
