@@ -170,7 +170,12 @@ class EntranceHandsetsDocument(Output):
     """The handsets of an entrance, and whether single ones are bad or what they share."""
 
     entrance_id: RowId
-    finding: Annotated[str, Field(description="`good`, `not known`, `single handsets: ...` or `line or panel: ...`")]
+    finding: Annotated[
+        str,
+        Field(
+            description="`good`, `not known`; `single handsets`, `line or panel`, `too few handsets to tell`, and how many"
+        ),
+    ]
     handsets: list[HandsetDocument]
 
     EXAMPLE: ClassVar[dict[str, Any]] = {

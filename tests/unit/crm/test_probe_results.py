@@ -128,7 +128,7 @@ def test_an_entrance_by_its_handsets(town: Town, services: Services, campaign: A
     services.probe_results.end(call_id, "answered")
     services.probe_results.judge(call_id, Judgement("noisy", ("a hiss",)), {}, None)
     view = town.platform("GET", f"/v1/entrances/{town.entrance}/handsets")
-    assert view["finding"] == "single handsets: 1 of 1"
+    assert view["finding"] == "too few handsets to tell: 1 of 1 bad"
     assert [(one["number"], one["verdict"]) for one in view["handsets"]] == [(12, "noisy"), (13, None)]
 
 
