@@ -172,9 +172,7 @@ class EntranceHandsetsDocument(Output):
     entrance_id: RowId
     finding: Annotated[
         str,
-        Field(
-            description="`good`, `not known`; `single handsets`, `line or panel`, `too few handsets to tell`, and how many"
-        ),
+        Field(description="`good`, `not known`; `single handsets`, `line or panel`, `too few handsets`, and how many"),
     ]
     handsets: list[HandsetDocument]
 
