@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.probe_plan import Candidate, Planner
 from crm_api.services.probe_campaigns import NO_PANEL, REFUSED, ProbeCampaigns, limits_of
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crm_api.adapters.panel_handsets import Naming, PanelSaid
+    from crm_api.domain.handset_verdict import Judgement
     from crm_api.services.context import Context
     from scheduler.asterisk_manager import AsteriskManager
 
@@ -59,8 +61,13 @@ class Running:
         call_id: of the probe.
         candidate: who is called.
         node: that calls.
-        began_s: by the monotonic clock; of a call that gives way, when it began to.
+        began_s: by the monotonic clock.
         dropped: a visitor wants the panel.
+        dropped_s: since when, by the monotonic clock.
+        gave_way: it has been hung up for him.
+        originated_s: when Asterisk was told to call, by the monotonic clock; None: it was not yet.
+        speaking: whoever tells Asterisk of it holds this.
+        judging: verdict and measures, while they are being made.
         asked: what the panel says of itself; None: its maker does not let us ask, or it has said.
         node_started: when the node was, as it said then; None: not known.
         number: of the apartment, as it is dialled at the panel.
@@ -73,11 +80,16 @@ class Running:
     node: AsteriskManager
     began_s: float
     dropped: bool = False
+    dropped_s: float = 0.0
+    gave_way: bool = False
+    originated_s: float | None = None
     asked: Future[PanelSaid] | None = None
+    judging: Future[tuple[Judgement | None, dict[str, Any]]] | None = None
     node_started: str | None = None
     number: str = "0"
     naming: Naming = "header"
     measures: dict[str, int] = field(default_factory=dict)
+    speaking: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def channel(self) -> str:

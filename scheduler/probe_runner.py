@@ -22,6 +22,7 @@ from scheduler.asterisk_manager import AsteriskAwayError
 from scheduler.probe_leftovers import Leftovers
 from scheduler.probe_loading import Callers, Campaign, Loading, Running
 from scheduler.probe_measure import examine
+from scheduler.probe_watch import Watch
 
 if TYPE_CHECKING:
     import threading
@@ -33,10 +34,8 @@ if TYPE_CHECKING:
     from scheduler.panel_lines import PanelLines
 
 LOOK_S: Final = 0.2
-"""How often a visitor on a probe's panel is looked for."""
+"""How often the ends of calls are looked for."""
 STEP_S: Final = 2.0
-SORRY_S: Final = 0.5
-"""How long the resident hears why, before the panel is the visitor's."""
 DROPPED_PAUSE_MS: Final = 120_000
 SPOKEN: Final = frozenset({"en", "ru", "zh"})
 """Languages that probes speak (asterisk/sounds/); campaigns in others speak English."""
@@ -80,6 +79,8 @@ class RunProbes:
         self._results = ProbeResults(context)
         self._leftovers = Leftovers(context, lines, callers, self._results, self._settle_leftover)
         self._is_new = True
+        self._watch = Watch(lines)
+        self._judging = ThreadPoolExecutor(1, "judge")
         self._planning = ThreadPoolExecutor(1, "plan")
         self._asking = ThreadPoolExecutor(ASKED_AT_ONCE, "handset")
         self._clocks = (time.monotonic(), context.now_ms())
@@ -93,8 +94,8 @@ class RunProbes:
         self._load()
         until_s = time.monotonic() + STEP_S
         while self._campaigns and time.monotonic() < until_s and not stopped.is_set():
+            self._watch.look()
             for campaign in list(self._campaigns.values()):
-                self._give_way(campaign)
                 self._take_results(campaign)
                 self._take_answers(campaign)
                 self._call(campaign)
@@ -204,6 +205,7 @@ class RunProbes:
         """Ask the panel, where its maker lets us; else call at once."""
         running = Running(call_id, candidate, next(self._nodes), time.monotonic())
         campaign.running[call_id] = running
+        self._watch.begin(running)
         found = self._context.database.row(_TRIES, (candidate.item_id,))
         apartment_id = 0 if found is None else int(found[1])
         numbers = dict(by_apartment(self._context.database, [apartment_id]).get(apartment_id, []))
@@ -243,51 +245,27 @@ class RunProbes:
         language = str(row.language)
         if language.partition("-")[0] not in SPOKEN:
             language = "en"
+        variables = {
+            "EP_PROBE": str(running.call_id),
+            "EP_PROBE_KIND": str(row.kind),
+            "EP_LANGUAGE": language.replace("-", "_"),
+            "PJSIP_HEADER(add,X-Entryphone-Target)": f"handset {candidate.panel} {running.number} {running.naming}",
+        }
+        channel, ring_s = f"PJSIP/kamailio/sip:probe@{self._callers.kamailio}", int(str(row.ring_timeout_s))
         try:
-            running.node.originate(
-                running.channel,
-                f"PJSIP/kamailio/sip:probe@{self._callers.kamailio}",
-                "probe,s",
-                int(str(row.ring_timeout_s)),
-                {
-                    "EP_PROBE": str(running.call_id),
-                    "EP_PROBE_KIND": str(row.kind),
-                    "EP_LANGUAGE": language.replace("-", "_"),
-                    "PJSIP_HEADER(add,X-Entryphone-Target)": (
-                        f"handset {candidate.panel} {running.number} {running.naming}"
-                    ),
-                },
-            )
+            with running.speaking:
+                if not running.dropped:
+                    running.originated_s = time.monotonic()
+                    running.node.originate(running.channel, channel, "probe,s", ring_s, variables)
         except AsteriskAwayError as error:
             _log.error("probe could not be called", probe=running.call_id, reason=str(error))
             self._over(campaign, running, "dropped")
 
-    def _give_way(self, campaign: Campaign) -> None:
-        """Drop every probe whose panel a visitor wants."""
-        pairs = [(one.candidate.panel, str(one.call_id)) for one in campaign.running.values()]
-        for probe in self._lines.lost(pairs):
-            running = campaign.running[int(probe)]
-            if running.asked is not None:
-                self._over(campaign, running, "dropped")
-                continue
-            try:
-                if not running.dropped:
-                    running.dropped = True
-                    running.began_s = time.monotonic()
-                    running.node.redirect(running.channel, "probe,sorry")
-                    continue
-            except AsteriskAwayError:
-                running.began_s = 0.0
-            if time.monotonic() - running.began_s < SORRY_S:
-                continue
-            try:
-                running.node.hang_up(running.channel)
-            except AsteriskAwayError as error:
-                _log.error("probe could not be hung up", probe=running.call_id, reason=str(error))
-            self._over(campaign, running, "dropped")
-
     def _take_results(self, campaign: Campaign) -> None:
         """Settle calls that are over, and those that must be by now."""
+        for running in list(campaign.running.values()):
+            if running.dropped and (running.gave_way or running.originated_s is None):
+                self._over(campaign, running, "dropped")
         ids = list(campaign.running)
         if not ids:
             return
@@ -296,15 +274,22 @@ class RunProbes:
             running = campaign.running[call_id]
             if running.dropped or outcome != "answered":
                 self._over(campaign, running, "dropped" if running.dropped else str(outcome))
-                continue
-            told = {**json.loads(measures or "{}"), **running.measures, "grade": grade}
-            judgement, found = examine(self._callers.recordings, call_id, int(str(campaign.row.kind)), told)
-            self._results.judge(call_id, judgement, found, f"{call_id}.wav")
-            self._over(campaign, running, "answered", done=judgement is not None)
+            elif running.judging is None:
+                told = {**json.loads(measures or "{}"), **running.measures, "grade": grade}
+                kind = int(str(campaign.row.kind))
+                running.judging = self._judging.submit(examine, self._callers.recordings, call_id, kind, told)
+            elif running.judging.done():
+                judgement, found = running.judging.result()
+                self._results.judge(call_id, judgement, found, f"{call_id}.wav")
+                self._over(campaign, running, "answered", done=judgement is not None)
+        self._give_up(campaign)
+
+    def _give_up(self, campaign: Campaign) -> None:
+        """End calls that nobody tells the end of, when they must be over."""
         limits = limits_of(campaign.row)
         for running in list(campaign.running.values()):
             lasts_s = time.monotonic() - running.began_s
-            if running.asked is not None:
+            if running.asked is not None or running.judging is not None:
                 continue
             if (
                 not running.dropped
@@ -321,6 +306,7 @@ class RunProbes:
 
     def _over(self, campaign: Campaign, running: Running, outcome: str, *, done: bool = False) -> None:
         del campaign.running[running.call_id]
+        self._watch.end(running)
         self._lines.free(running.candidate.panel, str(running.call_id))
         self._results.end(running.call_id, outcome)
         if outcome == "no_answer":

@@ -10,7 +10,7 @@ import pytest
 
 from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError
 from crm_api.adapters.panel_handsets import Naming, PanelSaid
-from scheduler import probe_runner
+from scheduler import probe_runner, probe_watch
 from scheduler.asterisk_manager import AsteriskAwayError
 from scheduler.probe_loading import Callers
 from scheduler.probe_runner import RunProbes
@@ -53,10 +53,11 @@ class FakeNode:
     def redirect(self, channel_id: str, extension: str) -> None:
         assert (channel_id in self.calls, extension) == (True, "probe,sorry")
 
-    def hang_up(self, channel_id: str) -> None:
+    def hang_up(self, channel_id: str) -> bool:
         if self.away:
             raise AsteriskAwayError("connection refused")
         self.hung_up.append(channel_id)
+        return True
 
 
 class FakeLines:
@@ -189,7 +190,7 @@ def test_a_panel_that_is_not_known_free_is_not_called(world: World) -> None:
 
 
 def test_a_visitor_takes_over_and_the_probe_was_no_try(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe_runner, "SORRY_S", 0.0)
+    monkeypatch.setattr(probe_watch, "SORRY_S", 0.0)
     world.step()
     world.lines.holders["p1"] = "visitor c1"
     world.step()

@@ -107,8 +107,8 @@ def test_no_value_can_become_another_action(asterisk: FakeAsterisk, manager: Ast
 
 
 def test_hanging_up_what_is_over_is_no_error(manager: AsteriskManager) -> None:
-    manager.hang_up("probe-1")
-    manager.hang_up("probe-99")
+    assert manager.hang_up("probe-1")
+    assert not manager.hang_up("probe-99")
 
 
 def test_when_it_was_started_is_told(manager: AsteriskManager) -> None:
