@@ -11,7 +11,8 @@ import httpx
 from crm_api.background import config_path, repeat, stop_on_signal
 from crm_api.bootstrap import make_context, set_up_logging
 from crm_api.config import read_config
-from crm_api.services.telling import Telling
+from crm_api.services.message_pictures import MessagePictures
+from crm_api.services.telling import PAUSES_S, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,13 +24,14 @@ TIMEOUT: Final = httpx.Timeout(5.0, connect=2.0)
 PRUNE_EVERY_S: Final = 3600.0
 
 
-def teller(context: Context) -> Callable[[], None]:
+def teller(context: Context, public_url: str) -> Callable[[], None]:
     """Return one pass: what is due, side by side, and now and then the removal of what is long delivered."""
+    pictures = MessagePictures(context, {}, public_url)
     pruned_s = [-PRUNE_EVERY_S]
 
     async def deliver() -> None:
         async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client:
-            telling = Telling(context, client)
+            telling = Telling(context, client, PAUSES_S, pictures)
             while await telling.deliver():
                 pass
 
@@ -37,7 +39,7 @@ def teller(context: Context) -> Callable[[], None]:
         asyncio.run(deliver())
         if time.monotonic() - pruned_s[0] > PRUNE_EVERY_S:
             pruned_s[0] = time.monotonic()
-            Telling(context, httpx.AsyncClient()).prune()
+            Telling(context, httpx.AsyncClient(), PAUSES_S, pictures).prune()
 
     return work
 
@@ -47,7 +49,7 @@ def main() -> None:
     config = read_config(config_path("crm_api.webhooks", main.__doc__ or ""))
     set_up_logging(config)
     context = make_context(config)
-    repeat(teller(context), context.database, stop_on_signal(), POLL_S)
+    repeat(teller(context, config.public_url), context.database, stop_on_signal(), POLL_S)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from crm_api.tables import webhook_rows
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
+    from crm_api.services.message_pictures import MessagePictures
 
 BATCH: Final = 50
 PAUSES_S: Final = (5, 30, 120, 600, 3600, 4 * 3600, 12 * 3600)
@@ -30,8 +31,15 @@ _log = structlog.get_logger("crm_api.webhooks")
 class Telling:
     """One pass at a time; deliveries of a pass go out side by side."""
 
-    def __init__(self, context: Context, client: httpx.AsyncClient, pauses_s: tuple[float, ...] = PAUSES_S) -> None:
+    def __init__(
+        self,
+        context: Context,
+        client: httpx.AsyncClient,
+        pauses_s: tuple[float, ...],
+        pictures: MessagePictures,
+    ) -> None:
         self._context = context
+        self._pictures = pictures
         self._client = client
         self._pauses_s = pauses_s
 
@@ -57,7 +65,7 @@ class Telling:
 
     async def _deliver(self, row: tuple[Any, ...]) -> None:
         key, event, subject, attempts, created_at_ms, company_id, url, secret = row
-        data = await self._context.database.in_thread(webhook_rows.said, self._context.database, event, subject)
+        data = await self._context.database.in_thread(self._said, event, subject)
         if data is None:
             await self._context.database.in_thread(self._failed, key, len(self._pauses_s), "it is on record no more")
             return
@@ -78,6 +86,12 @@ class Telling:
             await self._context.database.in_thread(self._delivered, key, attempts)
         else:
             await self._context.database.in_thread(self._failed, key, attempts, f"HTTP {response.status_code}")
+
+    def _said(self, event: str, subject: str) -> dict[str, Any] | None:
+        data = webhook_rows.said(self._context.database, event, subject)
+        if data is not None and event == "message.left":
+            return {**data, "picture_url": self._pictures.link(data["id"]) or None}
+        return data
 
     def _delivered(self, key: int, attempts: int) -> None:
         with self._context.database.transaction():
