@@ -187,8 +187,8 @@ def test_the_push_of_a_message_links_to_its_picture(
 ) -> None:
     token = {"account": "a12", "device": "d", "platform": "fcm", "token": "token-" + "x" * 20}
     town.platform("POST", "/v1/push-tokens", token)
-    pictures.take("c@1", "p2")
-    key = kept(town, clock.now, panel="p2").json["id"]
+    pictures.take("c@1", "p2")  # the panel with a camera
+    key = kept(town, clock.now).json["id"]
     kept(town, clock.now, call_id="c@2")
     first, second = MessagePushes(context, pictures).take()
     assert first.push.data["picture_url"] == pictures.link(key)
