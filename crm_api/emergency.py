@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from crm_api.adapters.notice_senders import NoticeSender
     from crm_api.services.context import Context
 
-POLL_S: Final = 0.2
+POLL_S: Final = 0.5
 MINUTE_S: Final = 60.0
 DAY_S: Final = 86_400.0
 

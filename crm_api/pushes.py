@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 BLOCK_MS: Final = 1000
 TELL_EVERY_S: Final = 0.1
+FOLLOW_EVERY_S: Final = 0.1
 MESSAGES_EVERY_S: Final = 1.0
 _log = structlog.get_logger("crm_api.pushes")
 _wanted = msgspec.json.Decoder(Wanted)
@@ -100,7 +101,11 @@ class PushProcess:
         task.add_done_callback(taken)
 
     async def _follow_calls(self) -> None:
-        for entry in await self._stream.told(BLOCK_MS):
+        entries = await self._stream.told(BLOCK_MS)
+        await asyncio.sleep(FOLLOW_EVERY_S)  # each look has its price; a phone rings no longer than that for nothing
+        if not self._pushing.rings:
+            return
+        for entry in entries:
             try:
                 events = _told.decode(entry)
             except (msgspec.DecodeError, msgspec.ValidationError):

@@ -9,6 +9,7 @@ from gunicorn.app.base import BaseApplication
 from crm_api.wsgi import build
 
 if TYPE_CHECKING:
+    from crm_api.bootstrap import Services
     from crm_api.config import CrmConfig
 
 
@@ -17,6 +18,7 @@ class CrmServer(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no
 
     def __init__(self, config: CrmConfig) -> None:
         self._crm = config
+        self._services: Services | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -24,7 +26,7 @@ class CrmServer(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no
         settings: dict[str, Any] = {
             "bind": self._crm.bind,
             "workers": self._crm.workers,
-            "worker_class": "gthread",
+            "worker_class": "crm_api.worker.ReadyWorker",
             "threads": self._crm.threads,
             "keepalive": 75,
             "timeout": 30,
@@ -40,4 +42,10 @@ class CrmServer(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no
 
     def load(self) -> Any:
         """Make the application in the worker."""
-        return build(self._crm)
+        app, self._services = build(self._crm)
+        return app
+
+    def warm_up(self) -> None:
+        """Do in a thread what its first request would have to wait for."""
+        if self._services is not None:
+            self._services.planning.warm_up()

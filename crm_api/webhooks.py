@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,7 @@ from crm_api.background import config_path, repeat, stop_on_signal
 from crm_api.bootstrap import make_context, set_up_logging
 from crm_api.config import read_config
 from crm_api.services.message_pictures import MessagePictures
-from crm_api.services.telling import PAUSES_S, Telling
+from crm_api.services.telling import Telling, is_due, prune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,25 +22,29 @@ if TYPE_CHECKING:
 
 POLL_S: Final = 0.5
 TIMEOUT: Final = httpx.Timeout(5.0, connect=2.0)
-PRUNE_EVERY_S: Final = 3600.0
+TIDY_EVERY_S: Final = 3600.0
 
 
 def teller(context: Context, public_url: str) -> Callable[[], None]:
     """Return one pass: what is due, side by side, and now and then the removal of what is long delivered."""
+    trusted = ssl.create_default_context()  # read once: it costs more than all the rest of a pass
     pictures = MessagePictures(context, {}, public_url)
-    pruned_s = [-PRUNE_EVERY_S]
+    tidied_s = [-TIDY_EVERY_S]
 
     async def deliver() -> None:
-        async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as client:
-            telling = Telling(context, client, PAUSES_S, pictures)
+        async with httpx.AsyncClient(
+            timeout=TIMEOUT, follow_redirects=False, trust_env=False, verify=trusted
+        ) as client:
+            telling = Telling(context, client, pictures)
             while await telling.deliver():
                 pass
 
     def work() -> None:
-        asyncio.run(deliver())
-        if time.monotonic() - pruned_s[0] > PRUNE_EVERY_S:
-            pruned_s[0] = time.monotonic()
-            Telling(context, httpx.AsyncClient(), PAUSES_S, pictures).prune()
+        if is_due(context):
+            asyncio.run(deliver())
+        if time.monotonic() - tidied_s[0] > TIDY_EVERY_S:
+            tidied_s[0] = time.monotonic()
+            prune(context)
 
     return work
 

@@ -13,11 +13,12 @@ from crm_api.config import read_config
 if TYPE_CHECKING:
     import falcon
 
+    from crm_api.bootstrap import Services
     from crm_api.config import CrmConfig
 
 
-def build(config: CrmConfig) -> falcon.App[Any, Any]:
-    """Make the application; called in each worker after the fork, so that nothing open is shared."""
+def build(config: CrmConfig) -> tuple[falcon.App[Any, Any], Services]:
+    """Make application and services; called in each worker after the fork, so that nothing open is shared."""
     set_up_logging(config)
     context = make_context(config)
     services = make_services(
@@ -26,10 +27,10 @@ def build(config: CrmConfig) -> falcon.App[Any, Any]:
         twilio_sip_address=config.twilio_sip_address,
         queues=make_queues(config),
     )
-    return create_app(services, context.database, make_plan_cache(config))
+    return create_app(services, context.database, make_plan_cache(config)), services
 
 
 def __getattr__(name: str) -> Any:
     if name == "application":
-        return build(read_config(Path(os.environ["ENTRYPHONE_CRM_CONFIG"])))
+        return build(read_config(Path(os.environ["ENTRYPHONE_CRM_CONFIG"])))[0]
     raise AttributeError(name)

@@ -20,6 +20,8 @@ ON_REPLY = "on_stage_reply"
 ON_FAILURE = "on_stage_failure"
 # Kept with the transaction: lines of Call-ID, stage, plan source, whose; `ruid TAB account TAB contact` of each branch.
 _BRANCHES = "$avp(branches)"
+# Of the transaction: a device has rung, and Asterisk knows.
+_RUNG = "$avp(rung)"
 # Branches that have had a negative reply: `leg Call-ID, ruid`.
 _ENDED = "ended"
 _MAX_BRANCHES = 30
@@ -31,6 +33,8 @@ _TIMEOUT = 408
 _RING = 101
 _NEGATIVE = 300
 _ANSWER = 200
+_TRYING = 100
+_RINGING = 180
 
 
 class Kept(NamedTuple):
@@ -190,9 +194,12 @@ def on_reply(ksr: Ksr) -> None:
         if not nodes.is_in_setup(ksr, leg_id):
             return  # another phone has answered meanwhile
         late_ringing.let_go(ksr, leg_id)
-    headers.strip_private(ksr)
-    if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS_OF_REPLY) > 0:
-        ksr.nathelper.set_contact_alias()
+    if status == _RINGING and _rings_already(ksr):
+        # A 100 goes no further (RFC 3261, 16.7). To drop the reply would do, too, but tm would forget that the branch
+        # has replied, and would not cancel it.
+        ksr.textopsx.change_reply_status_code(_TRYING)
+    else:
+        _make_ours(ksr, status)
     kept = ksr.pv.get(_BRANCHES)
     ruid = ksr.pv.get("$T_reply_ruid")
     if not isinstance(kept, str):
@@ -207,6 +214,26 @@ def on_reply(ksr: Ksr) -> None:
             if _ANSWER <= status < _NEGATIVE:
                 ksr.hdr.append(f"{headers.ANSWERED_BY}: {branch.account}\r\n")
             return
+
+
+def _make_ours(ksr: Ksr, status: int) -> None:
+    """Make a device's reply one that Asterisk may have."""
+    headers.strip_private(ksr)
+    if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS_OF_REPLY) > 0:
+        ksr.nathelper.set_contact_alias()
+
+
+def _rings_already(ksr: Ksr) -> bool:
+    """Tell whether Asterisk has been told that this stage rings: the second phone that does is no news to it.
+
+    One that shows something while it rings (a body) is.
+    """
+    if ksr.kx.get_bodylen() > 0:
+        return False
+    if ksr.pv.get(_RUNG) is not None:
+        return True
+    ksr.pv.seti(_RUNG, 1)
+    return False
 
 
 def _tell(ksr: Ksr, stage: Kept, index: int, status: int) -> None:

@@ -52,6 +52,7 @@ class CallRecording:
         self._context = context
         self._panels: dict[str, KnownPanel | None] = {}
         self._panels_read_at_ms = 0
+        self._listening: frozenset[int] = frozenset()
         self._emergency = EmergencyRecording(context)
 
     def record(self, entries: Sequence[tuple[str, bytes]]) -> None:
@@ -82,6 +83,7 @@ class CallRecording:
             return
         database = self._context.database
         with database.transaction():
+            self._listening = webhook_rows.listening(database)
             self._emergency.write(emergency)
             belongs = {call.call_id: self._belongs(call) for call in calls.values()}
             call_record_rows.write_calls(
@@ -132,8 +134,7 @@ class CallRecording:
                 for phone in call.phones:
                     self._write_phone(phone, belongs[call.call_id])
                 if call.result is not None:
-                    company_id = belongs[call.call_id].company_id
-                    webhook_rows.announce(database, company_id, "call.ended", call.call_id, self._context.now_ms())
+                    self._announce(belongs[call.call_id].company_id, "call.ended", call.call_id)
 
     def _write_door(self, door: Event, belongs: Belongs) -> None:
         """Complete the record that the CRM made when it gave the permission, or make one (permission still fresh)."""
@@ -159,8 +160,11 @@ class CallRecording:
 
     def _announce_door(self, belongs: Belongs, result: str, record_id: int) -> None:
         if result in OPENED:
-            now_ms = self._context.now_ms()
-            webhook_rows.announce(self._context.database, belongs.company_id, "door.opened", str(record_id), now_ms)
+            self._announce(belongs.company_id, "door.opened", str(record_id))
+
+    def _announce(self, company_id: int | None, event: str, subject: str) -> None:
+        if company_id in self._listening:
+            webhook_rows.announce(self._context.database, company_id, event, subject, self._context.now_ms())
 
     def _write_phone(self, phone: Event, belongs: Belongs) -> None:
         """Keep how long a phone was on a trunk and what that costs, once."""

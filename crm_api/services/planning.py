@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from crm_api.tables.ring_plan_facts import KnownPanel
 
 
+WARM_UPS: Final = {"sqlite": 1, "postgresql": 12}
+"""psycopg prepares a statement that it has sent five times, PostgreSQL plans one anew the first five times after."""
+_SOME: Final = """
+SELECT a.account, CAST(ap.number AS TEXT) FROM panel_places pp JOIN panels p ON p.id = pp.panel_id
+JOIN accounts a ON a.id = p.account_id JOIN apartments ap ON ap.entrance_id = pp.entrance_id
+WHERE pp.code = '' LIMIT 1
+"""
+
+
 @dataclass(frozen=True)
 class Planned:
     """A plan, and what was known of the panel (None: no panel calls)."""
@@ -33,6 +42,14 @@ class Planning:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+
+    def warm_up(self) -> None:
+        """Have this thread's connection opened and its statements planned, before a visitor waits for that."""
+        database = self._context.database
+        found = database.row(_SOME)
+        if found is not None:
+            for _ in range(WARM_UPS[database.dialect]):
+                self.planned(*found)
 
     def planned(self, account: str, dialled: str) -> Planned:
         """Return the plan of (calling account, dialled) at this moment.
@@ -71,9 +88,8 @@ class Planning:
     def _of_panel(self, known: KnownPanel, panel: str, dialled: str, now_ms: int) -> RingPlan:
         database, facts = self._context.database, known.facts
         meant = candidate(known.places, dialled) if dialled != ALWAYS_EMERGENCY else None
-        apartment_id = None if meant is None else ring_plan_facts.apartment_id(database, meant)
-        if meant is not None and apartment_id is not None:
-            household = ring_plan_facts.household(database, facts.company_id, meant, apartment_id, now_ms)
+        household = None if meant is None else ring_plan_facts.household(database, facts.company_id, meant, now_ms)
+        if household is not None:
             return ring_plan.household_plan(panel, dialled, now_ms, facts, household)
         if dialled in EMERGENCY_NUMBERS:
             dispatch = ring_plan_facts.dispatch_centre(database, facts)
@@ -101,9 +117,8 @@ class Planning:
         if not caller.is_desk and caller.neighbour_calls == "none":
             return resident_calls.refused(asked, "forbidden")
         for meant in caller_facts.meant_apartments(database, caller, dialled):
-            apartment_id = ring_plan_facts.apartment_id(database, meant)
-            if apartment_id is not None:
-                household = ring_plan_facts.household(database, caller.facts.company_id, meant, apartment_id, now_ms)
+            household = ring_plan_facts.household(database, caller.facts.company_id, meant, now_ms)
+            if household is not None:
                 return resident_calls.household_from_inside(asked, household, phones=caller.is_desk)
         return resident_calls.refused(asked, "unknown_number")
 

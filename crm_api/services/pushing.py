@@ -94,6 +94,11 @@ class Pushing:
         for ringing in self._ringing.pop(call_id, []):
             self._cancel(ringing, answered_by)
 
+    @property
+    def rings(self) -> bool:
+        """Whether a device has been woken for a call that may still ring."""
+        return bool(self._ringing)
+
     async def idle(self) -> None:
         """Wait until nothing is on its way."""
         while self._tasks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import httpx
 import structlog
@@ -25,7 +25,33 @@ PRUNE_BATCH: Final = 1000
 EVENT: Final = "Entryphone-Event"
 DELIVERY: Final = "Entryphone-Delivery"
 _SUCCESS: Final = range(200, 300)
+_GONE: Final = "it is on record no more"
 _log = structlog.get_logger("crm_api.webhooks")
+
+
+class _Delivery(NamedTuple):
+    """A row that is due, and what it says; None when what happened is on record no more."""
+
+    key: int
+    event: str
+    subject: str
+    attempts: int
+    created_at_ms: int
+    company_id: int
+    url: str
+    secret: str
+    data: dict[str, Any] | None
+
+
+def is_due(context: Context) -> bool:
+    """Tell whether anything is to be told now. Asked twice a second, so it costs one look at an index."""
+    return context.database.row(webhook_rows.ANY_DUE, (context.now_ms(), True)) is not None
+
+
+def prune(context: Context) -> None:
+    """Forget what was delivered a week ago."""
+    with context.database.transaction():
+        context.database.rows(webhook_rows.PRUNE, (context.now_ms() - KEPT_MS, PRUNE_BATCH))
 
 
 class Telling:
@@ -35,8 +61,8 @@ class Telling:
         self,
         context: Context,
         client: httpx.AsyncClient,
-        pauses_s: tuple[float, ...],
         pictures: MessagePictures,
+        pauses_s: tuple[float, ...] = PAUSES_S,
     ) -> None:
         self._context = context
         self._pictures = pictures
@@ -46,46 +72,18 @@ class Telling:
     async def deliver(self) -> int:
         """Deliver what is due; return how many were tried."""
         due = await self._context.database.in_thread(self._take)
-        await asyncio.gather(*(self._deliver(row) for row in due))
+        if due:
+            tried = await asyncio.gather(*(self._post(delivery) for delivery in due))
+            await self._context.database.in_thread(self._settle, list(zip(due, tried, strict=True)))
         return len(due)
 
-    def prune(self) -> None:
-        """Forget what was delivered a week ago."""
-        limit = (self._context.now_ms() - KEPT_MS, PRUNE_BATCH)
-        with self._context.database.transaction():
-            self._context.database.rows(webhook_rows.PRUNE, limit)
-
-    def _take(self) -> list[tuple[Any, ...]]:
-        """Return due rows, leased: a process that dies with them gives them back in a minute."""
+    def _take(self) -> list[_Delivery]:
+        """Return what is due, leased: a process that dies with it gives it back in a minute."""
         database, now_ms = self._context.database, self._context.now_ms()
         with database.transaction():
             rows = database.rows(webhook_rows.DUE, (now_ms, True, BATCH))
             database.many(webhook_rows.LEASE, [(now_ms + LEASE_MS, row[0]) for row in rows])
-        return rows
-
-    async def _deliver(self, row: tuple[Any, ...]) -> None:
-        key, event, subject, attempts, created_at_ms, company_id, url, secret = row
-        data = await self._context.database.in_thread(self._said, event, subject)
-        if data is None:
-            await self._context.database.in_thread(self._failed, key, len(self._pauses_s), "it is on record no more")
-            return
-        told = {"id": key, "event": event, "created_at_ms": created_at_ms, "company_id": company_id, "data": data}
-        body = json.dumps(told, separators=(",", ":")).encode()
-        headers = {
-            "Content-Type": "application/json",
-            EVENT: event,
-            DELIVERY: str(key),
-            SIGNATURE: signature(self._context.encryption.decrypted(secret), self._context.now_ms() // 1000, body),
-        }
-        try:
-            response = await self._client.post(url, content=body, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            await self._context.database.in_thread(self._failed, key, attempts, str(error) or type(error).__name__)
-            return
-        if response.status_code in _SUCCESS:
-            await self._context.database.in_thread(self._delivered, key, attempts)
-        else:
-            await self._context.database.in_thread(self._failed, key, attempts, f"HTTP {response.status_code}")
+        return [_Delivery._make((*row, self._said(row[1], row[2]))) for row in rows]
 
     def _said(self, event: str, subject: str) -> dict[str, Any] | None:
         data = webhook_rows.said(self._context.database, event, subject)
@@ -93,17 +91,40 @@ class Telling:
             return {**data, "picture_url": self._pictures.link(data["id"]) or None}
         return data
 
-    def _delivered(self, key: int, attempts: int) -> None:
-        with self._context.database.transaction():
-            done = (attempts + 1, self._context.now_ms(), key)
-            self._context.database.rows(webhook_rows.DELIVERED, done)
+    async def _post(self, delivery: _Delivery) -> str | None:
+        """Send it; return what went wrong, None when the company has it."""
+        if delivery.data is None:
+            return _GONE
+        told = {
+            "id": delivery.key, "event": delivery.event, "created_at_ms": delivery.created_at_ms,
+            "company_id": delivery.company_id, "data": delivery.data,
+        }  # fmt: skip
+        body = json.dumps(told, separators=(",", ":")).encode()
+        secret = self._context.encryption.decrypted(delivery.secret)
+        headers = {
+            "Content-Type": "application/json",
+            EVENT: delivery.event,
+            DELIVERY: str(delivery.key),
+            SIGNATURE: signature(secret, self._context.now_ms() // 1000, body),
+        }
+        try:
+            response = await self._client.post(delivery.url, content=body, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return str(error) or type(error).__name__
+        return None if response.status_code in _SUCCESS else f"HTTP {response.status_code}"
 
-    def _failed(self, key: int, attempts: int, reason: str) -> None:
-        now_ms = self._context.now_ms()
-        dead = attempts >= len(self._pauses_s)
-        due_at_ms = now_ms if dead else now_ms + int(self._pauses_s[attempts] * 1000)
-        with self._context.database.transaction():
-            state = "dead" if dead else "waiting"
-            self._context.database.rows(webhook_rows.FAILED, (state, attempts + 1, due_at_ms, reason[:200], key))
-        if dead:
-            _log.error("webhook delivery given up", delivery=key, reason=reason)
+    def _settle(self, tried: list[tuple[_Delivery, str | None]]) -> None:
+        """Keep how each went."""
+        database, now_ms = self._context.database, self._context.now_ms()
+        with database.transaction():
+            for delivery, wrong in tried:
+                attempts = delivery.attempts + 1
+                if wrong is None:
+                    database.rows(webhook_rows.DELIVERED, (attempts, now_ms, delivery.key))
+                    continue
+                state, due_at_ms = "dead", now_ms
+                if wrong != _GONE and delivery.attempts < len(self._pauses_s):
+                    state, due_at_ms = "waiting", now_ms + int(self._pauses_s[delivery.attempts] * 1000)
+                else:
+                    _log.error("webhook delivery given up", delivery=delivery.key, reason=wrong)
+                database.rows(webhook_rows.FAILED, (state, attempts, due_at_ms, wrong[:200], delivery.key))

@@ -11,12 +11,17 @@ from urllib.parse import unquote, urlsplit
 
 import peewee
 import psycopg
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from crm_api.tables.integrity import conflict_of
 from crm_api.tables.models import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+# psycopg would call an integer smallint, integer or bigint by its value, and each mixture another statement to prepare.
+psycopg.adapters.register_dumper(int, Int8Dumper)
+psycopg.adapters.register_dumper(int, Int8BinaryDumper)
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")

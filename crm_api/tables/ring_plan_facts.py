@@ -1,4 +1,4 @@
-"""Everything a ring plan is decided from, read with a handful of indexed statements (the call path: no ORM)."""
+"""Everything a ring plan is decided from, read with two indexed statements in most cases (the call path: no ORM)."""
 
 from __future__ import annotations
 
@@ -35,20 +35,22 @@ RINGS = """(a.enabled AND (a.resident_id IS NULL OR EXISTS (
     SELECT 1 FROM residencies r WHERE r.resident_id = a.resident_id AND r.apartment_id = a.apartment_id
     AND (r.ends_at_ms IS NULL OR r.ends_at_ms > ?))))"""
 WAKES = "EXISTS (SELECT 1 FROM push_tokens d WHERE d.account_id = a.id AND d.invalidated_at_ms IS NULL)"
-# Members, blocks and kept plan in one statement: on PostgreSQL a round trip costs more than what it reads. The rows of
-# each part are put in order here, not by the database.
+# Apartment, members, blocks and kept plan in one statement: on PostgreSQL a round trip costs more than what it reads.
+# The rows of each part are put in order here, not by the database. NOT MATERIALIZED: of a table made for the moment
+# SQLite expects many rows, and reads all blocks there are.
 HOUSEHOLD = f"""
+WITH ap AS NOT MATERIALIZED (SELECT id, entrance_id FROM apartments WHERE house_id = ? AND number = ?)
 SELECT 0, a.id, 0, a.account, a.kind, {RINGS}, a.phone,
        {{false}}, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), a.apartment_id,
        a.quiet_from_min, a.quiet_until_min, a.resident_id,
        (SELECT ring_order FROM residencies r WHERE r.resident_id = a.resident_id AND r.apartment_id = a.apartment_id),
        {{false}}, {WAKES}
-FROM accounts a WHERE a.apartment_id = ?
+FROM ap JOIN accounts a ON a.apartment_id = ap.id
 UNION ALL
 SELECT 1, b.id, 0, NULL, NULL, k.stops_calls, NULL, k.stops_opening, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
        {{false}}, {{false}}
-FROM blocks b JOIN block_kinds k ON k.id = b.kind_id
-WHERE b.apartment_id = ? AND b.starts_at_ms <= ? AND (b.ends_at_ms IS NULL OR b.ends_at_ms > ?)
+FROM ap JOIN blocks b ON b.apartment_id = ap.id JOIN block_kinds k ON k.id = b.kind_id
+WHERE b.starts_at_ms <= ? AND (b.ends_at_ms IS NULL OR b.ends_at_ms > ?)
 UNION ALL
 SELECT 2, s.position, coalesce(t.position, 0), a.account, a.kind, {RINGS}, a.phone,
        s.one_by_one, s.ring_timeout_s, s.on_refusal, t.kind, a.apartment_id,
@@ -57,12 +59,16 @@ FROM ring_stages s
 LEFT JOIN ring_targets t ON t.stage_id = s.id
 LEFT JOIN accounts a ON a.id = t.account_id
 WHERE s.plan_id = coalesce(
-    (SELECT id FROM ring_plans WHERE apartment_id = ?),
+    (SELECT id FROM ring_plans WHERE apartment_id = (SELECT id FROM ap)),
     (SELECT id FROM ring_plans WHERE house_id = ?),
     (SELECT id FROM ring_plans WHERE company_id = ? AND house_id IS NULL AND apartment_id IS NULL))
+UNION ALL
+SELECT 3, id, 0, NULL, NULL, {{false}}, NULL, {{false}}, NULL, NULL, NULL, entrance_id, NULL, NULL, NULL, NULL,
+       {{false}}, {{false}}
+FROM ap
 """  # noqa: S608 - constants
 HOUSEHOLDS = {"sqlite": HOUSEHOLD.replace("{false}", "0"), "postgresql": HOUSEHOLD.replace("{false}", "FALSE")}
-_MEMBER, _STOP, _LINE = range(3)
+_MEMBER, _STOP, _LINE, _APARTMENT = range(4)
 _NO_HOUSE = 0
 """PostgreSQL takes no empty list."""
 UNORDERED = 100
@@ -129,15 +135,21 @@ def apartment_id(database: CrmDatabase, candidate: Candidate) -> int | None:
     return int(row[0])
 
 
-def household(
-    database: CrmDatabase, company_id: int, candidate: Candidate, apartment_id: int, now_ms: int
-) -> Household:
-    """Return what decides the plan of this apartment at this moment."""
-    times = (now_ms, apartment_id)
-    parameters = (*times, apartment_id, now_ms, now_ms, *times, candidate.house_id, company_id)
-    parts: tuple[list[tuple[Any, ...]], ...] = ([], [], [])
+def household(database: CrmDatabase, company_id: int, candidate: Candidate, now_ms: int) -> Household | None:
+    """Return what decides the plan of an apartment at this moment.
+
+    None: there is no such apartment, or it stands in another entrance.
+    """
+    home = (candidate.house_id, candidate.number)
+    parameters = (*home, now_ms, now_ms, now_ms, now_ms, candidate.house_id, company_id)
+    parts: tuple[list[tuple[Any, ...]], ...] = ([], [], [], [])
     for row in database.rows(HOUSEHOLDS[database.dialect], parameters):
         parts[row[0]].append(row)
+    if not parts[_APARTMENT]:
+        return None
+    apartment_id, entrance_id = parts[_APARTMENT][0][1], parts[_APARTMENT][0][11]
+    if candidate.entrance_id not in (None, entrance_id):
+        return None
     for part in parts:
         part.sort(key=itemgetter(1, 2))
     rest = _Rest(database, candidate.house_id, now_ms)

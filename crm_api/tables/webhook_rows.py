@@ -19,6 +19,11 @@ SELECT d.id, d.event, d.subject, d.attempts, d.created_at_ms, d.company_id, w.ur
 FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
 WHERE d.state = 'waiting' AND d.due_at_ms <= ? AND w.enabled = ? ORDER BY d.due_at_ms, d.id LIMIT ?
 """
+LISTENING: Final = "SELECT DISTINCT company_id FROM webhooks WHERE enabled = ?"
+ANY_DUE: Final = """
+SELECT 1 FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
+WHERE d.state = 'waiting' AND d.due_at_ms <= ? AND w.enabled = ? LIMIT 1
+"""
 LEASE: Final = "UPDATE webhook_deliveries SET due_at_ms = ? WHERE id = ? AND state = 'waiting'"
 DELIVERED: Final = """
 UPDATE webhook_deliveries SET state = 'delivered', attempts = ?, delivered_at_ms = ?, last_error = NULL WHERE id = ?
@@ -49,6 +54,11 @@ def announce(database: CrmDatabase, company_id: int | None, event: str, subject:
     if company_id is not None:
         mark = f"%,{event},%"
         database.rows(ADD, (event, subject, now_ms, now_ms + SETTLES_MS, company_id, True, True, mark))
+
+
+def listening(database: CrmDatabase) -> frozenset[int]:
+    """Return the companies that have a webhook: nothing is announced for the others."""
+    return frozenset(row[0] for row in database.rows(LISTENING, (True,)))
 
 
 def said(database: CrmDatabase, event: str, subject: str) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import time
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,7 +58,7 @@ def _openings(database: CrmDatabase) -> int:
 
 
 def test_events_are_recorded_and_leave_the_stream(url: str, client: redis_py.Redis, database: CrmDatabase) -> None:
-    work = recorder(CallEventStream(url, "one"), _recording(database))
+    work = recorder(CallEventStream(url, "one"), _recording(database), Event())
     work()  # makes the group
     for number in range(5):
         _send(client, story(f"call-{number}"))
@@ -96,7 +97,7 @@ def test_a_reader_that_died_before_writing_loses_nothing(
     _send(client, story("call-1"))
     assert first.read(10, 1000) or first.read(10, 1000)  # and here the process dies
 
-    recorder(CallEventStream(url, "one"), _recording(database))()
+    recorder(CallEventStream(url, "one"), _recording(database), Event())()
 
     assert _calls(database) == ["call-1"]
 
@@ -114,12 +115,12 @@ def test_a_database_that_refuses_once_is_given_the_same_entries_again(
     stream = CallEventStream(url, "one")
     stream.read(10, 1)
     _send(client, story("call-1"))
-    failing = recorder(stream, Refusing(Context(database, "x", Encryption(Fernet.generate_key()), lambda: 1)))
+    failing = recorder(stream, Refusing(Context(database, "x", Encryption(Fernet.generate_key()), lambda: 1)), Event())
     with pytest.raises(OSError, match="away"):
         failing()
     assert _calls(database) == []
 
-    recorder(stream, recording)()
+    recorder(stream, recording, Event())()
     assert _calls(database) == ["call-1"]
 
 
@@ -127,7 +128,7 @@ def test_events_of_the_time_before_a_redis_restart_are_gone_but_new_ones_are_rea
     redis_lab: Stack, url: str, client: redis_py.Redis, database: CrmDatabase
 ) -> None:
     """Redis keeps nothing on disk here: its consumer group must be made anew by itself."""
-    work = recorder(CallEventStream(url, "one"), _recording(database))
+    work = recorder(CallEventStream(url, "one"), _recording(database), Event())
     work()
     redis_lab.restart("redis")
     _send(client, story("call-2"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crm_api.domain.problems import ConflictError, UnauthorisedError
-from crm_api.services.tokens import LAST_USED_EVERY_MS, Tokens, hash_of
+from crm_api.services.tokens import CALLS_KNOWN_MS, LAST_USED_EVERY_MS, Tokens, hash_of
 from crm_api.tables.database import DatabaseErrors
 
 if TYPE_CHECKING:
@@ -55,8 +55,32 @@ def test_the_use_is_noted_once_a_minute(tokens: Tokens, database: CrmDatabase, c
     assert last_used(database, token) == clock.now
 
 
+def test_a_revoked_token_is_refused_at_once_and_that_of_the_call_path_within_a_second(
+    tokens: Tokens, database: CrmDatabase, clock: Clock
+) -> None:
+    office, calls = (f"Bearer {tokens.create(kind, kind)}" for kind in ("platform", "service"))
+    for token in (office, calls):
+        tokens.principal(token)
+    database.rows("UPDATE tokens SET revoked_at_ms = 1")
+    with pytest.raises(UnauthorisedError):
+        tokens.principal(office)
+    assert tokens.principal(calls).role == "calls"
+    clock.now += CALLS_KNOWN_MS
+    with pytest.raises(UnauthorisedError):
+        tokens.principal(calls)
+
+
+def test_a_clock_that_is_put_back_keeps_no_token_alive(tokens: Tokens, database: CrmDatabase, clock: Clock) -> None:
+    calls = f"Bearer {tokens.create('agi', 'service')}"
+    tokens.principal(calls)
+    database.rows("UPDATE tokens SET revoked_at_ms = 1")
+    clock.now -= 3_600_000
+    with pytest.raises(UnauthorisedError):
+        tokens.principal(calls)
+
+
 def test_a_busy_writer_does_not_hold_up_a_request(tokens: Tokens, database: CrmDatabase) -> None:
-    token = tokens.create("x", "service")
+    token = tokens.create("x", "platform")
     writing, done = threading.Event(), threading.Event()
 
     def write_for_long() -> None:
@@ -70,7 +94,7 @@ def test_a_busy_writer_does_not_hold_up_a_request(tokens: Tokens, database: CrmD
     writer.start()
     try:
         assert writing.wait(5)
-        assert tokens.principal(f"Bearer {token}").role == "calls"
+        assert tokens.principal(f"Bearer {token}").role == "admin"
         assert last_used(database, token) is None
     finally:
         done.set()
@@ -81,12 +105,15 @@ def test_a_busy_writer_does_not_hold_up_a_request(tokens: Tokens, database: CrmD
     assert last_used(database, token) is not None
 
 
-def test_a_given_token_stays_as_it_is_when_it_is_made_sure_of_again(tokens: Tokens, database: CrmDatabase) -> None:
+def test_a_given_token_stays_as_it_is_when_it_is_made_sure_of_again(
+    tokens: Tokens, database: CrmDatabase, clock: Clock
+) -> None:
     tokens.create("lab", "service", replace=True, token=GIVEN)
     tokens.principal(f"Bearer {GIVEN}")
     tokens.create("lab", "service", replace=True, token=GIVEN)
     assert last_used(database, GIVEN) is not None
     tokens.create("lab", "platform", replace=True, token=GIVEN)
+    clock.now += CALLS_KNOWN_MS
     assert tokens.principal(f"Bearer {GIVEN}").role == "admin"
     with pytest.raises(ConflictError):
         tokens.create("lab", "platform")

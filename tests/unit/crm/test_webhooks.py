@@ -11,12 +11,13 @@ import pytest
 
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.message_pictures import MessagePictures
-from crm_api.services.telling import Telling
+from crm_api.services.telling import KEPT_MS, Telling, is_due, prune
 from tests.unit.crm.test_call_records import T, entry, story
 from tests.unit.crm.test_call_sounds import kept
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
+    from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Clock, FakePanelDriver, Town
 
 URL = "https://crm.homes.example/hook"
@@ -54,7 +55,7 @@ def tell(context: Context, company: Company) -> int:
     async def deliver() -> int:
         async with httpx.AsyncClient(transport=httpx.MockTransport(company)) as client:
             pictures = MessagePictures(context, {}, "https://door.example")
-            return await Telling(context, client, (1.0, 2.0), pictures).deliver()
+            return await Telling(context, client, pictures, (1.0, 2.0)).deliver()
 
     return asyncio.run(deliver())
 
@@ -63,8 +64,10 @@ def test_a_call_and_its_door_are_told_once(town: Town, context: Context, clock: 
     recording = CallRecording(context)
     recording.record([entry(1, story("c1"))])
     recording.record([entry(1, story("c1"))])  # delivered twice
-    assert tell(context, company) == 0  # the record may still be completed
+    assert not is_due(context)  # the record may still be completed
+    assert tell(context, company) == 0
     clock.now += 2000
+    assert is_due(context)
     assert tell(context, company) == 2
     told = {body["event"]: body for body in company.told}
     assert told["call.ended"]["data"] | {"started_at_ms": 0} == {
@@ -119,3 +122,17 @@ def test_a_message_that_was_left_is_told(
     (body,) = company.told
     assert (body["event"], body["data"]["id"], body["data"]["duration_ms"]) == ("message.left", made["id"], 1000)
     assert body["data"]["picture_url"] == pictures.link(made["id"]) != ""
+
+
+def test_what_was_told_is_forgotten_after_a_week(
+    context: Context, clock: Clock, company: Company, database: CrmDatabase
+) -> None:
+    CallRecording(context).record([entry(1, story("c1"))])
+    clock.now += 2000
+    company.statuses = [204, 500]
+    assert tell(context, company) == 2
+    prune(context)
+    assert len(database.rows("SELECT id FROM webhook_deliveries")) == 2
+    clock.now += KEPT_MS + 1
+    prune(context)
+    assert database.rows("SELECT state FROM webhook_deliveries") == [("waiting",)]

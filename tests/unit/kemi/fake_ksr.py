@@ -53,6 +53,10 @@ def signatures() -> dict[str, tuple[type, ...]]:
     return found
 
 
+# From here on the class of a reply may be changed.
+_NEGATIVE = 300
+
+
 @dataclass
 class Contact:
     """A registered contact."""
@@ -299,6 +303,13 @@ class FakeKsr:
         """registrar.unregister: every contact of an account goes; -1 when it had none."""
         return 1 if self.location.pop(uri.partition(":")[2].partition("@")[0], None) else -1
 
+    def change_status(self, code: int) -> int:
+        """textopsx.change_reply_status_code: within the class of the reply, or among negative replies."""
+        if code // 100 != self.message.status // 100 and min(code, self.message.status) < _NEGATIVE:
+            return -1
+        self.message.status = code
+        return 1
+
     def set_uri(self, uri: str) -> bool:
         """Replace the request URI."""
         self.message.ruri = uri
@@ -497,6 +508,9 @@ _HANDLERS: dict[str, Callable[..., object]] = {
     "sanity.sanity_check_defaults": lambda fake: -1 if fake.message.malformed else 1,
     "maxfwd.process_maxfwd": lambda fake, _limit: fake.hops(),
     "kx.get_method": lambda fake: fake.message.method,
+    "kx.get_bodylen": lambda fake: len(fake.message.body),
+    "textopsx.change_reply_status_code": lambda fake, code: fake.change_status(code),
+    "pv.seti": lambda fake, name, value: fake.set_pv(name, value),
     "kx.get_callid": lambda fake: fake.message.call_id,
     "kx.get_fuser": lambda fake: fake.message.from_user,
     "kx.get_tuser": lambda fake: fake.message.to_user,

@@ -585,6 +585,27 @@ def test_a_phone_that_rings_after_another_answered_tells_nothing(fake: FakeKsr, 
     assert list(fake.tables["ringing"]) == ["leg-1 127.0.2.2 5060"]
 
 
+def test_asterisk_hears_once_that_a_stage_rings(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h2,h3,h4,h5")
+    fake.location = {name: [Contact(f"sip:{name}@1", f"r-{name}")] for name in ("h2", "h3", "h4", "h5")}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    heard = []
+    for name, status, body in (
+        ("h2", 180, ""),
+        ("h3", 180, ""),
+        ("h4", 180, "v=0"),
+        ("h5", 183, "v=0"),
+        ("h2", 200, ""),
+    ):
+        fake.message.status, fake.message.body = status, body
+        fake.pvs["$T_reply_ruid"] = f"r-{name}"
+        stage_calls.on_reply(fake.ksr)
+        heard.append(fake.message.status)
+    assert heard == [180, 100, 180, 183, 200]
+    told = [(event["account"], event["outcome"], event["sip_status"]) for event in events(fake) if event["sip_status"]]
+    assert told[:4] == [("h2", "ringing", 180), ("h3", "ringing", 180), ("h4", "ringing", 180), ("h5", "ringing", 183)]
+
+
 def test_only_ringing_of_devices_is_kept(fake: FakeKsr) -> None:
     made = router.build(fake.ksr, first=False)
     us = fake.defines["EP_SIP_ADDRESS"]

@@ -1,0 +1,95 @@
+"""The API's worker is ready before its first request: every thread is warm, and a lost database does not stop it."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import peewee
+import pytest
+
+from crm_api.worker import warm_up_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crm_api.bootstrap import Services
+    from crm_api.services.planning import Planned
+    from crm_api.tables.database import CrmDatabase
+    from tests.unit.crm.conftest import Town
+
+THREADS = 3
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(THREADS) as pool:
+        yield pool
+
+
+def test_each_thread_is_made_and_warmed_up_once(pool: ThreadPoolExecutor) -> None:
+    warm: list[int] = []
+    warm_up_threads(pool, THREADS, lambda: warm.append(threading.get_ident()))
+    assert len(warm) == len(set(warm)) == THREADS
+    assert {pool.submit(threading.get_ident).result() for _ in range(20)} <= set(warm)
+
+
+def test_a_database_that_is_away_does_not_keep_the_api_from_starting(pool: ThreadPoolExecutor) -> None:
+    tried: list[int] = []
+
+    def away() -> None:
+        tried.append(1)
+        raise peewee.OperationalError("connection refused")
+
+    warm_up_threads(pool, THREADS, away)
+    assert len(tried) == THREADS
+
+
+def test_a_fault_of_ours_is_told(pool: ThreadPoolExecutor) -> None:
+    def fault() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        warm_up_threads(pool, THREADS, fault)
+
+
+def test_the_warm_up_reads_a_plan_of_the_town_and_needs_none(
+    town: Town, services: Services, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[tuple[str, str]] = []
+    plan = services.planning.planned
+
+    def listen(panel: str, dialled: str) -> Planned:
+        planned.append((panel, dialled))
+        return plan(panel, dialled)
+
+    monkeypatch.setattr(services.planning, "planned", listen)
+    services.planning.warm_up()
+    assert set(planned) == {("p1", "12")}
+    planned.clear()
+    for panel in town.platform("GET", "/v1/panels")["items"]:
+        town.platform("DELETE", f"/v1/panels/{panel['id']}")
+    services.planning.warm_up()
+    assert planned == []
+    assert database.row("SELECT count(*) FROM panels") == (0,)
+
+
+def test_a_plan_of_an_apartment_costs_two_statements(
+    town: Town, services: Services, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    rows = database.rows
+
+    def listen(sql: str, *more: Any) -> Any:
+        statements.append(sql)
+        return rows(sql, *more)
+
+    monkeypatch.setattr(database, "rows", listen)
+    assert services.planning.planned("p1", "12").plan.outcome == "ring"
+    assert len(statements) == 2
+    town.plan("p1", "12")
+    statements.clear()
+    for _ in range(3):
+        town.plan("p1", "12")
+    assert len(statements) == 2 * 3, "the call path's token is looked up once a second only"
