@@ -18,6 +18,9 @@ PANEL_CALLS = "ep:panel_call:"
 PUSHES, PUSHES_GROUP = "ep:pushes", "pushes"
 VOICE_CALLS, VOICE_CALLS_GROUP = "ep:voice_calls", "voice_calls"
 HEARTBEAT_LIMIT_S = 10.0
+# Who does little for each call comes before who does much (docs/decisions/0019), so that queues stand where admission
+# sees them: before Asterisk.
+DOOR_NICE, ADVISER_NICE = -10, -5
 
 
 def lab_services(settings: LabSettings) -> dict[str, Service]:
@@ -45,6 +48,7 @@ def _redis(settings: LabSettings) -> Service:
             *("--save", "", "--maxmemory", "512mb", "--maxmemory-policy", "volatile-ttl", "--daemonize", "no"),
         ),
         probe=functools.partial(probes.probe_redis, settings.redis_host, settings.redis_port),
+        nice=ADVISER_NICE,
     )
 
 
@@ -63,6 +67,7 @@ def _kamailio(settings: LabSettings) -> Service:
         ),
         probe=functools.partial(_kamailio_health, settings),
         needs_database=True,
+        nice=DOOR_NICE,
         start_timeout_s=60.0,  # 9 s of them for reading 600,000 contacts
     )
 
@@ -94,6 +99,7 @@ def _agi(settings: LabSettings) -> Service:
         name="agi",
         command=(str(settings.python), "-m", "agi_apps", "--config", str(settings.etc / "agi.json")),
         probe=functools.partial(probes.probe_http, settings.agi_host, settings.agi_port, "/health"),
+        nice=ADVISER_NICE,
     )
 
 
@@ -118,6 +124,7 @@ def _crm(settings: LabSettings) -> list[Service]:
             command=(str(settings.python), "-m", "crm_api", "serve", *config),
             probe=functools.partial(probes.probe_http, settings.crm_host, settings.crm_port, "/health"),
             needs_database=True,
+            nice=ADVISER_NICE,
         ),
         Service(
             name="crm-outbox",
