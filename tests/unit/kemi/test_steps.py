@@ -529,6 +529,15 @@ def test_a_stage_rings_every_contact_of_every_account(fake: FakeKsr, request_of:
     ]
 
 
+def test_a_stage_that_rings_a_panel_takes_it(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "p7")
+    fake.tables["emergency_places"]["p7"] = "[]"
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    told = events(fake)
+    assert [event["event"] for event in told] == ["panel_called", "branch"]
+    assert (told[0]["panel"], told[0]["call_id"]) == ("p7", "call-1")
+
+
 def test_nobody_registered_is_480_at_once(fake: FakeKsr, request_of: Make) -> None:
     stage(fake, "h1")
     stage_calls.ring_stage(fake.ksr, request_of(fake))
