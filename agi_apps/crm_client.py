@@ -60,6 +60,8 @@ class CrmClient:
             maxsize=32, headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         )
         self._breaker = Breaker(rest_s=1.0)
+        # An emergency call waits so short a time that a CRM which is only slow fails it: no door stays shut for that.
+        self._lease_breaker = Breaker(rest_s=1.0)
 
     @property
     def is_away(self) -> bool:
@@ -110,7 +112,7 @@ class CrmClient:
             CrmAway: no answer in time, or one that is not 200.
         """
         body = msgspec.json.encode({"panel": panel, "call_id": call_id})
-        return self._request("POST", "/v1/emergency-leases", body, self._lease_timeout)
+        return self._request("POST", "/v1/emergency-leases", body, self._lease_timeout, self._lease_breaker)
 
     def emergency_call_back(self, number: str, call_id: str) -> bytes:
         """Who is called back on a number, as JSON.
@@ -119,7 +121,7 @@ class CrmClient:
             CrmAway: no answer in time, or one that is not 200.
         """
         body = msgspec.json.encode({"number": number, "call_id": call_id})
-        return self._request("POST", "/v1/emergency-call-backs", body, self._lease_timeout)
+        return self._request("POST", "/v1/emergency-call-backs", body, self._lease_timeout, self._lease_breaker)
 
     def probe_ended(self, result: dict[str, str | int | None]) -> None:
         """Tell the CRM how a probe ended.
@@ -129,8 +131,11 @@ class CrmClient:
         """
         self._request("POST", "/v1/probe-results", msgspec.json.encode(result), self._opening_timeout)
 
-    def _request(self, method: str, path: str, body: bytes | None, timeout: urllib3.Timeout) -> bytes:
-        if self._breaker.is_open:
+    def _request(
+        self, method: str, path: str, body: bytes | None, timeout: urllib3.Timeout, breaker: Breaker | None = None
+    ) -> bytes:
+        breaker = breaker or self._breaker
+        if self._breaker.is_open or breaker.is_open:
             raise CrmAway("left alone after a failure")
         # A dead keep-alive connection is noticed by urllib3 before it is used, so nothing is sent twice.
         try:
@@ -138,7 +143,7 @@ class CrmClient:
                 method, self._base_url + path, body=body, timeout=timeout, retries=False, redirect=False
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            self._breaker.failed()
+            breaker.failed()
             raise CrmAway(f"{method} {path}: {error}") from error
         if response.status != _HTTP_OK:
             raise CrmAway(f"{method} {path}: HTTP {response.status}")

@@ -28,6 +28,7 @@ from crm_api.services.context import Context
 from crm_api.services.door_openings import DoorOpenings
 from crm_api.services.emergency_calls import EmergencyCalls, EmergencyFindings, EmergencyNotices, EmergencyPath
 from crm_api.services.emergency_centres import EmergencyCentres, EmergencyRules
+from crm_api.services.emergency_checks import EmergencyChecks
 from crm_api.services.emergency_tests import EmergencyTests
 from crm_api.services.entrance_handsets import EntranceHandsets
 from crm_api.services.entry_reports import EntryReports
@@ -140,6 +141,7 @@ class Services:
     emergency_calls: EmergencyCalls
     emergency_findings: EmergencyFindings
     emergency_notices: EmergencyNotices
+    emergency_checks: EmergencyChecks
     emergency_tests: EmergencyTests
     twilio_numbers: TwilioNumberSource
     search: Search
@@ -234,6 +236,7 @@ def make_services(
         emergency_calls=EmergencyCalls(context),
         emergency_findings=EmergencyFindings(context),
         emergency_notices=EmergencyNotices(context),
+        emergency_checks=EmergencyChecks(context),
         emergency_tests=EmergencyTests(context),
         twilio_numbers=TwilioNumberSource(),
         search=Search(context),

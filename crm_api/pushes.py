@@ -1,4 +1,4 @@
-"""`python -m crm_api.pushes --config <crm.json>`: wakes the apps of calls that ring, tells of messages left."""
+"""`python -m crm_api.pushes --config <crm.json>`: wakes apps, tells of messages left and emergency calls."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from crm_api.adapters.push_stream import PushStream
 from crm_api.background import FIRST_RETRY_S, LAST_RETRY_S, config_path
 from crm_api.bootstrap import make_context, set_up_logging
 from crm_api.config import read_config
+from crm_api.services.desk_pushes import DeskPushes
 from crm_api.services.message_pushes import MessagePushes
 from crm_api.services.pushing import Pushing, Wanted
 from crm_api.services.visitor_pictures import VisitorPictures
@@ -57,7 +58,7 @@ class PushProcess:
         self._events: list[dict[str, Any]] = []
         pictures = VisitorPictures(context, panel_drivers(), config.public_url)
         self._database = context.database
-        self._message_pushes = MessagePushes(context)
+        self._to_tell = (DeskPushes(context).take, MessagePushes(context).take)
         self._pushing = Pushing(context, push_services(config.push), pictures, self._events.append)
 
     async def run(self, stopped: asyncio.Event) -> None:
@@ -98,10 +99,11 @@ class PushProcess:
     async def _messages(self) -> None:
         await asyncio.sleep(MESSAGES_EVERY_S)
         try:
-            for message in await self._database.in_thread(self._message_pushes.take):
-                self._pushing.tell(message.call_id, message.device, message.push)
+            for take in self._to_tell:
+                for message in await self._database.in_thread(take):
+                    self._pushing.tell(message.call_id, message.device, message.push)
         except DatabaseErrors as error:
-            _log.error("messages of visitors wait", reason=str(error).strip() or type(error).__name__)
+            _log.error("messages to apps and desks wait", reason=str(error).strip() or type(error).__name__)
             await asyncio.sleep(LAST_RETRY_S)
 
     async def _tell(self) -> None:

@@ -1,8 +1,10 @@
 """Overload: how many new calls are let in. Emergency calls always are.
 
-Two bounds: calls per second, and calls let in that have neither rung nor ended. The second follows the servers: when
-Asterisk slows down, silent calls pile up and new ones are refused until it catches up. Both are counted by second, so
-that a count that is never taken back (a worker that died) is gone after a few seconds.
+Two bounds: calls per second, and calls in setup: let in, and their node has neither rung nor dialled anybody yet. The
+second follows the servers by what calls have to wait: while even the quickest call of a fifth of a second took longer
+than `setup_ms` from us to its node and back, a queue stands there, and so many calls may be in setup as take that long
+(the idea of CoDel, RFC 8289; a burst that is worked off within that time is let through). Calls in setup are counted
+by second, so that a count that is never taken back (a worker that died) is gone after a few seconds.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from kemi_routes import nodes
 from kemi_routes.pipeline import NEXT, Refusal
 from kemi_routes.replies import refuse, retry_after
 
@@ -17,29 +20,44 @@ if TYPE_CHECKING:
     from KSR import Ksr
 
     from kemi_routes.pipeline import Outcome, Request
+    from kemi_routes.settings import Settings
 
 _ADMITTED = "admitted"
-_SILENT = "silent"
-# A silent call counts for this long; by then it has been answered by a node, or failed over, or refused.
-_SILENT_S = 3
+_SETUPS = "silent"
+# A call in setup counts for this long; by then it has been answered by a node, or failed over, or refused.
+_SETUP_S = 3
+# By window: the shortest setup, milliseconds. `limit`: calls in setup, while fewer than the setting.
+_SHORTEST = "shortest_setup"
+_LIMIT = "limit"
+_WINDOW_MS = 200
+# So many are always let in: fewer would tell nothing of how long a setup takes.
+_LEAST = 8
 
 
-def _count(ksr: Ksr, table: str, second: int) -> int:
-    value = ksr.htable.sht_get(table, str(second))
+def now_ms() -> int:
+    """Return the time of day in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def _count(ksr: Ksr, table: str, key: str) -> int:
+    value = ksr.htable.sht_get(table, key)
     return value if isinstance(value, int) else 0
 
 
-def _over(ksr: Ksr, request: Request) -> str | None:
+def _in_setup(ksr: Ksr, second: int) -> int:
+    return sum(_count(ksr, _SETUPS, str(second - age)) for age in range(_SETUP_S))
+
+
+def _over(ksr: Ksr, settings: Settings) -> str | None:
     """Name the bound that is reached, or None. The rate is that of a window sliding over two seconds."""
     now = time.time()
     second = int(now)
-    settings = request.settings
-    rate = _count(ksr, _ADMITTED, second) + _count(ksr, _ADMITTED, second - 1) * (1 - (now - second))
+    rate = _count(ksr, _ADMITTED, str(second)) + _count(ksr, _ADMITTED, str(second - 1)) * (1 - (now - second))
     if rate >= settings.new_calls_per_s:
         return f"overload: {rate:.0f} new calls within a second"
-    silent = sum(_count(ksr, _SILENT, second - age) for age in range(_SILENT_S))
-    if silent >= settings.silent_calls:
-        return f"overload: {silent} calls have not rung yet"
+    count = _in_setup(ksr, second)
+    if count >= _LEAST and count >= (_count(ksr, _SHORTEST, _LIMIT) or settings.silent_calls):
+        return f"overload: {count} calls have not rung yet"
     return None
 
 
@@ -47,7 +65,7 @@ def check_load(ksr: Ksr, request: Request) -> Outcome:
     """Refuse a new call before any work is spent on it."""
     if request.emergency:
         return NEXT
-    reason = _over(ksr, request)
+    reason = _over(ksr, request.settings)
     if reason is None:
         return NEXT
     retry_after(ksr, request.settings.retry_after_s)
@@ -60,14 +78,74 @@ def take_token(ksr: Ksr, _request: Request) -> Outcome:
     return NEXT
 
 
-def silent_begins(ksr: Ksr) -> str:
-    """Count a call that is sent to a node; the second it is counted in is the receipt for `silent_ends`."""
-    second = str(int(time.time()))
-    ksr.htable.sht_inc(_SILENT, second)
-    return second
+def setup_begins(ksr: Ksr) -> str:
+    """Count a call that is sent to a node; the moment (epoch ms) is the receipt for `setup_ends`."""
+    sent_ms = now_ms()
+    ksr.htable.sht_inc(_SETUPS, str(sent_ms // 1000))
+    return str(sent_ms)
 
 
-def silent_ends(ksr: Ksr, second: str) -> None:
+def setup_ends(ksr: Ksr, sent_ms: str) -> None:
     """Take back a call that rings or has ended."""
-    if time.time() - int(second) < _SILENT_S:
-        ksr.htable.sht_dec(_SILENT, second)
+    second = int(sent_ms) // 1000
+    if time.time() - second < _SETUP_S:
+        ksr.htable.sht_dec(_SETUPS, str(second))
+
+
+def node_dials(ksr: Ksr, call_id: str) -> None:
+    """A node dials somebody for this call: its setup is over, and how long it took tells how busy the nodes are."""
+    leg = nodes.panel_leg(ksr, call_id)
+    if leg is None or leg.state != nodes.SENT:
+        return
+    setup_ends(ksr, leg.sent_ms)
+    nodes.keep_panel_leg(ksr, call_id, leg._replace(state=nodes.DIALS))
+    moment_ms = now_ms()
+    took_ms = max(1, moment_ms - int(leg.sent_ms))
+    window = str(moment_ms // _WINDOW_MS)
+    # Two workers may write at once: then the longer of two short times may stand.
+    if took_ms < (_count(ksr, _SHORTEST, window) or took_ms + 1):
+        ksr.htable.sht_seti(_SHORTEST, window, took_ms)
+
+
+def is_overloaded(ksr: Ksr) -> bool:
+    """Tell whether calls are refused because others wait too long: then we are late ourselves."""
+    return _count(ksr, _SHORTEST, _LIMIT) > 0
+
+
+class SetupWatch:
+    """Decides, five times a second and in a process of its own, how many calls may be in setup at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._most = settings.silent_calls
+        self._target_ms = settings.setup_ms
+        self._window = now_ms() // _WINDOW_MS
+        self._limit = self._most
+
+    def tick(self, ksr: Ksr) -> None:
+        """Look at the window that has just ended, if one has."""
+        window = now_ms() // _WINDOW_MS
+        if window == self._window:
+            return
+        ended, self._window = self._window, window
+        before, self._limit = self._limit, self._next(ksr, ended)
+        if self._limit != self._most:
+            # Written anew each time: should this process die, the bound is gone with its row.
+            ksr.htable.sht_seti(_SHORTEST, _LIMIT, self._limit)
+        elif before != self._most:
+            ksr.htable.sht_rm(_SHORTEST, _LIMIT)
+            ksr.notice(f"overload is over: {self._most} calls may be in setup again\n")
+        if before == self._most != self._limit:
+            ksr.warn(f"overload: setups take longer than {self._target_ms} ms, fewer calls are let in\n")
+
+    def _next(self, ksr: Ksr, window: int) -> int:
+        count = _in_setup(ksr, int(time.time()))
+        shortest_ms = _count(ksr, _SHORTEST, str(window))
+        stuck = shortest_ms == 0 and count >= _LEAST
+        if stuck:
+            return max(_LEAST, min(self._limit, count) * 3 // 4)
+        if shortest_ms > self._target_ms:
+            # As many as the nodes set up within the time (Little's law); at once, as every moment more makes all wait.
+            return max(_LEAST, min(self._limit, count * self._target_ms // shortest_ms))
+        if shortest_ms > self._target_ms // 2:
+            return self._limit
+        return min(self._most, self._limit + self._limit // 4 + 1)

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from kemi_routes import emergency_table, headers, pidf_lo, policy, story, trunk_branch, trunks
+from kemi_routes import admission, emergency_table, headers, pidf_lo, policy, story, trunk_branch, trunks
 from kemi_routes.digest import STRANGER
 from kemi_routes.emergency_table import ALWAYS, TEST_NUMBER, Way
 from kemi_routes.pipeline import DONE, NEXT, Refusal
@@ -34,7 +34,7 @@ _LEG = "$avp(emergency_leg)"
 _NOW = "$avp(emergency_now)"
 _LEFT = "$avp(emergency_left)"
 RELAYING = trunk_branch.Relaying("on_emergency_branch", "on_emergency_reply", "on_emergency_failure", 180_000, 1500)
-_RING, _ANSWER, _NEGATIVE = 101, 200, 300
+_RING, _ANSWER, _NEGATIVE, _SERVER_FAILS = 101, 200, 300, 500
 # What a dispatcher's own telephone says; anything else is the trunk's, and the next way is tried.
 _SAID_BY_CENTRE = frozenset((487, 603))
 
@@ -89,6 +89,7 @@ def ring_centre(ksr: Ksr, request: Request) -> Outcome:
     city_id, number, trunk, panel, dialled, call = words
     city = emergency_table.city(ksr, "" if city_id == NOTHING else city_id)
     call_id = headers.call_of(call)
+    admission.node_dials(ksr, call_id)
     ways = [] if city is None else _ways(ksr, city, trunk, test=dialled == TEST_NUMBER)
     if city is None or not ways:
         story.emergency(ksr, call_id, panel, ("no_way", f"city {city_id}: no centre, or no trunk to it"))
@@ -208,7 +209,8 @@ def on_failure(ksr: Ksr) -> None:
     story.emergency(ksr, leg.call_id, leg.panel, ("way_failed", f"{way.trunk} {way.number} {why}"))
     if status in _SAID_BY_CENTRE and not silent:
         return
-    if silent or status >= 500:  # noqa: PLR2004 - what SIP calls a failure of the server
+    # Under overload the centre's answer may wait at our own door: nobody is blamed for being silent then.
+    if (silent and not admission.is_overloaded(ksr)) or (not silent and status >= _SERVER_FAILS):
         trunks.rest(ksr, way.trunk)
     if _try_next(ksr, leg):
         ksr.warn(f"emergency call: {way.trunk} {way.number} {why}, {_now(ksr).trunk} next; call_id={leg.call_id}\n")

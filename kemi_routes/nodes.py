@@ -1,7 +1,7 @@
 """Asterisk nodes, the legs in setup through each, and what becomes of these when a node dies.
 
 A leg in setup is kept in shared memory under its Call-ID, from the INVITE to the final reply:
-`P <node> <state> <second>` a panel's call (state `sent`, `rings`, `lost`; second: receipt of admission.silent_begins),
+`P <node> <state> <sent_ms>` a panel's call (state `sent`, `dials`, `rings`, `lost`; receipt of admission.setup_begins),
 `S <node> <cseq>` a stage that Asterisk has rung.
 
 When the dispatcher finds a node dead, and it has sent nothing either (node_life.py), its stages are cancelled, so that
@@ -30,6 +30,7 @@ _ITERATOR = "setup"
 _ADDRESS_ONLY = 1 | 2
 
 SENT = "sent"
+DIALS = "dials"
 RINGS = "rings"
 LOST = "lost"
 
@@ -39,7 +40,7 @@ class PanelLeg(NamedTuple):
 
     node: str
     state: str
-    second: str
+    sent_ms: str
 
 
 def is_node(ksr: Ksr, uri: str) -> bool:
@@ -52,13 +53,13 @@ def panel_leg(ksr: Ksr, call_id: str) -> PanelLeg | None:
     entry = ksr.htable.sht_get(_SETUP, call_id)
     if not isinstance(entry, str) or not entry.startswith("P "):
         return None
-    _, node, state, second = entry.split(" ")
-    return PanelLeg(node, state, second)
+    _, node, state, sent_ms = entry.split(" ")
+    return PanelLeg(node, state, sent_ms)
 
 
 def keep_panel_leg(ksr: Ksr, call_id: str, leg: PanelLeg) -> None:
     """Write a panel's leg, new or changed."""
-    ksr.htable.sht_sets(_SETUP, call_id, f"P {leg.node} {leg.state} {leg.second}")
+    ksr.htable.sht_sets(_SETUP, call_id, f"P {leg.node} {leg.state} {leg.sent_ms}")
 
 
 def keep_stage_leg(ksr: Ksr, call_id: str, node: str, cseq: str) -> None:

@@ -87,7 +87,7 @@ def _relay(ksr: Ksr, call_id: str, *, emergency: bool) -> None:
     node = node_life.name_of(ksr.kx.get_duri() or "")
     if emergency:
         ksr.pv.sets(_TRIED, f"{ksr.pv.get(_TRIED) or ''} {node}")
-    nodes.keep_panel_leg(ksr, call_id, nodes.PanelLeg(node, nodes.SENT, admission.silent_begins(ksr)))
+    nodes.keep_panel_leg(ksr, call_id, nodes.PanelLeg(node, nodes.SENT, admission.setup_begins(ksr)))
     ksr.tm.t_on_reply(ON_REPLY)
     ksr.tm.t_on_failure(ON_FAILURE)
     ksr.tm.t_set_fr(_SETUP_MS, _NODE_SILENT_MS)
@@ -100,7 +100,7 @@ def _relay(ksr: Ksr, call_id: str, *, emergency: bool) -> None:
 def _end(ksr: Ksr, call_id: str) -> None:
     leg = nodes.panel_leg(ksr, call_id)
     if leg is not None and leg.state == nodes.SENT:
-        admission.silent_ends(ksr, leg.second)
+        admission.setup_ends(ksr, leg.sent_ms)
     nodes.end_panel_leg(ksr, call_id)
 
 
@@ -113,8 +113,9 @@ def on_reply(ksr: Ksr) -> None:
         return
     if status < _FINAL:
         leg = nodes.panel_leg(ksr, call_id)
-        if leg is not None and leg.state == nodes.SENT:
-            admission.silent_ends(ksr, leg.second)
+        if leg is not None and leg.state in (nodes.SENT, nodes.DIALS):
+            if leg.state == nodes.SENT:
+                admission.setup_ends(ksr, leg.sent_ms)
             nodes.keep_panel_leg(ksr, call_id, leg._replace(state=nodes.RINGS))
     elif status < _NEGATIVE:
         leg = nodes.panel_leg(ksr, call_id)

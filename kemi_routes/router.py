@@ -144,6 +144,7 @@ class Router:
         self._voice = voice_wishes.VoiceShipper(streams.RedisStream(self._settings.redis_url))
         self._hearing = node_life.Hearing()
         self._nodes = nodes.NodeWatch(self._settings)
+        self._setups = admission.SetupWatch(self._settings)
         self._emergency = emergency_table.EmergencyKeeper(self._settings.emergency_file, self._settings.default_city)
         self._late_ringing = late_ringing.LateRinging(self._settings)
         self._refreshes = refreshes.RefreshWriter(self._settings.location_url)
@@ -268,6 +269,7 @@ class Router:
     def on_nodes_tick(self, _message: object, _event: str = "") -> None:
         """Every 100 ms, in the process of the rtimer `nodes`."""
         self._nodes.tick(self._ksr)
+        self._setups.tick(self._ksr)
         self._late_ringing.tick(self._ksr)
 
     @guard

@@ -36,6 +36,7 @@ class Settings:
     max_message_bytes: int
     new_calls_per_s: int
     silent_calls: int
+    setup_ms: int
     retry_after_s: int
     account_fresh_s: int
     wake_s: int
@@ -109,6 +110,7 @@ def read(ksr: Ksr) -> Settings:
         max_message_bytes=_number(ksr, "EP_MAX_MESSAGE_BYTES"),
         new_calls_per_s=_number(ksr, "EP_NEW_CALLS_PER_S"),
         silent_calls=_number(ksr, "EP_SILENT_CALLS"),
+        setup_ms=_number(ksr, "EP_SETUP_MS"),
         retry_after_s=_number(ksr, "EP_RETRY_AFTER_S"),
         account_fresh_s=_number(ksr, "EP_ACCOUNT_FRESH_S"),
         wake_s=_number(ksr, "EP_WAKE_S"),

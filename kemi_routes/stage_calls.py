@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, late_ringing, nodes, registration, story, talks, waking
+from kemi_routes import admission, headers, late_ringing, nodes, registration, story, talks, waking
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -53,6 +53,8 @@ def ring_stage(ksr: Ksr, request: Request) -> Outcome:
         asked = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
     except ValueError as error:
         return refuse(ksr, request, Refusal(400, "Bad Stage", str(error)))
+    if asked.number == 0:
+        admission.node_dials(ksr, asked.call_id)
     if asked.sleepers:
         return _ring_with_sleepers(ksr, request, asked)
     branches, absent = _find_contacts(ksr, asked.accounts, request.settings.domain)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, story, trunk_branch, trunks, voice_calls, voice_trunks
+from kemi_routes import admission, headers, story, trunk_branch, trunks, voice_calls, voice_trunks
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -60,6 +60,8 @@ def ring_phone(ksr: Ksr, request: Request) -> Outcome:
         number = wanted.phones[request.number]
     except (ValueError, KeyError) as error:
         return refuse(ksr, request, Refusal(400, "Bad Phone", str(error)))
+    if wanted.number == 0:
+        admission.node_dials(ksr, wanted.call_id)
     leg = PhoneLeg(wanted.call_id, wanted.number, request.number, number)
     shown = dict(reversed(wanted.trunks))
     names = trunks.in_order(ksr, list(dict.fromkeys(name for name, _ in wanted.trunks)))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import subprocess
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.process_scan import LAB_MARK, NAME_MARK, RunningProcess, read_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from lab.settings import LabSettings
 
@@ -34,6 +35,7 @@ class Service:
         start_timeout_s: longest time from start to the first healthy probe.
         stop_timeout_s: how long it may take to end after TERM.
         optional: not started by `make up`.
+        nice: below 0 it comes before others when the processor is short (docs/decisions/0019).
     """
 
     name: str
@@ -45,6 +47,7 @@ class Service:
     start_timeout_s: float = 20.0
     stop_timeout_s: float = 5.0
     optional: bool = False
+    nice: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ def start_process(settings: LabSettings, service: Service) -> subprocess.Popen[b
             stderr=log,
             start_new_session=True,
         )
+    if service.nice:
+        _come_before_others(process.pid, service.nice)
     running = read_process(process.pid)
     record = ProcessRecord(service.name, process.pid, running.started_ticks if running else 0)
     path = record_path(settings, service.name)
@@ -120,6 +125,18 @@ def start_process(settings: LabSettings, service: Service) -> subprocess.Popen[b
     fresh.write_text(json.dumps(asdict(record)), encoding="utf-8")
     fresh.replace(path)
     return process
+
+
+def _come_before_others(pid: int, nice: int) -> None:
+    """Let a process, and what it starts from now on, come before others; where that is not allowed it runs as they do.
+
+    Where Linux shares the processor by session (`autogroup`) nice values count within a session only: the session's own
+    has to be set.
+    """
+    with contextlib.suppress(PermissionError, ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice), encoding="ascii")
 
 
 def read_record(settings: LabSettings, name: str) -> ProcessRecord | None:

@@ -5,8 +5,8 @@
   the visitor presses code and apartment number without a pause: `2112` is apartment 12 of the place with code 21.
 * A gate whose keypad sends `*` or `#` may have that as its separator: `7*12` is apartment 12 of the place with code 7,
   such as house 7. Codes then have one to four digits, as the operator likes.
-* `112` is always the dispatch centre. `101` to `104` are, too, unless an apartment of that number stands behind this
-  very panel (such apartments exist in every tower, and 112 reaches the same dispatcher).
+* `112` is always the dispatch centre. `101` to `104` are, too, unless the company does not map them or an apartment of
+  that number stands behind this very panel (such apartments exist in every tower, and 112 reaches the same dispatcher).
 * Apartment 112 behind a panel without codes is dialled `0112`.
 
 Every apartment has exactly one number on every panel that reaches it, so that a cached ring plan has one key.

@@ -196,6 +196,20 @@ def _records(services: Services) -> tuple[Endpoint, ...]:
                 ),
             ),
         ),
+        Endpoint(
+            "/v1/emergency-checks",
+            TAG,
+            emergency.Checks(services.emergency_checks),
+            (
+                Operation(
+                    "POST",
+                    "Check every panel now",
+                    changes("emergency"),
+                    (Answer(200, "How much is wrong", shown.CheckDone),),
+                    "What is checked once a day without being asked for; for those who see all companies.",
+                ),
+            ),
+        ),
         listed(
             "/v1/emergency-findings",
             tag=TAG,

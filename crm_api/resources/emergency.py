@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crm_api.services.context import Tenant
     from crm_api.services.emergency_calls import EmergencyPath
     from crm_api.services.emergency_centres import EmergencyRules
+    from crm_api.services.emergency_checks import EmergencyChecks
     from crm_api.services.emergency_tests import EmergencyTests
     from crm_api.services.kept import Document
 
@@ -82,6 +83,17 @@ class Rules:
     def on_put(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
         """Set."""
         send(resp, self._rules.put(tenant_of(req), key, body_of(req, asked.NewEmergencyRules)))
+
+
+class Checks:
+    """`POST /v1/emergency-checks`."""
+
+    def __init__(self, checks: EmergencyChecks) -> None:
+        self._checks = checks
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Check every panel."""
+        send(resp, self._checks.now(tenant_of(req)))
 
 
 class TestCalls:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from crm_api.services.kept import platform_only
 from crm_api.tables import emergency_facts
 from crm_api.tables.emergency import EmergencyFinding
 
 if TYPE_CHECKING:
-    from crm_api.services.context import Context
+    from crm_api.services.context import Context, Tenant
+    from crm_api.services.kept import Document
     from crm_api.tables.emergency_facts import CityState, PanelState
 
 
@@ -17,6 +19,15 @@ class EmergencyChecks:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+
+    def now(self, tenant: Tenant) -> Document:
+        """Check at once, without waiting for the day.
+
+        Raises:
+            ForbiddenError: the tenant sees some companies only; all panels are checked.
+        """
+        platform_only(tenant)
+        return {"findings": self.check()}
 
     def check(self) -> int:
         """Check every panel; return how many findings there are now."""

@@ -107,7 +107,7 @@ class Metrics:
             ratio.add_metric(city, pool["free"] / pool["numbers"])
             peak.add_metric(city, pool["peak"])
             days = pool["gone_in_days"]
-            hours.add_metric(city, math.inf if days is None else 24 * days)
+            hours.add_metric(city, math.inf if days is None else round(24 * days, 1))
             out.add_metric(city, int(pool["running_out"]))
         shared = CounterMetricFamily(
             "entryphone_shared_number_calls", "Calls that went out with a city's shared number", labels=of_city

@@ -10,7 +10,7 @@ import msgspec
 from crm_api.domain import phone_limits, resident_calls, ring_plan
 from crm_api.domain.numbering import ALWAYS_EMERGENCY, CONCIERGE_NUMBERS, EMERGENCY_NUMBERS, candidate
 from crm_api.domain.resident_calls import Asked
-from crm_api.tables import caller_facts, phone_rows, ring_plan_facts, trunk_facts
+from crm_api.tables import caller_facts, emergency_facts, phone_rows, ring_plan_facts, trunk_facts
 from crm_api.tables.block_facts import stops
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ class Planning:
         household = None if meant is None else ring_plan_facts.household(database, facts.company_id, meant, now_ms)
         if household is not None:
             return ring_plan.household_plan(panel, dialled, now_ms, facts, household)
-        if dialled in EMERGENCY_NUMBERS:
+        if dialled == ALWAYS_EMERGENCY or (
+            dialled in EMERGENCY_NUMBERS and dialled in emergency_facts.mapped_numbers(database, facts.company_id)
+        ):
             dispatch = ring_plan_facts.dispatch_centre(database, facts)
             return ring_plan.emergency(panel, dialled, now_ms, facts, dispatch)
         if dialled in CONCIERGE_NUMBERS:

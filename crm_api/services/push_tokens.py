@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_DEVICES: Final = 20
 """Of one account: more are devices that were thrown away."""
 SHOWN_END: Final = 6
-KINDS: Final = ("app", "home_gateway")
+KINDS: Final = ("app", "home_gateway", "concierge")
 
 
 def _of_account(name: str) -> Any:

@@ -108,6 +108,7 @@ class EmergencyCall(Table):
     route = TextField(null=True)
     result = TextField(null=True)
     steps = TextField()
+    desks_told_at_ms = BigIntegerField(null=True)
 
 
 class EmergencyNotice(Table):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from crm_api.domain.numbering import EMERGENCY_NUMBERS
 
 if TYPE_CHECKING:
     from crm_api.tables.database import CrmDatabase
@@ -18,6 +21,7 @@ SELECT e.city_id FROM emergency_trunks e JOIN trunks t ON t.name = e.trunk AND t
 """
 POOLS: Final = "SELECT DISTINCT city_id FROM city_numbers WHERE in_service = ?"
 ANY_TRUNK: Final = "SELECT 1 FROM trunks WHERE enabled = ? AND kind = 'sip' LIMIT 1"
+MAPPED: Final = "SELECT numbers FROM emergency_rules WHERE company_id = ?"
 DESKS: Final = """
 SELECT d.company_id, a.account FROM concierge_desks d JOIN accounts a ON a.id = d.account_id
 WHERE d.on_duty = ? AND a.enabled = ? ORDER BY d.company_id, d.house_id IS NOT NULL, d.priority, d.id
@@ -60,6 +64,12 @@ def cities(database: CrmDatabase) -> dict[int, CityState]:
 def panels(database: CrmDatabase) -> list[PanelState]:
     """Return every panel."""
     return [PanelState(*row) for row in database.rows(PANELS)]
+
+
+def mapped_numbers(database: CrmDatabase, company_id: int) -> tuple[str, ...]:
+    """Return which of 101 to 104 are emergency numbers to a company; one without rules has all of them."""
+    row = database.row(MAPPED, (company_id,))
+    return EMERGENCY_NUMBERS if row is None else tuple(json.loads(row[0]))
 
 
 AUTO_ANSWERING: Final = frozenset({"beward", "akuvox", "fanvil", "dahua", "hikvision"})

@@ -10,6 +10,7 @@ from lab.host_files import write_host_files
 from lab.location_database import create_location_database
 from lab.process_scan import end_processes
 from lab.processes import Service, last_error_line, start_process
+from lab.services import DOOR_NICE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +79,7 @@ class BareServers:
             "kamailio", "-DD", "-E", "-f", f"{_HERE}/kamailio.cfg", "-P", "/run/entryphone/kamailio/pid",
             "-w", "/run/entryphone/kamailio", "-m", "2048", "-M", "1280", "-x", "fm", "-X", "fm", *options,
         )  # fmt: skip
-        kamailio = start_process(settings, Service("kamailio", command, lambda: None, in_root=True))
+        kamailio = start_process(settings, Service("kamailio", command, lambda: None, in_root=True, nice=DOOR_NICE))
         for name in settings.asterisk_nodes:
             configuration = f"/etc/entryphone/asterisk/{name}/asterisk.conf"
             command = ("asterisk", "-f", "-g", "-C", configuration)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.peers.digest import Credentials
+from lab.probes import kamailio_rpc
 from tests.sip.emergency_scene import (
     CARRIER_A,
     CITY_LINE,
@@ -132,15 +133,58 @@ async def test_a_line_that_refuses_is_followed_by_the_next(scene: Scene, status:
     await call.bye()
 
 
-async def test_a_disabled_panel_of_a_blocked_house_still_calls(scene: Scene) -> None:
+async def test_a_disabled_panel_of_a_company_that_is_out_of_service_still_calls(scene: Scene) -> None:
     at = panel_at(scene, 1)
-    path = f"/v1/accounts/{at.credentials.username}"
-    await scene.office.send("PATCH", path, {"enabled": False})
+    account = f"/v1/accounts/{at.credentials.username}"
+    company = f"/v1/companies/{(await scene.office.get('/v1/companies'))['items'][0]['id']}"
+    await scene.office.send("PATCH", account, {"enabled": False})
+    await scene.office.send("PATCH", company, {"active": False})
     try:
         call, _ = await call_112(scene, at)
         await call.bye()
     finally:
-        await scene.office.send("PATCH", path, {"enabled": True})
+        await scene.office.send("PATCH", company, {"active": True})
+        await scene.office.send("PATCH", account, {"enabled": True})
+
+
+async def test_an_app_of_a_blocked_apartment_still_calls(scene: Scene) -> None:
+    resident = next(r for a in scene.town.apartments for r in a.residents if r.kind == "app")
+    found = await scene.office.get(f"/v1/accounts/{resident.credentials.username}")
+    kind = (await scene.office.get("/v1/block-kinds"))["items"][0]
+    body = {"apartment_id": found["apartment_id"], "kind_id": kind["id"], "reason": "owes"}
+    block = await scene.office.send("POST", "/v1/blocks", body)
+    try:
+        peer, centre = await scene.peer(resident.address), await scene.peer(CITY_LINE)
+        since_s = time.monotonic()
+        call = await peer.call(resident.credentials, "112")
+        (await centre.incoming("112", 8, since_s)).answer()
+        await call.answered()
+        await call.bye()
+    finally:
+        await scene.office.send("DELETE", f"/v1/blocks/{block['id']}")
+
+
+async def test_a_number_that_the_company_does_not_map_is_no_emergency_number(scene: Scene) -> None:
+    company = (await scene.office.get("/v1/companies"))["items"][0]["id"]
+    path, at = f"/v1/companies/{company}/emergency-rules", panel_at(scene)
+    await scene.office.send("PUT", path, {"numbers": ["101"]})
+    try:
+        rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
+
+        async def places() -> str:
+            name = at.credentials.username
+            return str(await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", "emergency_places", name))
+
+        await until(places, lambda told: "101" in told and "104" not in told)
+        visitor, centre = await scene.visitor(at), await scene.peer(CITY_LINE)
+        since_s = time.monotonic()
+        call = await visitor.call(at.credentials, "104")
+        assert (await call.final(15)).status == 404
+        assert not [ring for ring in centre.ringing if ring.received.at_s >= since_s]
+        mapped, _ = await call_112(scene, at, dialled="101")
+        await mapped.bye()
+    finally:
+        await scene.office.send("PUT", path, {})
 
 
 async def test_an_account_without_a_panel_calls_for_its_companys_city(scene: Scene) -> None:

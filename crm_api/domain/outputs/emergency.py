@@ -99,6 +99,14 @@ class NumberProblem(Output):
     }
 
 
+class CheckDone(Output):
+    """How much is wrong; what it is stands in the list of findings."""
+
+    findings: int
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"findings": 0}
+
+
 class NumbersTaken(Output):
     """What came of a file of numbers, or of a Twilio account's: all of it, or (with problems) nothing."""
 
@@ -232,6 +240,7 @@ class EmergencyCallDocument(Output):
     ended_at_ms: Moment | None
     route: str | None
     result: str | None
+    desks_told_at_ms: Moment | None
     steps: list[EmergencyStep]
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
@@ -249,6 +258,7 @@ class EmergencyCallDocument(Output):
         "started_at_ms": 1790000000000,
         "answered_at_ms": 1790000004000,
         "ended_at_ms": 1790000064000,
+        "desks_told_at_ms": 1790000001000,
         "route": "city-line 112",
         "result": "answered",
         "steps": [EmergencyStep.EXAMPLE],

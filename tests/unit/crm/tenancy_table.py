@@ -240,6 +240,7 @@ NOT_OF_COMPANIES: Final = {
         for method, key in (("GET", ""), ("POST", ""), ("GET", "/{key}"), ("PATCH", "/{key}"), ("DELETE", "/{key}"))
     },
     "GET /v1/number-pools": "the platform's alone: 403",
+    "POST /v1/emergency-checks": "the platform's alone: 403",
     "GET /metrics": "the platform's alone: 403",
     "POST /v1/cities/{key}/numbers": "the platform's alone: 403",
     "POST /v1/cities/{key}/twilio-numbers": "the platform's alone: 403",

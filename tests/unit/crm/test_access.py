@@ -79,6 +79,7 @@ MAY: dict[str, dict[str, str]] = {
     "/v1/emergency-test-calls": {"admin": "rw", "operator": "rw", "engineer": "r", "read_only": "r"},
     "/v1/number-pools": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/emergency-calls": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
+    "/v1/emergency-checks": {"admin": "w", "operator": "w"},
     "/v1/emergency-findings": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/emergency-notices": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/emergency-leases": {"calls": "w"},

@@ -196,13 +196,17 @@ def test_a_company_says_which_numbers_are_emergency_numbers(town: Town) -> None:
     assert (told["numbers"], told["sos_number"]) == (["101", "102", "103", "104"], None)
     assert "secret" not in str(told)
     town.platform("PUT", "/v1/companies/4711/emergency-rules", {}, 404)
+    town.platform("PUT", path, {"numbers": ["101"]})
+    outcomes = {dialled: town.plan("p1", dialled)["outcome"] for dialled in ("112", "101", "104")}
+    assert outcomes == {"112": "emergency", "101": "emergency", "104": "unknown_number"}
 
 
 def test_the_daily_check_finds_what_is_missing_and_forgets_what_was_mended(
     town: Town, database: CrmDatabase, context: Context
 ) -> None:
     def found() -> set[tuple[str, str]]:
-        EmergencyChecks(context).check()
+        checked = town.platform("POST", "/v1/emergency-checks")
+        assert checked["findings"] == EmergencyChecks(context).check()
         return {(f["panel"], f["problem"]) for f in town.platform("GET", "/v1/emergency-findings")["items"]}
 
     assert found() == {(p, problem) for p in ("p1", "p2") for problem in ("no_centre", "no_number")}
@@ -238,6 +242,7 @@ def test_the_platforms_numbers_and_centres_are_not_for_a_companys_operator(town:
     operator = Api(town.client, services.tokens.create("operator", "operator", "Homes"))
     for path in ("/v1/city-numbers", "/v1/emergency-centres", "/v1/number-pools"):
         operator("GET", path, expect=403)
+    operator("POST", "/v1/emergency-checks", expect=403)
     assert operator("GET", "/v1/number-leases")["items"] == []
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crm_api.adapters.notice_senders import SIGNATURE, MailSender, SendError, SmsSender, WebhookSender, text_of
-from crm_api.adapters.twilio_numbers import ElsewhereError, TwilioNumberSource
 from crm_api.domain.call_record import Event
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.notice_delivery import NoticeDelivery
@@ -104,23 +103,6 @@ class Web(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(told)
 
-    def do_GET(self) -> None:
-        self.got.append((self.path, dict(self.headers), b""))
-        if "AC" + "1" * 32 not in self.path:
-            self.send_response(401)
-            self.end_headers()
-            self.wfile.write(b"{}")
-            return
-        numbers = [
-            {"phone_number": "+74951110001", "capabilities": {"voice": True}},
-            {"phone_number": "+74951110002", "capabilities": {"voice": False}},
-        ]
-        told = json.dumps({"incoming_phone_numbers": numbers, "next_page_uri": None, "page": 0}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(told)
-
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
@@ -197,22 +179,6 @@ def test_a_mail_server_that_is_away_is_an_error_of_ours() -> None:
     with pytest.raises(SendError, match="duty@"):
         MailSender("smtp://127.0.0.1:1", "x@example.org").send("duty@112.example", {"event": "emergency_call"}, None)
     assert "Emergency call" in text_of({"event": "emergency_call", "address": "Lenina 1"})
-
-
-def test_twilios_numbers_that_carry_voice_are_taken(
-    town: Town, database: CrmDatabase, web: Any, monkeypatch: pytest.MonkeyPatch, services: Any
-) -> None:
-    url, _ = web
-    source = TwilioNumberSource(url)
-    monkeypatch.setattr(services.twilio_numbers, "_base_url", url)
-    assert source.numbers("AC" + "1" * 32, "t" * 20) == ["+74951110001"]
-    with pytest.raises(ElsewhereError):
-        source.numbers("AC" + "2" * 32, "t" * 20)
-    path = f"/v1/cities/{city_of(database)}/twilio-numbers"
-    wish = {"account_sid": "AC" + "1" * 32, "token": "t" * 20, "trunk": "twilio"}
-    assert town.platform("POST", path, wish)["made"] == 1
-    assert town.platform("POST", path, wish)["unchanged"] == 1
-    town.platform("POST", path, {**wish, "account_sid": "AC" + "2" * 32}, 502)
 
 
 def test_an_event_of_before_is_still_understood() -> None:

@@ -299,6 +299,32 @@ def test_one_panel_calling_from_two_threads_holds_one_number(context: Context) -
     assert numbers <= set(world.numbers)
 
 
+def test_an_exhausted_pool_takes_the_least_recently_used_expired_lease_then_the_shared_number(
+    context: Context,
+) -> None:
+    """Nobody has swept the expired ones yet."""
+    world = furnished(context, 2, shared=True)
+    leasing = Leasing(world.context)
+    first, second = world.numbers
+    for panel in ("p1", "p2"):
+        leasing.lease(panel, f"{panel}-1")
+    assert (leasing.lease("p3", "early") or _none()).source == "shared"
+    leasing.ended("p2-1", world.clock.now)  # its time runs out first
+    world.clock.now += MINUTE_MS
+    leasing.ended("p1-1", world.clock.now)
+    world.clock.now += KEEP_MS
+    taken = leasing.lease("p3", "late") or _none()
+    assert (taken.number, taken.source) == (second, "leased")
+    taken = leasing.lease("p4", "later") or _none()
+    assert (taken.number, taken.source) == (first, "leased")
+    ended = context.database.rows(
+        "SELECT panel, end_reason FROM number_leases WHERE ended_at_ms IS NOT NULL ORDER BY id"
+    )
+    assert ended == [("p1", "expired"), ("p2", "expired")]
+    assert leasing.called_back(second, "back") == world.panels["p3"]
+    assert (leasing.lease("p1", "again") or _none()).source == "shared"
+
+
 def test_a_panel_that_moved_to_another_city_gets_a_number_there(context: Context) -> None:
     world = furnished(context, 1, shared=False)
     leasing = Leasing(world.context)

@@ -487,19 +487,6 @@ def test_above_the_rate_calls_are_refused_but_not_emergency_calls(
     assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
 
 
-def test_silent_calls_bound_admission_and_expire(
-    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(time, "time", lambda: 1000.5)
-    limit = request_of(fake).settings.silent_calls
-    receipts = [admission.silent_begins(fake.ksr) for _ in range(limit)]
-    assert admission.check_load(fake.ksr, request_of(fake)) is DONE
-    admission.silent_ends(fake.ksr, receipts[0])
-    assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
-    monkeypatch.setattr(time, "time", lambda: 1004.5)
-    assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
-
-
 # ---- stages ----
 
 

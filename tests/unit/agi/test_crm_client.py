@@ -1,0 +1,85 @@
+"""A CRM that is slow or away: who asks in vain, who is not asked again, and who is not concerned."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from agi_apps.crm_client import CrmAway, CrmClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class SlowCrm(ThreadingHTTPServer):
+    """Answers `{}`; leases only when it is told to."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[str] = []
+        self.go_on = threading.Event()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: SlowCrm
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if "emergency" in self.path:
+            self.server.go_on.wait(5)
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        self.server.asked.append(self.path)
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def crm() -> Iterator[SlowCrm]:
+    server = SlowCrm()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.go_on.set()
+    server.shutdown()
+    thread.join(5)
+    server.server_close()
+
+
+def client(port: int) -> CrmClient:
+    return CrmClient(
+        f"http://127.0.0.1:{port}", "x" * 32, plan_timeout_s=2.0, opening_timeout_s=2.0, lease_timeout_s=0.05
+    )
+
+
+def test_a_lease_that_comes_too_late_keeps_no_door_shut(crm: SlowCrm) -> None:
+    asks = client(crm.server_address[1])
+    with pytest.raises(CrmAway, match="emergency-leases"):
+        asks.emergency_lease("p1", "c1")
+    assert not asks.is_away
+    assert asks.ring_plan("p1", "12") == b"{}"
+    with pytest.raises(CrmAway, match="left alone"):
+        asks.emergency_lease("p1", "c2")
+    assert crm.asked == ["/v1/ring-plans/p1/12"]
+
+
+def test_a_crm_that_is_known_to_be_away_is_not_asked_for_a_lease() -> None:
+    asks = client(1)
+    with pytest.raises(CrmAway, match="ring-plans"):
+        asks.ring_plan("p1", "12")
+    with pytest.raises(CrmAway, match="left alone"):
+        asks.emergency_lease("p1", "c1")
