@@ -102,7 +102,8 @@ def wait(ksr: Ksr, wanted: Wanted) -> bool:
         _take(ksr, token)
         return False
     wish: dict[str, str | int] = {
-        "event": "call", "token": token, "call_id": wanted.call_id, "stage": wanted.stage, "account": wanted.account,
+        "event": "call", "token": token, "call_id": wanted.call_id, "stage": wanted.stage, "branch": wanted.place,
+        "account": wanted.account,
         "trunk": wanted.trunk, "number": wanted.number, "caller_number": wanted.caller_number,
     }  # fmt: skip
     voice_wishes.add(ksr, wish)

@@ -77,7 +77,8 @@ def test_the_leg_waits_and_the_wish_says_everything(phone: FakeKsr, request_of: 
     (wish,) = wishes(phone)
     assert wish.pop("at_ms") > 0
     assert wish == {
-        "event": "call", "token": token, "call_id": "call-1", "stage": 1, "account": "f12", "trunk": "twilio",
+        "event": "call", "token": token, "call_id": "call-1", "stage": 1, "branch": 0, "account": "f12",
+        "trunk": "twilio",
         "number": "+79160000012", "caller_number": "+74953330003",
     }  # fmt: skip
     assert told(phone) == [("twilio", "invited", None)]
