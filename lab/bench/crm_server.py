@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import time
@@ -101,7 +102,11 @@ class CrmServer:
         total = 0
         for name in names:
             for pid in self.stack.pids(name):
-                with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - read a hundred times
+                # A process of PostgreSQL may end with its connection between the two looks.
+                with (
+                    contextlib.suppress(FileNotFoundError, ProcessLookupError),
+                    open(f"/proc/{pid}/stat") as file,  # noqa: PTH123 - read a hundred times
+                ):
                     total += cpu_ticks(file.read())
         return total * 10.0
 
