@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DIALECTS: Final[tuple[Literal["sqlite", "postgres"], ...]] = ("sqlite", "postgres")
 _TOWN: Final = "town"
 _SETTLED_WITHIN_S: Final = 120.0
-_IDLE_MS_A_S: Final = 60.0
+_IDLE_MS_A_S: Final = 100.0
 
 
 def crm_instance(directory: Path, dialect: Literal["sqlite", "postgres"]) -> LabSettings:
