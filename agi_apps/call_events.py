@@ -62,7 +62,17 @@ class CallEvents:
             return
         self._waiting.append(msgspec.json.encode(event))
         if event["event"] == "ended":
-            self._over.append((str(event["panel"]), str(event["call_id"])))
+            panel, dialled, call_id = str(event["panel"]), str(event["dialled"]), str(event["call_id"])
+            self._over.append((panel, call_id))
+            if dialled[:1].isalpha():
+                # A panel, called by the name of its account.
+                self._over.append((dialled, call_id))
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def panel_is_free(self, panel: str, call_id: str) -> None:
+        """Say that a call to a panel is over. Never waits and never fails."""
+        self._over.append((panel, call_id))
         if not self._wake.is_set():
             self._wake.set()
 
@@ -100,9 +110,7 @@ class CallEvents:
             return
         keys = [key for panel, call in over for key in (PANEL_CALL_PREFIX + panel, CALL_OVER_PREFIX + call)]
         try:
-            self._redis.execute(
-                "EVAL", RELEASE_PANELS, len(keys), *keys, CALL_OVER_S, *(f"visitor {call}" for _, call in over)
-            )
+            self._redis.execute("EVAL", RELEASE_PANELS, len(keys), *keys, CALL_OVER_S, *(call for _, call in over))
         except RedisAway:
             return
 

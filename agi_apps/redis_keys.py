@@ -14,10 +14,17 @@ CALL_OVER_S = 60
 RELEASE_PANELS = """
 for i = 1, #KEYS, 2 do
   redis.call('SET', KEYS[i + 1], '1', 'EX', ARGV[1])
-  if redis.call('GET', KEYS[i]) == ARGV[1 + (i + 1) / 2] then redis.call('DEL', KEYS[i]) end
+  local held = redis.call('GET', KEYS[i])
+  if held and string.sub(held, 1, 8) == 'visitor ' then
+    local left = 'visitor'
+    for other in string.gmatch(string.sub(held, 9), '%S+') do
+      if other ~= ARGV[1 + (i + 1) / 2] then left = left .. ' ' .. other end
+    end
+    if left == 'visitor' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], left, 'KEEPTTL') end
+  end
 end
 """
-"""Frees panels whose calls are over: pairs of keys (the panel's, the call's), then what the panel's key must say."""
+"""Frees panels whose calls are over: pairs of keys (the panel's, the call's), then the calls."""
 PLAN_TTL_S = 24 * 3600
 UNKNOWN_NUMBER_TTL_S = 60
 

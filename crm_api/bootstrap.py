@@ -53,6 +53,7 @@ from crm_api.services.planning import Planning
 from crm_api.services.principals import ServiceAccounts, Staff
 from crm_api.services.probe_campaigns import ProbeCalls, ProbeCampaigns
 from crm_api.services.probe_pictures import ProbePictures
+from crm_api.services.probe_recordings import ProbeRecordings
 from crm_api.services.probe_results import ProbeResults
 from crm_api.services.push_tokens import PushTokens
 from crm_api.services.relays import Relays
@@ -69,6 +70,8 @@ from crm_api.services.webhooks import WebhookDeliveries, Webhooks
 from crm_api.tables.database import CrmDatabase
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from crm_api.adapters.panel_drivers import PanelDriver
     from crm_api.config import CrmConfig
     from crm_api.services.metrics import Queues
@@ -111,6 +114,7 @@ class Services:
     probe_calls: ProbeCalls
     probe_results: ProbeResults
     probe_pictures: ProbePictures
+    probe_recordings: ProbeRecordings
     entrance_handsets: EntranceHandsets
     code_notices: CodeNotices
     job_runs: JobRuns
@@ -166,6 +170,8 @@ def make_services(
     public_url: str = "",
     twilio_sip_address: str | None = None,
     queues: Queues | None = None,
+    *,
+    probe_recordings: Path | None = None,
 ) -> Services:
     """Make the services on one context."""
     planning = Planning(context)
@@ -207,6 +213,7 @@ def make_services(
         probe_calls=ProbeCalls(context),
         probe_results=ProbeResults(context),
         probe_pictures=ProbePictures(context),
+        probe_recordings=ProbeRecordings(context, probe_recordings),
         entrance_handsets=EntranceHandsets(context),
         code_notices=CodeNotices(context),
         job_runs=JobRuns(context),

@@ -26,6 +26,7 @@ def build(config: CrmConfig) -> tuple[falcon.App[Any, Any], Services]:
         public_url=config.public_url,
         twilio_sip_address=config.twilio_sip_address,
         queues=make_queues(config),
+        probe_recordings=None if config.probes is None else config.probes.recordings,
     )
     return create_app(services, context.database, make_plan_cache(config)), services
 

@@ -96,6 +96,11 @@ def place(ksr: Ksr, account: str) -> Place | None:
     return Place(city_id, address, entrance, latitude, longitude, tuple(numbers), language)
 
 
+def is_panel(ksr: Ksr, account: str) -> bool:
+    """Say whether an account is a panel's."""
+    return ksr.htable.sht_get(_PLACES, account) is not None
+
+
 def city(ksr: Ksr, city_id: str) -> City | None:
     """Find a city; an empty id means the one for calls whose city nobody knows."""
     if not city_id:

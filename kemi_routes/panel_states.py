@@ -1,7 +1,10 @@
-"""Which panel carries a visitor's call, kept in Redis for whoever would call a panel (docs/contracts.md, section 7).
+"""Which panel carries a call of people, kept in Redis for whoever would call a panel (docs/contracts.md, section 7).
 
 The story of calls goes through one process (streams.py); what it says of panels is written there, in one command for
 each batch. A probe that has the panel loses it in the same moment: whoever runs it looks and hangs up.
+
+A call from a panel takes it whoever has it, for the panel makes one call at a time. A call to a panel takes it from
+nobody or from a probe, and stands beside another call that the panel is in: that goes on, and this finds it busy.
 """
 
 from __future__ import annotations
@@ -9,6 +12,8 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from typing import TYPE_CHECKING
+
+from kemi_routes import story
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,17 +24,28 @@ SEEN_AT = "ep:panels_seen_at_ms"
 # Longer than any call of a panel: for an end that nobody told.
 _LONGEST_CALL_S = "900"
 _REMEMBERED = 10_000
+_TELLING = ('{"event":"dialled"', story.PANEL_CALLED, '{"event":"refused"', '{"event":"ended"')
 
-# A call may be over before its beginning is written: its end leaves a mark.
+_SIGNS = {"dialled": "+", "panel_called": "*", "refused": "-", "ended": "-"}
+
+# A call may be over before its beginning is written: its end leaves a mark. A call to a panel stands beside one that
+# the panel is still in: its end may be written a moment later, and whichever ends first must not free the panel.
 SCRIPT = """
 for i = 1, #KEYS, 2 do
-  local call = ARGV[2 + (i + 1) / 2]
-  if string.sub(call, 1, 1) == '+' then
-    if redis.call('EXISTS', KEYS[i + 1]) == 0 then
-      redis.call('SET', KEYS[i], string.sub(call, 2), 'EX', ARGV[1])
+  local sign, call = string.match(ARGV[2 + (i + 1) / 2], '^(.)(.+)$')
+  local held = redis.call('GET', KEYS[i])
+  if sign == '-' then
+    if held and string.sub(held, 1, 8) == 'visitor ' then
+      local left = 'visitor'
+      for other in string.gmatch(string.sub(held, 9), '%S+') do
+        if other ~= call then left = left .. ' ' .. other end
+      end
+      if left == 'visitor' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], left, 'KEEPTTL') end
     end
-  elseif redis.call('GET', KEYS[i]) == string.sub(call, 2) then
-    redis.call('DEL', KEYS[i])
+  elseif redis.call('EXISTS', KEYS[i + 1]) == 0 then
+    local beside = 'visitor '
+    if sign == '*' and held and string.sub(held, 1, 8) == 'visitor ' then beside = held .. ' ' end
+    redis.call('SET', KEYS[i], beside .. call, 'EX', ARGV[1])
   end
 end
 redis.call('SET', ARGV[2], redis.call('TIME')[1] .. '000')
@@ -41,7 +57,7 @@ class PanelStates:
     """Turns events of the story into the command that keeps the state of panels."""
 
     def __init__(self) -> None:
-        self._panels: OrderedDict[str, str] = OrderedDict()
+        self._panels: OrderedDict[str, tuple[str, ...]] = OrderedDict()
 
     def command(self, events: Iterable[str]) -> tuple[str, ...]:
         """Return the command for a batch of events (one JSON object each, or several with commas between them).
@@ -51,20 +67,19 @@ class PanelStates:
         keys: list[str] = []
         values: list[str] = []
         for text in events:
-            if text.startswith(('{"event":"dialled"', '{"event":"refused"', '{"event":"ended"')):
+            if text.startswith(_TELLING):
                 for event in json.loads(f"[{text}]"):
                     self._add(event, keys, values)
         return ("EVAL", SCRIPT, str(len(keys)), *keys, _LONGEST_CALL_S, SEEN_AT, *values)
 
     def _add(self, event: dict[str, str], keys: list[str], values: list[str]) -> None:
         call_id = event["call_id"]
-        if event["event"] == "dialled":
-            self._panels[call_id] = event["panel"]
+        panels = self._panels.get(call_id, ())
+        if _SIGNS[event["event"]] != "-":
+            panels = (event["panel"],)
+            self._panels[call_id] = (*self._panels.get(call_id, ()), *panels)
             if len(self._panels) > _REMEMBERED:
                 self._panels.popitem(last=False)
-        panel = self._panels.get(call_id)
-        if panel is None:
-            return
-        begins = "+" if event["event"] == "dialled" else "-"
-        keys += (PANEL_CALL + panel, CALL_OVER + call_id)
-        values.append(f"{begins}visitor {call_id}")
+        for panel in panels:
+            keys += (PANEL_CALL + panel, CALL_OVER + call_id)
+            values.append(f"{_SIGNS[event['event']]}{call_id}")

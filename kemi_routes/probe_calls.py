@@ -29,7 +29,10 @@ def ring_handset(ksr: Ksr, request: Request) -> Outcome:
     if ksr.registrar.lookup_uri(registration.TABLE, uri) < 0:
         return refuse(ksr, request, Refusal(480, "Panel Not Registered", f"no contact of {target.panel}"))
     headers.strip_private(ksr)
-    ksr.hdr.append(f"{headers.TARGET}: handset;apartment={target.apartment}\r\n")
+    if target.naming == headers.IN_USER:
+        ksr.pv.sets("$rU", target.apartment)
+    else:
+        ksr.hdr.append(f"{headers.TARGET}: handset;apartment={target.apartment}\r\n")
     ksr.hdr.remove("Route")
     ksr.rr.record_route()
     ksr.tm.t_set_fr(_RING_MS, _PANEL_SILENT_MS)

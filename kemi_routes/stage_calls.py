@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import admission, headers, late_ringing, nodes, registration, story, talks, waking
+from kemi_routes import admission, emergency_table, headers, late_ringing, nodes, registration, story, talks, waking
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -53,6 +53,8 @@ def ring_stage(ksr: Ksr, request: Request) -> Outcome:
         asked = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
     except ValueError as error:
         return refuse(ksr, request, Refusal(400, "Bad Stage", str(error)))
+    if len(asked.accounts) == 1 and emergency_table.is_panel(ksr, asked.accounts[0]):
+        story.panel_called(ksr, asked.call_id, asked.accounts[0])
     if asked.number == 0:
         admission.node_dials(ksr, asked.call_id)
     if asked.sleepers:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from KSR import Ksr
 
 QUEUE = "story"
+PANEL_CALLED = '{"event":"panel_called"'
 _TRUNK = ',"trunk":'
 _FINAL = 200
 _NEGATIVE = 300
@@ -45,6 +46,15 @@ def dialled(ksr: Ksr, call_id: str, panel: str, number: str) -> None:
         call_id,
         f'{{"event":"dialled","call_id":{quoted(call_id)},"at_ms":{_now_ms()},'
         f'"panel":{quoted(panel)},"dialled":{quoted(number)}}}',
+    )
+
+
+def panel_called(ksr: Ksr, call_id: str, panel: str) -> None:
+    """A stage rings a panel. For the state of panels alone: it is no part of the story that is shipped."""
+    ksr.mqueue.mq_add(
+        QUEUE,
+        call_id,
+        f'{PANEL_CALLED},"call_id":{quoted(call_id)},"at_ms":{_now_ms()},"panel":{quoted(panel)}}}',
     )
 
 

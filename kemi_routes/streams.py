@@ -153,8 +153,9 @@ class StoryShipper:
         while (self._kept or quiet) and time.monotonic() >= self._retry_at:
             quiet = False
             batch = [self._kept[i] for i in range(min(_BATCH, len(self._kept)))]
+            told = ",".join([event for event in batch if not event.startswith(story.PANEL_CALLED)])
             try:
-                self._stream.append(f"[{','.join(batch)}]" if batch else "", self._states.command(batch))
+                self._stream.append(f"[{told}]" if told else "", self._states.command(batch))
                 self._said_at = time.monotonic()
             except (OSError, RedisError) as error:
                 self._retry_at = time.monotonic() + _RETRY_S

@@ -93,6 +93,31 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "ru": "Разговор записывается.",
         "zh": "ben3ci4 tong1hua4 jiang1 bei4 lu4yin1.",  # 本次通话将被录音。
     },
+    "probe-grade": {
+        "en": "We are checking your door phone. How do you hear this voice? Press one for well, two for noise, "
+        "three for too quiet, four for badly.",
+        "ru": "Проверяем вашу трубку домофона. Как вы слышите этот голос? Хорошо - нажмите один, с шумом - два, "
+        "тихо - три, плохо - четыре.",
+        # 我们正在检测您的门铃话机。您听得清吗？清楚请按一，有杂音请按二，声音太小请按三，听不清请按四。
+        "zh": "wo3men5 zheng4zai4 jian3ce4 nin2de5 men2ling2 hua4ji1. nin2 ting1de5 qing1 ma5? qing1chu3 qing3 an4 "
+        "yi1, you3 za2yin1 qing3 an4 er4, sheng1yin1 tai4 xiao3 qing3 an4 san1, ting1bu4qing1 qing3 an4 si4.",
+    },
+    "probe-sentence": {
+        "en": "After the tone please count aloud from one to ten.",
+        "ru": "После сигнала посчитайте вслух от одного до десяти.",
+        "zh": "ti2shi4yin1 hou4, qing3 da4sheng1 cong2 yi1 shu3 dao4 shi2.",  # 提示音后，请大声从一数到十。
+    },
+    "probe-thanks": {
+        "en": "Thank you. Goodbye.",
+        "ru": "Спасибо. До свидания.",
+        "zh": "xie4xie5. zai4jian4.",  # 谢谢。再见。
+    },
+    # A visitor waits for the panel: one word, as long as the half second that is left for it.
+    "probe-sorry": {
+        "en": "Sorry.",
+        "ru": "Извините.",
+        "zh": "bao4qian4.",  # 抱歉。
+    },
 }
 TONES: Final = {
     "door-on-its-way": ("synth", "0.1", "sine", "660", "gain", "-9"),
@@ -100,39 +125,32 @@ TONES: Final = {
 }
 
 
-def speak(text: str, voice: str, target: Path) -> None:
+HURRIED: Final = {"probe-sorry": "230"}
+"""Prompts that are spoken faster, in words a minute, and without silence around them."""
+
+
+def speak(name: str, language: str, target: Path) -> None:
     """Write one text as GSM 06.10, 8 kHz, as Asterisk plays it."""
+    words_per_minute = HURRIED.get(name, WORDS_PER_MINUTE)
+    voice, text = VOICES[language], TEXTS[name][language]
     spoken = subprocess.run(
-        ["espeak-ng", "-v", voice, "-s", WORDS_PER_MINUTE, "--stdout", text], capture_output=True, check=True
+        ["espeak-ng", "-v", voice, "-s", words_per_minute, "--stdout", text], capture_output=True, check=True
     )
-    command = [
-        "sox",
-        "-t",
-        "wav",
-        "-",
-        "-r",
-        "8000",
-        "-c",
-        "1",
-        "-t",
-        "gsm",
-        str(target),
-        "norm",
-        "-3",
-        "pad",
-        "0",
-        "0.2",
-    ]
-    subprocess.run(command, input=spoken.stdout, check=True)
+    trimmed = ["silence", "1", "0.01", "2%", "reverse"]
+    ends = [*trimmed, *trimmed] if name in HURRIED else ["pad", "0", "0.2"]
+    target_format = ("-r", "8000", "-c", "1", "-t", "gsm")
+    subprocess.run(
+        ["sox", "-t", "wav", "-", *target_format, str(target), "norm", "-3", *ends], input=spoken.stdout, check=True
+    )
 
 
 def main() -> int:
     """Make every file."""
     for name, texts in TEXTS.items():
-        for language, text in texts.items():
+        for language in texts:
             directory = SOUNDS / language
             directory.mkdir(exist_ok=True)
-            speak(text, VOICES[language], directory / f"{name}.gsm")
+            speak(name, language, directory / f"{name}.gsm")
     for name, effects in TONES.items():
         tone = ["sox", "-n", "-r", "8000", "-c", "1", "-t", "gsm", str(SOUNDS / f"{name}.gsm"), *effects]
         subprocess.run(tone, check=True)

@@ -10,6 +10,7 @@ import redis
 
 from crm_api.adapters.messages import TwilioSms
 from crm_api.adapters.panel_code_drivers import panel_code_drivers
+from crm_api.adapters.panel_handsets import panel_handsets
 from crm_api.adapters.push_messages import PushMessages
 from crm_api.adapters.push_services import push_services
 from crm_api.adapters.redis_keys import SCHEDULER_AT_KEY
@@ -23,6 +24,7 @@ from scheduler.asterisk_manager import AsteriskManager
 from scheduler.code_steps import TellPanels, TellResidents
 from scheduler.jobs import billing_source, make_jobs
 from scheduler.panel_lines import PanelLines
+from scheduler.probe_loading import Callers
 from scheduler.probe_runner import RunProbes
 from scheduler.process import SchedulerProcess
 
@@ -56,7 +58,8 @@ def make_steps(context: Context, config: CrmConfig, link: redis.Redis) -> list[S
     if config.probes is not None:
         nodes = [AsteriskManager(node.host, node.port, node.user, node.secret) for node in config.probes.asterisk]
         lines = PanelLines(link, context.now_ms)
-        probes.append(RunProbes(context, lines, nodes, config.probes.kamailio, config.probes.recordings))
+        callers = Callers(nodes, config.probes.kamailio, config.probes.recordings)
+        probes.append(RunProbes(context, lines, callers, panel_handsets()))
     return [
         *probes,
         TellPanels(PanelCodes(context), panel_code_drivers(), config.panel_codes_per_s),

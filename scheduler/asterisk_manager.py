@@ -1,12 +1,13 @@
-"""Asterisk's manager interface (AMI), as much of it as probes need: originate a call, end it, say sorry first.
+"""Asterisk's manager interface (AMI), as much as probes need: originate, end, say sorry first, tell a restart.
 
-Answers are matched by ActionID; no events are asked for. One thread uses a connection at a time.
+Answers are matched by ActionID; no events are asked for. Threads take turns.
 """
 
 from __future__ import annotations
 
 import itertools
 import socket
+import threading
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class AsteriskManager:
         self._socket: socket.socket | None = None
         self._input = b""
         self._ids = itertools.count(1)
+        self._speaking = threading.Lock()
 
     def originate(
         self, channel_id: str, channel: str, extension: str, timeout_s: int, variables: Mapping[str, str]
@@ -47,13 +49,20 @@ class AsteriskManager:
         context, exten = extension.split(",")
         self._action("Redirect", [("Channel", channel_id), ("Context", context), ("Exten", exten), ("Priority", "1")])
 
-    def hang_up(self, channel_id: str) -> None:
-        """End a call; one that is over already is no error."""
+    def hang_up(self, channel_id: str) -> bool:
+        """End a call; say whether there was one: one that is over already is no error."""
         try:
             self._action("Hangup", [("Channel", channel_id), ("Cause", "16")])
         except AsteriskAwayError as error:
             if "No such channel" not in str(error):
                 raise
+            return False
+        return True
+
+    def started(self) -> str:
+        """Return when the node was started, in its own words: with another answer, no earlier call is left there."""
+        answer = self._action("CoreStatus", [])
+        return f"{answer.get('CoreStartupDate', '')} {answer.get('CoreStartupTime', '')}"
 
     def close(self) -> None:
         """Close the connection."""
@@ -61,18 +70,23 @@ class AsteriskManager:
             self._socket.close()
             self._socket = None
 
-    def _action(self, name: str, fields: list[tuple[str, str]]) -> None:
+    def _action(self, name: str, fields: list[tuple[str, str]]) -> dict[str, str]:
         try:
-            if self._socket is None:
-                self._connect()
-            answer = self._ask(name, fields)
+            with self._speaking:
+                try:
+                    if self._socket is None:
+                        self._connect()
+                    answer = self._ask(name, fields)
+                except OSError:
+                    self.close()
+                    raise
         except OSError as error:
-            self.close()
             raise AsteriskAwayError(f"Asterisk at {self._address[0]}: {name}: {error}") from error
         if answer.get("Response") != "Success":
             raise AsteriskAwayError(
                 f"Asterisk at {self._address[0]}: {name}: {answer.get('Message', 'no reason given')}"
             )
+        return answer
 
     def _connect(self) -> None:
         self._socket = socket.create_connection(self._address, TIMEOUT_S)

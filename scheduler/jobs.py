@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from crm_api.adapters.billing import CsvBilling, HttpBilling
 from crm_api.services.billing import FRESH_MS, Billing
 from crm_api.services.call_sounds import remove_expired
 from crm_api.services.code_renewal import AccessCodeRules, CodeRenewal
 from crm_api.services.job_runs import JobRuns
+from crm_api.services.probe_recordings import remove_old
 from crm_api.tables.models import Company
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
     from scheduler.work import Job, Telling
 
-RECORDINGS_KEPT_S: Final = 90 * 86_400
-"""Sound of people is kept no longer than it is needed."""
-
 
 def billing_source(config: CrmConfig) -> BillingSource | None:
     """Return where the customers are known."""
@@ -31,15 +29,6 @@ def billing_source(config: CrmConfig) -> BillingSource | None:
     if config.billing.csv is not None:
         return CsvBilling(config.billing.csv)
     return HttpBilling(config.billing.url or "", config.billing.token)
-
-
-def remove_old(recordings: Path, now_ms: int) -> int:
-    """Remove recordings of probes that are too old; return how many."""
-    oldest_s = now_ms / 1000 - RECORDINGS_KEPT_S
-    old = [file for file in recordings.glob("*.wav") if file.stat().st_mtime < oldest_s]
-    for file in old:
-        file.unlink(missing_ok=True)
-    return len(old)
 
 
 def make_jobs(context: Context, billing: BillingSource | None, recordings: Path | None = None) -> dict[str, Job]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from crm_api.domain.handset_verdict import Judgement
 
 TONE_HZ: Final = 1004.0
+GRADED_KIND: Final = 1
+SPOKEN_KIND: Final = 2
+"""The resident is asked to say a sentence."""
 SILENT_KIND: Final = 3
 LEAST_S: Final = 0.5
 """A shorter recording says nothing."""
@@ -38,10 +41,11 @@ def examine(directory: Path, call_id: int, kind: int, told: dict[str, Any]) -> t
     Args:
         directory: where Asterisk puts the recordings, `<id>-heard.wav` and `<id>-sent.wav`.
         call_id: of the probe.
-        kind: of the campaign; 3 is a silent test.
-        told: grade and network figures that the call path has told.
+        kind: of the campaign: 1 asks for a grade, 2 for a sentence, too, 3 is a silent test.
+        told: grade and network figures that the call path has told, and what the panel has said.
     """
     network = {name: told.get(name) for name in ("packets", "packets_lost", "jitter_us", "round_trip_us")}
+    network |= {name: told[name] for name in ("line_level",) if name in told}
     grade: int | None = told.get("grade")
     try:
         heard, rate_hz = read_wav(directory / f"{call_id}-heard.wav")
@@ -58,7 +62,9 @@ def examine(directory: Path, call_id: int, kind: int, told: dict[str, Any]) -> t
         pass
     silent = kind == SILENT_KIND
     tone = tone_level(heard, rate_hz, TONE_HZ) if silent else None
-    judgement = judge(Heard("answered", sound, None if silent else echo, grade, tone, None, kept_silent=silent))
+    judgement = judge(
+        Heard("answered", sound, None if silent else echo, grade, tone, None, kept_silent=kind != SPOKEN_KIND)
+    )
     lost = network["packets_lost"] or 0
     whole = (network["packets"] or 0) + lost
     r = rating((network["round_trip_us"] or 0) / 2000, 100 * lost / whole if whole else 0.0)
@@ -72,4 +78,7 @@ def examine(directory: Path, call_id: int, kind: int, told: dict[str, Any]) -> t
         found |= {f"echo_{name}": round(value, 3) for name, value in asdict(echo).items()}
     if tone is not None:
         found["tone_dbov"] = round(tone, 1)
+    if kind == GRADED_KIND and grade is None and judgement is not None and judgement.verdict == "good":
+        # Nobody has said that it is good, and a fault on the resident's side of the sound is heard by nobody else.
+        return None, {**found, "trouble": "no key was pressed"}
     return judgement, found

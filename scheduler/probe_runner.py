@@ -4,82 +4,57 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError
+from crm_api.adapters.panel_handsets import GenericHandsets, PanelSaid
 from crm_api.domain.handset_verdict import Heard, judge
-from crm_api.domain.probe_plan import Candidate, Planner
-from crm_api.services.probe_campaigns import ProbeCampaigns, limits_of
+from crm_api.services.panels import login_of
+from crm_api.services.probe_campaigns import limits_of
 from crm_api.services.probe_results import DAY_MS, ProbeResults
 from crm_api.tables.dialled_numbers import by_apartment
 from crm_api.tables.probes import ProbeCampaign
 from scheduler.asterisk_manager import AsteriskAwayError
+from scheduler.probe_leftovers import Leftovers
+from scheduler.probe_loading import Callers, Campaign, Loading, Running
 from scheduler.probe_measure import examine
+from scheduler.probe_watch import Watch
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping
 
+    from crm_api.adapters.panel_handsets import PanelHandsets
+    from crm_api.domain.probe_plan import Candidate
     from crm_api.services.context import Context
-    from scheduler.asterisk_manager import AsteriskManager
     from scheduler.panel_lines import PanelLines
 
 LOOK_S: Final = 0.2
-"""How often a visitor on a probe's panel is looked for."""
+"""How often the ends of calls are looked for."""
 STEP_S: Final = 2.0
-SORRY_S: Final = 0.5
-"""How long the resident hears why, before the panel is the visitor's."""
 DROPPED_PAUSE_MS: Final = 120_000
-PROMPTS: Final = {"en": "beep", "ru": "beep", "zh": "beep"}
+SPOKEN: Final = frozenset({"en", "ru", "zh"})
+"""Languages that probes speak (asterisk/sounds/); campaigns in others speak English."""
 GRACE_S: Final = 10
 """After the longest call its end is given up for lost."""
+PLANNED_AT_ONCE_S: Final = 0.1
+"""A plan that is made so soon is waited for; others are made beside the calls."""
+ASKED_AT_ONCE: Final = 32
+"""Panels asked beside one another: one that is silent holds a place for three seconds."""
+CLOCK_JUMP_MS: Final = 5000
+"""The clock was set when it moved so much more, or less, than time did."""
 
 _log = structlog.get_logger("scheduler.probes")
 
-_WAITING: Final = """
-SELECT i.id, i.apartment_id, a.entrance_id, i.not_before_ms,
-    (SELECT min(s.account) FROM panel_places p JOIN panels d ON d.id = p.panel_id JOIN accounts s ON s.id = d.account_id
-     WHERE p.entrance_id = a.entrance_id AND s.enabled = ?)
-FROM probe_items i JOIN apartments a ON a.id = i.apartment_id
-WHERE i.campaign_id = ? AND i.state = 'waiting' AND a.probes_refused = ?
-"""
-_CALLING: Final = """
-SELECT c.id, c.item_id, c.panel, c.began_at_ms, c.apartment_id FROM probe_calls c
-WHERE c.campaign_id = ? AND c.state = 'calling'
-"""
 _ENDED: Final = "SELECT id, outcome, grade, measures FROM probe_calls WHERE state = 'ended' AND id IN ({marks})"
 _TRIES: Final = "SELECT i.tries, i.apartment_id FROM probe_items i WHERE i.id = ?"
-_ACTIVE: Final = "SELECT active FROM companies WHERE id = ?"
-
-
-@dataclass
-class Running:
-    """A call that has begun."""
-
-    call_id: int
-    candidate: Candidate
-    node: AsteriskManager
-    began_s: float
-    dropped: bool = False
-
-    @property
-    def channel(self) -> str:
-        """Name of its channel in Asterisk."""
-        return f"probe-{self.call_id}"
-
-
-class Campaign:
-    """One campaign that runs."""
-
-    def __init__(self, row: ProbeCampaign, planner: Planner) -> None:
-        self.row = row
-        self.version = int(str(row.version))
-        self.planner = planner
-        self.running: dict[int, Running] = {}
+_PANEL: Final = """
+SELECT d.driver, d.address, d.credentials FROM panels d JOIN accounts s ON s.id = d.account_id WHERE s.account = ?
+"""
 
 
 class RunProbes:
@@ -88,148 +63,209 @@ class RunProbes:
     name = "quality probes"
 
     def __init__(
-        self, context: Context, lines: PanelLines, nodes: Sequence[AsteriskManager], kamailio: str, recordings: Path
+        self,
+        context: Context,
+        lines: PanelLines,
+        callers: Callers,
+        handsets: Mapping[str, PanelHandsets],
     ) -> None:
         self._context = context
         self._lines = lines
-        self._nodes = cycle(nodes)
-        self._node_count = len(nodes)
-        self._kamailio = kamailio
-        self._recordings = recordings
+        self._callers = callers
+        self._nodes = cycle(callers.nodes)
+        self._handsets = handsets
         self._campaigns: dict[int, Campaign] = {}
-        self._service = ProbeCampaigns(context)
+        self._loading = Loading(context)
         self._results = ProbeResults(context)
+        self._leftovers = Leftovers(context, lines, callers, self._results, self._settle_leftover)
+        self._is_new = True
+        self._watch = Watch(lines)
+        self._judging = ThreadPoolExecutor(1, "judge")
+        self._planning = ThreadPoolExecutor(1, "plan")
+        self._asking = ThreadPoolExecutor(ASKED_AT_ONCE, "handset")
+        self._clocks = (time.monotonic(), context.now_ms())
 
     def step(self, stopped: threading.Event) -> None:
         """Go on with every campaign for some seconds."""
-        if not self._node_count:
+        if not self._callers.nodes:
             return
+        self._look_at_clock()
+        self._look_at_nodes()
         self._load()
         until_s = time.monotonic() + STEP_S
         while self._campaigns and time.monotonic() < until_s and not stopped.is_set():
+            self._watch.look()
             for campaign in list(self._campaigns.values()):
-                self._give_way(campaign)
                 self._take_results(campaign)
+                self._take_answers(campaign)
                 self._call(campaign)
             stopped.wait(LOOK_S)
         for campaign in self._campaigns.values():
-            if campaign.planner.is_done and not campaign.running:
-                self._results.finish(int(str(campaign.row.id)))
+            if campaign.planner.is_done and not campaign.running and campaign.planning is None:
+                self._finish(campaign)
+
+    def _look_at_clock(self) -> None:
+        """Plan anew when the clock was set: hours that a plan has passed may come again."""
+        before_s, before_ms = self._clocks
+        self._clocks = (time.monotonic(), self._now())
+        moved_ms = self._clocks[1] - before_ms - (self._clocks[0] - before_s) * 1000
+        if abs(moved_ms) > CLOCK_JUMP_MS:
+            _log.warning("the clock was set: campaigns are planned anew", by_s=round(moved_ms / 1000))
+            for campaign in self._campaigns.values():
+                campaign.is_stale = True
+
+    def _look_at_nodes(self) -> None:
+        """Drop calls of a node that has started anew since: they are over, and nobody tells how they ended."""
+        started: dict[int, str] = {}
+        for campaign in self._campaigns.values():
+            for running in list(campaign.running.values()):
+                try:
+                    now = started.get(id(running.node)) or running.node.started()
+                except AsteriskAwayError:
+                    continue  # it may only be out of reach: its calls are waited for
+                started[id(running.node)] = now
+                if running.node_started is None:
+                    running.node_started = now
+                elif running.node_started != now and running.asked is None:
+                    _log.warning("a probe is lost: its node has started anew", probe=running.call_id)
+                    self._over(campaign, running, "dropped")
 
     def _load(self) -> None:
-        """Take up campaigns that were started, changed or paused."""
-        rows = {int(str(row.id)): row for row in ProbeCampaign.select().where(ProbeCampaign.state == "running")}
+        """Take up campaigns that were started, changed or paused; first what another scheduler left behind."""
+        rows = self._loading.running_rows()
+        waits: set[int] = set()
+        if self._is_new or rows.keys() - self._campaigns.keys():
+            ours = {call for campaign in self._campaigns.values() for call in campaign.running}
+            waits = self._leftovers.end(ours)
+            self._is_new = bool(waits)
         for key, campaign in list(self._campaigns.items()):
             row = rows.get(key)
-            if row is None or int(str(row.version)) != campaign.version:
-                if campaign.running:
-                    self._take_results(campaign)
-                    campaign.planner = Planner(
-                        self._service.hours(campaign.row), limits_of(campaign.row), (), self._now()
-                    )
-                    if campaign.running:
-                        continue
-                del self._campaigns[key]
+            if row is None:
+                campaign.planner = self._loading.nobody(campaign.row, campaign.running)
+                campaign.is_stale = True
+                if not campaign.running:
+                    del self._campaigns[key]
+            elif int(str(row.version)) != campaign.version or campaign.is_stale:
+                self._plan(campaign, row)
         for key, row in rows.items():
-            if key not in self._campaigns and self._is_customer(row) and self._settle_lost(row):
-                candidates = [
-                    Candidate(item_id, panel, entrance_id, not_before_ms)
-                    for item_id, _, entrance_id, not_before_ms, panel in self._context.database.rows(
-                        _WAITING, (True, key, False)
-                    )
-                    if panel is not None
-                ]
-                planner = Planner(self._service.hours(row), limits_of(row), candidates, self._now())
-                self._campaigns[key] = Campaign(row, planner)
+            if key not in self._campaigns and key not in waits:
+                self._campaigns[key] = Campaign(row, self._loading.nobody(row, {}))
+                self._plan(self._campaigns[key], row)
 
-    def _is_customer(self, row: ProbeCampaign) -> bool:
-        found = self._context.database.row(_ACTIVE, (row.company_id,))
-        return found is not None and bool(found[0])
+    def _plan(self, campaign: Campaign, row: ProbeCampaign) -> None:
+        """Have a plan made; until it is there nobody new is called, and who is being called gives way to visitors."""
+        if campaign.planning is not None:
+            return
+        campaign.row, campaign.version, campaign.is_stale = row, int(str(row.version)), False
+        campaign.planning = self._planning.submit(self._loading.plan, row)
+        wait([campaign.planning], PLANNED_AT_ONCE_S)
+        self._take_plan(campaign)
 
-    def _settle_lost(self, row: ProbeCampaign) -> bool:
-        """End calls of a scheduler that is no more, once they must be over; say whether none is left."""
-        longest_ms = (limits_of(row).longest_call_s + GRACE_S) * 1000
-        left = 0
-        for call_id, item_id, panel, began_at_ms, _ in self._context.database.rows(_CALLING, (row.id,)):
-            if 0 <= self._now() - began_at_ms < longest_ms:
-                left += 1
-                continue
-            self._results.end(call_id, "failed")
-            self._lines.free(panel, str(call_id))
-            self._settle(row, Candidate(item_id, panel, 0), None, "failed")
-        return left == 0
+    @staticmethod
+    def _take_plan(campaign: Campaign) -> None:
+        if campaign.planning is None or not campaign.planning.done():
+            return
+        planning, campaign.planning = campaign.planning, None
+        campaign.planner = planning.result()
+        campaign.planner.take_over(one.candidate for one in campaign.running.values())
+
+    def _finish(self, campaign: Campaign) -> None:
+        """End a campaign that has nobody left to call; who came back into the queue elsewhere is called first."""
+        self._plan(campaign, campaign.row)
+        if campaign.planning is None and campaign.planner.is_done:
+            self._loading.leave_out_unreached(campaign.key)
+            self._results.finish(campaign.key)
+
+    def _settle_leftover(self, campaign_id: int, candidate: Candidate, call_id: int, outcome: str, done: bool) -> None:
+        row = ProbeCampaign.get_by_id(campaign_id)
+        self._settle(row, candidate, None, call_id, outcome, done=done)
 
     def _call(self, campaign: Campaign) -> None:
-        taken: dict[str, bool] = {}
+        self._take_plan(campaign)
+        if campaign.is_stale or campaign.planning is not None:
+            return
 
         def is_free(panel: str) -> bool:
-            taken[panel] = self._lines.take(panel, "next")
-            return taken[panel]
+            return self._lines.take(panel, "next")
 
         for candidate in campaign.planner.due(self._now(), is_free):
             call_id = self._results.begin(candidate)
             self._lines.free(candidate.panel, "next")
-            if call_id is None or not self._lines.take(candidate.panel, str(call_id)):
-                if call_id is not None:
-                    self._results.end(call_id, "dropped")
-                    self._settle(campaign.row, candidate, campaign, "dropped")
-                else:
-                    campaign.planner.ended(candidate, self._now())
-                continue
-            self._begin(campaign, candidate, call_id)
+            if call_id is None:
+                # Panel replaced, company closed, residents said no, or another scheduler has called.
+                campaign.planner.ended(candidate, self._now())
+                campaign.is_stale = True
+            elif not self._lines.take(candidate.panel, str(call_id)):
+                self._results.end(call_id, "dropped")
+                self._settle(campaign.row, candidate, campaign, call_id, "dropped")
+            else:
+                self._begin(campaign, candidate, call_id)
 
     def _begin(self, campaign: Campaign, candidate: Candidate, call_id: int) -> None:
-        row = campaign.row
-        node = next(self._nodes)
-        running = Running(call_id, candidate, node, time.monotonic())
+        """Ask the panel, where its maker lets us; else call at once."""
+        running = Running(call_id, candidate, next(self._nodes), time.monotonic())
         campaign.running[call_id] = running
+        self._watch.begin(running)
         found = self._context.database.row(_TRIES, (candidate.item_id,))
         apartment_id = 0 if found is None else int(found[1])
         numbers = dict(by_apartment(self._context.database, [apartment_id]).get(apartment_id, []))
-        language = str(row.language)
-        try:
-            node.originate(
-                running.channel,
-                f"PJSIP/kamailio/sip:probe@{self._kamailio}",
-                "probe,s",
-                int(str(row.ring_timeout_s)),
-                {
-                    "EP_PROBE": str(call_id),
-                    "EP_PROBE_KIND": str(row.kind),
-                    "EP_PROBE_PROMPT": PROMPTS.get(language.partition("-")[0], PROMPTS["en"]),
-                    "EP_LANGUAGE": language.replace("-", "_"),
-                    "PJSIP_HEADER(add,X-Entryphone-Target)": (
-                        f"handset {candidate.panel} {numbers.get(candidate.panel, '0')}"
-                    ),
-                },
-            )
-        except AsteriskAwayError as error:
-            _log.error("probe could not be called", probe=call_id, reason=str(error))
-            self._over(campaign, running, "dropped")
+        running.number = numbers.get(candidate.panel, "0")
+        panel = self._context.database.row(_PANEL, (candidate.panel,))
+        driver, address, credentials = ("", None, None) if panel is None else panel
+        handsets = self._handsets.get(driver, GenericHandsets())
+        running.naming = handsets.naming
+        if handsets.asks and address is not None:
+            access = PanelAccess(address, *login_of(self._context, credentials))
+            running.asked = self._asking.submit(handsets.look, access, running.number)
+        else:
+            self._originate(campaign, running)
 
-    def _give_way(self, campaign: Campaign) -> None:
-        """Drop every probe whose panel a visitor wants."""
-        pairs = [(one.candidate.panel, str(one.call_id)) for one in campaign.running.values()]
-        for probe in self._lines.lost(pairs):
-            running = campaign.running[int(probe)]
-            try:
-                if not running.dropped:
-                    running.dropped = True
-                    running.began_s = time.monotonic()
-                    running.node.redirect(running.channel, "probe,sorry")
-                    continue
-            except AsteriskAwayError:
-                running.began_s = 0.0
-            if time.monotonic() - running.began_s < SORRY_S:
+    def _take_answers(self, campaign: Campaign) -> None:
+        """Call the handsets of panels that have said that nothing speaks against it."""
+        for running in list(campaign.running.values()):
+            if running.asked is None or not running.asked.done() or running.dropped:
                 continue
             try:
-                running.node.hang_up(running.channel)
-            except AsteriskAwayError as error:
-                _log.error("probe could not be hung up", probe=running.call_id, reason=str(error))
+                said = running.asked.result()
+            except PanelRefusedError as error:
+                said = PanelSaid(str(error))
+            running.asked = None
+            if said.line_level is not None:
+                running.measures["line_level"] = said.line_level
+            if said.problem is None:
+                running.began_s = time.monotonic()
+                self._originate(campaign, running)
+                continue
+            _log.info("a panel is not called", probe=running.call_id, panel=running.candidate.panel, why=said.problem)
+            self._results.judge(running.call_id, None, {**running.measures, "trouble": said.problem}, None)
+            self._over(campaign, running, "panel_not_ready")
+
+    def _originate(self, campaign: Campaign, running: Running) -> None:
+        row, candidate = campaign.row, running.candidate
+        language = str(row.language)
+        if language.partition("-")[0] not in SPOKEN:
+            language = "en"
+        variables = {
+            "EP_PROBE": str(running.call_id),
+            "EP_PROBE_KIND": str(row.kind),
+            "EP_LANGUAGE": language.replace("-", "_"),
+            "PJSIP_HEADER(add,X-Entryphone-Target)": f"handset {candidate.panel} {running.number} {running.naming}",
+        }
+        channel, ring_s = f"PJSIP/kamailio/sip:probe@{self._callers.kamailio}", int(str(row.ring_timeout_s))
+        try:
+            with running.speaking:
+                if not running.dropped:
+                    running.originated_s = time.monotonic()
+                    running.node.originate(running.channel, channel, "probe,s", ring_s, variables)
+        except AsteriskAwayError as error:
+            _log.error("probe could not be called", probe=running.call_id, reason=str(error))
             self._over(campaign, running, "dropped")
 
     def _take_results(self, campaign: Campaign) -> None:
         """Settle calls that are over, and those that must be by now."""
+        for running in list(campaign.running.values()):
+            if running.dropped and (running.gave_way or running.originated_s is None):
+                self._over(campaign, running, "dropped")
         ids = list(campaign.running)
         if not ids:
             return
@@ -238,14 +274,23 @@ class RunProbes:
             running = campaign.running[call_id]
             if running.dropped or outcome != "answered":
                 self._over(campaign, running, "dropped" if running.dropped else str(outcome))
-                continue
-            told = {**json.loads(measures or "{}"), "grade": grade}
-            judgement, found = examine(self._recordings, call_id, int(str(campaign.row.kind)), told)
-            self._results.judge(call_id, judgement, found, f"{call_id}.wav")
-            self._over(campaign, running, "answered", done=judgement is not None)
+            elif running.judging is None:
+                told = {**json.loads(measures or "{}"), **running.measures, "grade": grade}
+                kind = int(str(campaign.row.kind))
+                running.judging = self._judging.submit(examine, self._callers.recordings, call_id, kind, told)
+            elif running.judging.done():
+                judgement, found = running.judging.result()
+                self._results.judge(call_id, judgement, found, f"{call_id}.wav")
+                self._over(campaign, running, "answered", done=judgement is not None)
+        self._give_up(campaign)
+
+    def _give_up(self, campaign: Campaign) -> None:
+        """End calls that nobody tells the end of, when they must be over."""
         limits = limits_of(campaign.row)
         for running in list(campaign.running.values()):
             lasts_s = time.monotonic() - running.began_s
+            if running.asked is not None or running.judging is not None:
+                continue
             if (
                 not running.dropped
                 and lasts_s > int(str(campaign.row.ring_timeout_s)) + 1
@@ -257,18 +302,26 @@ class RunProbes:
 
     def _never_answered(self, running: Running) -> bool:
         """Say whether no recording has begun: Asterisk begins it with the answer."""
-        return not (self._recordings / f"{running.call_id}-heard.wav").exists()
+        return not (self._callers.recordings / f"{running.call_id}-heard.wav").exists()
 
     def _over(self, campaign: Campaign, running: Running, outcome: str, *, done: bool = False) -> None:
         del campaign.running[running.call_id]
+        self._watch.end(running)
         self._lines.free(running.candidate.panel, str(running.call_id))
         self._results.end(running.call_id, outcome)
         if outcome == "no_answer":
-            self._results.judge(running.call_id, judge(Heard("no_answer")), {}, None)
-        self._settle(campaign.row, running.candidate, campaign, outcome, done=done)
+            self._results.judge(running.call_id, judge(Heard("no_answer")), dict(running.measures), None)
+        self._settle(campaign.row, running.candidate, campaign, running.call_id, outcome, done=done)
 
     def _settle(
-        self, row: ProbeCampaign, candidate: Candidate, campaign: Campaign | None, outcome: str, *, done: bool = False
+        self,
+        row: ProbeCampaign,
+        candidate: Candidate,
+        campaign: Campaign | None,
+        call_id: int,
+        outcome: str,
+        *,
+        done: bool = False,
     ) -> None:
         """Decide whether the apartment is called again; a probe that gave way to a visitor was no try."""
         counts = outcome != "dropped"
@@ -278,7 +331,7 @@ class RunProbes:
         if not done and tries < int(str(row.tries)):
             wait_ms = int(str(row.days_between)) * DAY_MS if counts else DROPPED_PAUSE_MS
             again_at_ms = self._now() + wait_ms
-        self._results.settle(candidate, counts=counts, again_at_ms=again_at_ms, done=done)
+        self._results.settle(candidate, call_id, counts=counts, again_at_ms=again_at_ms, done=done)
         if campaign is not None and candidate.panel in campaign.planner.calling:
             campaign.planner.ended(candidate, self._now(), again_at_ms)
 

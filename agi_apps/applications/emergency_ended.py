@@ -16,7 +16,7 @@ _RESULTS = {"ANSWER": "answered", "BUSY": "busy", "NOANSWER": "no_answer", "CANC
 
 def run(arguments: Sequence[str], services: Services) -> Outputs:
     """Record the end."""
-    call_id, panel, dialled, dial_status, cause, talk_ms, started, direction = arguments
+    call_id, panel, dialled, dial_status, cause, talk_ms, started, direction, called = arguments
     result = _RESULTS.get(dial_status, "failed" if dial_status else "caller_hung_up")
     now_ms = services.now_ms()
     services.events.add({
@@ -30,6 +30,8 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
             "started_at_ms": _number(started), "talk_ms": _number(talk_ms), "result": result, "cause": _number(cause),
             "plan_source": None,
         })  # fmt: skip
+    elif called and "," not in called:
+        services.events.panel_is_free(called, call_id)
     return NOTHING
 
 
@@ -41,7 +43,7 @@ APPLICATION = Application(
     name="emergency_ended",
     arguments=(
         "EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "DIALSTATUS", "HANGUPCAUSE", "ANSWEREDTIME_MS", "EP_STARTED_AT_MS",
-        "direction",
+        "direction", "EP_ACCOUNTS",
     ),
     run=run,
     deadline_s=2.0,

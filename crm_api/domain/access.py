@@ -11,8 +11,8 @@ Role = Literal["admin", "operator", "engineer", "read_only", "calls"]
 StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
-    "probes", "jobs", "trunks", "webhooks", "access", "audit", "plans", "door_openings", "call_sounds",
-    "key_uses", "emergency", "emergency_path", "metrics", "search", "self",
+    "probes", "probe_recordings", "jobs", "trunks", "webhooks", "access", "audit", "plans", "door_openings",
+    "call_sounds", "key_uses", "emergency", "emergency_path", "metrics", "search", "self",
 ]  # fmt: skip
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -38,6 +38,7 @@ TABLE: Final[dict[Area, tuple[frozenset[Role], frozenset[Role]]]] = {
     "rules": (_ALL, _OFFICE),  # kinds of blocks, blocks, ring plans, concierge desks
     "records": (_ALL, _NOBODY),  # calls, openings, reports
     "probes": (_ALL, _FIELD),  # campaigns of quality probes
+    "probe_recordings": (_FIELD, _NOBODY),  # what residents say to a probe
     "jobs": (_ALL, _OFFICE),  # imports and other work in the background
     "trunks": (_ADMIN, _ADMIN),  # of those who act for every company: carriers are the platform's
     "webhooks": (_ADMIN, _ADMIN),  # where a company's data goes

@@ -19,6 +19,11 @@ Verdict = Literal[
     "good", "noisy", "quiet", "distorted", "broken_up", "echo", "dead_microphone", "dead_speaker", "no_answer",
     "line_short", "line_open",
 ]  # fmt: skip
+WORST_FIRST: Final[tuple[Verdict, ...]] = (
+    "line_short", "line_open", "dead_microphone", "dead_speaker", "broken_up", "distorted", "echo", "quiet", "noisy",
+    "no_answer", "good",
+)  # fmt: skip
+"""From what cannot be talked over, by what is hard to talk over, to what is good; nobody at home may be just that."""
 GOOD: Final = 1
 NOISE: Final = 2
 TOO_QUIET: Final = 3
@@ -52,6 +57,16 @@ THRESHOLDS: Final[dict[str, Threshold]] = {
     ),
     "echo_delay": Threshold(25.0, "ms", "ITU-T G.131: below some 25 ms echo is heard as side tone"),
     "echo_correlation": Threshold(0.3, "0 to 1", "ours: speech that is no echo stays below 0.2"),
+    "entrance_handsets": Threshold(
+        4,
+        "handsets",
+        "ours: with one handset in ten bad, two of three are in 3 entrances of 100, three of four in less than 1",
+    ),
+    "entrance_share": Threshold(
+        0.6,
+        "share of handsets",
+        "ours: with one handset in ten bad, so many come together in less than 1 entrance of 100",
+    ),
     "tone_level": Threshold(-60.0, "dBov", "ours: a tone of -20 dBov that the microphone does not hear 40 dB weaker"),
 }
 
@@ -67,7 +82,7 @@ class Heard:
         grade: the key that the resident pressed: 1 good, 2 noise, 3 quiet, 4 cannot hear; None: none.
         tone_dbov: how loud the tone of a silent test was heard; None: no such test.
         line: what the panel says of the apartment's line, if its maker lets us ask.
-        kept_silent: nobody was to speak (a silent test), so silence says nothing about the microphone.
+        kept_silent: nobody was asked to speak (kinds 1 and 3), so silence says nothing about the microphone.
     """
 
     outcome: Outcome
@@ -147,21 +162,21 @@ def _levels(grade: int | None, sound: Sound, *, silent: bool) -> Iterator[tuple[
         yield "quiet", f"the resident hears too little ({TOO_QUIET})"
 
 
-LEAST_HANDSETS: Final = 4
-COMMON_SHARE: Final = 0.6
-
-
 def entrance_fault(verdicts: Iterable[Verdict]) -> str:
     """Say what the latest verdicts of one entrance's handsets have in common: a handset's fault, or the line's.
 
-    With most of at least four handsets bad in one way the cause is what they share: line, switch or panel.
+    With most of enough handsets bad the cause is what they share: line, switch or panel; in one way, or, where a loose
+    line crackles here and breaks up there, in several. Of few handsets nobody can tell.
     """
     counts = Counter(verdict for verdict in verdicts if verdict != "no_answer")
     judged = sum(counts.values())
     bad = Counter({verdict: count for verdict, count in counts.items() if verdict != "good"})
+    faulty = sum(bad.values())
     if not bad:
         return "good" if judged else "not known"
-    verdict, count = bad.most_common(1)[0]
-    if judged >= LEAST_HANDSETS and count / judged >= COMMON_SHARE:
-        return f"line or panel: {count} of {judged} handsets are {verdict.replace('_', ' ')}"
-    return f"single handsets: {sum(bad.values())} of {judged}"
+    if judged < _limit("entrance_handsets"):
+        return f"too few handsets to tell: {faulty} of {judged} bad"
+    if faulty / judged < _limit("entrance_share"):
+        return f"single handsets: {faulty} of {judged}"
+    told = ", ".join(f"{count} {verdict.replace('_', ' ')}" for verdict, count in bad.most_common())
+    return f"line or panel: {faulty} of {judged} handsets bad ({told})"

@@ -50,7 +50,14 @@ class Limits:
 
 
 class Planner:
-    """Decides; the caller calls, and says how each call ended."""
+    """Decides; the caller calls, and says how each call ended.
+
+    Args:
+        hours: when it may be called.
+        limits: how much.
+        candidates: who waits.
+        now_ms: the moment.
+    """
 
     def __init__(self, hours: Hours, limits: Limits, candidates: Iterable[Candidate], now_ms: int) -> None:
         self._limits = limits
@@ -68,6 +75,14 @@ class Planner:
         for panel in self._queues:
             heapq.heappush(self._later, (now_ms, panel))
 
+    def take_over(self, calling: Iterable[Candidate]) -> None:
+        """Go on with calls of an earlier plan, before any of this one has begun."""
+        self._calling = {one.panel: one for one in calling}
+        for panel in self._calling:
+            self._queues.setdefault(panel, deque())
+        self._later = [(at_ms, panel) for at_ms, panel in self._later if panel not in self._calling]
+        heapq.heapify(self._later)
+
     @property
     def calling(self) -> Mapping[str, Candidate]:
         """Calls that have begun and not ended, by panel."""
@@ -79,8 +94,9 @@ class Planner:
         return not self.waiting and not self._calling
 
     def window(self, now_ms: int) -> tuple[int, int] | None:
-        """Return the hours that are now or come next; None when they never do."""
-        while self._span is not None and self._span[1] - self._limits.longest_call_s * 1000 <= now_ms:
+        """Return the hours that are now or come next and have room for a call; None when they never do."""
+        longest_ms = self._limits.longest_call_s * 1000
+        while self._span is not None and self._span[1] - longest_ms <= max(now_ms, self._span[0]):
             self._span = next(self._spans, None)
         return self._span
 

@@ -9,6 +9,7 @@ from crm_api.domain.inputs import probes as asked
 from crm_api.domain.outputs import probes as shown
 from crm_api.resources.acts import Act, send_csv
 from crm_api.resources.authentication import tenant_of
+from crm_api.resources.call_sounds import WAV
 from crm_api.resources.declaration import CSV, ID, Answer, Endpoint, Operation, id_key
 from crm_api.resources.kept import kept, listed
 from crm_api.resources.rendering import body_of, query_of, send
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from crm_api.services.entrance_handsets import EntranceHandsets
     from crm_api.services.probe_campaigns import ProbeCampaigns
     from crm_api.services.probe_pictures import ProbePictures
+    from crm_api.services.probe_recordings import ProbeRecordings
     from crm_api.services.probe_results import ProbeResults
 
 TAG: Final = "Quality probes"
@@ -71,6 +73,19 @@ class Drawn:
         wanted = query_of(req, asked.ProbePictureQuery).of
         resp.data = self._pictures.picture(tenant_of(req), key, wanted)
         resp.content_type = SVG
+
+
+class Recording:
+    """`GET /v1/probe-calls/{key}/recording`: WAV."""
+
+    def __init__(self, recordings: ProbeRecordings) -> None:
+        self._recordings = recordings
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
+        """Send the sound."""
+        side = query_of(req, asked.ProbeRecordingQuery).side
+        resp.data = self._recordings.content(tenant_of(req), key, side)
+        resp.content_type = WAV
 
 
 class ResultTold:
@@ -186,6 +201,22 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                 ),
             ),
             id_key("probe campaign"),
+        ),
+        Endpoint(
+            f"/v1/probe-calls/{ID}/recording",
+            TAG,
+            Recording(services.probe_recordings),
+            (
+                Operation(
+                    "GET",
+                    "Hear the recording of a probe",
+                    reads("probe_recordings"),
+                    (Answer(200, "The sound", media_types=(WAV,)),),
+                    "Kept for 90 days. Who has heard it is in the audit log.",
+                    query=asked.ProbeRecordingQuery,
+                ),
+            ),
+            id_key("probe call"),
         ),
         Endpoint(
             "/v1/probe-results",

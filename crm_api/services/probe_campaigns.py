@@ -8,12 +8,13 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.probe_forecast import forecast
-from crm_api.domain.probe_hours import DAY_MINUTES, Hours
-from crm_api.domain.probe_plan import Candidate, Limits
+from crm_api.domain.probe_hours import DAY_MINUTES, LOOKED_AHEAD_DAYS, Hours
+from crm_api.domain.probe_plan import Candidate, Limits, Planner
 from crm_api.domain.problems import ConflictError
 from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find
 from crm_api.services.kept import Document, Kept, Listed, company_for
+from crm_api.services.probe_recordings import kept_until_ms
 from crm_api.services.timetable import PLATFORM_ZONE
 from crm_api.tables.models import Apartment, House
 from crm_api.tables.people import Group
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from crm_api.domain.inputs.probes import NewProbeCampaign
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-TYPICAL_CALL_S: Final = {1: 40, 2: 40, 3: 15}
+TYPICAL_CALL_S: Final = {1: 30, 2: 40, 3: 15}
 """What a dry run takes a call for: ringing, announcement, grade, sentence."""
-LONGEST_CALL_S: Final = {1: 90, 2: 90, 3: 30}
+LONGEST_CALL_S: Final = {1: 60, 2: 90, 3: 30}
 SHOWN: Final = 100
 
 REFUSED: Final = "the residents said no"
@@ -131,6 +132,12 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
             row = self.row(tenant, key)
             if row.state != "draft":
                 raise ConflictError(f"The campaign is {row.state}: only a draft is started")
+            limits = limits_of(row)
+            if Planner(self.hours(row), limits, (), self.context.now_ms()).window(self.context.now_ms()) is None:
+                raise ConflictError(
+                    f"The campaign's hours never come: within {LOOKED_AHEAD_DAYS} days no span of them, holidays left"
+                    f" out, has room for a call of {limits.longest_call_s} s; make it anew with other hours"
+                )
             chosen = self._chosen(row)
             company_id = row.company_id
             self.database.many(
@@ -281,6 +288,7 @@ class ProbeCalls(Listed[ProbeCall]):
         return [
             {
                 **{name: value for name, value in row.__data__.items() if name not in {"item_id", "recording"}},
+                "recording_kept_until_ms": kept_until_ms(row),
                 "reasons": json.loads(str(row.reasons)) if row.reasons else [],
                 "measures": json.loads(str(row.measures)) if row.measures else None,
             }

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from crm_api.domain.csv_table import line
+from crm_api.domain.handset_verdict import WORST_FIRST
 from crm_api.services.context import Tenant, find
 from crm_api.tables.probes import ProbeCampaign
 
@@ -24,16 +25,15 @@ COLUMNS: Final = (
 )  # fmt: skip
 HOUSES_SHOWN: Final = 30
 
-# The worst first: a verdict that is not good before one that is, of these the quietest.
-_CALLS: Final = """
+_RANK: Final = " ".join(f"WHEN '{verdict}' THEN {rank}" for rank, verdict in enumerate(WORST_FIRST))
+_CALLS: Final = f"""
 SELECT h.address, e.number, a.number, c.began_at_ms, c.outcome, c.answered_after_ms, c.grade, c.verdict, c.reasons,
     c.measures
 FROM probe_calls c JOIN apartments a ON a.id = c.apartment_id JOIN entrances e ON e.id = a.entrance_id
 JOIN houses h ON h.id = a.house_id
 WHERE c.campaign_id = ? AND c.state = 'ended'
-ORDER BY CASE WHEN c.verdict IS NULL THEN 2 WHEN c.verdict = 'good' THEN 1 ELSE 0 END, c.verdict,
-    h.address, a.number, c.id
-"""
+ORDER BY CASE c.verdict {_RANK} ELSE {len(WORST_FIRST)} END, h.address, a.number, c.id
+"""  # noqa: S608 - verdicts are constants
 _ENDS: Final = """
 SELECT ended_at_ms, outcome FROM probe_calls WHERE campaign_id = ? AND state = 'ended' ORDER BY ended_at_ms
 """

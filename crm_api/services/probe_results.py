@@ -18,10 +18,18 @@ if TYPE_CHECKING:
 DAY_MS: Final = 86_400_000
 OUTCOMES: Final = {3: "no_answer", 5: "busy"}
 
+# Only while what the plan was made of still holds: the panel leads there, the residents have not said no, the company
+# is a customer.
 _BEGIN: Final = """
 INSERT INTO probe_calls (company_id, campaign_id, item_id, apartment_id, panel, number, state, began_at_ms)
 SELECT i.company_id, i.campaign_id, i.id, i.apartment_id, ?, i.calls + 1, 'calling', ? FROM probe_items i
-WHERE i.id = ? AND i.state = 'waiting' RETURNING id
+JOIN apartments a ON a.id = i.apartment_id JOIN companies c ON c.id = i.company_id
+JOIN probe_campaigns g ON g.id = i.campaign_id
+WHERE i.id = ? AND i.state = 'waiting' AND g.state = 'running' AND a.probes_refused = ? AND c.active = ?
+AND ? = (SELECT min(s.account) FROM panel_places p
+    JOIN panels d ON d.id = p.panel_id JOIN accounts s ON s.id = d.account_id
+    WHERE p.entrance_id = a.entrance_id AND s.enabled = ?)
+RETURNING id
 """
 _CALLING: Final = "UPDATE probe_items SET state = 'calling', calls = calls + 1 WHERE id = ? AND state = 'waiting'"
 _END: Final = """
@@ -33,9 +41,11 @@ UPDATE probe_calls SET state = 'ended', ended_at_ms = ?, outcome = ?, grade = ?,
     answered_after_ms = ?, measures = ?
 WHERE id = ? AND state = 'calling' RETURNING id
 """
-_ITEM: Final = (
-    "UPDATE probe_items SET state = ?, tries = tries + ?, not_before_ms = ? WHERE id = ? AND state = 'calling'"
-)
+# Of its latest call only: a scheduler that was silent for a while must not settle what another has begun since.
+_ITEM: Final = """
+UPDATE probe_items SET state = ?, tries = tries + ?, not_before_ms = ? WHERE id = ? AND state = 'calling'
+AND calls = (SELECT c.number FROM probe_calls c WHERE c.id = ?)
+"""
 _VERDICT: Final = "UPDATE probe_calls SET verdict = ?, reasons = ?, measures = ?, recording = ? WHERE id = ?"
 _FINISHED: Final = """
 UPDATE probe_campaigns SET state = 'done', finished_at_ms = ?, version = version + 1 WHERE id = ? AND state = 'running'
@@ -52,10 +62,12 @@ class ProbeResults:
         self._database = context.database
 
     def begin(self, candidate: Candidate) -> int | None:
-        """Keep that a call begins; None when the apartment is not waiting any more."""
+        """Keep that a call begins; None when the apartment is not waiting any more, or may not be called this way."""
         with self._database.transaction():
-            row = self._database.row(_BEGIN, (candidate.panel, self._context.now_ms(), candidate.item_id))
-            self._database.rows(_CALLING, (candidate.item_id,))
+            facts = (candidate.panel, self._context.now_ms(), candidate.item_id, False, True, candidate.panel, True)
+            row = self._database.row(_BEGIN, facts)
+            if row is not None:
+                self._database.rows(_CALLING, (candidate.item_id,))
         return None if row is None else int(row[0])
 
     def told(self, tenant: Tenant, result: ProbeResult) -> Document:  # noqa: ARG002 - the call path acts for all
@@ -80,18 +92,19 @@ class ProbeResults:
                 self._database.rows(_DROPPED, (call_id,))
             return bool(self._database.rows(_END, (self._context.now_ms(), outcome, call_id)))
 
-    def settle(self, candidate: Candidate, *, counts: bool, again_at_ms: int | None, done: bool) -> None:
+    def settle(self, candidate: Candidate, call_id: int, *, counts: bool, again_at_ms: int | None, done: bool) -> None:
         """Say what becomes of the apartment: done, given up, or called again not before a moment.
 
         Args:
             candidate: the apartment.
+            call_id: the call that has ended.
             counts: the call was a try of the campaign.
             again_at_ms: call again from then; None: no more.
             done: there is a verdict.
         """
         state = "done" if done else "given_up" if again_at_ms is None else "waiting"
         with self._database.transaction():
-            self._database.rows(_ITEM, (state, int(counts), again_at_ms or 0, candidate.item_id))
+            self._database.rows(_ITEM, (state, int(counts), again_at_ms or 0, candidate.item_id, call_id))
 
     def judge(self, call_id: int, judgement: Judgement | None, measures: dict[str, Any], recording: str | None) -> None:
         """Keep verdict and measures."""

@@ -11,17 +11,18 @@ import signal
 import sys
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
-from lab.bench.city_parts import CITY_BARS, CityBench, city_bench
+from lab.bench.city_parts import CITY_BARS, CityBench, Within, city_bench
 from lab.bench.crm_parts import CRM_QUICK, CrmBench, CrmPlan, crm_bars
 from lab.bench.crm_server import DIALECTS, crm_instance
 from lab.bench.emergency_parts import EMERGENCY_BARS, EmergencyBench, LeaseBench, lease_bars
 from lab.bench.measures import BARS, Bar, Report
 from lab.bench.mix import MIX_BARS, MIX_QUICK, MixBench, MixPlan
 from lab.bench.parts import QUICK, Bench, Plan
+from lab.bench.probe_parts import PROBE_BARS, PROBES_S, ProbeBench
 from lab.bench.schedule_parts import SCHEDULE_BARS, ScheduleBench
 from lab.process_scan import end_processes
 from lab.settings import REPOSITORY, LabSettings
@@ -123,10 +124,14 @@ def _crm_parts(bench: CrmBench) -> list[Part]:
     ]
 
 
-def _schedule_parts(bench: ScheduleBench) -> list[Part]:
+def _schedule_parts(bench: ScheduleBench, calls: Bench, probes: ProbeBench) -> list[Part]:
+    platform = "platform of probes"
     return [
         Part("schedule: codes renewed, killed, told to panels", "schedule.codes", bench.codes),
         Part("schedule: a simulated night of probes", "schedule.night", bench.night),
+        Part("schedule: start the platform", "schedule.probes", calls.start_platform, platform, starts=True),
+        Part("schedule: probes beside 50 visitors/s", "schedule.probes", probes.beside_visitors, platform),
+        Part("schedule: stop the platform", "schedule.probes", calls.stop_platform),
     ]
 
 
@@ -197,8 +202,11 @@ def _chosen(
         bars += crm_bars(dialect)
         parts += _crm_parts(CrmBench(crm[dialect], size, CRM_QUICK if asked.quick else CrmPlan(), report))
     if "schedule" in chosen:
-        bars += SCHEDULE_BARS
-        parts += _schedule_parts(ScheduleBench(crm["sqlite"], size, report))
+        bars += (*SCHEDULE_BARS, *PROBE_BARS)
+        plan = replace(QUICK if asked.quick else Plan(), households=1000)
+        calls = Bench(plan, platform, bare, load, Within(report, "schedule.probes.platform"))
+        probes = ProbeBench(calls, report, QUICK.peak_s if asked.quick else PROBES_S)
+        parts += _schedule_parts(ScheduleBench(crm["sqlite"], size, report), calls, probes)
     return report, parts
 
 

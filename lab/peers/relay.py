@@ -1,6 +1,7 @@
-"""The HTTP side of a simulated panel: a Beward panel's relay command, with faults to order.
+"""The HTTP side of a simulated panel: a Beward panel's relay command and what it says of itself, with faults to order.
 
-Beward: basic authentication, `GET /cgi-bin/intercom_cgi?action=maindoor` on port 80.
+Beward: basic authentication, `GET /cgi-bin/intercom_cgi?action=maindoor` on port 80; `sip_cgi?action=regstatus` tells
+whether its SIP accounts are registered, `intercom_cgi?action=linelevel` the level of an apartment's line.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -20,6 +22,8 @@ _PICTURE = ("/cgi-bin/images_cgi", "channel=0")
 PICTURE = b"\xff\xd8\xff\xe0 a visitor at the door \xff\xd9"
 """What the panel's camera sees."""
 _OPEN = ("/cgi-bin/intercom_cgi", "action=maindoor")
+_REGISTERED = ("/cgi-bin/sip_cgi", "action=regstatus&AccountReg")
+_LINE = re.compile(r"/cgi-bin/intercom_cgi\?action=linelevel&Apartment=[1-9][0-9]{0,3}")
 _HEADER_LIMIT_S = 5.0
 
 
@@ -32,6 +36,8 @@ class HttpRelay:
     password: str
     fault: Fault = "none"
     requests: list[str] = field(default_factory=list)
+    registered: bool = True
+    line_level: str = "512"
     _server: asyncio.Server | None = None
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -89,8 +95,15 @@ class HttpRelay:
             return "401 Unauthorized", "who are you"
         method, _, rest = request_line.partition(" ")
         path, _, query = rest.partition(" ")[0].partition("?")
+        return self._obey(method, path, query)
+
+    def _obey(self, method: str, path: str, query: str) -> tuple[str, str | bytes]:
         if (method, path, query) == ("GET", *_PICTURE):
             return "200 OK", PICTURE
+        if (method, path, query) == ("GET", *_REGISTERED):
+            return "200 OK", f"AccountReg1={int(self.registered)}\nAccountReg2=0\n"
+        if method == "GET" and _LINE.fullmatch(f"{path}?{query}"):
+            return "200 OK", f"{self.line_level}\n"
         if (path, query) != _OPEN:
             return "404 Not Found", f"no such command: {path}?{query}"
         if method != "GET":

@@ -34,9 +34,12 @@ class World:
     def dialled(self, call: str, panel: str = "p1") -> None:
         self.kamailio({"event": "dialled", "call_id": call, "at_ms": 1, "panel": panel, "dialled": "12"})
 
+    def called(self, call: str, panel: str = "p1") -> None:
+        self.kamailio({"event": "panel_called", "call_id": call, "at_ms": 1, "panel": panel})
+
     def over(self, call: str, panel: str = "p1") -> None:
         keys = (PANEL_CALL_PREFIX + panel, CALL_OVER_PREFIX + call)
-        self.client.eval(RELEASE_PANELS, 2, *keys, 60, f"visitor {call}")
+        self.client.eval(RELEASE_PANELS, 2, *keys, 60, call)
 
 
 @pytest.fixture
@@ -80,6 +83,37 @@ def test_a_visitor_keeps_probes_off_and_takes_a_panel_from_one(world: World) -> 
     assert world.client.get(panel_call("p1")) == b"visitor c2"
     world.over("c2")
     assert world.lines.take("p1", "3")
+
+
+def test_a_call_to_a_panel_keeps_probes_off_and_takes_it_from_one(world: World) -> None:
+    world.called("c1")
+    assert not world.lines.take("p1", "1")
+    assert 0 < world.client.ttl(panel_call("p1")) <= 900, "free in the end, whoever dies"
+    world.over("c1")
+    assert world.lines.take("p1", "1")
+    world.called("c2")
+    assert world.lines.lost([("p1", "1")]) == {"1"}
+    world.over("c2")
+    assert world.lines.take("p1", "2")
+
+
+def test_a_call_to_a_panel_in_a_call_does_not_free_it_by_being_refused(world: World) -> None:
+    world.dialled("c1")
+    world.called("c2")
+    world.over("c2")
+    assert not world.lines.take("p1", "1"), "the visitor still talks"
+    world.over("c1")
+    assert world.lines.take("p1", "1")
+
+
+def test_a_call_to_a_panel_whose_last_call_ends_a_moment_later_keeps_it(world: World) -> None:
+    world.dialled("c1")
+    world.called("c2")
+    world.over("c1")
+    assert not world.lines.take("p1", "1"), "somebody looks through it"
+    assert 0 < world.client.ttl(panel_call("p1")) <= 900
+    world.kamailio({"event": "refused", "call_id": "c2", "at_ms": 2, "reason": "r", "sip_status": 503})
+    assert world.lines.take("p1", "1")
 
 
 def test_a_call_that_was_over_before_its_beginning_was_written_leaves_nothing(world: World) -> None:

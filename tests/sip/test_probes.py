@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import randint
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from lab.peers import sdp
+from lab.peers.door import Door
 from lab.peers.g711 import encode_ulaw, tone
+from lab.peers.relay import HttpRelay
+from lab.probes import redis_command
+from tests.sip.emergency_scene import CITY_LINE, DISPATCHER, call_112, caller_of, centre_known, rested, until
 from tests.sip.households import as_callee, family
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from lab.peers.calls import IncomingCall
+    from lab.peers.scripted import ScriptedPeer
     from lab.peers.town import Apartment, Panel
     from tests.sip.scene import Scene
 
@@ -71,25 +79,72 @@ async def speak(call: IncomingCall, seconds: float) -> None:
         await asyncio.sleep(max(0.0, due - time.monotonic()))
 
 
-async def probed_panel(scene: Scene) -> tuple[Apartment, Panel, str]:
-    """An apartment, its panel and the number that reaches it there."""
-    apartment, panel, number = family(scene.town)
-    return apartment, panel, number
+@dataclass
+class Probed:
+    """An apartment, its panel, which tells what it is asked, and what the handset is called by there."""
+
+    apartment: Apartment
+    at: Panel
+    number: str
+    panel: ScriptedPeer
+    said: HttpRelay
+
+    async def rung(self, timeout_s: float = 12, since_s: float = 0.0) -> IncomingCall:
+        """The probe that rings the handset."""
+        return await self.panel.incoming(self.number, timeout_s, since_s)
+
+    async def answered(self) -> IncomingCall:
+        """The probe that the handset has taken."""
+        probe = await self.rung()
+        probe.ring()
+        probe.answer()
+        await probe.established()
+        return probe
 
 
-async def test_a_handset_is_called_through_its_panel_and_judged(scene: Scene) -> None:
-    apartment, at, number = await probed_panel(scene)
+async def probed(scene: Scene) -> Probed:
+    """One that is probed in a story."""
+    apartment, at, number = family(scene.town)
     panel = await scene.resident(as_callee(at))
-    async with campaign(scene, apartment) as campaign_id:
-        call = await panel.incoming(at.credentials.username, timeout_s=12)
-        assert call.invite.get("X-Entryphone-Target") == f"handset;apartment={number}"
-        call.ring()
-        call.answer()
-        await call.established()
+    said = await HttpRelay.start(Door(at.door_code), at.address, *scene.town.relay_login(at))
+    scene.when_over(said.stop)
+    return Probed(apartment, at, number, panel, said)
+
+
+async def test_a_handset_is_called_through_its_panel_and_graded(scene: Scene) -> None:
+    it = await probed(scene)
+    async with campaign(scene, it.apartment, kind=1) as campaign_id:
+        call = await it.answered()
+        assert [line.split()[1] for line in it.said.requests] == [
+            "/cgi-bin/sip_cgi?action=regstatus&AccountReg",
+            f"/cgi-bin/intercom_cgi?action=linelevel&Apartment={it.number}",
+        ]
         await call.rtp.wait_for_sound(5)
+        await speak(call, 2)
+        pressed_s = time.monotonic()
+        await call.rtp.press("3")
+        await call.wait_request("BYE", 6)
+        assert time.monotonic() - pressed_s < 4.5, "thanks, and nothing more is asked"
+        found = await ended(scene, campaign_id)
+    assert (found["outcome"], found["grade"], found["verdict"]) == ("answered", 3, "quiet"), found
+    assert found["reasons"] == ["the resident hears too little (3)"]
+    assert found["measures"]["line_level"] == 512
+
+
+async def test_a_resident_is_asked_in_his_language_and_says_a_sentence(scene: Scene) -> None:
+    it = await probed(scene)
+    async with campaign(scene, it.apartment, kind=2, language="zh-CN") as campaign_id:
+        call = await it.answered()
+        began_s = await call.rtp.wait_for_sound(5)
+        await call.rtp.quiet(1.5, timeout_s=20)
+        # The announcement lasts 14.6 s in Chinese, 10.2 s in English.
+        assert 13.5 < time.monotonic() - 1.5 - began_s < 17.5
         await call.rtp.press("1")
-        await speak(call, 7)
-        await call.wait_request("BYE", 12)
+        heard = call.rtp.audible_packets
+        await call.rtp.wait_for_sound(5, packets=heard + 50)
+        await call.rtp.quiet(1.0, timeout_s=8)
+        await speak(call, 6)
+        await call.wait_request("BYE", 8)
         found = await ended(scene, campaign_id)
     assert (found["outcome"], found["grade"], found["verdict"]) == ("answered", 1, "good"), found
     assert found["measures"]["packets"] > 50
@@ -98,50 +153,158 @@ async def test_a_handset_is_called_through_its_panel_and_judged(scene: Scene) ->
 
 
 async def test_a_visitor_takes_the_panel_within_a_second(scene: Scene) -> None:
-    apartment, at, number = await probed_panel(scene)
-    panel = await scene.resident(as_callee(at))
-    async with campaign(scene, apartment) as campaign_id:
-        probe = await panel.incoming(at.credentials.username, timeout_s=12)
-        probe.ring()
-        probe.answer()
-        await probe.established()
-        home = await scene.home(apartment)
+    it = await probed(scene)
+    async with campaign(scene, it.apartment) as campaign_id:
+        probe = await it.answered()
+        home = await scene.home(it.apartment)
         pressed_s = time.monotonic()
-        visit = await panel.call(at.credentials, number)
+        visit = await it.panel.call(it.at.credentials, it.number)
         await probe.wait_request("BYE", 3)
         assert time.monotonic() - pressed_s < 1.0
         await home.all_ring()
         await visit.cancel()
-        found = await ended(scene, campaign_id)
-        assert found["outcome"] == "dropped", found
-        progress = (await scene.office.get(f"/v1/probe-campaigns/{campaign_id}"))["progress"]
-        assert progress["waiting"] == 1, "it is put back in the queue"
+        await dropped_and_waiting(scene, campaign_id)
+
+
+async def test_112_takes_the_panel_within_a_second(scene: Scene) -> None:
+    it = await probed(scene)
+    centre = await scene.peer(CITY_LINE)
+    await centre_known(scene)
+    await rested(scene)
+    async with campaign(scene, it.apartment) as campaign_id:
+        probe = await it.answered()
+        pressed_s = time.monotonic()
+        emergency = await it.panel.call(it.at.credentials, "112")
+        await probe.wait_request("BYE", 3)
+        assert time.monotonic() - pressed_s < 1.0
+        ring = await centre.incoming("112", 8, pressed_s)
+        ring.ring()
+        ring.answer()
+        await emergency.answered()
+        await ring.established()
+        await asyncio.gather(ring.rtp.wait_for_sound(3), emergency.rtp.wait_for_sound(3))
+        await ring.bye()
+        await emergency.wait_request("BYE", 3)
+        await dropped_and_waiting(scene, campaign_id)
+
+
+async def test_no_probe_calls_a_panel_that_somebody_looks_through(scene: Scene) -> None:
+    it = await probed(scene)
+    resident = it.apartment.residents[0]
+    phone = await scene.resident(resident)
+    look = await phone.call(resident.credentials, it.at.credentials.username)
+    ring = await it.panel.incoming(it.at.credentials.username, 5)
+    ring.answer()
+    await look.answered()
+    await ring.established()
+    async with campaign(scene, it.apartment):
+        await nobody_probes(it, look.bye)
+
+
+async def test_no_probe_calls_a_panel_that_a_dispatcher_calls_back(scene: Scene) -> None:
+    it = await probed(scene)
+    call, taken = await call_112(scene, it.at)
+    await taken.bye()
+    await call.wait_request("BYE", 3)
+    number = caller_of(taken)
+    dispatcher = await scene.peer(CITY_LINE)
+    since_s = time.monotonic()
+    back = await dispatcher.call(DISPATCHER, number)
+    await back.answered()
+    await back.rtp.wait_for_sound(5)  # the address
+    await back.rtp.press("1")
+    ring = await it.panel.incoming(it.at.credentials.username, 5, since_s)
+    ring.answer()
+    await ring.established()
+    async with campaign(scene, it.apartment):
+        await nobody_probes(it, back.bye)
+
+
+async def nobody_probes(it: Probed, hang_up: Callable[[], Awaitable[object]]) -> None:
+    """For some seconds no probe comes; one comes as soon as the call is over."""
+    begun_s = time.monotonic()
+    with contextlib.suppress(TimeoutError):
+        await it.rung(6, begun_s)
+        raise AssertionError("a panel in a call was called")
+    await hang_up()
+    (await it.rung(since_s=begun_s)).reject(486)
+
+
+async def dropped_and_waiting(scene: Scene, campaign_id: int) -> None:
+    """The probe says nothing about the handset, and its apartment is back in the queue."""
+    found = await ended(scene, campaign_id)
+    assert (found["outcome"], found["verdict"]) == ("dropped", None), found
+    progress = (await scene.office.get(f"/v1/probe-campaigns/{campaign_id}"))["progress"]
+    assert progress["waiting"] == 1, "it is put back in the queue"
 
 
 async def test_no_probe_calls_a_panel_with_a_visitor(scene: Scene) -> None:
-    apartment, at, number = await probed_panel(scene)
-    panel = await scene.resident(as_callee(at))
-    home = await scene.home(apartment)
-    visit = await panel.call(at.credentials, number)
+    it = await probed(scene)
+    home = await scene.home(it.apartment)
+    visit = await it.panel.call(it.at.credentials, it.number)
     rings = await home.all_ring()
     rings[0].answer()
     await visit.answered()
-    begun_s = time.monotonic()
-    async with campaign(scene, apartment):
-        with contextlib.suppress(TimeoutError):
-            await panel.incoming(at.credentials.username, timeout_s=6, since_s=begun_s)
-            raise AssertionError("a panel in a call was called")
-        await visit.bye()
-        probe = await panel.incoming(at.credentials.username, timeout_s=12, since_s=begun_s)
-        probe.reject(486)
+    async with campaign(scene, it.apartment):
+        await nobody_probes(it, visit.bye)
 
 
 async def test_a_panel_that_never_answers_is_no_answer(scene: Scene) -> None:
-    apartment, at, _ = await probed_panel(scene)
-    panel = await scene.resident(as_callee(at))
-    async with campaign(scene, apartment, ring_timeout_s=5) as campaign_id:
-        call = await panel.incoming(at.credentials.username, timeout_s=12)
+    it = await probed(scene)
+    async with campaign(scene, it.apartment, ring_timeout_s=5) as campaign_id:
+        call = await it.rung()
         call.ring()
         found = await ended(scene, campaign_id)
     assert (found["outcome"], found["verdict"]) == ("no_answer", "no_answer")
     assert datetime.fromtimestamp(found["ended_at_ms"] / 1000, UTC)
+
+
+@pytest.mark.parametrize("fault", ["refuses", "not registered"])
+async def test_a_panel_that_does_not_answer_or_is_not_ready_is_not_called(scene: Scene, fault: str) -> None:
+    it = await probed(scene)
+    if fault == "refuses":
+        it.said.fault = "refuses"
+    else:
+        it.said.registered = False
+    async with campaign(scene, it.apartment) as campaign_id:
+        found = await ended(scene, campaign_id)
+        await finished(scene, campaign_id)
+    assert (found["outcome"], found["verdict"]) == ("panel_not_ready", None), found
+    assert it.at.address in found["measures"]["trouble"]
+    assert not it.panel.ringing
+
+
+async def test_an_apartment_without_a_handset_is_given_up(scene: Scene) -> None:
+    it = await probed(scene)
+    async with campaign(scene, it.apartment) as campaign_id:
+        (await it.rung()).reject(404)
+        found = await ended(scene, campaign_id)
+        assert (found["outcome"], found["verdict"]) == ("failed", None), found
+        state = await finished(scene, campaign_id)
+    assert (state["progress"]["given_up"], state["progress"]["waiting"]) == (1, 0)
+    assert holder_of(scene, it) is None
+
+
+async def test_a_panel_that_is_not_registered_is_given_up(scene: Scene) -> None:
+    it = await probed(scene)
+    await it.panel.register(as_callee(it.at).credentials, expires_s=0)
+    async with campaign(scene, it.apartment) as campaign_id:
+        assert (await ended(scene, campaign_id))["outcome"] == "failed"
+        assert (await finished(scene, campaign_id))["progress"]["given_up"] == 1
+    assert holder_of(scene, it) is None
+
+
+async def finished(scene: Scene, campaign_id: int) -> Any:
+    """Until the campaign has nobody left to call."""
+
+    async def read() -> Any:
+        return await scene.office.get(f"/v1/probe-campaigns/{campaign_id}")
+
+    return await until(read, lambda found: found["state"] == "done")
+
+
+def holder_of(scene: Scene, it: Probed) -> str | int | None:
+    """Whose call the panel carries, as Redis knows it."""
+    settings = scene.stack.settings
+    key = f"ep:panel_call:{it.at.credentials.username}"
+    return redis_command(settings.redis_host, settings.redis_port, "GET", key)

@@ -55,7 +55,9 @@ class NewProbeCampaign(Input):
 
     company_id: Id | None = None
     name: Name
-    kind: Annotated[Literal[1, 2, 3], Field(description="1, 2: the resident grades by key; 3: silent test")] = 1
+    kind: Annotated[
+        Literal[1, 2, 3], Field(description="1: the resident grades by key; 2: and says a sentence; 3: silent test")
+    ] = 1
     selection: ProbeSelection = ProbeSelection()
     hours: Annotated[list[ProbeHours], Field(min_length=1, max_length=50)]
     holidays: Annotated[tuple[date, ...], Field(max_length=100)] = ()
@@ -138,3 +140,10 @@ class ProbePictureQuery(Input):
     """What is drawn."""
 
     of: Literal["course", "levels"] = "course"
+
+
+class ProbeRecordingQuery(Input):
+    """Which side of a probe is heard."""
+
+    side: Literal["both", "heard", "sent"] = "both"
+    """`heard`: the handset alone; `sent`: what was played to it."""

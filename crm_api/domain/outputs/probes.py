@@ -123,6 +123,9 @@ class ProbeCallDocument(Output):
     verdict: str | None
     reasons: list[str]
     measures: dict[str, Any] | None
+    recording_kept_until_ms: Annotated[
+        int | None, Field(description="null: nothing was recorded; from then on it is given to nobody")
+    ]
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "id": 5,
@@ -140,6 +143,7 @@ class ProbeCallDocument(Output):
         "verdict": "noisy",
         "reasons": ["speech is 14 dB above the noise"],
         "measures": {"active_level_dbov": -27.1, "noise_floor_dbov": -41.0},
+        "recording_kept_until_ms": 1797776622000,
     }
 
 
@@ -166,7 +170,10 @@ class EntranceHandsetsDocument(Output):
     """The handsets of an entrance, and whether single ones are bad or what they share."""
 
     entrance_id: RowId
-    finding: Annotated[str, Field(description="`good`, `not known`, `single handsets: ...` or `line or panel: ...`")]
+    finding: Annotated[
+        str,
+        Field(description="`good`, `not known`; `single handsets`, `line or panel`, `too few handsets`, and how many"),
+    ]
     handsets: list[HandsetDocument]
 
     EXAMPLE: ClassVar[dict[str, Any]] = {

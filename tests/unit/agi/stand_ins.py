@@ -79,10 +79,14 @@ class Events:
     def __init__(self) -> None:
         self.kept: list[Mapping[str, EventValue]] = []
         self.arrived = threading.Event()
+        self.freed: list[tuple[str, str]] = []
 
     def add(self, event: Mapping[str, EventValue]) -> None:
         self.kept.append(event)
         self.arrived.set()
+
+    def panel_is_free(self, panel: str, call_id: str) -> None:
+        self.freed.append((panel, call_id))
 
 
 class Wishes:

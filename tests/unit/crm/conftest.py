@@ -198,9 +198,18 @@ def driver() -> FakePanelDriver:
 
 
 @pytest.fixture
-def services(context: Context, driver: FakePanelDriver) -> Services:
+def recordings(tmp_path: Path) -> Path:
+    """Where recordings of probes are."""
+    directory = tmp_path / "probes"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def services(context: Context, driver: FakePanelDriver, recordings: Path) -> Services:
     drivers: dict[str, PanelDriver] = {"beward": driver, "generic": driver}
-    return make_services(context, drivers, "https://door.example", "sip.door.example:5060")
+    address = "sip.door.example:5060"
+    return make_services(context, drivers, "https://door.example", address, probe_recordings=recordings)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from crm_api.services.tokens import hash_of
@@ -40,6 +40,10 @@ def make_one_of_each(own: Own) -> None:
             own.keys["doors"] = document["doors"][0]["id"]
 
 
+NOW_MS: Final = 1_790_000_000_000
+"""About when the clock of these tests stands."""
+
+
 def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) -> None:
     """Give a company one object of each noun."""
     make_one_of_each(own)
@@ -69,6 +73,16 @@ def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) 
         "VALUES (?, ?, ?, 'sms', '+79120000000', 'waiting', 0)",
         (own.company, own["access-codes"], own["residents"]),
     )
+    item = database.row(
+        "INSERT INTO probe_items (company_id, campaign_id, apartment_id, state) VALUES (?, ?, ?, 'done') RETURNING id",
+        (own.company, own["probe-campaigns"], own["apartments"]),
+    )
+    call = database.row(
+        "INSERT INTO probe_calls (company_id, campaign_id, item_id, apartment_id, panel, number, state, began_at_ms, "
+        "ended_at_ms, outcome, recording) VALUES (?, ?, ?, ?, ?, 1, 'ended', 1, ?, 'answered', 'x') RETURNING id",
+        (own.company, own["probe-campaigns"], item[0] if item else 0, own["apartments"], own["panel account"], NOW_MS),
+    )
+    own.keys["probe-calls"] = call[0] if call else None
     own.keys["number dialled"] = apartment["dial"][own["panel account"]]
     own.keys["calls"] = f"call-of-{own.name}"
     database.rows(

@@ -167,6 +167,7 @@ KEYS: Final[dict[str, Callable[[Own], dict[str, Any]]]] = {
     "/v1/doors/{key}/open": lambda o: {"key": o["doors"]},
     "/v1/ring-plans/{key}/{dialled}": lambda o: {"key": o["panel account"], "dialled": o["number dialled"]},
     "/v1/calls/{call_id}": lambda o: {"call_id": o["calls"]},
+    "/v1/probe-calls/{key}/recording": lambda o: {"key": o["probe-calls"]},
     "/v1/call-sounds/{key}": lambda o: {"key": o["call-sounds"]},
     "/v1/call-sounds/{key}/audio": lambda o: {"key": o["call-sounds"]},
     "/v1/call-sounds/{key}/heard": lambda o: {"key": o["call-sounds"]},

@@ -67,6 +67,7 @@ MAY: dict[str, dict[str, str]] = {
     "/v1/code-notices": {"admin": "r", "operator": "r", "engineer": "r"},
     "/v1/probe-campaigns": {"admin": "rw", "operator": "rw", "engineer": "rw", "read_only": "r"},
     "/v1/probe-results": {"calls": "w"},
+    "/v1/probe-calls/{key}/recording": {"admin": "r", "operator": "r", "engineer": "r"},
     "/v1/probe-calls": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/scheduled-jobs": {"admin": "rw", "operator": "rw", "engineer": "r", "read_only": "r"},
     "/v1/job-runs": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},

@@ -10,8 +10,11 @@ from crm_api.domain.handset_verdict import Judgement
 from crm_api.domain.probe_plan import Candidate
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from crm_api.bootstrap import Services
-    from tests.unit.crm.conftest import Town
+    from crm_api.domain.handset_verdict import Verdict
+    from tests.unit.crm.conftest import Api, Clock, Town
 
 HOURS = [{"day": "mon", "from": "10:00", "until": "12:00"}]
 
@@ -49,7 +52,7 @@ def test_its_end_is_told_once_and_its_verdict_shown(
     assert town.service("POST", "/v1/probe-results", body)["kept"]
     assert not town.service("POST", "/v1/probe-results", body)["kept"]
     services.probe_results.judge(call_id, Judgement("noisy", ("a hiss",)), {"packets": 900}, "1.wav")
-    services.probe_results.settle(candidate, counts=True, again_at_ms=None, done=True)
+    services.probe_results.settle(candidate, call_id, counts=True, again_at_ms=None, done=True)
     call = town.platform("GET", f"/v1/probe-calls?campaign_id={campaign['id']}")["items"][0]
     assert (call["outcome"], call["grade"], call["verdict"], call["reasons"]) == ("answered", 2, "noisy", ["a hiss"])
     assert progress(town, campaign)["verdicts"] == {"noisy": 1}
@@ -73,7 +76,7 @@ def test_one_that_gave_way_is_dropped_and_waits_again(
     assert call_id is not None
     town.service("POST", "/v1/probe-results", {"probe_id": call_id, "answered_at_ms": 1_790_000_009_000})
     services.probe_results.end(call_id, "dropped")
-    services.probe_results.settle(candidate, counts=False, again_at_ms=5, done=False)
+    services.probe_results.settle(candidate, call_id, counts=False, again_at_ms=5, done=False)
     assert town.platform("GET", f"/v1/probe-calls?campaign_id={campaign['id']}")["items"][0]["outcome"] == "dropped"
     assert progress(town, campaign)["waiting"] == 1
     again = services.probe_results.begin(candidate)
@@ -103,6 +106,21 @@ def test_the_report_and_the_pictures(town: Town, services: Services, campaign: A
     assert town.client.simulate_get(f"{path}/picture?of=face", headers=headers).status_code == 422
 
 
+def test_the_report_begins_with_the_worst(town: Town, services: Services, campaign: Any, candidate: Candidate) -> None:
+    verdicts: tuple[Verdict, ...] = ("good", "noisy", "dead_microphone", "no_answer", "broken_up", "line_short")
+    for verdict in verdicts:
+        call_id = services.probe_results.begin(candidate)
+        assert call_id is not None
+        services.probe_results.end(call_id, "answered")
+        services.probe_results.judge(call_id, Judgement(verdict, ("x",)), {}, None)
+        services.probe_results.settle(candidate, call_id, counts=True, again_at_ms=1, done=False)
+    lines = town.client.simulate_get(
+        f"/v1/probe-campaigns/{campaign['id']}/report", headers=town.platform._headers
+    ).text.splitlines()
+    found = [line.split(",")[7] for line in lines[1:]]
+    assert found == ["line_short", "dead_microphone", "broken_up", "noisy", "no_answer", "good"]
+
+
 def test_an_entrance_by_its_handsets(town: Town, services: Services, campaign: Any, candidate: Candidate) -> None:
     assert campaign
     call_id = services.probe_results.begin(candidate)
@@ -110,5 +128,38 @@ def test_an_entrance_by_its_handsets(town: Town, services: Services, campaign: A
     services.probe_results.end(call_id, "answered")
     services.probe_results.judge(call_id, Judgement("noisy", ("a hiss",)), {}, None)
     view = town.platform("GET", f"/v1/entrances/{town.entrance}/handsets")
-    assert view["finding"] == "single handsets: 1 of 1"
+    assert view["finding"] == "too few handsets to tell: 1 of 1 bad"
     assert [(one["number"], one["verdict"]) for one in view["handsets"]] == [(12, "noisy"), (13, None)]
+
+
+def hear(town: Town, call_id: int, api: Api, side: str = "both") -> Any:
+    return town.client.simulate_get(f"/v1/probe-calls/{call_id}/recording?side={side}", headers=api._headers)
+
+
+def test_who_hears_a_recording_is_written_down_and_in_time_nobody_does(  # noqa: PLR0917 - fixtures
+    town: Town, services: Services, campaign: Any, candidate: Candidate, recordings: Path, clock: Clock
+) -> None:
+    assert campaign
+    call_id = services.probe_results.begin(candidate)
+    assert call_id is not None
+    for side in ("", "-heard", "-sent"):
+        (recordings / f"{call_id}{side}.wav").write_bytes(b"RIFF" + side.encode())
+    assert hear(town, call_id, town.platform).status_code == 404, "it is still being recorded"
+    services.probe_results.end(call_id, "answered")
+    services.probe_results.judge(call_id, Judgement("good", ("x",)), {}, f"{call_id}.wav")
+    call = town.platform("GET", "/v1/probe-calls")["items"][0]
+    assert call["recording_kept_until_ms"] == call["ended_at_ms"] + 90 * 86_400_000
+    heard = hear(town, call_id, town.platform, "heard")
+    assert (heard.status_code, heard.headers["content-type"], heard.content) == (200, "audio/wav", b"RIFF-heard")
+    assert hear(town, call_id, town.platform, "all").status_code == 422
+    assert hear(town, call_id, town.service).status_code == 403, "the call path has nothing to listen to"
+    (entry,) = town.platform("GET", f"/v1/audit?noun=probe%20call&key={call_id}")["items"]
+    assert (entry["action"], entry["who"], entry["after"], entry["company_id"]) == (
+        "hear", "test", {"side": "heard"}, town.company,
+    )  # fmt: skip
+    clock.now = call["recording_kept_until_ms"] + 1
+    assert hear(town, call_id, town.platform).status_code == 404, "its file may not have been removed yet"
+    clock.now = call["ended_at_ms"] + 1000
+    (recordings / f"{call_id}.wav").unlink()
+    assert hear(town, call_id, town.platform).status_code == 404
+    assert len(town.platform("GET", "/v1/audit?noun=probe%20call")["items"]) == 1

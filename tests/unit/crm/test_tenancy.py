@@ -83,7 +83,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         migrate(database)
         driver = FakePanelDriver()
         context = Context(database, REALM, Encryption(Fernet.generate_key()), Clock())
-        services = make_services(context, {"beward": driver, "generic": driver})
+        recordings = tmp_path_factory.mktemp("probes")
+        services = make_services(context, {"beward": driver, "generic": driver}, probe_recordings=recordings)
         cache: Any = FakeCache()
         client = falcon.testing.TestClient(create_app(services, database, cache))
         platform = Api(client, services.tokens.create("platform", "platform"))
@@ -101,6 +102,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         lists = [path for path, method in operations if method == "GET" and "{" not in path]
         world.seen_alone |= {path: world.ask("GET", path).text for path in lists}
         furnish(client, owners[1], database)
+        for owner in owners:
+            (recordings / f"{owner['probe-calls']}.wav").write_bytes(b"RIFF of " + owner.name.encode())
         world.seen_beside |= {path: world.ask("GET", path).text for path in lists}
         yield world
 

@@ -137,6 +137,7 @@ def serve(answers: list[bytes]) -> tuple[str, list[bytes], threading.Thread]:
 def test_a_batch_is_one_xadd(fake: FakeKsr) -> None:
     url, received, thread = serve([b"+OK\r\n", b"$3\r\n1-1\r\n", b":1\r\n"])
     story.dialled(fake.ksr, "c1", "p1", "12")
+    story.panel_called(fake.ksr, "c1", "p2")  # no part of the story
     story.refused(fake.ksr, "c2", 'a "reason"\n', 503)
     stream = RedisStream(url)
     StoryShipper(stream).tick(fake.ksr)

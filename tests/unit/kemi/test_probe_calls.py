@@ -29,7 +29,7 @@ def probe(fake: FakeKsr, target: str) -> None:
 
 
 def test_a_probe_goes_to_its_panel_and_asks_for_the_handset(fake: FakeKsr, request_of: Make) -> None:
-    probe(fake, "handset p1 12")
+    probe(fake, "handset p1 12 header")
     fake.location = {"p1": [Contact("sip:p1@10.0.0.1", "r1")]}
     assert probe_calls.ring_handset(fake.ksr, request_of(fake)) is DONE
     assert fake.relayed == ["sip:p1@10.0.0.1"]
@@ -37,14 +37,32 @@ def test_a_probe_goes_to_its_panel_and_asks_for_the_handset(fake: FakeKsr, reque
     assert "story" not in fake.queues, "no visitor calls"
 
 
+def test_a_panel_whose_maker_wants_the_apartment_called_is_called_by_it(fake: FakeKsr, request_of: Make) -> None:
+    probe(fake, "handset p1 12 user")
+    fake.location = {"p1": [Contact("sip:p1@10.0.0.1", "r1")]}
+    assert probe_calls.ring_handset(fake.ksr, request_of(fake)) is DONE
+    assert fake.relayed == ["sip:12@10.0.0.1"]
+    assert fake.message.headers == []
+
+
 def test_a_panel_without_contact_is_480(fake: FakeKsr, request_of: Make) -> None:
-    probe(fake, "handset p1 12")
+    probe(fake, "handset p1 12 header")
     probe_calls.ring_handset(fake.ksr, request_of(fake))
     assert fake.replies == [(480, "Panel Not Registered")]
 
 
 @pytest.mark.parametrize(
-    "target", ["", "handset p1", "app p1 12", "handset p1;x 12", "handset p1 1a", "handset p1 12 3"]
+    "target",
+    [
+        "",
+        "handset p1",
+        "app p1 12 user",
+        "handset p1;x 12 user",
+        "handset p1 1a user",
+        "handset p1 12 3",
+        "handset p1 12",
+        "handset p1 12 user x",
+    ],
 )
 def test_what_is_no_target(fake: FakeKsr, request_of: Make, target: str) -> None:
     probe(fake, target)
@@ -60,17 +78,28 @@ BRANCH = '{"event":"branch","call_id":"c1"},{"event":"branch","call_id":"c1"}'
 def test_a_call_takes_its_panel_and_a_refused_one_gives_it_back() -> None:
     states = PanelStates()
     taken = states.command([BRANCH, DIALLED])
-    assert taken[2:] == ("2", "ep:panel_call:p1", "ep:call_over:c1", "900", "ep:panels_seen_at_ms", "+visitor c1")
+    assert taken[2:] == ("2", "ep:panel_call:p1", "ep:call_over:c1", "900", "ep:panels_seen_at_ms", "+c1")
     freed = states.command([REFUSED])
-    assert freed[2:] == ("2", "ep:panel_call:p1", "ep:call_over:c1", "900", "ep:panels_seen_at_ms", "-visitor c1")
+    assert freed[2:] == ("2", "ep:panel_call:p1", "ep:call_over:c1", "900", "ep:panels_seen_at_ms", "-c1")
 
 
 def test_an_answered_call_that_is_over_gives_its_panel_back() -> None:
     states = PanelStates()
     states.command([DIALLED])
-    assert states.command(['{"event":"ended","call_id":"c1","at_ms":3}'])[-1] == "-visitor c1"
+    assert states.command(['{"event":"ended","call_id":"c1","at_ms":3}'])[-1] == "-c1"
 
 
 def test_a_call_that_nobody_knows_frees_nothing_and_silence_is_told() -> None:
     assert PanelStates().command([REFUSED])[2:] == ("0", "900", "ep:panels_seen_at_ms")
     assert PanelStates().command([])[2:] == ("0", "900", "ep:panels_seen_at_ms")
+
+
+def test_a_call_to_a_panel_takes_it_unless_it_is_in_a_call() -> None:
+    states = PanelStates()
+    called = '{"event":"panel_called","call_id":"c1","at_ms":1,"panel":"p2"}'
+    taken = states.command(['{"event":"dialled","call_id":"c1","at_ms":1,"panel":"a1","dialled":"p2"}', called])
+    assert taken[3:7] == ("ep:panel_call:a1", "ep:call_over:c1", "ep:panel_call:p2", "ep:call_over:c1")
+    assert taken[-2:] == ("+c1", "*c1")
+    freed = states.command([REFUSED])
+    assert freed[3:7] == taken[3:7]
+    assert freed[-2:] == ("-c1", "-c1")

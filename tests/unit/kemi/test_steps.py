@@ -206,6 +206,18 @@ def test_a_flood_gets_503_then_silence_and_two_lines(
     assert fake.reply_headers[0] == "Retry-After: 10\r\n"
 
 
+def test_an_emergency_call_from_the_address_of_a_flood_is_challenged_as_ever(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    for _ in range(500):
+        digest.authenticate(fake.ksr, request_of(fake))
+    fake.replies.clear()
+    fake.message.ruri = "sip:112@entryphone.test"
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert [status for status, _ in fake.replies] == [407]
+
+
 def test_good_credentials_are_served_beside_a_flood(
     fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -515,6 +527,15 @@ def test_a_stage_rings_every_contact_of_every_account(fake: FakeKsr, request_of:
         ("invited", "h2", 1, "sip:b@2", 1, "call-1"),
         ("invited", "h3", 2, "sip:c@3", 1, "call-1"),
     ]
+
+
+def test_a_stage_that_rings_a_panel_takes_it(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "p7")
+    fake.tables["emergency_places"]["p7"] = "[]"
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    told = events(fake)
+    assert [event["event"] for event in told] == ["panel_called", "branch"]
+    assert (told[0]["panel"], told[0]["call_id"]) == ("p7", "call-1")
 
 
 def test_nobody_registered_is_480_at_once(fake: FakeKsr, request_of: Make) -> None:

@@ -71,7 +71,11 @@ class FakeAsterisk:
         elif action["Action"] == ["Hangup"] and action["Channel"][0] not in self.channels:
             good, message = False, "No such channel"
         response = "Success" if good else "Error"
-        return f"Response: {response}\r\nActionID: {action['ActionID'][0]}\r\nMessage: {message}\r\n\r\n".encode()
+        more = ""
+        if action["Action"] == ["CoreStatus"]:
+            more = "CoreStartupDate: 2026-11-23\r\nCoreStartupTime: 04:05:06\r\nCoreCurrentCalls: 0\r\n"
+        head = f"Response: {response}\r\nActionID: {action['ActionID'][0]}\r\n"
+        return f"{head}{more}Message: {message}\r\n\r\n".encode()
 
 
 @pytest.fixture
@@ -103,8 +107,12 @@ def test_no_value_can_become_another_action(asterisk: FakeAsterisk, manager: Ast
 
 
 def test_hanging_up_what_is_over_is_no_error(manager: AsteriskManager) -> None:
-    manager.hang_up("probe-1")
-    manager.hang_up("probe-99")
+    assert manager.hang_up("probe-1")
+    assert not manager.hang_up("probe-99")
+
+
+def test_when_it_was_started_is_told(manager: AsteriskManager) -> None:
+    assert manager.started() == "2026-11-23 04:05:06"
 
 
 def test_a_lost_connection_is_made_again(asterisk: FakeAsterisk, manager: AsteriskManager) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from crm_api.domain.handset_verdict import Verdict
+
     Samples = NDArray[np.float64]
 
 RATE = 8000
@@ -212,7 +214,38 @@ def test_what_the_call_itself_says() -> None:
 def test_one_bad_handset_is_told_from_a_bad_line() -> None:
     assert entrance_fault(["good", "good", "noisy", "good", "good"]) == "single handsets: 1 of 5"
     assert entrance_fault(["noisy", "noisy", "noisy", "good", "noisy"]).startswith("line or panel: 4 of 5")
+    mixed: list[Verdict] = ["noisy", "broken_up", "noisy", "good", "quiet"]
+    assert entrance_fault(mixed) == "line or panel: 4 of 5 handsets bad (2 noisy, 1 broken up, 1 quiet)"
+    assert entrance_fault(["noisy", "noisy"]) == "too few handsets to tell: 2 of 2 bad"
     assert entrance_fault(["no_answer"]) == "not known"
+    assert entrance_fault(["good", "no_answer"]) == "good"
+
+
+# Entrances of 4 to 36 handsets: how likely each is bad, in which ways, and what is to be found.
+ENTRANCES: dict[str, tuple[float, tuple[Verdict, ...], str]] = {
+    "one handset in ten bad": (0.1, ("noisy", "quiet", "dead_microphone", "dead_speaker"), "handsets"),
+    "none bad": (0.0, ("noisy",), "good"),
+    "a line that hums": (0.9, ("noisy",), "line"),
+    "a loose line": (0.85, ("noisy", "broken_up", "quiet"), "line"),
+    "a panel without microphone": (1.0, ("dead_speaker",), "line"),
+}
+
+
+def test_the_table_of_right_and_wrong_findings() -> None:
+    table: dict[str, Counter[str]] = {}
+    for name, (likely, ways, wanted) in ENTRANCES.items():
+        rng = np.random.default_rng(7)
+        table[name] = Counter()
+        for _ in range(2000):
+            verdicts: list[Verdict] = [
+                ways[rng.integers(len(ways))] if rng.random() < likely else "good" for _ in range(rng.integers(4, 37))
+            ]
+            told = entrance_fault(verdicts)
+            found = "line" if told.startswith("line") else "handsets" if told.startswith("single") else told
+            right = found == wanted or (wanted == "handsets" and set(verdicts) == {"good"})
+            table[name]["right" if right else "wrong"] += 1
+    lines = [f"{name:<32}{dict(found)}" for name, found in table.items()]
+    assert all(found["wrong"] / found.total() <= 0.02 for found in table.values()), "\n".join(lines)
 
 
 def test_every_threshold_has_a_unit_and_a_source() -> None:

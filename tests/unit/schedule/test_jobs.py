@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from scheduler.jobs import RECORDINGS_KEPT_S, remove_old
+from crm_api.services.probe_recordings import DAY_MS, KEPT_DAYS, remove_old
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 def test_recordings_are_kept_for_a_set_time(tmp_path: Path) -> None:
     now_s = 1_790_000_000
-    ages = {"1-heard.wav": RECORDINGS_KEPT_S + 1, "2-heard.wav": RECORDINGS_KEPT_S - 1, "notes.txt": 10**9}
+    ages = {
+        "1-heard.wav": KEPT_DAYS * DAY_MS / 1000 + 1,
+        "2-heard.wav": KEPT_DAYS * DAY_MS / 1000 - 1,
+        "notes.txt": 10**9,
+    }
     for name, age_s in ages.items():
         (tmp_path / name).write_bytes(b"x")
         os.utime(tmp_path / name, (now_s - age_s, now_s - age_s))
