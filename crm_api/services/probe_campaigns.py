@@ -58,9 +58,9 @@ LEFT JOIN (
 ) c ON c.apartment_id = a.id
 WHERE a.company_id = ?
 """
-_ITEM: Final = """
-INSERT INTO probe_items (company_id, campaign_id, apartment_id, state, reason) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT DO NOTHING
+_ITEMS: Final = """
+INSERT INTO probe_items (company_id, campaign_id, apartment_id, state, reason)
+SELECT a.company_id, ?, a.id, ?, ? FROM apartments a WHERE a.id IN ({marks}) ON CONFLICT DO NOTHING
 """
 _STATES: Final = """
 SELECT campaign_id, state, count(*) FROM probe_items WHERE campaign_id IN ({marks}) GROUP BY campaign_id, state
@@ -146,14 +146,15 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
                     f" out, has room for a call of {limits.longest_call_s} s; make it anew with other hours"
                 )
             chosen = self._chosen(row)
-            company_id = row.company_id
-            self.database.many(
-                _ITEM,
-                [
-                    (company_id, key, apartment_id, "waiting" if reason is None else "left_out", reason)
-                    for apartment_id, (_, _, reason) in chosen.items()
-                ],
-            )
+            of_reason: dict[str | None, list[int]] = {}
+            for apartment_id, (_, _, reason) in chosen.items():
+                of_reason.setdefault(reason, []).append(apartment_id)
+            for reason, ids in of_reason.items():
+                state = "waiting" if reason is None else "left_out"
+                for first in range(0, len(ids), _AT_ONCE):
+                    batch = ids[first : first + _AT_ONCE]
+                    sql = _ITEMS.format(marks=",".join("?" * len(batch)))
+                    self.database.rows(sql, (key, state, reason, *batch))
             waiting = any(reason is None for _, _, reason in chosen.values())
             now_ms = self.context.now_ms()
             self.update(
