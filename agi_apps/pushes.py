@@ -1,4 +1,7 @@
-"""Wishes to wake apps, on their way to the process that pushes (stream `ep:pushes`): a call never waits for one."""
+"""Wishes to wake apps, and for pictures beside messages, on their way to the process that pushes (stream `ep:pushes`).
+
+A call never waits for one.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 BUFFER_LIMIT = 2_000
+MESSAGE_PICTURE = "message_picture"
 
 
 class Pushes:
@@ -33,14 +37,29 @@ class Pushes:
         self._wake = threading.Event()
 
     def wake(self, call_id: str, plan: RingPlan, outputs: Outputs, now_ms: int) -> None:
-        """Have those accounts of the stage that is about to ring woken that a push wakes. Never waits, never fails."""
+        """Have those accounts of the stage that is about to ring woken that a push wakes. Never waits, never fails.
+
+        Where the visitor is about to leave a message, the panel's picture is wanted beside it.
+        """
         # Of a talk that is recorded the announcement comes first.
-        if outputs.get(Variable.THEN, outputs.get(Variable.DECISION)) not in Decision.rings():
+        decision = outputs.get(Variable.THEN, outputs.get(Variable.DECISION))
+        if decision == Decision.MESSAGE:
+            self._add(
+                {
+                    "wants": MESSAGE_PICTURE,
+                    "call_id": call_id,
+                    "at_ms": now_ms,
+                    "panel": plan.panel,
+                    "dialled": plan.dialled,
+                }
+            )
+            return
+        if decision not in Decision.rings():
             return
         named = outputs[Variable.ACCOUNTS]
         if SLEEPER not in named:
             return
-        wish = {
+        wish: dict[str, object] = {
             "call_id": call_id,
             "at_ms": now_ms,
             "panel": plan.panel,
@@ -50,6 +69,9 @@ class Pushes:
             "caller_name": plan.caller_name,
             "accounts": [account[1:] for account in named.split(",") if account.startswith(SLEEPER)],
         }
+        self._add(wish)
+
+    def _add(self, wish: dict[str, object]) -> None:
         self._waiting.append(msgspec.json.encode(wish))
         self._wake.set()
 

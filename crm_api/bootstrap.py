@@ -42,6 +42,7 @@ from crm_api.services.job_work import JobWork
 from crm_api.services.jobs import Jobs
 from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
+from crm_api.services.message_pictures import MessagePictures
 from crm_api.services.metrics import Metrics
 from crm_api.services.number_leases import NumberLeases
 from crm_api.services.panel_codes import PanelCodes
@@ -99,6 +100,7 @@ class Services:
     trunks: Trunks
     phone_statements: PhoneStatements
     visitor_pictures: VisitorPictures
+    message_pictures: MessagePictures
     voice_webhooks: VoiceWebhooks
     webhooks: Webhooks
     webhook_deliveries: WebhookDeliveries
@@ -199,6 +201,7 @@ def make_services(
         webhooks=Webhooks(context),
         webhook_deliveries=WebhookDeliveries(context),
         visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
+        message_pictures=MessagePictures(context, panel_drivers() if drivers is None else drivers, public_url),
         voice_webhooks=VoiceWebhooks(context, public_url, twilio_sip_address),
         jobs=jobs,
         job_work=JobWork(jobs, {"import": imports, "group": group_work}),

@@ -1,4 +1,4 @@
-"""`python -m crm_api.pushes --config <crm.json>`: wakes apps, tells of messages left and emergency calls."""
+"""`python -m crm_api.pushes --config <crm.json>`: wakes apps, tells of messages and emergency calls, takes pictures."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from crm_api.background import FIRST_RETRY_S, LAST_RETRY_S, config_path
 from crm_api.bootstrap import make_context, set_up_logging
 from crm_api.config import read_config
 from crm_api.services.desk_pushes import DeskPushes
+from crm_api.services.message_pictures import MessagePictures
 from crm_api.services.message_pushes import MessagePushes
 from crm_api.services.pushing import Pushing, Wanted
 from crm_api.services.visitor_pictures import VisitorPictures
@@ -58,7 +59,9 @@ class PushProcess:
         self._events: list[dict[str, Any]] = []
         pictures = VisitorPictures(context, panel_drivers(), config.public_url)
         self._database = context.database
-        self._to_tell = (DeskPushes(context).take, MessagePushes(context).take)
+        self._message_pictures = MessagePictures(context, panel_drivers(), config.public_url)
+        self._to_tell = (DeskPushes(context).take, MessagePushes(context, self._message_pictures).take)
+        self._taking: set[asyncio.Task[bool]] = set()
         self._pushing = Pushing(context, push_services(config.push), pictures, self._events.append)
 
     async def run(self, stopped: asyncio.Event) -> None:
@@ -70,15 +73,33 @@ class PushProcess:
         await stopped.wait()
         for task in work:
             task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        await asyncio.gather(*work, *self._taking, return_exceptions=True)
         await self._stream.close()
 
     async def _take_wishes(self) -> None:
         for wish in await self._stream.wishes(BLOCK_MS):
             try:
-                self._pushing.begin(_wanted.decode(wish))
+                wanted = _wanted.decode(wish)
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
                 _log.error("wish left out", reason=str(error), body=wish[:200])
+                continue
+            if wanted.wants == "message_picture":
+                self._take_picture(wanted)
+            else:
+                self._pushing.begin(wanted)
+
+    def _take_picture(self, wanted: Wanted) -> None:
+        """Have the panel take the picture beside a message; nobody waits for it."""
+        take = self._message_pictures.take
+        task = asyncio.create_task(self._database.in_thread(take, wanted.call_id, wanted.panel))
+        self._taking.add(task)
+
+        def taken(done: asyncio.Task[bool]) -> None:
+            self._taking.discard(done)
+            if not done.cancelled() and (error := done.exception()) is not None:
+                _log.error("no picture", call_id=wanted.call_id, reason=str(error).strip() or type(error).__name__)
+
+        task.add_done_callback(taken)
 
     async def _follow_calls(self) -> None:
         entries = await self._stream.told(BLOCK_MS)

@@ -12,6 +12,7 @@ import httpx
 from crm_api.background import config_path, repeat, stop_on_signal
 from crm_api.bootstrap import make_context, set_up_logging
 from crm_api.config import read_config
+from crm_api.services.message_pictures import MessagePictures
 from crm_api.services.telling import Telling, is_due, prune
 
 if TYPE_CHECKING:
@@ -24,16 +25,17 @@ TIMEOUT: Final = httpx.Timeout(5.0, connect=2.0)
 TIDY_EVERY_S: Final = 3600.0
 
 
-def teller(context: Context) -> Callable[[], None]:
+def teller(context: Context, public_url: str) -> Callable[[], None]:
     """Return one pass: what is due, side by side, and now and then the removal of what is long delivered."""
     trusted = ssl.create_default_context()  # read once: it costs more than all the rest of a pass
+    pictures = MessagePictures(context, {}, public_url)
     tidied_s = [-TIDY_EVERY_S]
 
     async def deliver() -> None:
         async with httpx.AsyncClient(
             timeout=TIMEOUT, follow_redirects=False, trust_env=False, verify=trusted
         ) as client:
-            telling = Telling(context, client)
+            telling = Telling(context, client, pictures)
             while await telling.deliver():
                 pass
 
@@ -52,7 +54,7 @@ def main() -> None:
     config = read_config(config_path("crm_api.webhooks", main.__doc__ or ""))
     set_up_logging(config)
     context = make_context(config)
-    repeat(teller(context), context.database, stop_on_signal(), POLL_S)
+    repeat(teller(context, config.public_url), context.database, stop_on_signal(), POLL_S)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Overload: how many new calls are let in. Emergency calls always are.
 
 Two bounds: calls per second, and calls in setup: let in, and their node has neither rung nor dialled anybody yet. The
-second follows the servers by what calls have to wait: while even the quickest call of a fifth of a second took longer
-than `setup_ms` from us to its node and back, a queue stands there, and so many calls may be in setup as take that long
-(the idea of CoDel, RFC 8289; a burst that is worked off within that time is let through). Calls in setup are counted
-by second, so that a count that is never taken back (a worker that died) is gone after a few seconds.
+second follows the servers by what calls have to wait: when even the quickest call of a fifth of a second took longer
+than `setup_ms` from us to its node and back, and of the next, too, a queue stands there, and so many calls may be in
+setup as take that long (the idea of CoDel, RFC 8289; a burst that is worked off by then is let through). Calls in setup
+are counted by second, so that a count that is never taken back (a worker that died) is gone after a few seconds.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _over(ksr: Ksr, settings: Settings) -> str | None:
         return f"overload: {rate:.0f} new calls within a second"
     count = _in_setup(ksr, second)
     if count >= _LEAST and count >= (_count(ksr, _SHORTEST, _LIMIT) or settings.silent_calls):
-        return f"overload: {count} calls have not rung yet"
+        return f"overload: {count} calls are in setup"
     return None
 
 
@@ -120,6 +120,7 @@ class SetupWatch:
         self._target_ms = settings.setup_ms
         self._window = now_ms() // _WINDOW_MS
         self._limit = self._most
+        self._was_late = False
 
     def tick(self, ksr: Ksr) -> None:
         """Look at the window that has just ended, if one has."""
@@ -141,6 +142,9 @@ class SetupWatch:
         count = _in_setup(ksr, int(time.time()))
         shortest_ms = _count(ksr, _SHORTEST, str(window))
         stuck = shortest_ms == 0 and count >= _LEAST
+        late, self._was_late = self._was_late, stuck or shortest_ms > self._target_ms
+        if self._was_late and not late and self._limit == self._most:
+            return self._most  # a moment's standstill is no overload
         if stuck:
             return max(_LEAST, min(self._limit, count) * 3 // 4)
         if shortest_ms > self._target_ms:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 OUTBOX_HEARTBEAT = "ep:crm_delivered_at_ms"
 SCHEDULER_HEARTBEAT = "ep:scheduler_at_ms"
 CALL_EVENTS, CALL_RECORDS_GROUP = "ep:call_events", "call_records"
+PANEL_CALLS = "ep:panel_call:"
 PUSHES, PUSHES_GROUP = "ep:pushes", "pushes"
 VOICE_CALLS, VOICE_CALLS_GROUP = "ep:voice_calls", "voice_calls"
 HEARTBEAT_LIMIT_S = 10.0

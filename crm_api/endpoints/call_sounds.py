@@ -8,8 +8,8 @@ from crm_api.domain.access import changes, reads
 from crm_api.domain.inputs.call_sounds import CallSoundQuery, NewCallSound
 from crm_api.domain.outputs.call_sounds import CallSoundDocument
 from crm_api.resources.acts import Act
-from crm_api.resources.call_sounds import WAV, Audio, RecordedSound
-from crm_api.resources.declaration import ID, Answer, Endpoint, Operation, id_key
+from crm_api.resources.call_sounds import JPEG, WAV, Audio, LinkedPicture, PictureOfMessage, RecordedSound
+from crm_api.resources.declaration import ID, Answer, Endpoint, Key, Operation, id_key
 from crm_api.resources.kept import kept
 
 if TYPE_CHECKING:
@@ -56,6 +56,37 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                 ),
             ),
             id_key("sound of a call"),
+        ),
+        Endpoint(
+            f"{PATH}/{ID}/picture",
+            TAG,
+            PictureOfMessage(services.call_sounds, services.message_pictures),
+            (
+                Operation(
+                    "GET",
+                    "See who left a message",
+                    reads("call_sounds"),
+                    (Answer(200, "The panel's picture, taken as he was invited to speak", media_types=(JPEG,)),),
+                    problems=frozenset({"not-found"}),
+                ),
+            ),
+            id_key("sound of a call"),
+        ),
+        Endpoint(
+            "/v1/message-pictures/{key}",
+            TAG,
+            LinkedPicture(services.message_pictures),
+            (
+                Operation(
+                    "GET",
+                    "See who left a message, by the link of a push or a webhook",
+                    None,
+                    (Answer(200, "The panel's picture", media_types=(JPEG,), example=""),),
+                    "The link is its own permission: for one message, for as long as that is kept.",
+                    problems=frozenset({"not-found"}),
+                ),
+            ),
+            {"key": Key("what the link holds", "7-1791209600000-b1")},
         ),
         Endpoint(
             f"{PATH}/{ID}/heard",

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     import falcon
 
     from crm_api.services.call_sounds import CallSounds
+    from crm_api.services.message_pictures import MessagePictures
 
 MAX_SOUND_BYTES: Final = 32 * 1024 * 1024
 """An hour of µ-law."""
 WAV: Final = "audio/wav"
+JPEG: Final = "image/jpeg"
 
 
 class RecordedSound:
@@ -43,3 +45,30 @@ class Audio:
         """Send the sound."""
         resp.data = self._sounds.content(tenant_of(req), key)
         resp.content_type = WAV
+
+
+class PictureOfMessage:
+    """`GET /v1/call-sounds/{id}/picture`."""
+
+    def __init__(self, sounds: CallSounds, pictures: MessagePictures) -> None:
+        self._sounds = sounds
+        self._pictures = pictures
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
+        """Send the picture."""
+        self._sounds.row(tenant_of(req), key)
+        resp.data = self._pictures.content(key)
+        resp.content_type = JPEG
+
+
+class LinkedPicture:
+    """`GET /v1/message-pictures/{key}`: the link of a push or a webhook."""
+
+    def __init__(self, pictures: MessagePictures) -> None:
+        self._pictures = pictures
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response, key: str) -> None:
+        """Show the picture; nobody on the way may keep it."""
+        resp.data = self._pictures.shown(key)
+        resp.content_type = JPEG
+        resp.cache_control = ["private", "no-store"]

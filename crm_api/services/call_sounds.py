@@ -8,6 +8,7 @@ from crm_api.domain.problems import InvalidFieldsError, NotFoundError
 from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, visible
 from crm_api.services.kept import Document, Kept
+from crm_api.services.message_pictures import REMOVE, remove_lonely
 from crm_api.tables import webhook_rows
 from crm_api.tables.call_sounds import CallSound, CallSoundFile
 from crm_api.tables.models import Company
@@ -49,8 +50,24 @@ class CallSounds(Kept[CallSound]):
         return found
 
     def documents(self, rows: Sequence[CallSound]) -> list[Document]:
-        """Show everything but when the residents were told."""
-        return [{name: value for name, value in row.__data__.items() if name != "told_at_ms"} for row in rows]
+        """Show everything but when the residents were told, and whether there is a picture beside a message."""
+        pictures = self._pictures_of(rows)
+        return [
+            {
+                **{name: value for name, value in row.__data__.items() if name != "told_at_ms"},
+                "has_picture": row.kind == "message" and (row.company_id, row.call_id) in pictures,
+            }
+            for row in rows
+        ]
+
+    def _pictures_of(self, rows: Sequence[CallSound]) -> set[tuple[int, str]]:
+        """Return which of these calls have a picture."""
+        calls = [row.call_id for row in rows if row.kind == "message"]
+        if not calls:
+            return set()
+        marks = ",".join("?" * len(calls))
+        query = f"SELECT company_id, call_id FROM message_pictures WHERE call_id IN ({marks})"  # noqa: S608 - marks alone
+        return {(row[0], row[1]) for row in self.database.rows(query, calls)}
 
     def keep(self, new: NewCallSound, content: bytes) -> Document:
         """Keep a sound that the call path has recorded; the same one sent again is kept once."""
@@ -97,12 +114,23 @@ class CallSounds(Kept[CallSound]):
     def remove(self, tenant: Tenant, key: int) -> None:
         """Remove a sound before its time."""
         with self.database.transaction():
-            self.row(tenant, key).delete_instance()
+            row = self.row(tenant, key)
+            _remove_picture(self.context, row)
+            row.delete_instance()
+
+
+def _remove_picture(context: Context, row: CallSound) -> None:
+    if row.kind == "message":
+        context.database.rows(REMOVE, (row.company_id, row.call_id))
 
 
 def remove_expired(context: Context) -> int:
     """Remove some sounds whose time is over; return how many. Called again as long as there are any."""
-    over: Any = CallSound.select(CallSound.id).where(CallSound.expires_at_ms <= context.now_ms())
+    over: Any = CallSound.select().where(CallSound.expires_at_ms <= context.now_ms())
+    remove_lonely(context)
     with context.database.transaction():
-        ids = [row.id for row in over.order_by(CallSound.expires_at_ms).limit(REMOVED_AT_ONCE)]
+        rows = list(over.order_by(CallSound.expires_at_ms).limit(REMOVED_AT_ONCE))
+        for row in rows:
+            _remove_picture(context, row)
+        ids = [row.id for row in rows]
         return int(CallSound.delete().where(CallSound.id.in_(ids)).execute()) if ids else 0

@@ -11,6 +11,7 @@ from crm_api.tables.database import DatabaseErrors
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
+    from crm_api.services.message_pictures import MessagePictures
     from crm_api.tables.push_facts import Device
 
 FRESH_MS: Final = 6 * 3600 * 1_000
@@ -40,8 +41,9 @@ class MessagePush:
 class MessagePushes:
     """Takes the messages that nobody has been told of, each once, whichever process asks first."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, pictures: MessagePictures) -> None:
         self._context = context
+        self._pictures = pictures
 
     def take(self) -> list[MessagePush]:
         """Return what is to be pushed now."""
@@ -61,6 +63,7 @@ class MessagePushes:
                 continue
             accounts = [row[0] for row in database.rows(_ACCOUNTS, (apartment_id, True))]
             known = push_facts.devices(database, panel, accounts)
+            link = self._pictures.link(sound_id) if known.devices else ""
             for device in known.devices:
                 if device.platform == NO_CALL_ONLY:
                     continue
@@ -74,6 +77,7 @@ class MessagePushes:
                     "entrance": known.entrance,
                     "at_ms": str(at_ms),
                     "duration_ms": str(duration_ms),
+                    "picture_url": link,
                 }
                 pushes.append(MessagePush(call_id, device, Push(data, now_ms + LASTS_MS)))
         return pushes

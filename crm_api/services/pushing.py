@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import httpx
 import msgspec
@@ -35,16 +35,20 @@ Tell = Callable[[PushEvent], None]
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """An entry of the stream `ep:pushes`: these accounts are to be woken for a stage (docs/contracts.md, 7)."""
+    """An entry of the stream `ep:pushes`: these accounts are to be woken for a stage (docs/contracts.md, 7).
+
+    One that `wants` a `message_picture` names the call and its panel only.
+    """
 
     call_id: str
     at_ms: int
     panel: str
     dialled: str
-    stage: int
-    ring_timeout_s: int
-    caller_name: str
-    accounts: list[str]
+    stage: int = 0
+    ring_timeout_s: int = 0
+    caller_name: str = ""
+    accounts: list[str] = msgspec.field(default_factory=list)
+    wants: Literal["pushes", "message_picture"] = "pushes"
 
     @property
     def until_ms(self) -> int:

@@ -14,6 +14,7 @@ from crm_api.tables import webhook_rows
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
+    from crm_api.services.message_pictures import MessagePictures
 
 BATCH: Final = 50
 PAUSES_S: Final = (5, 30, 120, 600, 3600, 4 * 3600, 12 * 3600)
@@ -56,8 +57,15 @@ def prune(context: Context) -> None:
 class Telling:
     """One pass at a time; deliveries of a pass go out side by side."""
 
-    def __init__(self, context: Context, client: httpx.AsyncClient, pauses_s: tuple[float, ...] = PAUSES_S) -> None:
+    def __init__(
+        self,
+        context: Context,
+        client: httpx.AsyncClient,
+        pictures: MessagePictures,
+        pauses_s: tuple[float, ...] = PAUSES_S,
+    ) -> None:
         self._context = context
+        self._pictures = pictures
         self._client = client
         self._pauses_s = pauses_s
 
@@ -75,7 +83,13 @@ class Telling:
         with database.transaction():
             rows = database.rows(webhook_rows.DUE, (now_ms, True, BATCH))
             database.many(webhook_rows.LEASE, [(now_ms + LEASE_MS, row[0]) for row in rows])
-        return [_Delivery._make((*row, webhook_rows.said(database, row[1], row[2]))) for row in rows]
+        return [_Delivery._make((*row, self._said(row[1], row[2]))) for row in rows]
+
+    def _said(self, event: str, subject: str) -> dict[str, Any] | None:
+        data = webhook_rows.said(self._context.database, event, subject)
+        if data is not None and event == "message.left":
+            return {**data, "picture_url": self._pictures.link(data["id"]) or None}
+        return data
 
     async def _post(self, delivery: _Delivery) -> str | None:
         """Send it; return what went wrong, None when the company has it."""

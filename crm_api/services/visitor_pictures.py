@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 
@@ -31,6 +31,28 @@ VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (call_hash) DO NOTHING
 PICTURE: Final = "SELECT content FROM visitor_pictures WHERE call_hash = ? AND apartment_id = ?"
 
 
+class Picture(NamedTuple):
+    """What a panel's camera saw, and whose panel it is."""
+
+    company_id: int
+    content: bytes
+
+
+def picture_of(context: Context, drivers: Mapping[str, PanelDriver], panel: str, call_id: str) -> Picture | None:
+    """Have the panel of an account take a picture now; None when it gives none."""
+    row = context.database.row(PANEL, (panel,))
+    if row is None or row[3] is None:
+        return None
+    panel_id, company_id, driver, address, credentials = row
+    user, password = login_of(context, credentials)
+    try:
+        content = drivers[driver].picture(PanelAccess(address, user, password))
+    except PanelRefusedError as error:
+        _log.info("no picture", call_id=call_id, panel_id=panel_id, reason=str(error))
+        return None
+    return Picture(company_id, content)
+
+
 class VisitorPictures:
     """Takes, keeps and shows pictures.
 
@@ -53,22 +75,13 @@ class VisitorPictures:
 
     def take(self, call_id: str, panel: str, apartment_id: int | None) -> bool:
         """Take the picture now; whether there is one. A panel that gives none is no fault of the call."""
-        database = self._context.database
-        row = database.row(PANEL, (panel,))
-        if row is None or row[3] is None:
+        found = picture_of(self._context, self._drivers, panel, call_id)
+        if found is None:
             return False
-        panel_id, company_id, driver, address, credentials = row
-        user, password = login_of(self._context, credentials)
-        try:
-            picture = self._drivers[driver].picture(PanelAccess(address, user, password))
-        except PanelRefusedError as error:
-            _log.info("no picture", call_id=call_id, panel_id=panel_id, reason=str(error))
-            return False
-        now_ms = self._context.now_ms()
+        database, now_ms = self._context.database, self._context.now_ms()
         with database.transaction():
-            database.rows(
-                KEEP, (self._context.encryption.keyed_hash(call_id), call_id, apartment_id, company_id, now_ms, picture)
-            )
+            call_hash = self._context.encryption.keyed_hash(call_id)
+            database.rows(KEEP, (call_hash, call_id, apartment_id, found.company_id, now_ms, found.content))
             database.rows("DELETE FROM visitor_pictures WHERE taken_at_ms < ?", (now_ms - KEPT_MS,))
         return True
 

@@ -55,7 +55,15 @@ def test_every_variable_of_the_dialplan_is_in_the_contract() -> None:
         "EP_AGI", "EP_KAMAILIO", "EP_NODE", "EP_UNAVAILABLE_PROMPT", "EP_CALL", "EP_STARTED_AT_MS", "EP_SOUNDS",
         "EP_SPOOL", "EP_ANNOUNCED",
     }  # fmt: skip
-    local |= {"EP_CONFIRM_PROMPT", "EP_PHONE_LEG", "EP_CONFIRMED", "EP_KEY", "EP_PHONE_ACCOUNT", "EP_WAITING_CHANNEL"}
+    local |= {
+        "EP_CONFIRM_PROMPT",
+        "EP_PHONE_LEG",
+        "EP_CONFIRMED",
+        "EP_KEY",
+        "EP_PHONE_ACCOUNT",
+        "EP_WAITING_CHANNEL",
+        "EP_JOINED",
+    }
     local |= {"EP_DESK_PROMPT", "EP_TRIES", "EP_WANTED", "EP_CHANNEL", "EP_CHANNELS", "EP_THEIRS", "EP_SOUND"}
     used = set(re.findall(r"\bEP_[A-Z_]+", DIALPLAN)) - local
     assert {name for name in used if f"`{name}`" not in CONTRACTS} == set()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.probes import kamailio_rpc, redis_command
-from lab.services import CALL_EVENTS, CALL_RECORDS_GROUP
+from lab.services import CALL_EVENTS, CALL_RECORDS_GROUP, PANEL_CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ async def test_no_contact_is_left(scene: Scene) -> None:
     assert contacts() == [[]]
 
 
-@pytest.mark.parametrize("table", ["setup", "wake", "wake_legs"])
+@pytest.mark.parametrize("table", ["setup", "wake", "wake_legs", "voice_calls", "voice_legs"])
 async def test_no_lock_of_a_call_is_left(scene: Scene, table: str) -> None:
     """Legs in setup are forgotten when the call is answered or over; an entry left would count as a running call."""
 
@@ -79,6 +79,16 @@ async def test_no_lock_of_a_call_is_left(scene: Scene, table: str) -> None:
         return _kamailio(scene, "htable.dump", table)
 
     await _until(legs, [])
+
+
+async def test_no_panel_is_busy(scene: Scene) -> None:
+    redis = (scene.stack.settings.redis_host, scene.stack.settings.redis_port)
+
+    def busy() -> object:
+        script = "return #redis.call('KEYS', ARGV[1])"
+        return redis_command(*redis, "EVAL", script, "0", f"{PANEL_CALLS}*")
+
+    await _until(busy, 0)
 
 
 async def test_every_event_is_recorded(scene: Scene) -> None:

@@ -194,6 +194,17 @@ async def test_a_forged_answer_opens_no_door(scene: Scene) -> None:
     assert [door["result"] for door in record["access_records"]] == ["refused"]
 
 
+async def test_a_plan_without_a_stage_is_nobody_home(scene: Scene) -> None:
+    """Nobody of the apartment has an account."""
+    _, at, number = scene.town.apartment("nobody has an account")
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    await call.wait_status(183, 3)
+    assert (await call.final(15)).status == 480
+    record = await scene.office.call_record(call.call_id)
+    assert (record["result"], record["branches"]) == ("no_answer", [])
+
+
 async def test_a_plan_whose_only_target_is_gone_is_nobody_home(scene: Scene) -> None:
     apartment, at, number = nobody_home(scene.town)
     home = await _apartment_id(scene, apartment)

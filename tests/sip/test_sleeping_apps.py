@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab.peers.door import Door
 from lab.peers.push_services import PushServices
-from lab.peers.relay import PICTURE
+from lab.peers.relay import PICTURE, HttpRelay
 
 if TYPE_CHECKING:
     from lab.peers.town import Resident
@@ -264,6 +265,8 @@ async def test_residents_are_told_of_a_message_and_fetch_it(scene: Scene) -> Non
     (resident,) = apartment.residents
     company = (await scene.office.get("/v1/companies"))["items"][0]
     rules, path = {"message_limit_s": 2, "ring_limit_s": 5}, f"/v1/companies/{company['id']}"
+    camera = await HttpRelay.start(Door(at.door_code), at.address, *scene.town.relay_login(at))
+    scene.when_over(camera.stop)
     await scene.office.send("PATCH", path, rules)
     try:
         token = await _device(scene, resident, "fcm")
@@ -275,6 +278,11 @@ async def test_residents_are_told_of_a_message_and_fetch_it(scene: Scene) -> Non
         assert (told.data["call_id"], told.data["panel"]) == (call.call_id, at.name)
         message = await scene.office.get(f"/v1/call-sounds/{told.data['message_id']}")
         assert (message["kind"], message["call_id"]) == ("message", call.call_id)
+        assert message["has_picture"]
+        link = told.data["picture_url"]
+        assert await asyncio.to_thread(_fetch, link) == (200, PICTURE)
+        assert (await asyncio.to_thread(_fetch, link[:-1] + ("0" if link[-1] != "0" else "1")))[0] == 404
         await scene.office.send("DELETE", f"/v1/call-sounds/{message['id']}")
+        assert (await asyncio.to_thread(_fetch, link))[0] == 404
     finally:
         await scene.office.send("PATCH", path, {name: company[name] for name in rules})

@@ -211,6 +211,27 @@ async def test_an_answering_machine_presses_no_key_and_the_other_phone_rings_on(
     assert (await scene.office.call_record(visit.call_id))["answered_by"] == apartment.mobiles[1].account
 
 
+async def test_whoever_picks_up_and_hangs_up_before_the_key_has_not_answered(scene: Scene) -> None:
+    async with _twilio(scene) as twilio:
+        apartment, at, number = scene.town.apartment("presses a key first")
+        home = await scene.home(apartment)
+        visitor = await scene.visitor(at)
+        visit = await visitor.call(at.credentials, number)
+        first, second = [await twilio.placed(mobile.number) for mobile in apartment.mobiles]
+        (app,) = await home.all_ring()
+        app.reject(486)
+        await second.refuse("busy")
+        talk = await first.answer()
+        await talk.answered()
+        await talk.rtp.wait_for_sound(3)
+        hung_up_s = time.monotonic()
+        await first.hang_up()
+        await visit.final(15)
+        assert time.monotonic() - hung_up_s < 8  # and not when the stage has rung for 20 s
+        (leg,) = await scene.office.phone_legs(visit.call_id, 1)
+        assert not leg["connected"]
+
+
 @pytest.mark.parametrize("fault", ["refuses", "unavailable", "hangs"])
 async def test_without_twilio_the_next_carrier_calls(scene: Scene, fault: Fault) -> None:
     async with _twilio(scene, carriers=True) as twilio:

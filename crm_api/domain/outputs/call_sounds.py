@@ -9,7 +9,10 @@ from crm_api.domain.outputs.base import Moment, Output, RowId, Version
 
 
 class CallSoundDocument(Output):
-    """A message that a visitor left, or a recorded talk; the sound itself is at `.../audio` until `expires_at_ms`."""
+    """A message that a visitor left, or a recorded talk; the sound itself is at `.../audio` until `expires_at_ms`.
+
+    `has_picture`: the panel has given a picture of the visitor, at `.../picture`.
+    """
 
     id: RowId
     company_id: RowId
@@ -22,6 +25,7 @@ class CallSoundDocument(Output):
     duration_ms: int
     heard_at_ms: Moment | None
     expires_at_ms: Moment
+    has_picture: bool
     version: Version
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
@@ -36,5 +40,6 @@ class CallSoundDocument(Output):
         "duration_ms": 12480,
         "heard_at_ms": None,
         "expires_at_ms": 1791209600000,
+        "has_picture": True,
         "version": 1,
     }

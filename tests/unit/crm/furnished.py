@@ -107,6 +107,8 @@ def furnish(client: falcon.testing.TestClient, own: Own, database: CrmDatabase) 
     )
     own.keys["call-sounds"] = sound[0] if sound else None
     database.rows("INSERT INTO call_sound_files (sound_id, content) VALUES (?, ?)", (own["call-sounds"], b"RIFF"))
+    picture = "INSERT INTO message_pictures (company_id, call_id, taken_at_ms, content) VALUES (?, ?, 1, ?)"
+    database.rows(picture, (own.company, own["calls"], b"\xff\xd8"))
     own.keys["code-locks"] = lock[0] if lock else None
     own.keys["number-leases"] = lease_of(own, database)
     database.rows(

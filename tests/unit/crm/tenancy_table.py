@@ -221,6 +221,7 @@ NOT_OF_COMPANIES: Final = {
     "GET /v1/docs": "no token",
     "GET /v1/visitor-pictures/{key}": "no token: the link is signed for one household",
     "GET /v1/docs/{file}": "no token",
+    "GET /v1/message-pictures/{key}": "no token: the link is signed for one message",
     "POST /v1/twilio/voice-answers/{key}": "no token: signed with the token of a trunk's account",
     "POST /v1/twilio/voice-events/{key}": "no token: signed with the token of a trunk's account",
     "GET /v1/cities": "cities are nobody's secret",

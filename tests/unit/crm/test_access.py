@@ -102,6 +102,7 @@ NO_TOKEN = {
     "GET /v1/docs/{file}",
     "POST /v1/login",
     "GET /v1/visitor-pictures/{key}",
+    "GET /v1/message-pictures/{key}",
     "POST /v1/twilio/voice-answers/{key}",
     "POST /v1/twilio/voice-events/{key}",
 }

@@ -92,6 +92,7 @@ TOLD_OTHERWISE = {
     "POST /v1/key-uses": "an access record tells whose key opened",
     "POST /v1/emergency-leases": "number_leases and emergency_calls tell each",
     "POST /v1/emergency-call-backs": "emergency_calls tell each",
+    "POST /v1/emergency-checks": "its findings tell",
     "POST /v1/cities/{key}/numbers": "test_emergency.py",
     "POST /v1/cities/{key}/twilio-numbers": "test_emergency_recording.py",
     "POST /v1/twilio/voice-answers/{key}": "the story of the call tells",

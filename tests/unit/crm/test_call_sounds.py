@@ -7,12 +7,14 @@ import pytest
 
 from agi_apps.sound_shipper import wav_of
 from crm_api.services.call_sounds import DAY_MS, remove_expired
+from crm_api.services.message_pictures import WAITS_MS, MessagePictures
 from crm_api.services.message_pushes import MessagePushes
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
-    from tests.unit.crm.conftest import Clock, Town
+    from tests.unit.crm.conftest import Clock, FakePanelDriver, Town
 
+URL = "https://door.example"
 SOUND = wav_of(b"\x7f" * 8000)
 
 
@@ -85,7 +87,7 @@ def test_each_device_of_the_household_is_told_of_a_message_once(town: Town, cloc
         if platform == "webhook":
             token["token"] = "https://apps.example/push"
         town.platform("POST", "/v1/push-tokens", token)
-    pushes = MessagePushes(context)
+    pushes = MessagePushes(context, MessagePictures(context, {}, URL))
     assert pushes.take() == []
     key = kept(town, clock.now).json["id"]
     kept(town, clock.now, kind="recording")
@@ -101,4 +103,93 @@ def test_nobody_is_told_of_a_message_of_yesterday(town: Town, clock: Clock, cont
     token = {"account": "a12", "device": "d", "platform": "fcm", "token": "token-" + "x" * 20}
     town.platform("POST", "/v1/push-tokens", token)
     kept(town, clock.now - DAY_MS)
-    assert MessagePushes(context).take() == []
+    assert MessagePushes(context, MessagePictures(context, {}, URL)).take() == []
+
+
+@pytest.fixture
+def pictures(context: Context, driver: FakePanelDriver) -> MessagePictures:
+    return MessagePictures(context, {"beward": driver, "generic": driver}, URL + "/")
+
+
+def test_a_message_has_the_picture_of_its_moment_as_long_as_it_is_kept(
+    town: Town, clock: Clock, context: Context, pictures: MessagePictures
+) -> None:
+    assert pictures.take("c@1", "p2")
+    made = kept(town, clock.now, panel="p2").json
+    assert made["has_picture"]
+    path = f"/v1/call-sounds/{made['id']}"
+    seen = town.client.simulate_get(f"{path}/picture", headers=town.platform._headers)
+    assert (seen.content[:2], seen.headers["content-type"]) == (b"\xff\xd8", "image/jpeg")
+    link = pictures.link(made["id"])
+    assert link.startswith(f"{URL}/v1/message-pictures/")
+    shown = town.client.simulate_get(link.removeprefix(URL))
+    assert (shown.content, shown.headers["Cache-Control"]) == (seen.content, "private, no-store")
+
+    clock.now += WAITS_MS + 1
+    kept(town, clock.now - 60_000, call_id="c@2")
+    assert remove_expired(context) == 0  # the picture is not alone
+    assert town.client.simulate_get(link.removeprefix(URL)).status_code == 200
+    clock.now = made["expires_at_ms"] + 1
+    assert town.client.simulate_get(link.removeprefix(URL)).status_code == 404
+    assert remove_expired(context) == 1
+    assert context.database.rows("SELECT call_id FROM message_pictures") == []
+
+
+def test_a_link_is_for_one_message(town: Town, clock: Clock, pictures: MessagePictures) -> None:
+    pictures.take("c@1", "p2")
+    first = kept(town, clock.now, panel="p2").json
+    pictures.take("c@2", "p2")
+    second = kept(town, clock.now, call_id="c@2", panel="p2").json
+    path = pictures.link(first["id"]).removeprefix(URL)
+    _, until, signed = path.rpartition("/")[2].split("-")
+    for other in (
+        f"{second['id']}-{until}-{signed}",
+        f"{first['id']}-{int(until) + 1}-{signed}",
+        f"{first['id']}-{until}-{'0' * len(signed)}",
+        f"{first['id']}",
+        "x-y-z",
+        "9" * 40 + f"-{until}-{signed}",
+    ):
+        assert town.client.simulate_get(f"/v1/message-pictures/{other}").status_code == 404
+    town.platform("DELETE", f"/v1/call-sounds/{first['id']}")
+    assert town.client.simulate_get(path).status_code == 404
+    assert pictures.link(first["id"]) == ""
+    assert pictures.link(second["id"])
+
+
+def test_without_a_picture_a_message_is_a_message(
+    town: Town, clock: Clock, pictures: MessagePictures, driver: FakePanelDriver
+) -> None:
+    assert not pictures.take("c@1", "nobody")
+    driver.refusal = "no camera"
+    assert not pictures.take("c@1", "p2")
+    made = kept(town, clock.now).json
+    assert not made["has_picture"]
+    town.platform("GET", f"/v1/call-sounds/{made['id']}/picture", expect=404)
+    assert pictures.link(made["id"]) == ""
+
+
+@pytest.mark.usefixtures("town")
+def test_a_picture_nobody_spoke_to_is_removed_after_a_day(
+    clock: Clock, context: Context, pictures: MessagePictures
+) -> None:
+    pictures.take("c@1", "p2")
+    pictures.take("c@1", "p2")  # once
+    remove_expired(context)
+    assert len(context.database.rows("SELECT call_id FROM message_pictures")) == 1
+    clock.now += WAITS_MS + 1
+    remove_expired(context)
+    assert context.database.rows("SELECT call_id FROM message_pictures") == []
+
+
+def test_the_push_of_a_message_links_to_its_picture(
+    town: Town, clock: Clock, context: Context, pictures: MessagePictures
+) -> None:
+    token = {"account": "a12", "device": "d", "platform": "fcm", "token": "token-" + "x" * 20}
+    town.platform("POST", "/v1/push-tokens", token)
+    pictures.take("c@1", "p2")  # the panel with a camera
+    key = kept(town, clock.now).json["id"]
+    kept(town, clock.now, call_id="c@2")
+    first, second = MessagePushes(context, pictures).take()
+    assert first.push.data["picture_url"] == pictures.link(key)
+    assert second.push.data["picture_url"] == ""

@@ -71,7 +71,7 @@ def wish(clock: Clock, **changed: Any) -> VoiceWish:
 
 
 def told(database: CrmDatabase) -> list[str]:
-    rows = database.rows("SELECT account FROM kamailio_changes WHERE account LIKE 'voice:%' ORDER BY id")
+    rows = database.rows("SELECT account FROM kamailio_changes WHERE account LIKE ? ORDER BY id", ("voice:%",))
     return [row[0].removeprefix(f"voice:{TOKEN} ") for row in rows]
 
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from crm_api.services.call_recording import CallRecording
+from crm_api.services.message_pictures import MessagePictures
 from crm_api.services.telling import KEPT_MS, Telling, is_due, prune
 from tests.unit.crm.test_call_records import T, entry, story
 from tests.unit.crm.test_call_sounds import kept
@@ -17,7 +18,7 @@ from tests.unit.crm.test_call_sounds import kept
 if TYPE_CHECKING:
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Clock, Town
+    from tests.unit.crm.conftest import Clock, FakePanelDriver, Town
 
 URL = "https://crm.homes.example/hook"
 
@@ -53,7 +54,8 @@ def company(town: Town) -> Company:
 def tell(context: Context, company: Company) -> int:
     async def deliver() -> int:
         async with httpx.AsyncClient(transport=httpx.MockTransport(company)) as client:
-            return await Telling(context, client, (1.0, 2.0)).deliver()
+            pictures = MessagePictures(context, {}, "https://door.example")
+            return await Telling(context, client, pictures, (1.0, 2.0)).deliver()
 
     return asyncio.run(deliver())
 
@@ -108,13 +110,18 @@ def test_only_what_was_asked_for_is_told(town: Town, context: Context, clock: Cl
     assert [body["event"] for body in company.told] == ["door.opened"]
 
 
-def test_a_message_that_was_left_is_told(town: Town, context: Context, clock: Clock, company: Company) -> None:
-    made = kept(town, clock.now).json
-    assert kept(town, clock.now).status_code == 201  # sent again
+def test_a_message_that_was_left_is_told(
+    town: Town, context: Context, clock: Clock, company: Company, driver: FakePanelDriver
+) -> None:
+    pictures = MessagePictures(context, {"beward": driver, "generic": driver}, "https://door.example")
+    pictures.take("c@1", "p2")
+    made = kept(town, clock.now, panel="p2").json
+    assert kept(town, clock.now, panel="p2").status_code == 201  # sent again
     clock.now += 2000
     assert tell(context, company) == 1
     (body,) = company.told
     assert (body["event"], body["data"]["id"], body["data"]["duration_ms"]) == ("message.left", made["id"], 1000)
+    assert body["data"]["picture_url"] == pictures.link(made["id"]) != ""
 
 
 def test_what_was_told_is_forgotten_after_a_week(

@@ -148,6 +148,21 @@ def test_the_ways_are_tried_in_order_to_the_last(known: FakeKsr, request_of: Mak
     assert steps(known)[1] == ("way_failed", "city-line 112 silent")
 
 
+@pytest.mark.parametrize(
+    ("status", "silent", "put_last"), [(408, True, False), (503, False, True), (486, False, False)]
+)
+def test_under_overload_a_line_is_blamed_for_what_it_says_and_not_for_its_silence(
+    known: FakeKsr, request_of: Make, status: int, *, silent: bool, put_last: bool
+) -> None:
+    """Its answer may wait at our own door."""
+    known.tables["shortest_setup"]["limit"] = 8
+    leg(known)
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    fail(known, status, silent=silent)
+    assert ("city-line" in known.tables["resting"]) is put_last
+    assert known.relayed == ["sip:112@10.0.0.1", "sip:112@10.0.0.2"], "the next way is tried in any case"
+
+
 @pytest.mark.parametrize("status", [603, 487])
 def test_what_the_dispatcher_says_ends_the_call(known: FakeKsr, request_of: Make, status: int) -> None:
     leg(known)

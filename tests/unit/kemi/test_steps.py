@@ -206,6 +206,18 @@ def test_a_flood_gets_503_then_silence_and_two_lines(
     assert fake.reply_headers[0] == "Retry-After: 10\r\n"
 
 
+def test_an_emergency_call_from_the_address_of_a_flood_is_challenged_as_ever(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    for _ in range(500):
+        digest.authenticate(fake.ksr, request_of(fake))
+    fake.replies.clear()
+    fake.message.ruri = "sip:112@entryphone.test"
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert [status for status, _ in fake.replies] == [407]
+
+
 def test_good_credentials_are_served_beside_a_flood(
     fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
