@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.sip.scene import Scene
 
 NODES = ("ast1", "ast2")
-LEAST = 8
+LEAST = 30
 APARTMENT_OF_NOBODY = "7777"
 
 
