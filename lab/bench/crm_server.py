@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 DIALECTS: Final[tuple[Literal["sqlite", "postgres"], ...]] = ("sqlite", "postgres")
 _TOWN: Final = "town"
-_SETTLED_WITHIN_S: Final = 120.0
-_IDLE_MS_A_S: Final = 100.0
+_SETTLED_WITHIN_S: Final = 60.0
+_IDLE_MS_A_S: Final = 120.0
 
 
 def crm_instance(directory: Path, dialect: Literal["sqlite", "postgres"]) -> LabSettings:
@@ -45,6 +45,7 @@ class CrmServer:
         self.settings = settings
         self.size = size
         self.stack = Stack(settings, say)
+        self._say = say
         self._secrets = write_host_files(settings)
 
     @property
@@ -74,18 +75,14 @@ class CrmServer:
         self._settle(*names, *(("postgres",) if self.settings.database == "postgres" else ()))
 
     def _settle(self, *names: str) -> None:
-        """Wait until all have done what they do once after a start (such as looking at every panel's way to 112).
-
-        Raises:
-            RuntimeError: they are still at work after two minutes.
-        """
+        """Wait until all have done what they do once after a start (such as looking at every panel's way to 112)."""
         until = time.monotonic() + _SETTLED_WITHIN_S
         while time.monotonic() < until:
             before = self.cpu_ms(*names)
             time.sleep(1)  # the time that is measured
             if self.cpu_ms(*names) - before <= _IDLE_MS_A_S:
                 return
-        raise RuntimeError(f"{', '.join(names)} are still at work {_SETTLED_WITHIN_S:.0f} s after their start")
+        self._say(f"still at work {_SETTLED_WITHIN_S:.0f} s after the start: what they use is counted, too")
 
     def stop(self) -> None:
         """End everything."""
