@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BLOCK_MS: Final = 500
 MOST_AT_ONCE: Final = 32
 """Calls that are being placed or ended; further ones wait, and are left out when they are late."""
+COUNT_EVERY_S: Final = 30.0
 FORGET_EVERY_S: Final = 3600.0
 _log = structlog.get_logger("crm_api.voice_calls")
 _wish = msgspec.json.Decoder(VoiceWish)
@@ -38,6 +39,7 @@ class VoiceWorker:
         self._stream = stream
         self._calls = calls
         self._threads = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="voice")
+        self._count_at_s = 0.0
         self._forget_at_s = 0.0
 
     def work(self) -> None:
@@ -49,6 +51,9 @@ class VoiceWorker:
                 _log.error("wish left out", reason=str(error), body=body[:200])
                 continue
             self._threads.submit(self._do, wish)
+        if time.monotonic() >= self._count_at_s:
+            self._count_at_s = time.monotonic() + COUNT_EVERY_S
+            self._calls.count()
         if time.monotonic() >= self._forget_at_s:
             self._forget_at_s = time.monotonic() + FORGET_EVERY_S
             self._calls.forget()

@@ -2,7 +2,7 @@
 
 Two bounds: calls per second, and calls in setup: let in, and their node has neither rung nor dialled anybody yet. The
 second follows the servers by what calls have to wait: when even the quickest call of a fifth of a second took longer
-than `setup_ms` from us to its node and back, and of the next, too, a queue stands there, and so many calls may be in
+than `setup_ms` from us to its node and back, three times in a row, a queue stands there, and so many calls may be in
 setup as take that long (the idea of CoDel, RFC 8289; a burst that is worked off by then is let through). Calls in setup
 are counted by second, so that a count that is never taken back (a worker that died) is gone after a few seconds.
 """
@@ -30,6 +30,8 @@ _SETUP_S = 3
 _SHORTEST = "shortest_setup"
 _LIMIT = "limit"
 _WINDOW_MS = 200
+# So many windows in a row must be late before calls are refused.
+_STANDS = 3
 # So many are always let in: fewer would tell nothing of how long a setup takes.
 _LEAST = 8
 
@@ -120,7 +122,7 @@ class SetupWatch:
         self._target_ms = settings.setup_ms
         self._window = now_ms() // _WINDOW_MS
         self._limit = self._most
-        self._was_late = False
+        self._late = 0
 
     def tick(self, ksr: Ksr) -> None:
         """Look at the window that has just ended, if one has."""
@@ -142,8 +144,8 @@ class SetupWatch:
         count = _in_setup(ksr, int(time.time()))
         shortest_ms = _count(ksr, _SHORTEST, str(window))
         stuck = shortest_ms == 0 and count >= _LEAST
-        late, self._was_late = self._was_late, stuck or shortest_ms > self._target_ms
-        if self._was_late and not late and self._limit == self._most:
+        self._late = self._late + 1 if stuck or shortest_ms > self._target_ms else 0
+        if 0 < self._late < _STANDS and self._limit == self._most:
             return self._most  # a moment's standstill is no overload
         if stuck:
             return max(_LEAST, min(self._limit, count) * 3 // 4)

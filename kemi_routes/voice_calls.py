@@ -102,7 +102,8 @@ def wait(ksr: Ksr, wanted: Wanted) -> bool:
         _take(ksr, token)
         return False
     wish: dict[str, str | int] = {
-        "event": "call", "token": token, "call_id": wanted.call_id, "stage": wanted.stage, "account": wanted.account,
+        "event": "call", "token": token, "call_id": wanted.call_id, "stage": wanted.stage, "branch": wanted.place,
+        "account": wanted.account,
         "trunk": wanted.trunk, "number": wanted.number, "caller_number": wanted.caller_number,
     }  # fmt: skip
     voice_wishes.add(ksr, wish)
@@ -135,14 +136,15 @@ def _take(ksr: Ksr, token: str) -> VoiceLeg | None:
 def join(ksr: Ksr, request: Request) -> Outcome:
     """The called person has answered: the voice API's call goes to the node where the leg waits.
 
-    A stranger with a token is a stranger, and learns nothing.
+    A stranger with a token is a stranger, and learns nothing. The API is told when nobody waits any more.
     """
     if request.method != "INVITE" or request.from_node or _TOKEN.fullmatch(request.number) is None:
         return NEXT
     waits = find(ksr, request.number)
-    if waits is None or not voice_trunks.calls_from(ksr, waits.trunk, request.source_ip):
+    is_known = waits is not None and voice_trunks.calls_from(ksr, waits.trunk, request.source_ip)
+    if not is_known and not voice_trunks.is_edge(ksr, request.source_ip):
         return NEXT
-    leg = _take(ksr, request.number)
+    leg = _take(ksr, request.number) if is_known else None
     if leg is None or not nodes.is_node(ksr, f"sip:{leg.node}"):
         return refuse(ksr, request, Refusal(404, "Nobody Waits", "the call that this phone was called for is over"))
     story.branches(ksr, leg.call_id, leg.stage, [leg.event("answered", 200)])

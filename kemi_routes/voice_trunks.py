@@ -10,6 +10,7 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from kemi_routes import table_rows
 from kemi_routes.headers import is_account_name
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ def calls_from(ksr: Ksr, name: str, address: str) -> bool:
     """Tell whether the calls of this trunk come from this network address."""
     networks = ksr.htable.sht_get(_TABLE, name)
     return isinstance(networks, str) and _is_in(address, networks)
+
+
+def is_edge(ksr: Ksr, address: str) -> bool:
+    """Tell whether the calls of any such trunk come from this network address; looks through all of them."""
+    return any(_is_in(address, networks) for networks in table_rows.collect(ksr, _TABLE).values())
 
 
 @lru_cache(maxsize=1024)

@@ -12,8 +12,9 @@ import msgspec
 import structlog
 
 from crm_api.adapters.twilio_voice import PhoneCall, VoiceAccount, VoiceRefusedError
+from crm_api.domain.call_record import billed
 from crm_api.services.changes import Changes
-from crm_api.tables import voice_rows
+from crm_api.tables import call_record_rows, voice_rows
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 CHANGE_MARK: Final = "voice:"
 LATE_MS: Final = 5000
 """The leg has gone on by then (`kemi_routes.voice_calls.PLACED_WITHIN_MS`)."""
+SETTLES_MS: Final = 60_000
+"""By then a phone that has joined has its own record."""
 KEPT_MS: Final = 24 * 3600 * 1000
 ANSWER_PATH: Final = "/v1/twilio/voice-answers/"
 EVENT_PATH: Final = "/v1/twilio/voice-events/"
@@ -47,6 +50,7 @@ class VoiceWish(msgspec.Struct, frozen=True):
     at_ms: int
     call_id: str = ""
     stage: int = 0
+    branch: int = 0
     account: str = ""
     trunk: str = ""
     number: str = ""
@@ -83,6 +87,25 @@ class VoiceCalls:
         else:
             self._end(wish)
 
+    def count(self) -> None:
+        """Record what was charged for phones that were answered and have not joined: the visitor had just left.
+
+        A phone that has joined has a record of its own, which came within seconds of the end.
+        """
+        database = self._context.database
+        with database.transaction():
+            for row in database.rows(voice_rows.UNCOUNTED, (self._context.now_ms() - SETTLES_MS,)):
+                call = voice_rows.Uncounted._make(row)
+                charged = billed(call.charged_s * 1000, call.billing_increment_s, call.price_per_minute_micros)
+                database.rows(
+                    call_record_rows.PHONE_LEG,
+                    (
+                        *(call.call_id, call.stage, call.account, call.branch, call.company_id, call.apartment_id),
+                        *(call.trunk, call.over_at_ms, call.charged_s * 1000, *charged, call.currency, False),
+                    ),
+                )
+                database.rows(voice_rows.COUNTED, (call.id,))
+
     def forget(self) -> None:
         """Remove what is older than a day."""
         with self._context.database.transaction():
@@ -99,7 +122,8 @@ class VoiceCalls:
             return
         trunk_id, username, secret = trunk
         key = url_key(self._context, wish.token)
-        asked = (wish.token, key, trunk_id, wish.call_id, wish.account, wish.number, now_ms)
+        where = (wish.call_id, wish.stage, wish.branch, wish.account, wish.number)
+        asked = (wish.token, key, trunk_id, *where, now_ms)
         with database.transaction():
             made = database.row(voice_rows.ASKED, asked)
         if made is None:

@@ -26,6 +26,7 @@ SIP_STATUS: Final = {"busy": 486, "no-answer": 480, "canceled": 480, "completed"
 FAILED: Final = 404
 """Twilio says `failed` of a number that does not exist; where it knows what its carrier said, that is taken."""
 _LOWEST, _HIGHEST = 400, 699
+_LONGEST_S = 86_400
 _CARRIER_SAID: Final = "SipResponseCode"
 _log = structlog.get_logger("crm_api.voice_calls")
 
@@ -70,6 +71,9 @@ class VoiceWebhooks:
         with database.transaction():
             if database.row(voice_rows.TOLD, (call.id, status[:32], self._context.now_ms())) is None:
                 raise ConflictError(f"CallStatus: {status!r} of this call has been told before")
+            charged = fields.get("CallDuration", "")
+            if status == "completed" and charged.isascii() and charged.isdecimal() and 0 < int(charged) <= _LONGEST_S:
+                database.rows(voice_rows.OVER, (self._context.now_ms(), int(charged), call.id))
             sip_status = _sip_status(status, fields)
             if sip_status is not None:
                 tell(self._context, call.token, sip_status)

@@ -6,7 +6,8 @@ from typing import Any, Final, NamedTuple
 
 TRUNK: Final = "SELECT id, username, secret FROM trunks WHERE name = ? AND kind = 'twilio_voice' AND enabled = ?"
 ASKED: Final = """
-INSERT INTO voice_calls (token, url_key, trunk_id, call_id, account, number, asked_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO voice_calls (token, url_key, trunk_id, call_id, stage, branch, account, number, asked_at_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (token) DO NOTHING RETURNING id
 """
 _CALL: Final = """
@@ -22,7 +23,33 @@ TOLD: Final = """
 INSERT INTO voice_call_events (voice_call_id, status, at_ms) VALUES (?, ?, ?)
 ON CONFLICT (voice_call_id, status) DO NOTHING RETURNING status
 """
+OVER: Final = "UPDATE voice_calls SET over_at_ms = ?, charged_s = ? WHERE id = ?"
+UNCOUNTED: Final = """
+SELECT v.id, v.call_id, v.stage, v.account, v.branch, v.over_at_ms, v.charged_s, t.name, t.price_per_minute_micros,
+    t.currency, t.billing_increment_s, c.company_id, c.apartment_id
+FROM voice_calls v JOIN trunks t ON t.id = v.trunk_id JOIN call_records c ON c.call_id = v.call_id
+WHERE v.over_at_ms IS NOT NULL AND v.over_at_ms < ? ORDER BY v.over_at_ms LIMIT 200
+"""
+COUNTED: Final = "UPDATE voice_calls SET over_at_ms = NULL WHERE id = ?"
 FORGET: Final = "DELETE FROM voice_calls WHERE asked_at_ms < ?"
+
+
+class Uncounted(NamedTuple):
+    """A call that the API has charged; its own record is there by now, if the phone has joined the visitor's call."""
+
+    id: int
+    call_id: str
+    stage: int
+    account: str
+    branch: int
+    over_at_ms: int
+    charged_s: int
+    trunk: str
+    price_per_minute_micros: int
+    currency: str
+    billing_increment_s: int
+    company_id: int | None
+    apartment_id: int | None
 
 
 class VoiceCall(NamedTuple):

@@ -122,7 +122,8 @@ async def test_a_desk_that_dials_a_wrong_number_keeps_the_visitor(scene: Scene) 
     await desk.rtp.wait_for_packets(with_prompt + 100, 5)
     assert not call.ended
     assert not desk.ended
-    await asyncio.sleep(2)  # the prompt is over
+    call.rtp.hush()
+    await desk.rtp.quiet(0.6)  # the prompt is over
     await desk.rtp.press("#")
     await call.rtp.wait_for_key(at.door_code[0], 5)
     await call.bye()

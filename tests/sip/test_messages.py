@@ -67,9 +67,9 @@ async def test_a_visitor_leaves_a_message_and_the_office_hears_it(scene: Scene) 
         await call.answered()
         call.rtp.hush()
         prompted = await call.rtp.wait_for_sound(3)
-        await asyncio.sleep(7)  # the invitation and the tone
+        await call.rtp.quiet(1.0, timeout_s=15)  # the invitation and the tone are over
         call.rtp.talk()
-        await asyncio.sleep(3)
+        await asyncio.sleep(3)  # what he has to say
         await call.rtp.press("#")
         heard = call.rtp.audible_packets
         await call.rtp.wait_for_sound(3, packets=heard + 20)  # it has been kept
@@ -89,7 +89,11 @@ async def test_a_visitor_who_hangs_up_has_left_his_message(scene: Scene) -> None
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         await call.answered()
-        await asyncio.sleep(9)
+        call.rtp.hush()
+        await call.rtp.wait_for_sound(3)
+        await call.rtp.quiet(1.0, timeout_s=15)  # the invitation and the tone are over
+        call.rtp.talk()
+        await asyncio.sleep(1)  # what he has to say
         await call.bye()
         assert (await _sound_of(scene, call.call_id))["duration_ms"] > 500
 
@@ -120,7 +124,7 @@ async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(s
         await ring.rtp.wait_for_sound(3)  # told before he talks
         await call.answered()
         ring.rtp.hush()  # two tones of one pitch may cancel one another
-        await asyncio.sleep(4)
+        await asyncio.sleep(4)  # they talk
         await ring.rtp.press("#")
         await call.rtp.wait_for_key(at.door_code[0], 3)
         await call.bye()

@@ -23,7 +23,7 @@ async def _is_refused(scene: Scene, call: OutgoingCall, ring: IncomingCall) -> N
     """`#` is answered by a voice in the resident's ear, no command to the panel, and a record of the refusal."""
     await ring.rtp.wait_for_sound(3)
     call.rtp.hush()  # so that whatever the resident hears from now on is the platform's
-    await asyncio.sleep(0.3)
+    await ring.rtp.quiet(0.3)
     heard_before = ring.rtp.audible_packets
 
     await ring.rtp.press("#")

@@ -10,7 +10,9 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from crm_api.adapters.twilio_voice import PhoneCall, VoiceAccount, VoiceRefusedError
-from crm_api.services.voice_calls import ANSWER_PATH, EVENT_PATH, VoiceCalls, VoiceWish, url_key
+from crm_api.services.call_recording import CallRecording
+from crm_api.services.voice_calls import ANSWER_PATH, EVENT_PATH, SETTLES_MS, VoiceCalls, VoiceWish, url_key
+from tests.unit.crm.test_call_records import T, entry, story
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +66,7 @@ def calls(context: Context, api: FakeVoiceApi) -> VoiceCalls:
 
 def wish(clock: Clock, **changed: Any) -> VoiceWish:
     usual: dict[str, Any] = {
-        "event": "call", "token": TOKEN, "at_ms": clock.now, "call_id": "c1", "stage": 1, "account": "f12",
+        "event": "call", "token": TOKEN, "at_ms": clock.now, "call_id": "c1", "stage": 1, "branch": 2, "account": "f12",
         "trunk": "twilio", "number": "+79161234567", "caller_number": "+74950000001",
     }  # fmt: skip
     return VoiceWish(**{**usual, **changed})
@@ -256,3 +258,46 @@ def test_a_webhook_may_be_sooner_than_the_answer_to_our_own_request(
     calls.do(wish(clock))
     assert answers == [204]
     assert told(database) == ["180", "100"]
+
+
+def recorded(context: Context, *phones: dict[str, Any]) -> None:
+    CallRecording(context).record([entry(1, [*story("c1"), *phones])])
+
+
+def test_a_phone_that_was_answered_and_never_joined_is_paid_for(
+    hook: Hook, calls: VoiceCalls, clock: Clock, context: Context
+) -> None:
+    recorded(context)
+    assert hook(CallStatus="completed", CallDuration="61").status_code == 204
+    calls.count()
+    query = "SELECT account, stage, branch, trunk, billed_s, connected FROM phone_legs"
+    assert context.database.rows(query) == []  # its own record may still come
+    clock.now += SETTLES_MS + 1
+    calls.count()
+    assert [(*row[:-1], bool(row[-1])) for row in context.database.rows(query)] == [("f12", 1, 2, "twilio", 120, False)]
+    calls.count()
+    assert len(context.database.rows(query)) == 1
+
+
+@pytest.mark.parametrize("charged", ["", "0", "-1", "x", "999999"])
+def test_nothing_charged_is_nothing_paid(
+    hook: Hook, calls: VoiceCalls, clock: Clock, context: Context, charged: str
+) -> None:
+    recorded(context)
+    assert hook(CallStatus="completed", CallDuration=charged).status_code == 204
+    clock.now += SETTLES_MS + 1
+    calls.count()
+    assert context.database.rows("SELECT * FROM phone_legs") == []
+
+
+def test_a_phone_that_has_joined_is_paid_once(hook: Hook, calls: VoiceCalls, clock: Clock, context: Context) -> None:
+    joined = {
+        "event": "phone", "call_id": "c1", "at_ms": T + 9000, "panel": "p1", "dialled": "12", "stage": 1, "branch": 2,
+        "account": "f12", "trunk": "twilio", "phone_ms": 5000, "confirmed": None,
+    }  # fmt: skip
+    recorded(context, joined)
+    hook(CallStatus="completed", CallDuration="61")
+    clock.now += SETTLES_MS + 1
+    calls.count()
+    (row,) = context.database.rows("SELECT phone_ms, connected FROM phone_legs")
+    assert (row[0], bool(row[1])) == (5000, True)

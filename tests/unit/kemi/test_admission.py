@@ -109,6 +109,7 @@ def test_a_standing_queue_lets_fewer_in_until_it_is_gone(
     for index in range(40):
         sent(fake, f"waiting-{index}")
     window(fake, clock, watch, 250, 400, 150)
+    window(fake, clock, watch, 300)
     assert bound(fake) == MOST, "a moment's standstill is no overload"
     window(fake, clock, watch, 250, 400, 101)
     assert bound(fake) == 39, "of the forty in setup as many as are set up within the target"
@@ -141,6 +142,7 @@ def test_nodes_that_dial_nobody_at_all_are_overloaded(fake: FakeKsr, clock: Hand
     assert bound(fake) == MOST, "so few may all be dialling within the next moment"
     for index in range(20):
         sent(fake, f"more-{index}")
+    window(fake, clock, watch)
     window(fake, clock, watch)
     assert bound(fake) == MOST
     window(fake, clock, watch)

@@ -77,7 +77,8 @@ def test_the_leg_waits_and_the_wish_says_everything(phone: FakeKsr, request_of: 
     (wish,) = wishes(phone)
     assert wish.pop("at_ms") > 0
     assert wish == {
-        "event": "call", "token": token, "call_id": "call-1", "stage": 1, "account": "f12", "trunk": "twilio",
+        "event": "call", "token": token, "call_id": "call-1", "stage": 1, "branch": 0, "account": "f12",
+        "trunk": "twilio",
         "number": "+79160000012", "caller_number": "+74953330003",
     }  # fmt: skip
     assert told(phone) == [("twilio", "invited", None)]
@@ -117,7 +118,7 @@ def test_a_stranger_with_a_token_is_a_stranger(phone: FakeKsr, request_of: Make,
     assert voice_calls.join(phone.ksr, request_of(phone)) is DONE
 
 
-@pytest.mark.parametrize("user", ["v" + "0" * 32, "voice", "", "v" + "A" * 32, "+74951120001"])
+@pytest.mark.parametrize("user", ["voice", "", "v" + "A" * 32, "v" + "0" * 33, "+74951120001"])
 def test_what_is_no_token_of_a_leg_goes_on_as_it_is(phone: FakeKsr, request_of: Make, user: str) -> None:
     waits(phone, request_of)
     call_in(phone, user)
@@ -128,8 +129,20 @@ def test_a_token_is_good_once(phone: FakeKsr, request_of: Make) -> None:
     token = waits(phone, request_of)
     call_in(phone, token)
     voice_calls.join(phone.ksr, request_of(phone))
-    assert voice_calls.join(phone.ksr, request_of(phone)) is NEXT
+    call_in(phone, token)
+    assert voice_calls.join(phone.ksr, request_of(phone)) is DONE
     assert len(phone.relayed) == 1
+    assert phone.replies[-1] == (404, "Nobody Waits")
+
+
+def test_a_token_of_another_trunk_joins_nothing(phone: FakeKsr, request_of: Make) -> None:
+    phone.views["kamailio_voice_trunks"].append(("other", "10.9.0.0/16"))
+    voice_trunks.VoiceTrunkKeeper().tick(phone.ksr)
+    token = waits(phone, request_of)
+    call_in(phone, token, "10.9.0.1")
+    assert voice_calls.join(phone.ksr, request_of(phone)) is DONE
+    assert (phone.relayed, phone.replies[-1][0]) == ([], 404)
+    assert voice_calls.find(phone.ksr, token) is not None
 
 
 def test_a_leg_that_is_cancelled_ends_the_call_at_the_api(phone: FakeKsr, request_of: Make) -> None:
@@ -140,7 +153,8 @@ def test_a_leg_that_is_cancelled_ends_the_call_at_the_api(phone: FakeKsr, reques
     assert told(phone)[1:] == [("twilio", "cancelled", None)]
     assert nothing_is_left(phone)
     call_in(phone, token)
-    assert voice_calls.join(phone.ksr, request_of(phone)) is NEXT
+    voice_calls.join(phone.ksr, request_of(phone))
+    assert (phone.relayed, phone.replies[-1][0]) == ([], 404)
     voice_calls.told(phone.ksr, f"{token} 486")
     assert phone.called("tmx.t_continue") == []
 
