@@ -24,7 +24,8 @@ from kemi_routes import (
 )
 from kemi_routes.changes import ChangeFollower
 from kemi_routes.streams import RedisStream, StoryShipper, command
-from tests.unit.kemi.fake_ksr import Contact, FakeKsr
+from tests.unit.kemi.fake_ksr import FakeKsr
+from tests.unit.kemi.sip_message import Contact
 
 
 def cached(fake: FakeKsr, *names: str) -> None:

@@ -4,15 +4,8 @@ from operator import attrgetter
 
 import pytest
 
-from tests.unit.kemi.fake_ksr import (
-    Contact,
-    FakeKsr,
-    Message,
-    NoSuchFunctionError,
-    NotModelledError,
-    ReadOnlyError,
-    signatures,
-)
+from tests.unit.kemi.fake_ksr import FakeKsr, NoSuchFunctionError, NotModelledError, ReadOnlyError, signatures
+from tests.unit.kemi.sip_message import Contact, Message
 
 
 def test_signatures_come_from_the_stub() -> None:

@@ -9,12 +9,13 @@ import pytest
 from kemi_routes import probe_calls
 from kemi_routes.panel_states import PanelStates
 from kemi_routes.pipeline import DONE
-from tests.unit.kemi.fake_ksr import Contact, FakeKsr, Message
+from tests.unit.kemi.sip_message import Contact, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kemi_routes.pipeline import Request
+    from tests.unit.kemi.fake_ksr import FakeKsr
 
     Make = Callable[[FakeKsr], Request]
 

@@ -13,13 +13,14 @@ import pytest
 
 from kemi_routes import refreshes, registration
 from kemi_routes.refreshes import Journal, Refresh, RefreshWriter
-from tests.unit.kemi.fake_ksr import FakeKsr, Saved
+from tests.unit.kemi.sip_message import Saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from kemi_routes.pipeline import Request
+    from tests.unit.kemi.fake_ksr import FakeKsr
 
     Make = Callable[[FakeKsr], Request]
 

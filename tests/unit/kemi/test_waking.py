@@ -9,7 +9,7 @@ import pytest
 
 from kemi_routes import headers, settings, stage_calls, story, waking
 from kemi_routes.pipeline import DONE
-from tests.unit.kemi.fake_ksr import Contact, Saved
+from tests.unit.kemi.sip_message import Contact, Saved
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,46 @@
+"""What the fake of KSR handles: a SIP message, a registered contact, what a REGISTER saved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Contact:
+    """A registered contact."""
+
+    uri: str
+    ruid: str
+
+
+@dataclass
+class Saved:
+    """What save() tells of one contact, in `$xavp(saved)`."""
+
+    contact: str
+    ruid: str
+    expires: int
+
+
+@dataclass
+class Message:
+    """The SIP message being handled."""
+
+    method: str = "INVITE"
+    ruri: str = "sip:12@entryphone.test"
+    call_id: str = "call-1"
+    source_ip: str = "127.0.1.1"
+    source_port: int = 5060
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    to_tag: bool = False
+    from_user: str = ""
+    to_user: str = ""
+    status: int = 0
+    length: int = 500
+    auth_user: str | None = None
+    cseq: str = "1"
+    max_forwards: int = 70
+    natted: bool = False
+    malformed: bool = False
+    body: str = ""
+    latin1: bool = False

@@ -1,0 +1,38 @@
+"""What several of these tests set up, and what they read: the story told, a login, a stage to ring."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.unit.kemi.sip_message import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kemi_routes.pipeline import Request
+    from tests.unit.kemi.fake_ksr import FakeKsr
+
+    Make = Callable[[FakeKsr], Request]
+
+
+def events(fake: FakeKsr) -> list[dict[str, object]]:
+    return [event for _, value in fake.queues["story"] for event in json.loads(f"[{value}]")]
+
+
+def login(fake: FakeKsr, name: str = "p1", kind: str = "panel", *, password: bool = True, enabled: int = 1) -> None:
+    assert fake.database is not None
+    fake.database[name] = ("ha1-of-" + name, kind, enabled)
+    fake.message.auth_user = name
+    fake.passwords[name] = "ha1-of-" + name if password else "another"
+
+
+def stage(fake: FakeKsr, accounts: str) -> None:
+    fake.message = Message(
+        ruri="sip:stage@127.0.0.10",
+        source_ip="127.0.0.21",
+        call_id="leg-1",
+        headers=[
+            ("X-Entryphone-Stage", f"1 {accounts} call-1,p1,12"),
+        ],
+    )

@@ -1,0 +1,130 @@
+"""What comes within a dialog, and the end of calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kemi_routes import dialogs, panel_calls, settings, stage_calls, talks
+from kemi_routes.pipeline import DONE
+from tests.unit.kemi.sip_message import Contact, Message
+from tests.unit.kemi.steps import events, stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kemi_routes.pipeline import Request
+    from tests.unit.kemi.fake_ksr import FakeKsr
+
+    Make = Callable[[FakeKsr], Request]
+
+
+def bye(fake: FakeKsr, request_of: Make, call_id: str = "call-1", to_user: str = "12") -> None:
+    fake.message = Message(
+        method="BYE", ruri="sip:x@127.0.0.21:5060", to_tag=True, call_id=call_id, from_user="p1", to_user=to_user
+    )
+    dialogs.pass_in_dialog(fake.ksr, request_of(fake))
+
+
+def answered(fake: FakeKsr, request_of: Make, plan_source: str) -> None:
+    stage(fake, "h2")
+    fake.message.headers = [("X-Entryphone-Stage", f"1 h2 call-1,p1,12 {plan_source}".strip())]
+    fake.location = {"h2": [Contact("sip:a@1", "r1")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    fake.message.status = 200
+    fake.pvs["$T_reply_ruid"] = "r1"
+    stage_calls.on_reply(fake.ksr)
+    stage_calls.on_reply(fake.ksr)  # its 200 once more
+    fake.queues["story"].clear()
+
+
+def test_a_bye_ends_an_answered_call_once(fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ns = 10**18
+    monkeypatch.setattr("kemi_routes.talks.time.time_ns", lambda: now_ns)
+    answered(fake, request_of, "redis")
+    now_ns += 15 * 10**8
+    bye(fake, request_of, "leg-1", stage_calls.USER)
+    assert events(fake) == []
+    bye(fake, request_of)
+    told = [(event["event"], event["call_id"], event["result"], event["talk_ms"]) for event in events(fake)]
+    assert told == [("ended", "call-1", "answered", 1500)]
+    assert not fake.tables["talking"]
+
+
+def test_a_call_cancelled_in_the_moment_of_the_answer_never_was(fake: FakeKsr, request_of: Make) -> None:
+    fake.results["tm.t_is_canceled"] = 1
+    for plan_source, told in (("redis", ["caller_hung_up"]), ("", [])):
+        answered(fake, request_of, plan_source)
+        fake.message = Message(status=487, source_ip="127.0.0.21")
+        panel_calls.on_failure(fake.ksr, settings.read(fake.ksr))
+        assert [event["result"] for event in events(fake)] == told
+        assert "call-1" not in fake.tables["talking"]
+
+
+def bye_of_node(fake: FakeKsr, request_of: Make, call_id: str, cause: str) -> None:
+    reason = ("Reason", f"Q.850;cause={cause}")
+    fake.message = Message(method="BYE", source_ip="127.0.0.21", to_tag=True, call_id=call_id, headers=[reason])
+    dialogs.pass_in_dialog(fake.ksr, request_of(fake))
+
+
+@pytest.mark.parametrize(("cause", "reason"), [("16", None), ("44", talks.NO_MEDIA)])
+def test_a_call_whose_panel_is_silent_says_so(fake: FakeKsr, request_of: Make, cause: str, reason: str | None) -> None:
+    answered(fake, request_of, "redis")
+    bye_of_node(fake, request_of, "call-1", cause)
+    bye_of_node(fake, request_of, "leg-1", "16")
+    assert [(event["cause"], event["reason"]) for event in events(fake)] == [(int(cause), reason)]
+    assert not fake.tables["talking"]
+
+
+@pytest.mark.parametrize("order", [("leg-1", "call-1"), ("call-1", "leg-1")])
+def test_a_call_whose_phone_is_silent_says_so_whichever_bye_is_first(
+    fake: FakeKsr, request_of: Make, order: tuple[str, str]
+) -> None:
+    answered(fake, request_of, "redis")
+    for call_id in order:
+        bye_of_node(fake, request_of, call_id, "44" if call_id == "leg-1" else "16")
+    told = events(fake)
+    assert {event["call_id"] for event in told} == {"call-1"}
+    assert [event["reason"] for event in told if event["reason"]] == [talks.NO_MEDIA]
+    assert len([event for event in told if event["talk_ms"] is not None]) == 1
+    assert not fake.tables["talking"]
+
+
+def test_the_end_of_a_call_that_is_not_ordinary_is_left_to_fastagi(fake: FakeKsr, request_of: Make) -> None:
+    answered(fake, request_of, "")
+    assert not fake.tables["talking"]
+
+
+def test_cancel_of_nothing_is_481(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.method = "CANCEL"
+    fake.results["tm.t_check_trans"] = -1
+    dialogs.pass_cancel(fake.ksr, request_of(fake))
+    assert fake.replies[0][0] == 481
+
+
+def test_refer_is_405(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.method, fake.message.to_tag = "REFER", True
+    dialogs.pass_in_dialog(fake.ksr, request_of(fake))
+    assert fake.replies[0][0] == 405
+
+
+def test_a_device_reaches_only_nodes_in_a_dialog(fake: FakeKsr, request_of: Make) -> None:
+    fake.message = Message(method="BYE", ruri="sip:x@203.0.113.1", to_tag=True)
+    dialogs.pass_in_dialog(fake.ksr, request_of(fake))
+    assert fake.replies[0][0] == 403
+    fake.message = Message(method="BYE", ruri="sip:x@127.0.0.21:5060", to_tag=True)
+    dialogs.pass_in_dialog(fake.ksr, request_of(fake))
+    assert fake.relayed == ["sip:x@127.0.0.21:5060"]
+
+
+def test_a_stray_ack_is_dropped_without_an_answer(fake: FakeKsr, request_of: Make) -> None:
+    fake.message = Message(method="ACK", to_tag=True)
+    fake.results = {"rr.loose_route": -1, "tm.t_check_trans": -1}
+    assert dialogs.pass_ack(fake.ksr, request_of(fake)) is DONE
+    assert fake.relayed == []
+
+
+def test_a_repeated_invite_is_absorbed(fake: FakeKsr, request_of: Make) -> None:
+    fake.results["tmx.t_precheck_trans"] = 1
+    assert dialogs.absorb_retransmission(fake.ksr, request_of(fake)) is DONE

@@ -1,0 +1,203 @@
+"""Who is it: digest, wrong passwords, floods, and the cache of accounts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kemi_routes import accounts, digest, flood
+from kemi_routes.pipeline import DONE, NEXT
+from tests.unit.kemi.steps import login
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kemi_routes.pipeline import Request
+    from tests.unit.kemi.fake_ksr import FakeKsr
+
+    Make = Callable[[FakeKsr], Request]
+
+
+def test_without_credentials_comes_a_challenge_and_no_log(fake: FakeKsr, request_of: Make) -> None:
+    assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(407, "challenge")]
+    assert fake.logs == []
+    assert list(fake.tables["challenged"]) == [fake.message.call_id]
+
+
+@pytest.mark.parametrize("password", [True, False])
+def test_credentials_answer_a_challenge_good_or_bad(fake: FakeKsr, request_of: Make, *, password: bool) -> None:
+    digest.authenticate(fake.ksr, request_of(fake))
+    login(fake, password=password)
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert fake.tables["challenged"] == {}
+
+
+def test_good_credentials_name_account_and_kind(fake: FakeKsr, request_of: Make) -> None:
+    login(fake)
+    request = request_of(fake)
+    assert digest.authenticate(fake.ksr, request) is NEXT
+    assert (request.account, request.kind) == ("p1", "panel")
+    assert fake.called("auth.consume_credentials")
+
+
+@pytest.mark.parametrize("case", ["wrong", "unknown", "disabled"])
+def test_wrong_unknown_and_disabled_look_the_same(fake: FakeKsr, request_of: Make, case: str) -> None:
+    login(fake, password=case != "wrong", enabled=int(case != "disabled"))
+    if case == "unknown":
+        fake.database = {}
+    assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(407, "challenge")]
+    assert len(fake.called("auth.pv_auth_check")) == 1
+
+
+def test_from_of_another_account_is_403(fake: FakeKsr, request_of: Make) -> None:
+    login(fake)
+    fake.results["auth.pv_auth_check"] = -8
+    assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(403, "Forbidden")]
+
+
+@pytest.mark.parametrize("result", [-4, -6])
+def test_an_old_nonce_is_no_wrong_password(fake: FakeKsr, request_of: Make, result: int) -> None:
+    login(fake)
+    fake.results["auth.pv_auth_check"] = result
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert fake.called("auth.auth_challenge") == [("entryphone.test", 17)]
+    assert not fake.tables["wrong"]
+
+
+def test_tenth_wrong_password_bars_the_address(fake: FakeKsr, request_of: Make) -> None:
+    login(fake, password=False)
+    for _ in range(9):
+        digest.authenticate(fake.ksr, request_of(fake))
+    assert {status for status, _ in fake.replies} == {407}
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert fake.replies[-1] == (403, "Forbidden")
+    assert "address barred for 60 s" in fake.logs[-1]
+    logged = len(fake.logs)
+    assert flood.check_barred(fake.ksr, request_of(fake)) is DONE
+    assert len(fake.logs) == logged
+
+
+def test_a_success_ends_the_row_of_wrong_passwords(fake: FakeKsr, request_of: Make) -> None:
+    login(fake, password=False)
+    for _ in range(9):
+        digest.authenticate(fake.ksr, request_of(fake))
+    login(fake)
+    assert digest.authenticate(fake.ksr, request_of(fake)) is NEXT
+    assert not fake.tables["wrong"]
+
+
+def test_emergency_calls_pass_a_bar(fake: FakeKsr, request_of: Make) -> None:
+    fake.tables["barred"]["127.0.1.1"] = 1
+    fake.message.ruri = "sip:112@entryphone.test"
+    assert flood.check_barred(fake.ksr, request_of(fake)) is NEXT
+
+
+def test_a_flood_gets_503_then_silence_and_two_lines(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    fake.message.method = "REGISTER"
+    for _ in range(500):
+        digest.authenticate(fake.ksr, request_of(fake))
+    statuses = [status for status, _ in fake.replies]
+    assert statuses == [401] * 100 + [503] * 300
+    assert len(fake.logs) == 2
+    assert fake.reply_headers[0] == "Retry-After: 10\r\n"
+
+
+def test_an_emergency_call_from_the_address_of_a_flood_is_challenged_as_ever(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    for _ in range(500):
+        digest.authenticate(fake.ksr, request_of(fake))
+    fake.replies.clear()
+    fake.message.ruri = "sip:112@entryphone.test"
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert [status for status, _ in fake.replies] == [407]
+
+
+def test_good_credentials_are_served_beside_a_flood(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    for _ in range(500):
+        digest.authenticate(fake.ksr, request_of(fake))
+    login(fake)
+    assert digest.authenticate(fake.ksr, request_of(fake)) is NEXT
+
+
+def test_who_authenticates_is_never_limited(fake: FakeKsr, request_of: Make) -> None:
+    for _ in range(500):
+        fake.message.auth_user = None
+        digest.authenticate(fake.ksr, request_of(fake))
+        login(fake)
+        assert digest.authenticate(fake.ksr, request_of(fake)) is NEXT
+    assert {status for status, _ in fake.replies} == {407}
+
+
+def test_exempt_networks_are_not_counted(fake: FakeKsr, request_of: Make) -> None:
+    fake.defines["EP_EXEMPT_NETWORKS"] = "10.0.0.0/8, 127.0.1.0/24"
+    for _ in range(500):
+        digest.authenticate(fake.ksr, request_of(fake))
+    assert {status for status, _ in fake.replies} == {407}
+
+
+def test_with_the_database_away_a_cached_account_stays(fake: FakeKsr) -> None:
+    assert fake.database is not None
+    fake.database["p1"] = ("h", "panel", 1)
+    found = accounts.find(fake.ksr, "p1", 300)
+    fake.database = None
+    assert accounts.find(fake.ksr, "p1", 300) == found
+    assert accounts.find(fake.ksr, "p1", 0) == found
+    with pytest.raises(accounts.DatabaseAwayError):
+        accounts.find(fake.ksr, "p2", 300)
+
+
+def test_away_and_not_cached_is_503_and_no_wrong_password(fake: FakeKsr, request_of: Make) -> None:
+    login(fake)
+    fake.database = None
+    digest.authenticate(fake.ksr, request_of(fake))
+    assert fake.replies == [(503, "Service Unavailable")]
+    assert not fake.tables["wrong"]
+
+
+def test_an_emergency_call_goes_on_although_its_account_cannot_be_read(fake: FakeKsr, request_of: Make) -> None:
+    login(fake)
+    fake.database = None
+    fake.message.ruri = "sip:112@entryphone.test"
+    request = request_of(fake)
+    assert digest.authenticate(fake.ksr, request) is NEXT
+    assert (request.account, request.kind) == ("p1", "panel")
+    assert "unproved" in fake.logs[0]
+    fake.results["auth.pv_auth_check"] = -4  # a nonce that is not fresh proves no address
+    assert digest.authenticate(fake.ksr, request) is DONE
+    assert fake.called("auth.auth_challenge") == [("entryphone.test", 17)]
+
+
+def test_a_disabled_account_with_the_right_password_bars_nobody(fake: FakeKsr, request_of: Make) -> None:
+    login(fake, enabled=0)
+    for _ in range(20):
+        assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
+    assert set(fake.replies) == {(407, "challenge")}
+    assert not fake.tables["barred"]
+    assert all("disabled" in line for line in fake.logs)
+
+
+def test_sql_never_sees_what_is_no_account_name(fake: FakeKsr) -> None:
+    assert accounts.find(fake.ksr, "x' or '1'='1", 300) is None
+    assert fake.called("sqlops.sql_query") == []
+
+
+def test_a_dropped_account_is_read_again(fake: FakeKsr) -> None:
+    assert fake.database is not None
+    assert accounts.find(fake.ksr, "p1", 300) is None
+    fake.database["p1"] = ("h", "panel", 1)
+    assert accounts.find(fake.ksr, "p1", 300) is None
+    accounts.forget(fake.ksr, "p1")
+    assert accounts.find(fake.ksr, "p1", 300) == accounts.Account("h", "panel", True)

@@ -1,0 +1,170 @@
+"""Calls of panels on their way to a node, and what becomes of them when a node fails or all is full."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kemi_routes import admission, node_life, panel_calls
+from kemi_routes.pipeline import DONE, NEXT
+from tests.unit.kemi.steps import events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kemi_routes.pipeline import Request
+    from tests.unit.kemi.fake_ksr import FakeKsr
+
+    Make = Callable[[FakeKsr], Request]
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["103", "*40719", "%2A40719", "stage", "call-back", "end-talk", "voice", "h", "i", "s", "t", "+79001234567", ""],
+)
+def test_a_resident_calls_no_emergency_number_but_112_no_code_and_nothing_of_asterisks_own(
+    fake: FakeKsr, request_of: Make, number: str
+) -> None:
+    request = request_of(fake)
+    request.kind, request.number = "handset", number
+    assert panel_calls.check_permission(fake.ksr, request) is DONE
+    assert fake.replies == [(403, "Forbidden")]
+    assert not any("40719" in line for line in fake.logs)
+
+
+@pytest.mark.parametrize("number", ["0", "concierge", "12", "2112", "21*12", "p10001"])
+@pytest.mark.parametrize("kind", ["handset", "indoor_unit", "app", "home_gateway", "concierge"])
+def test_desks_neighbours_and_panels_are_for_the_crm_to_allow(
+    fake: FakeKsr, request_of: Make, kind: str, number: str
+) -> None:
+    request = request_of(fake)
+    request.kind, request.number = kind, number
+    assert panel_calls.check_permission(fake.ksr, request) is NEXT
+
+
+def test_an_access_code_is_told_to_nobody(fake: FakeKsr, request_of: Make) -> None:
+    request = request_of(fake)
+    request.kind, request.number, request.account = "panel", "*40719", "p10001"
+    panel_calls.send_to_node(fake.ksr, request)
+    told = " ".join(map(str, (*fake.logs, *fake.called("mqueue.mq_add"))))
+    assert "40719" not in told
+    assert "access_code" in told
+
+
+def test_a_panels_call_goes_to_a_node_with_its_kind(fake: FakeKsr, request_of: Make) -> None:
+    request = request_of(fake)
+    request.account, request.kind = "p1", "panel"
+    fake.message.headers = [("Route", "<sip:evil.example;lr>")]
+    panel_calls.send_to_node(fake.ksr, request)
+    assert fake.relayed == ["sip:127.0.0.21:5060"]
+    assert fake.message.headers == [("X-Entryphone-Kind", "panel")]
+    assert events(fake)[0] | {"at_ms": 0} == {
+        "event": "dialled",
+        "call_id": "call-1",
+        "at_ms": 0,
+        "panel": "p1",
+        "dialled": "12",
+    }
+
+
+def test_no_node_up_is_503_with_retry_after(fake: FakeKsr, request_of: Make) -> None:
+    fake.nodes = []
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    assert fake.replies == [(503, "Service Unavailable")]
+    assert fake.reply_headers == ["Retry-After: 2\r\n"]
+    assert events(fake)[0]["event"] == "refused"
+
+
+def test_a_node_that_is_down_but_was_heard_takes_calls(fake: FakeKsr, request_of: Make) -> None:
+    fake.nodes = []
+    node_life.Hearing().note(fake.ksr, "127.0.0.22")
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    assert fake.relayed == ["sip:127.0.0.22:5060"]
+
+
+def test_an_emergency_call_tries_every_node_although_none_is_up(fake: FakeKsr, request_of: Make) -> None:
+    fake.nodes = []
+    fake.message.ruri = "sip:112@entryphone.test"
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    fake.message.status = 503
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert sorted(fake.relayed) == ["sip:127.0.0.21:5060", "sip:127.0.0.22:5060"]
+    assert fake.replies == []
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert fake.replies == [(503, "Service Unavailable")]
+
+
+@pytest.mark.parametrize(
+    ("status", "rang", "logged"),
+    [
+        (488, False, "no common codec"),
+        (404, False, "Because"),
+        (404, True, ""),
+        (486, False, ""),
+        (480, True, ""),
+    ],
+)
+def test_what_a_node_refuses_is_one_line(fake: FakeKsr, request_of: Make, status: int, rang: bool, logged: str) -> None:
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    if rang:
+        fake.message.status = 183
+        panel_calls.on_reply(fake.ksr)
+    fake.message.status = status
+    fake.pvs["$T_reply_reason"] = "Because"
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert len(fake.logs) == int(bool(logged))
+    assert all(f"call ended by node: {status} {logged}; node=127.0.0.21:5060" in line for line in fake.logs)
+    assert [event["event"] for event in events(fake)].count("refused") == int(status == 488)
+
+
+def test_a_silent_node_is_passed_over(fake: FakeKsr, request_of: Make) -> None:
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    fake.message.status = 408
+    fake.results = {"tm.t_branch_timeout": 1, "tm.t_branch_replied": -1}
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert fake.relayed == ["sip:127.0.0.21:5060", "sip:127.0.0.22:5060"]
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert fake.replies == [(503, "Service Unavailable")]
+    assert not fake.tables["setup"]
+
+
+@pytest.mark.parametrize(("status", "moved"), [(500, True), (502, True), (503, True), (486, False), (480, False)])
+def test_which_failures_are_the_nodes(fake: FakeKsr, request_of: Make, status: int, moved: bool) -> None:
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    fake.message.status = status
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert (len(fake.relayed) == 2) is moved
+
+
+def test_a_call_that_rang_is_not_rung_again(fake: FakeKsr, request_of: Make) -> None:
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    fake.message.status = 180
+    panel_calls.on_reply(fake.ksr)
+    assert sum(v for v in fake.tables["silent"].values() if isinstance(v, int)) == 0
+    fake.message.status = 503
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert len(fake.relayed) == 1
+
+
+def test_a_cancelled_call_is_left_alone(fake: FakeKsr, request_of: Make) -> None:
+    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    fake.results["tm.t_is_canceled"] = 1
+    fake.message.status = 503
+    panel_calls.on_failure(fake.ksr, request_of(fake).settings)
+    assert len(fake.relayed) == 1
+
+
+def test_above_the_rate_calls_are_refused_but_not_emergency_calls(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1000.5)
+    for _ in range(400):
+        assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
+        admission.take_token(fake.ksr, request_of(fake))
+    assert admission.check_load(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(503, "Overloaded")]
+    assert fake.reply_headers == ["Retry-After: 2\r\n"]
+    fake.message.ruri = "sip:112@entryphone.test"
+    assert admission.check_load(fake.ksr, request_of(fake)) is NEXT

@@ -1,0 +1,137 @@
+"""A stage rings every contact, and the story is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kemi_routes import late_ringing, router, stage_calls
+from kemi_routes.pipeline import DONE
+from tests.unit.kemi.sip_message import Contact, Message
+from tests.unit.kemi.steps import events, stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kemi_routes.pipeline import Request
+    from tests.unit.kemi.fake_ksr import FakeKsr
+
+    Make = Callable[[FakeKsr], Request]
+
+
+def test_a_stage_rings_every_contact_of_every_account(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h1,h2,h3")
+    fake.location = {"h2": [Contact("sip:a@1", "r1"), Contact("sip:b@2", "r2")], "h3": [Contact("sip:c@3", "r3")]}
+    assert stage_calls.ring_stage(fake.ksr, request_of(fake)) is DONE
+    assert fake.relayed == ["sip:a@1"]
+    assert [c.uri for c in fake.branches] == ["sip:b@2", "sip:c@3"]
+    assert fake.message.headers == []
+    told = [(e["outcome"], e["account"], e["branch"], e["contact"], e["stage"], e["call_id"]) for e in events(fake)]
+    assert told == [
+        ("offline", "h1", None, None, 1, "call-1"),
+        ("invited", "h2", 0, "sip:a@1", 1, "call-1"),
+        ("invited", "h2", 1, "sip:b@2", 1, "call-1"),
+        ("invited", "h3", 2, "sip:c@3", 1, "call-1"),
+    ]
+
+
+def test_a_stage_that_rings_a_panel_takes_it(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "p7")
+    fake.tables["emergency_places"]["p7"] = "[]"
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    told = events(fake)
+    assert [event["event"] for event in told] == ["panel_called", "branch"]
+    assert (told[0]["panel"], told[0]["call_id"]) == ("p7", "call-1")
+
+
+def test_nobody_registered_is_480_at_once(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h1")
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    assert fake.replies == [(480, "Nobody Registered")]
+    assert [e["outcome"] for e in events(fake)] == ["offline"]
+
+
+@pytest.mark.parametrize("header", ["", "h1,,h2", "h1;drop", ",".join(f"h{i}" for i in range(31))])
+def test_bad_accounts_are_400(fake: FakeKsr, request_of: Make, header: str) -> None:
+    stage(fake, header)
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    assert fake.replies == [(400, "Bad Stage")]
+
+
+def test_the_answer_tells_who_and_cannot_be_forged(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h2,h3")
+    fake.location = {"h2": [Contact("sip:a@1", "r1")], "h3": [Contact("sip:c@3", "r13")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    fake.message.status = 200
+    fake.message.headers = [("X-Entryphone-Answered-By", "h2")]
+    fake.pvs["$T_reply_ruid"] = "r13"
+    stage_calls.on_reply(fake.ksr)
+    assert fake.message.headers == [("X-Entryphone-Answered-By", "h3")]
+    told = [(event["outcome"], event["account"]) for event in events(fake)[2:]]
+    assert told == [("answered", "h3"), ("cancelled", "h2")]
+    stage_calls.on_reply(fake.ksr)  # the same 200 once more
+    assert len(events(fake)) == 4
+    assert not fake.tables["setup"]
+
+
+def test_who_was_busy_is_not_told_as_cancelled(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h2,h3")
+    fake.location = {"h2": [Contact("sip:a@1", "r1")], "h3": [Contact("sip:c@3", "r2")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    for ruid, status in (("r1", 486), ("r2", 200)):
+        fake.message.status = status
+        fake.pvs["$T_reply_ruid"] = ruid
+        stage_calls.on_reply(fake.ksr)
+    assert [event["outcome"] for event in events(fake)[2:]] == ["busy", "answered"]
+
+
+def test_a_phone_that_rings_after_another_answered_tells_nothing(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h2,h3")
+    fake.location = {"h2": [Contact("sip:a@1", "r1")], "h3": [Contact("sip:c@3", "r2")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    for ruid, status, source_ip in (("r1", 180, "127.0.2.1"), ("r1", 200, "127.0.2.1"), ("r2", 180, "127.0.2.2")):
+        fake.message.status, fake.message.source_ip = status, source_ip
+        fake.pvs["$T_reply_ruid"] = ruid
+        if late_ringing.is_ringing(fake.ksr):
+            late_ringing.keep(fake.ksr, request_of(fake).settings)
+        stage_calls.on_reply(fake.ksr)
+    assert [event["outcome"] for event in events(fake)[2:]] == ["ringing", "answered", "cancelled"]
+    assert list(fake.tables["ringing"]) == ["leg-1 127.0.2.2 5060"]
+
+
+def test_asterisk_hears_once_that_a_stage_rings(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h2,h3,h4,h5")
+    fake.location = {name: [Contact(f"sip:{name}@1", f"r-{name}")] for name in ("h2", "h3", "h4", "h5")}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    heard = []
+    for name, status, body in (
+        ("h2", 180, ""),
+        ("h3", 180, ""),
+        ("h4", 180, "v=0"),
+        ("h5", 183, "v=0"),
+        ("h2", 200, ""),
+    ):
+        fake.message.status, fake.message.body = status, body
+        fake.pvs["$T_reply_ruid"] = f"r-{name}"
+        stage_calls.on_reply(fake.ksr)
+        heard.append(fake.message.status)
+    assert heard == [180, 100, 180, 183, 200]
+    told = [(event["account"], event["outcome"], event["sip_status"]) for event in events(fake) if event["sip_status"]]
+    assert told[:4] == [("h2", "ringing", 180), ("h3", "ringing", 180), ("h4", "ringing", 180), ("h5", "ringing", 183)]
+
+
+def test_only_ringing_of_devices_is_kept(fake: FakeKsr) -> None:
+    made = router.build(fake.ksr, first=False)
+    us = fake.defines["EP_SIP_ADDRESS"]
+    for status, source_ip, call_id, kept in (
+        (100, "127.0.2.1", "leg-1", 0),
+        (200, "127.0.2.1", "leg-1", 0),
+        (180, us, "leg-1", 0),
+        (180, "127.0.0.21", "call-1", 0),
+        (183, "127.0.2.1", "leg-1", 1),
+    ):
+        fake.tables["setup"] = {"call-1": "P 127.0.0.21:5060 sent 1", "leg-1": "S 127.0.0.21:5060 7"}
+        fake.message = Message(status=status, source_ip=source_ip, call_id=call_id)
+        made.ksr_reply_route(None)
+        assert len(fake.tables["ringing"]) == kept
