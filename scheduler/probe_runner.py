@@ -116,14 +116,17 @@ class RunProbes:
 
     def _look_at_nodes(self) -> None:
         """Drop calls of a node that has started anew since: they are over, and nobody tells how they ended."""
-        started: dict[int, str] = {}
+        started: dict[int, str | None] = {}
         for campaign in self._campaigns.values():
             for running in list(campaign.running.values()):
-                try:
-                    now = started.get(id(running.node)) or running.node.started()
-                except AsteriskAwayError:
+                if id(running.node) not in started:
+                    try:
+                        started[id(running.node)] = running.node.started()
+                    except AsteriskAwayError:
+                        started[id(running.node)] = None
+                now = started[id(running.node)]
+                if now is None:
                     continue  # it may only be out of reach: its calls are waited for
-                started[id(running.node)] = now
                 if running.node_started is None:
                     running.node_started = now
                 elif running.node_started != now and running.asked is None:
