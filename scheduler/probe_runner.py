@@ -89,6 +89,17 @@ class RunProbes:
         """Go on with every campaign for some seconds."""
         if not self._callers.nodes:
             return
+        try:
+            self._go_on(stopped)
+        except Exception:
+            # The database went away between two writes: what was begun or ended by half is settled as another
+            # scheduler's would be, and planned anew.
+            self._is_new = True
+            for campaign in self._campaigns.values():
+                campaign.is_stale = True
+            raise
+
+    def _go_on(self, stopped: threading.Event) -> None:
         self._look_at_clock()
         self._look_at_nodes()
         self._load()

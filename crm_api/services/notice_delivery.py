@@ -82,7 +82,12 @@ class NoticeDelivery:
         """Return the secret that signs a webhook: the centre's or the company's."""
         if row.channel != "webhook":
             return None
-        centre = EmergencyCentre.get_or_none(EmergencyCentre.webhook_url == row.destination)
-        rule = EmergencyRule.get_or_none(EmergencyRule.webhook_url == row.destination)
+        # Of this city and this company: others may have the same receiver, under secrets of their own.
+        centre = EmergencyCentre.get_or_none(
+            (EmergencyCentre.city_id == row.city_id) & (EmergencyCentre.webhook_url == row.destination)
+        )
+        rule = EmergencyRule.get_or_none(
+            (EmergencyRule.company_id == row.company_id) & (EmergencyRule.webhook_url == row.destination)
+        )
         kept = next((found.webhook_secret for found in (centre, rule) if found and found.webhook_secret), None)
         return None if kept is None else self._context.encryption.decrypted(kept)

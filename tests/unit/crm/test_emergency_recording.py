@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crm_api.adapters.customer_posts import networks_of
 from crm_api.adapters.notice_senders import SIGNATURE, MailSender, SendError, SmsSender, WebhookSender, text_of
 from crm_api.domain.call_record import Event
 from crm_api.services.call_recording import CallRecording
@@ -131,7 +132,7 @@ def test_centre_and_company_are_told_at_once_with_address_map_and_entrance_code(
     told(context, OUT[1])
     told(context, *OUT)
     senders: dict[str, NoticeSender] = {
-        "webhook": WebhookSender(),
+        "webhook": WebhookSender(networks_of(["127.0.0.0/8"])),
         "sms": SmsSender("AC" + "1" * 32, "t" * 20, "+74951110000", url),
     }
     delivery = NoticeDelivery(context, senders)
@@ -165,6 +166,29 @@ def test_centre_and_company_are_told_at_once_with_address_map_and_entrance_code(
     delivery.deliver()
     assert town.platform("GET", "/v1/emergency-notices")["items"][-1]["given_up_at_ms"] or len(got) == 5
     assert code not in str(shown)
+
+
+def test_receivers_of_one_address_are_sent_what_is_signed_with_their_own_secret(
+    town: Town, database: CrmDatabase, context: Context
+) -> None:
+    """A company cannot have its messages signed as another's, nor have another's signed with its secret."""
+    posted: list[tuple[str, str | None]] = []
+
+    class Sender:
+        def send(self, destination: str, body: dict[str, Any], secret: str | None) -> None:
+            assert body["event"] == "emergency_call"
+            posted.append((destination, secret))
+
+    url = "https://112.example/hook"
+    other_city = town.platform("POST", "/v1/cities", {"name": "Lakeside"})["id"]
+    centre(town, database, city_id=other_city, webhook_url=url, webhook_secret="secret of another city")
+    other = town.platform("POST", "/v1/companies", {"name": "Other", "city_id": other_city})["id"]
+    for company, secret in ((other, "secret of another company"), (town.company, "secret of our company")):
+        rules = {"webhook_url": url, "webhook_secret": secret}
+        town.platform("PUT", f"/v1/companies/{company}/emergency-rules", rules)
+    told(context, OUT[1])
+    assert NoticeDelivery(context, {"webhook": Sender()}).deliver() == 1
+    assert posted == [(url, "secret of our company")]
 
 
 def test_a_channel_that_is_not_set_up_is_said_so(town: Town, database: CrmDatabase, context: Context) -> None:
