@@ -14,6 +14,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from kemi_routes import story
+from kemi_routes.digest import STRANGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,6 +77,8 @@ class PanelStates:
         call_id = event["call_id"]
         panels = self._panels.get(call_id, ())
         if _SIGNS[event["event"]] != "-":
+            if event["panel"] == STRANGER:
+                return  # a device that nobody knows is no panel, and nobody would tell that it is free
             panels = (event["panel"],)
             self._panels[call_id] = (*self._panels.get(call_id, ()), *panels)
             if len(self._panels) > _REMEMBERED:

@@ -85,10 +85,13 @@ async def test_no_panel_is_busy(scene: Scene) -> None:
     redis = (scene.stack.settings.redis_host, scene.stack.settings.redis_port)
 
     def busy() -> object:
-        script = "return #redis.call('KEYS', ARGV[1])"
+        script = (
+            "local busy = {} for _, key in ipairs(redis.call('KEYS', ARGV[1])) do "
+            "busy[#busy + 1] = key .. ' ' .. redis.call('GET', key) end return table.concat(busy, ', ')"
+        )
         return redis_command(*redis, "EVAL", script, "0", f"{PANEL_CALLS}*")
 
-    await _until(busy, 0)
+    await _until(busy, "")
 
 
 async def test_every_event_is_recorded(scene: Scene) -> None:

@@ -95,6 +95,12 @@ def test_a_call_that_nobody_knows_frees_nothing_and_silence_is_told() -> None:
     assert PanelStates().command([])[2:] == ("0", "900", "ep:panels_seen_at_ms")
 
 
+def test_a_device_that_nobody_knows_is_no_panel() -> None:
+    dialled = '{"event":"dialled","call_id":"c1","at_ms":1,"panel":"stranger","dialled":"112"}'
+    ended = '{"event":"ended","call_id":"c1","at_ms":2,"result":"answered"}'
+    assert PanelStates().command([dialled, ended])[2:] == ("0", "900", "ep:panels_seen_at_ms")
+
+
 def test_a_call_to_a_panel_takes_it_unless_it_is_in_a_call() -> None:
     states = PanelStates()
     called = '{"event":"panel_called","call_id":"c1","at_ms":1,"panel":"p2"}'
