@@ -59,6 +59,7 @@ def _proved(ksr: Ksr, request: Request, name: str, account: accounts.Account | N
         ksr.auth.consume_credentials()
     request.account = name
     request.kind = account.kind
+    request.disabled = not account.enabled
     return NEXT
 
 

@@ -94,6 +94,23 @@ def test_which_numbers_of_a_panel_are_emergency_numbers(
     assert known.user_host()[0] == "112"
 
 
+@pytest.mark.parametrize(
+    ("account", "kind", "number", "goes_on"),
+    [("p10001", "panel", "102", True), ("p10001", "panel", "101", False), ("p10002", "panel", "911", False),
+     ("p77", "panel", "101", True), ("h1", "handset", "911", False), ("h1", "handset", "112", True)],
+)  # fmt: skip
+def test_a_disabled_account_reaches_no_apartment_by_an_emergency_number_of_others(
+    known: FakeKsr, request_of: Make, account: str, kind: str, number: str, goes_on: bool
+) -> None:
+    assert known.database is not None
+    known.database[account] = ("ha1", kind, 0)
+    known.message.auth_user, known.passwords[account] = account, "ha1"
+    request = panel_request(known, request_of, number, account, kind)
+    assert digest.authenticate(known.ksr, request) is NEXT
+    assert emergency_calls.mark(known.ksr, request) is (NEXT if goes_on else DONE)
+    assert known.replies == ([] if goes_on else [(403, "Forbidden")])
+
+
 def test_a_panel_that_nobody_knows_calls_the_default_city(known: FakeKsr, request_of: Make) -> None:
     request = panel_request(known, request_of, "112", "p77")
     emergency_calls.mark(known.ksr, request)
