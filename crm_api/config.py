@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+def _network(text: str) -> str:
+    return str(ip_network(text))
 
 
 class BootstrapToken(BaseModel):
@@ -156,6 +161,10 @@ class CrmConfig(BaseModel):
 
     public_url: str = ""
     """Base URL of this API as residents' apps reach it, for links in pushes; empty: pushes carry no links."""
+
+    webhook_networks: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    """Networks such as `10.20.0.0/16` that webhooks may go to besides the internet: customers choose the addresses."""
+
     billing: BillingConfig | None = None
     """Where the customers are known; None: companies are kept by the office alone."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -20,6 +21,7 @@ from crm_api.services.number_leases import Leasing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from crm_api.adapters.notice_senders import NoticeSender
     from crm_api.services.context import Context
@@ -31,11 +33,35 @@ DAY_S: Final = 86_400.0
 _log = structlog.get_logger("crm_api.emergency")
 
 
+class _TestCalls:
+    """Places test calls beside the notices, which tell of people in need: one lasts as long as it rings."""
+
+    def __init__(self, context: Context, proxy: tuple[str, int] | None) -> None:
+        self._context, self._proxy = context, proxy
+        self._tests = EmergencyTests(context)
+        self._thread = ThreadPoolExecutor(1, "test call")
+        self._placing: Future[None] | None = None
+
+    def step(self) -> None:
+        """Begin one that waits, unless another is on its way."""
+        if self._placing is None or self._placing.done():
+            row = self._tests.take()
+            self._placing = None if row is None else self._thread.submit(self._place, row)
+
+    def _place(self, row: Any) -> None:
+        try:
+            self._tests.place_one(row, self._proxy)
+        except Exception:  # noqa: BLE001 - the one error boundary of a thread
+            _log.exception("test call failed", call_id=row.call_id)
+        finally:
+            self._context.database.forget_connection()
+
+
 def worker(context: Context, senders: dict[str, NoticeSender], proxy: tuple[str, int] | None) -> Callable[[], None]:
     """Return one pass: send what is due; each minute free numbers and look at the pools; each day check the panels."""
     delivery = NoticeDelivery(context, senders)
     leasing, numbers, notices = Leasing(context), CityNumbers(context), Notices(context)
-    checks, tests = EmergencyChecks(context), EmergencyTests(context)
+    checks, tests = EmergencyChecks(context), _TestCalls(context, proxy)
     due = {"minute": 0.0, "day": 0.0}
 
     def each_minute() -> None:
@@ -50,7 +76,7 @@ def worker(context: Context, senders: dict[str, NoticeSender], proxy: tuple[str,
 
     def work() -> None:
         delivery.deliver()
-        tests.place(proxy)
+        tests.step()
         now = time.monotonic()
         if now >= due["minute"]:
             due["minute"] = now + MINUTE_S

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from typing import TYPE_CHECKING, Final
 
-import httpx
-
+from crm_api.adapters.customer_posts import client_of, networks_of
 from crm_api.background import config_path, repeat, stop_on_signal
 from crm_api.bootstrap import make_context, set_up_logging
 from crm_api.config import read_config
@@ -18,23 +16,20 @@ from crm_api.services.telling import Telling, is_due, prune
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from crm_api.adapters.customer_posts import Networks
     from crm_api.services.context import Context
 
 POLL_S: Final = 0.5
-TIMEOUT: Final = httpx.Timeout(5.0, connect=2.0)
 TIDY_EVERY_S: Final = 3600.0
 
 
-def teller(context: Context, public_url: str) -> Callable[[], None]:
+def teller(context: Context, public_url: str, networks: Networks = ()) -> Callable[[], None]:
     """Return one pass: what is due, side by side, and now and then the removal of what is long delivered."""
-    trusted = ssl.create_default_context()  # read once: it costs more than all the rest of a pass
     pictures = MessagePictures(context, {}, public_url)
     tidied_s = [-TIDY_EVERY_S]
 
     async def deliver() -> None:
-        async with httpx.AsyncClient(
-            timeout=TIMEOUT, follow_redirects=False, trust_env=False, verify=trusted
-        ) as client:
+        async with client_of(networks) as client:
             telling = Telling(context, client, pictures)
             while await telling.deliver():
                 pass
@@ -54,7 +49,12 @@ def main() -> None:
     config = read_config(config_path("crm_api.webhooks", main.__doc__ or ""))
     set_up_logging(config)
     context = make_context(config)
-    repeat(teller(context, config.public_url), context.database, stop_on_signal(), POLL_S)
+    repeat(
+        teller(context, config.public_url, networks_of(config.webhook_networks)),
+        context.database,
+        stop_on_signal(),
+        POLL_S,
+    )
 
 
 if __name__ == "__main__":

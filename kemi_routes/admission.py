@@ -1,10 +1,10 @@
 """Overload: how many new calls are let in. Emergency calls always are.
 
 Two bounds: calls per second, and calls in setup: let in, and their node has neither rung nor dialled anybody yet. The
-second follows the servers by what calls have to wait: when even the quickest call of a fifth of a second took longer
-than `setup_ms` from us to its node and back, three times in a row, a queue stands there, and so many calls may be in
-setup as take that long (the idea of CoDel, RFC 8289; a burst that is worked off by then is let through). Calls in setup
-are counted by second, so that a count that is never taken back (a worker that died) is gone after a few seconds.
+second follows the servers by what setups take: as many are in setup as come out of it a second, times how long each
+takes (Little's law). While that is longer than `setup_ms`, only so many may be in setup as come out within this time.
+Both are counted, no call is timed: nodes work on many calls at once, so that some are quick however many wait. Calls in
+setup are counted by second, so that a count that is never taken back (a worker that died) is gone after a few seconds.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ _ADMITTED = "admitted"
 _SETUPS = "silent"
 # A call in setup counts for this long; by then it has been answered by a node, or failed over, or refused.
 _SETUP_S = 3
-# By window: the shortest setup, milliseconds. `limit`: calls in setup, while fewer than the setting.
-_SHORTEST = "shortest_setup"
+# By window: calls that came out of their setup. `limit`: how many may be in it, while fewer than the setting.
+_DIALLED = "dialled_calls"
 _LIMIT = "limit"
 _WINDOW_MS = 200
-# So many windows in a row must be late before calls are refused.
-_STANDS = 3
-# So many are always let in: fewer would tell nothing of how long a setup takes.
-_LEAST = 8
+_WINDOWS = 3
+# So many are always let in: setups also take long when the CRM is slow to tell plans, and no call may fail for that.
+_LEAST = 30
 
 
 def now_ms() -> int:
@@ -58,7 +57,7 @@ def _over(ksr: Ksr, settings: Settings) -> str | None:
     if rate >= settings.new_calls_per_s:
         return f"overload: {rate:.0f} new calls within a second"
     count = _in_setup(ksr, second)
-    if count >= _LEAST and count >= (_count(ksr, _SHORTEST, _LIMIT) or settings.silent_calls):
+    if count >= _LEAST and count >= (_count(ksr, _DIALLED, _LIMIT) or settings.silent_calls):
         return f"overload: {count} calls are in setup"
     return None
 
@@ -95,23 +94,18 @@ def setup_ends(ksr: Ksr, sent_ms: str) -> None:
 
 
 def node_dials(ksr: Ksr, call_id: str) -> None:
-    """A node dials somebody for this call: its setup is over, and how long it took tells how busy the nodes are."""
+    """A node dials somebody for this call: its setup is over."""
     leg = nodes.panel_leg(ksr, call_id)
     if leg is None or leg.state != nodes.SENT:
         return
     setup_ends(ksr, leg.sent_ms)
     nodes.keep_panel_leg(ksr, call_id, leg._replace(state=nodes.DIALS))
-    moment_ms = now_ms()
-    took_ms = max(1, moment_ms - int(leg.sent_ms))
-    window = str(moment_ms // _WINDOW_MS)
-    # Two workers may write at once: then the longer of two short times may stand.
-    if took_ms < (_count(ksr, _SHORTEST, window) or took_ms + 1):
-        ksr.htable.sht_seti(_SHORTEST, window, took_ms)
+    ksr.htable.sht_inc(_DIALLED, str(now_ms() // _WINDOW_MS))
 
 
 def is_overloaded(ksr: Ksr) -> bool:
     """Tell whether calls are refused because others wait too long: then we are late ourselves."""
-    return _count(ksr, _SHORTEST, _LIMIT) > 0
+    return _count(ksr, _DIALLED, _LIMIT) > 0
 
 
 class SetupWatch:
@@ -122,7 +116,7 @@ class SetupWatch:
         self._target_ms = settings.setup_ms
         self._window = now_ms() // _WINDOW_MS
         self._limit = self._most
-        self._late = 0
+        self._was_late = False
 
     def tick(self, ksr: Ksr) -> None:
         """Look at the window that has just ended, if one has."""
@@ -133,25 +127,23 @@ class SetupWatch:
         before, self._limit = self._limit, self._next(ksr, ended)
         if self._limit != self._most:
             # Written anew each time: should this process die, the bound is gone with its row.
-            ksr.htable.sht_seti(_SHORTEST, _LIMIT, self._limit)
+            ksr.htable.sht_seti(_DIALLED, _LIMIT, self._limit)
         elif before != self._most:
-            ksr.htable.sht_rm(_SHORTEST, _LIMIT)
+            ksr.htable.sht_rm(_DIALLED, _LIMIT)
             ksr.notice(f"overload is over: {self._most} calls may be in setup again\n")
         if before == self._most != self._limit:
             ksr.warn(f"overload: setups take longer than {self._target_ms} ms, fewer calls are let in\n")
 
     def _next(self, ksr: Ksr, window: int) -> int:
         count = _in_setup(ksr, int(time.time()))
-        shortest_ms = _count(ksr, _SHORTEST, str(window))
-        stuck = shortest_ms == 0 and count >= _LEAST
-        self._late = self._late + 1 if stuck or shortest_ms > self._target_ms else 0
-        if 0 < self._late < _STANDS and self._limit == self._most:
-            return self._most  # a moment's standstill is no overload
-        if stuck:
-            return max(_LEAST, min(self._limit, count) * 3 // 4)
-        if shortest_ms > self._target_ms:
-            # As many as the nodes set up within the time (Little's law); at once, as every moment more makes all wait.
-            return max(_LEAST, min(self._limit, count * self._target_ms // shortest_ms))
-        if shortest_ms > self._target_ms // 2:
+        dialled = sum(_count(ksr, _DIALLED, str(window - age)) for age in range(_WINDOWS))
+        # So many come out of their setup within the time that a setup may take.
+        within = dialled * self._target_ms // (_WINDOWS * _WINDOW_MS)
+        was_late, self._was_late = self._was_late, count >= _LEAST and count > within
+        if self._was_late:
+            if not was_late and self._limit == self._most:
+                return self._most  # a moment's standstill is no overload
+            return max(_LEAST, min(self._limit, within))
+        if count >= _LEAST and 2 * count > within:
             return self._limit
         return min(self._most, self._limit + self._limit // 4 + 1)

@@ -151,6 +151,7 @@ def crm_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, o
             {"name": "call path", "kind": "service", "token": secrets.crm_service_token},
         ],
         "public_url": settings.crm_url,
+        "webhook_networks": ["127.0.0.0/8"],
         "push": push_settings(settings, secrets),
         "twilio_api_url": f"http://{settings.twilio_host}",
         "twilio_sip_address": f"{settings.sip_address}:{settings.sip_port}",

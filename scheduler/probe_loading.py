@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
     from scheduler.asterisk_manager import AsteriskManager
 
-# The first panel of the entrance carries the call: the same words as where a call begins (services/probe_results.py).
+# The first panel of the entrance carries the call: the same as where a call begins (services/probe_results.py).
 _WAITING: Final = """
-SELECT i.id, a.entrance_id, i.not_before_ms,
-    (SELECT min(s.account) FROM panel_places p JOIN panels d ON d.id = p.panel_id JOIN accounts s ON s.id = d.account_id
-     WHERE p.entrance_id = a.entrance_id AND s.enabled = ?)
-FROM probe_items i JOIN apartments a ON a.id = i.apartment_id
+SELECT i.id, a.entrance_id, i.not_before_ms, e.panel FROM probe_items i
+JOIN apartments a ON a.id = i.apartment_id
+JOIN (
+    SELECT p.entrance_id, min(s.account) AS panel FROM panel_places p
+    JOIN panels d ON d.id = p.panel_id JOIN accounts s ON s.id = d.account_id
+    WHERE s.enabled = ? GROUP BY p.entrance_id
+) e ON e.entrance_id = a.entrance_id
 WHERE i.campaign_id = ? AND i.state = 'waiting' AND a.probes_refused = ?
 """
 _REFUSED_SINCE: Final = """
@@ -146,7 +149,6 @@ class Loading:
                 for item_id, entrance_id, not_before_ms, panel in self._context.database.rows(
                     _WAITING, (True, row.id, False)
                 )
-                if panel is not None
             ]
             return self._planner(row, candidates)
         finally:

@@ -89,6 +89,17 @@ class RunProbes:
         """Go on with every campaign for some seconds."""
         if not self._callers.nodes:
             return
+        try:
+            self._go_on(stopped)
+        except Exception:
+            # The database went away between two writes: what was begun or ended by half is settled as another
+            # scheduler's would be, and planned anew.
+            self._is_new = True
+            for campaign in self._campaigns.values():
+                campaign.is_stale = True
+            raise
+
+    def _go_on(self, stopped: threading.Event) -> None:
         self._look_at_clock()
         self._look_at_nodes()
         self._load()
@@ -116,14 +127,17 @@ class RunProbes:
 
     def _look_at_nodes(self) -> None:
         """Drop calls of a node that has started anew since: they are over, and nobody tells how they ended."""
-        started: dict[int, str] = {}
+        started: dict[int, str | None] = {}
         for campaign in self._campaigns.values():
             for running in list(campaign.running.values()):
-                try:
-                    now = started.get(id(running.node)) or running.node.started()
-                except AsteriskAwayError:
+                if id(running.node) not in started:
+                    try:
+                        started[id(running.node)] = running.node.started()
+                    except AsteriskAwayError:
+                        started[id(running.node)] = None
+                now = started[id(running.node)]
+                if now is None:
                     continue  # it may only be out of reach: its calls are waited for
-                started[id(running.node)] = now
                 if running.node_started is None:
                     running.node_started = now
                 elif running.node_started != now and running.asked is None:

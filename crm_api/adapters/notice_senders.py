@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -10,17 +11,17 @@ from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
 
-import urllib3
 from twilio.base.exceptions import TwilioException
 
+from crm_api.adapters.customer_posts import NotPostedError, client_of, networks_of, post
 from crm_api.adapters.twilio_numbers import client_at
 
 if TYPE_CHECKING:
+    from crm_api.adapters.customer_posts import Networks
     from crm_api.config import CrmConfig
 
 TIMEOUT_S: Final = 5.0
 SIGNATURE: Final = "X-Entryphone-Signature"
-_OK: Final = 300
 _WORDS: Final = {
     "address": "Address",
     "entrance": "Entrance",
@@ -78,8 +79,8 @@ class MailSender:
 class WebhookSender:
     """`POST` of the JSON document; `X-Entryphone-Signature: sha256=<HMAC of the body>` where there is a secret."""
 
-    def __init__(self) -> None:
-        self._pool = urllib3.PoolManager(timeout=urllib3.Timeout(TIMEOUT_S), retries=False)
+    def __init__(self, networks: Networks = ()) -> None:
+        self._networks = networks
 
     def send(self, destination: str, body: dict[str, Any], secret: str | None) -> None:
         """Post once."""
@@ -88,11 +89,13 @@ class WebhookSender:
         if secret is not None:
             headers[SIGNATURE] = f"sha256={hmac.new(secret.encode(), data, hashlib.sha256).hexdigest()}"
         try:
-            answer = self._pool.request("POST", destination, body=data, headers=headers, redirect=False)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+            asyncio.run(self._post(destination, data, headers))
+        except NotPostedError as error:
             raise SendError(f"POST {destination}: {error}") from error
-        if answer.status >= _OK:
-            raise SendError(f"POST {destination}: HTTP {answer.status}")
+
+    async def _post(self, destination: str, data: bytes, headers: dict[str, str]) -> None:
+        async with client_of(self._networks) as client:
+            await post(client, destination, data, headers)
 
 
 class SmsSender:
@@ -112,7 +115,7 @@ class SmsSender:
 
 def notice_senders(config: CrmConfig) -> dict[str, NoticeSender]:
     """Return the channels that are set up."""
-    senders: dict[str, NoticeSender] = {"webhook": WebhookSender()}
+    senders: dict[str, NoticeSender] = {"webhook": WebhookSender(networks_of(config.webhook_networks))}
     if config.smtp_url is not None:
         senders["email"] = MailSender(config.smtp_url, config.mail_from)
     if config.twilio_account_sid is not None and config.twilio_token is not None and config.sms_from is not None:

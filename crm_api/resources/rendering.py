@@ -26,7 +26,7 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_ECHO: Final = 200
 MAX_EXACT: Final = 2**53
 """Below it a float of IEEE 754 names one integer only."""
-SECRET_FIELDS: Final = frozenset({"password", "current", "credentials", "token"})
+SECRET_FIELDS: Final = frozenset({"password", "current", "credentials", "token", "webhook_secret"})
 PROBLEM_JSON: Final = "application/problem+json"
 
 STATUS: Final = {

@@ -12,6 +12,7 @@ from crm_api.adapters.messages import NotSentError
 from crm_api.domain.waking import waking_moment
 from crm_api.services.kept import Document, Listed
 from crm_api.tables.codes import CodeNotice
+from crm_api.tables.ring_plan_facts import RINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,15 +45,15 @@ FROM apartments a JOIN residencies r ON r.apartment_id = a.id JOIN resident_phon
 WHERE a.entrance_id = ? AND (r.ends_at_ms IS NULL OR r.ends_at_ms > ?) GROUP BY r.company_id, f.phone
 ON CONFLICT DO NOTHING
 """
-# An app may be the household's: then it is told for whoever lives there first.
-_APPS: Final = """
+# An app may be the household's: then it is told for whoever lives there first. A guest's own is told until his end.
+_APPS: Final = f"""
 INSERT INTO code_notices (company_id, access_code_id, resident_id, channel, address, state, next_try_ms)
-SELECT a.company_id, ?, coalesce(min(s.resident_id), min(r.resident_id)), 'push', s.account, 'waiting', 0
-FROM apartments a JOIN accounts s ON s.apartment_id = a.id JOIN push_tokens p ON p.account_id = s.id
-JOIN residencies r ON r.apartment_id = a.id
-WHERE a.entrance_id = ? AND s.kind = 'app' AND s.enabled = ? AND p.invalidated_at_ms IS NULL
-GROUP BY a.company_id, s.account ON CONFLICT DO NOTHING
-"""
+SELECT ap.company_id, ?, coalesce(min(a.resident_id), min(r.resident_id)), 'push', a.account, 'waiting', 0
+FROM apartments ap JOIN accounts a ON a.apartment_id = ap.id JOIN push_tokens p ON p.account_id = a.id
+JOIN residencies r ON r.apartment_id = ap.id
+WHERE ap.entrance_id = ? AND a.kind = 'app' AND {RINGS} AND p.invalidated_at_ms IS NULL
+GROUP BY ap.company_id, a.account ON CONFLICT DO NOTHING
+"""  # noqa: S608 - constants
 _TOLD: Final = "UPDATE access_codes SET tell_at_ms = NULL WHERE id = ?"
 _LATER: Final = "UPDATE access_codes SET tell_at_ms = ? WHERE id = ?"
 _LOST: Final = """
@@ -109,7 +110,7 @@ class CodeNotices(Listed[CodeNotice]):
                 if moment > now_ms:
                     self.database.rows(_LATER, (moment, code_id))
                     continue
-                self.database.rows(_APPS, (code_id, entrance_id, True))
+                self.database.rows(_APPS, (code_id, entrance_id, now_ms))
                 if sms:
                     self.database.rows(_PHONES, (code_id, entrance_id, now_ms))
                 self.database.rows(_TOLD, (code_id,))

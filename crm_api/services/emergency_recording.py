@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.services.emergency_notices import Notices
 from crm_api.services.number_leases import Leasing
-from crm_api.tables.emergency import EmergencyCall
+from crm_api.tables.emergency import EmergencyCall, locked_call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ class EmergencyRecording:
             self._write(call_id, sorted(steps, key=lambda step: step.at_ms))
 
     def _write(self, call_id: str, steps: list[Event]) -> None:
-        row = EmergencyCall.get_or_none(EmergencyCall.call_id == call_id)
+        row = locked_call(self._context.database, call_id)
         fresh = row is None
         known: list[dict[str, Any]] = [] if row is None else json.loads(str(row.steps))
         values: dict[str, Any] = {} if row is None else dict(row.__data__)

@@ -11,7 +11,7 @@ from crm_api.domain.problems import InvalidFieldsError
 from crm_api.services.audit import AuditTrail, Entry
 from crm_api.services.context import visible
 from crm_api.services.emergency_calls import EmergencyCalls
-from crm_api.tables.emergency import EmergencyCall
+from crm_api.tables.emergency import EmergencyCall, locked_call
 from crm_api.tables.models import Account, Panel
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ class EmergencyTests:
     def place(self, proxy: tuple[str, int] | None) -> int:
         """Place every call that waits; return how many."""
         placed = 0
-        while (row := self._take()) is not None:
+        while (row := self.take()) is not None:
             placed += 1
-            self._place(row, proxy)
+            self.place_one(row, proxy)
         return placed
 
-    def _take(self) -> Any:
+    def take(self) -> Any:
         """Take the oldest call that nobody has placed yet."""
         now_ms = self._context.now_ms()
         with self._context.database.transaction():
@@ -84,7 +84,8 @@ class EmergencyTests:
                     return row
         return None
 
-    def _place(self, row: Any, proxy: tuple[str, int] | None) -> None:
+    def place_one(self, row: Any, proxy: tuple[str, int] | None) -> None:
+        """Place a call that was taken: as long as it lasts, three quarters of a minute at most."""
         account = Account.get_or_none(Account.account == row.panel)
         if proxy is None or account is None or account.ha1 is None:
             why = "sip_proxy is not set in crm.json" if proxy is None else "the panel's account has no password"
@@ -98,7 +99,9 @@ class EmergencyTests:
         """Add a step; others add theirs to the same record meanwhile."""
         now_ms = self._context.now_ms()
         with self._context.database.transaction():
-            row = EmergencyCall.get(EmergencyCall.call_id == call_id)
+            row = locked_call(self._context.database, call_id)
+            if row is None:
+                return  # removed meanwhile
             steps = [*json.loads(str(row.steps)), {"at_ms": now_ms, "step": step, "detail": detail}]
             values: dict[str, Any] = {"steps": json.dumps(sorted(steps, key=lambda told: told["at_ms"]))}
             if result is not None:

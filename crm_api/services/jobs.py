@@ -7,6 +7,7 @@ that the job is no longer its own.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +28,12 @@ SILENT_MS: Final = 60_000
 ATTEMPTS: Final = 3
 KEPT_MS: Final = 90 * 24 * 3_600_000
 
-_ABANDONED: Final = "SELECT id, attempts, result FROM jobs WHERE state = 'running' AND heartbeat_at_ms < ?"
+# A sign of life from the future was written before the clock was put back.
+_ABANDONED: Final = """
+SELECT id, attempts, result FROM jobs WHERE state = 'running' AND (heartbeat_at_ms < ? OR heartbeat_at_ms > ?)
+"""
+# Another worker may have found the same job in this moment, and be at work on it; or its own may have ended it.
+_WAITS_AGAIN: Final = "UPDATE jobs SET state = 'waiting' WHERE id = ? AND state = 'running' AND attempts = ?"
 _NEXT: Final = "SELECT id, attempts FROM jobs WHERE state = 'waiting' ORDER BY id LIMIT 1"
 _TAKE: Final = """
 UPDATE jobs SET state = 'running', attempts = attempts + 1, rows_done = 0,
@@ -167,11 +173,13 @@ class Jobs(Listed[Job]):
 
     def _take_from_the_silent(self, now_ms: int) -> None:
         """Have jobs of lost workers wait again; give up those that have lost several."""
-        for job_id, attempts, result in self.database.rows(_ABANDONED, (now_ms - SILENT_MS,)):
+        silent = (now_ms - SILENT_MS, now_ms + SILENT_MS)
+        for job_id, attempts, result in self.database.rows(_ABANDONED, silent):
             if attempts < ATTEMPTS:
-                self.database.rows("UPDATE jobs SET state = 'waiting' WHERE id = ?", (job_id,))
+                self.database.rows(_WAITS_AGAIN, (job_id, attempts))
             else:
                 written = "nothing was written" if result is None else "a part was done, and doing it again is harmless"
                 why = {"error": f"the worker was lost {attempts} times: {written}; look at its log"}
                 lost = Taken(job_id, attempts, 0, "", {}, "", b"")
-                self.end(lost, "failed", why, 0)
+                with contextlib.suppress(JobLostError):
+                    self.end(lost, "failed", why, 0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from crm_api.adapters.push_services.push import Push
 from crm_api.tables import push_facts
 from crm_api.tables.database import DatabaseErrors
+from crm_api.tables.ring_plan_facts import RINGS
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
@@ -26,7 +27,9 @@ WHERE id IN (SELECT id FROM call_sounds WHERE kind = 'message' AND told_at_ms IS
 AND told_at_ms IS NULL
 RETURNING id, call_id, panel, apartment_id, at_ms, duration_ms
 """
-_ACCOUNTS: Final = "SELECT account FROM accounts WHERE apartment_id = ? AND kind = 'app' AND enabled = ? ORDER BY id"
+_ACCOUNTS: Final = (
+    f"SELECT a.account FROM accounts a WHERE a.apartment_id = ? AND a.kind = 'app' AND {RINGS} ORDER BY a.id"  # noqa: S608 - constants
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class MessagePushes:
         for sound_id, call_id, panel, apartment_id, at_ms, duration_ms in rows:
             if apartment_id is None or at_ms < now_ms - FRESH_MS:
                 continue
-            accounts = [row[0] for row in database.rows(_ACCOUNTS, (apartment_id, True))]
+            accounts = [row[0] for row in database.rows(_ACCOUNTS, (apartment_id, now_ms))]
             known = push_facts.devices(database, panel, accounts)
             link = self._pictures.link(sound_id) if known.devices else ""
             for device in known.devices:

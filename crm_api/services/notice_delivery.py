@@ -76,13 +76,21 @@ class NoticeDelivery:
             pause_ms = min(FIRST_PAUSE_MS * 2 ** min(row.attempts, 20), LONGEST_PAUSE_MS)
             values["due_at_ms"] = now_ms + pause_ms
             _log.warning("notice not sent", notice=row.id, channel=row.channel, call_id=row.call_id, reason=error)
+        if {"sent_at_ms", "given_up_at_ms"} & values.keys():
+            # Codes are kept encrypted; this one had to be told.
+            values["body"] = json.dumps({**json.loads(row.body), "entrance_code": None}, ensure_ascii=False)
         EmergencyNotice.update(values).where(EmergencyNotice.id == row.id).execute()
 
     def _secret(self, row: Any) -> str | None:
         """Return the secret that signs a webhook: the centre's or the company's."""
         if row.channel != "webhook":
             return None
-        centre = EmergencyCentre.get_or_none(EmergencyCentre.webhook_url == row.destination)
-        rule = EmergencyRule.get_or_none(EmergencyRule.webhook_url == row.destination)
+        # Of this city and this company: others may have the same receiver, under secrets of their own.
+        centre = EmergencyCentre.get_or_none(
+            (EmergencyCentre.city_id == row.city_id) & (EmergencyCentre.webhook_url == row.destination)
+        )
+        rule = EmergencyRule.get_or_none(
+            (EmergencyRule.company_id == row.company_id) & (EmergencyRule.webhook_url == row.destination)
+        )
         kept = next((found.webhook_secret for found in (centre, rule) if found and found.webhook_secret), None)
         return None if kept is None else self._context.encryption.decrypted(kept)

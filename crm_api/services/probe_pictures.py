@@ -6,6 +6,7 @@ import io
 import json
 from collections import Counter
 from datetime import UTC, datetime
+from statistics import mean
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from crm_api.domain.csv_table import line
@@ -112,7 +113,11 @@ class ProbePictures:
             found = json.loads(measures or "{}")
             if "active_level_dbov" in found:
                 houses.setdefault(address, []).append((found["active_level_dbov"], found["noise_floor_dbov"]))
-        shown = sorted(houses)[:HOUSES_SHOWN]
+        # The houses where speech is least above the noise.
+        shown = sorted(houses, key=lambda house: (mean(level - noise for level, noise in houses[house]), house))
+        if len(shown) > HOUSES_SHOWN:
+            axes.set_xlabel(f"the {HOUSES_SHOWN} worst of {len(shown)} houses")
+            del shown[HOUSES_SHOWN:]
         for which, label, colour in ((0, "speech", "tab:blue"), (1, "noise", "tab:red")):
             points = [(place, pair[which]) for place, house in enumerate(shown) for pair in houses[house]]
             axes.plot([x for x, _ in points], [y for _, y in points], "o", color=colour, alpha=0.6, label=label)

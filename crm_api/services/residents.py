@@ -54,11 +54,13 @@ class Residents(Kept[Resident]):
         row = Resident.create(company_id=company_id, name=new.name, note=new.note, created_at_ms=self.context.now_ms())
         self._set_phones(row, new.phones)
         self._set_homes(row, homes)
+        self._announce_homes(row)
         return self.got(tenant, row.id)
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
         """Change a resident; accounts of his ring, or ring no longer, from the next call on."""
         row = self.row(tenant, key)
+        self._announce_homes(row)
         if "phones" in values:
             self._set_phones(row, values.pop("phones"))
         if "apartments" in values:
@@ -66,11 +68,13 @@ class Residents(Kept[Resident]):
             self._check_homes(tenant, row.company_id, homes)
             self._set_homes(row, homes)
         self.update(row, **values)
+        self._announce_homes(row)
         return self.got(tenant, key)
 
     def remove(self, tenant: Tenant, key: int) -> None:
         """Remove a resident with the accounts that are his own: without him they would be the whole household's."""
         row = self.row(tenant, key)
+        self._announce_homes(row)
         for account in Account.select().where(Account.resident_id == key):
             self.changes.account_rings(account.id, account.apartment_id)
             self.changes.credential(account.account)
@@ -106,7 +110,7 @@ class Residents(Kept[Resident]):
             ResidentPhone.create(company_id=row.company_id, resident_id=row.id, phone=phone, position=position)
 
     def _set_homes(self, row: Resident, homes: list[Document]) -> None:
-        """Replace where he lives. His own accounts there are announced now, and when a guest's time is over."""
+        """Replace where he lives. His own accounts are announced now, the apartment when a guest's time is over."""
         kept = {home.apartment_id: home for home in Residency.select().where(Residency.resident_id == row.id)}
         wanted = {home["apartment_id"] for home in homes}
         Residency.delete().where(
@@ -117,9 +121,13 @@ class Residents(Kept[Resident]):
                 Residency.update(**home).where(Residency.id == kept[home["apartment_id"]].id).execute()
             else:
                 Residency.create(company_id=row.company_id, resident_id=row.id, **home)
-        ends = {home["apartment_id"]: home["ends_at_ms"] for home in homes}
         for account in Account.select().where(Account.resident_id == row.id):
             self.changes.account_rings(account.id, account.apartment_id)
-            ends_at_ms = ends.get(account.apartment_id)
-            if account.apartment_id is not None and ends_at_ms is not None and ends_at_ms > self.context.now_ms():
-                self.changes.apartments([account.apartment_id], due_at_ms=ends_at_ms)
+        for home in homes:
+            if home["ends_at_ms"] is not None and home["ends_at_ms"] > self.context.now_ms():
+                self.changes.apartments([home["apartment_id"]], due_at_ms=home["ends_at_ms"])
+
+    def _announce_homes(self, row: Resident) -> None:
+        """Have the apartments planned anew: a number is dialled only while it is of somebody who lives there."""
+        homes = Residency.select(Residency.apartment_id).where(Residency.resident_id == row.id)
+        self.changes.apartments(home.apartment_id for home in homes)

@@ -6,13 +6,15 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import httpx
 import structlog
 
+from crm_api.adapters.customer_posts import NotPostedError, post
 from crm_api.adapters.signing import SIGNATURE, signature
 from crm_api.tables import webhook_rows
 
 if TYPE_CHECKING:
+    import httpx
+
     from crm_api.services.context import Context
     from crm_api.services.message_pictures import MessagePictures
 
@@ -21,10 +23,11 @@ PAUSES_S: Final = (5, 30, 120, 600, 3600, 4 * 3600, 12 * 3600)
 """Before each further try: a day in all."""
 LEASE_MS: Final = 60_000
 KEPT_MS: Final = 7 * 24 * 3_600_000
+UNDELIVERED_KEPT_MS: Final = 30 * 24 * 3_600_000
+"""What was given up, or waits for a webhook that is switched off: so long it can still be delivered."""
 PRUNE_BATCH: Final = 1000
 EVENT: Final = "Entryphone-Event"
 DELIVERY: Final = "Entryphone-Delivery"
-_SUCCESS: Final = range(200, 300)
 _GONE: Final = "it is on record no more"
 _log = structlog.get_logger("crm_api.webhooks")
 
@@ -49,9 +52,15 @@ def is_due(context: Context) -> bool:
 
 
 def prune(context: Context) -> None:
-    """Forget what was delivered a week ago."""
-    with context.database.transaction():
-        context.database.rows(webhook_rows.PRUNE, (context.now_ms() - KEPT_MS, PRUNE_BATCH))
+    """Forget what was delivered a week ago, and what could not be for a month."""
+    database, now_ms = context.database, context.now_ms()
+    removed = PRUNE_BATCH
+    while removed == PRUNE_BATCH:
+        with database.transaction():
+            removed = len(database.rows(webhook_rows.PRUNE, (now_ms - KEPT_MS, PRUNE_BATCH)))
+    while old := database.rows(webhook_rows.UNDELIVERED, (now_ms - UNDELIVERED_KEPT_MS, PRUNE_BATCH)):
+        with database.transaction():
+            database.many(webhook_rows.FORGET, old)
 
 
 class Telling:
@@ -108,10 +117,10 @@ class Telling:
             SIGNATURE: signature(secret, self._context.now_ms() // 1000, body),
         }
         try:
-            response = await self._client.post(delivery.url, content=body, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return str(error) or type(error).__name__
-        return None if response.status_code in _SUCCESS else f"HTTP {response.status_code}"
+            await post(self._client, delivery.url, body, headers)
+        except NotPostedError as error:
+            return str(error)
+        return None
 
     def _settle(self, tried: list[tuple[_Delivery, str | None]]) -> None:
         """Keep how each went."""

@@ -152,9 +152,10 @@ class VoiceCalls:
             call = voice_rows.call_of(database.row(voice_rows.BY_TOKEN, (wish.token,)))
             if call is None:
                 return
-            database.rows(voice_rows.ENDED, (self._context.now_ms(), call.id))
-        if call.sid is not None:
-            self._hang_up(account_of(self._context, call.username, call.secret), call.sid, call.call_id)
+            # It may have been placed since it was read: whoever writes second, placer or ender, hangs up.
+            ended = database.row(voice_rows.ENDED, (self._context.now_ms(), call.id))
+        if ended is not None and ended[0] is not None:
+            self._hang_up(account_of(self._context, call.username, call.secret), ended[0], call.call_id)
 
     def _hang_up(self, account: VoiceAccount, sid: str, call_id: str) -> None:
         try:

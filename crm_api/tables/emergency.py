@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from peewee import AutoField, BigIntegerField, BooleanField, TextField
 
 from crm_api.tables.models import Table
+
+if TYPE_CHECKING:
+    from crm_api.tables.database import CrmDatabase
 
 
 class EmergencyCentre(Table):
@@ -109,6 +114,13 @@ class EmergencyCall(Table):
     result = TextField(null=True)
     steps = TextField()
     desks_told_at_ms = BigIntegerField(null=True)
+
+
+def locked_call(database: CrmDatabase, call_id: str) -> EmergencyCall | None:
+    """Return a call that nobody else changes until this transaction ends: it is read, added to and written whole."""
+    rows: Any = EmergencyCall.select().where(EmergencyCall.call_id == call_id)
+    found: EmergencyCall | None = (rows.for_update() if database.dialect == "postgresql" else rows).first()
+    return found
 
 
 class EmergencyNotice(Table):

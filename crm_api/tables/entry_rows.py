@@ -64,7 +64,7 @@ def entries(
     conditions = ["r.at_ms >= ?", "r.at_ms < ?"]
     parameters: list[object] = list(span_ms)
     if companies is not None:
-        conditions.append(f"r.company_id IN ({', '.join('?' * len(companies))})")
+        conditions.append(f"r.company_id IN ({', '.join('?' * len(companies)) or 'NULL'})")
         parameters += sorted(companies)
     for name in FILTERS:
         if filters.get(name) is not None:

@@ -74,7 +74,7 @@ def _conditions(asked: KeysAsked, now_ms: int, true: str) -> tuple[str, list[obj
     conditions: list[str] = []
     parameters: list[object] = []
     if asked.companies is not None:
-        conditions.append(f"k.company_id IN ({', '.join('?' * len(asked.companies))})")
+        conditions.append(f"k.company_id IN ({', '.join('?' * len(asked.companies)) or 'NULL'})")
         parameters += sorted(asked.companies)
     if asked.company_id is not None:
         conditions.append("k.company_id = ?")

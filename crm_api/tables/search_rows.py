@@ -140,4 +140,4 @@ class SearchRows:
 
 
 def _marks(values: Sequence[object] | frozenset[int]) -> str:
-    return ", ".join("?" * len(values))
+    return ", ".join("?" * len(values)) or "NULL"  # PostgreSQL takes no empty list

@@ -17,7 +17,7 @@ FROM voice_calls v JOIN trunks t ON t.id = v.trunk_id WHERE
 BY_TOKEN: Final = f"{_CALL} v.token = ?"
 BY_URL_KEY: Final = f"{_CALL} v.url_key = ?"
 PLACED: Final = "UPDATE voice_calls SET sid = ? WHERE id = ? RETURNING ended_at_ms"
-ENDED: Final = "UPDATE voice_calls SET ended_at_ms = ? WHERE id = ? AND ended_at_ms IS NULL"
+ENDED: Final = "UPDATE voice_calls SET ended_at_ms = coalesce(ended_at_ms, ?) WHERE id = ? RETURNING sid"
 ANSWERED: Final = "UPDATE voice_calls SET answered_at_ms = ? WHERE id = ? AND answered_at_ms IS NULL RETURNING id"
 TOLD: Final = """
 INSERT INTO voice_call_events (voice_call_id, status, at_ms) VALUES (?, ?, ?)

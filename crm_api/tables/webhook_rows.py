@@ -31,8 +31,11 @@ UPDATE webhook_deliveries SET state = 'delivered', attempts = ?, delivered_at_ms
 FAILED: Final = "UPDATE webhook_deliveries SET state = ?, attempts = ?, due_at_ms = ?, last_error = ? WHERE id = ?"
 PRUNE: Final = """
 DELETE FROM webhook_deliveries WHERE id IN (
-    SELECT id FROM webhook_deliveries WHERE state = 'delivered' AND delivered_at_ms < ? LIMIT ?)
+    SELECT id FROM webhook_deliveries WHERE state = 'delivered' AND delivered_at_ms < ? LIMIT ?) RETURNING id
 """
+UNDELIVERED: Final = "SELECT id FROM webhook_deliveries WHERE state <> 'delivered' AND created_at_ms < ? LIMIT ?"
+"""Looks through the table: asked outside a transaction, so that no writer waits."""
+FORGET: Final = "DELETE FROM webhook_deliveries WHERE id = ?"
 SETTLES_MS: Final = 1500
 """A record may be completed by a later batch of events: so long nothing is told of it."""
 

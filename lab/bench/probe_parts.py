@@ -7,9 +7,10 @@ import contextlib
 import sqlite3
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Final
 
 from lab.bench.measures import Bar
@@ -20,7 +21,7 @@ from lab.peers.town import read_town
 from lab.probes import redis_command
 
 if TYPE_CHECKING:
-    from lab.bench.load import RingAllRun
+    from lab.bench.load import Load, RingAllRun
     from lab.bench.measures import Report
     from lab.bench.parts import Bench
     from lab.peers.calls import IncomingCall
@@ -132,9 +133,9 @@ class ProbeBench:
             answering = asyncio.create_task(_answer(panels, ended))
             began_ms = time.time() * 1000
             loop = asyncio.get_running_loop()
-            with ThreadPoolExecutor(1) as pool:
-                load = self.bench.platform_load
-                run = await loop.run_in_executor(pool, lambda: load.ring_all(VISITORS_CPS, self.duration_s, say=_say))
+            # In a process of its own: what reads SIPp's figures must not keep the panels from answering.
+            with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+                run = await loop.run_in_executor(pool, _visit, self.bench.platform_load, self.duration_s)
             ended_ms = time.time() * 1000
             await office.send("POST", f"/v1/probe-campaigns/{campaign}/stop")
             await self._settled(office, campaign)
@@ -173,6 +174,10 @@ class ProbeBench:
 
 def _say(line: str) -> None:
     print(f"  {line.strip()}", flush=True)
+
+
+def _visit(load: Load, duration_s: float) -> RingAllRun:
+    return load.ring_all(VISITORS_CPS, duration_s, say=_say)
 
 
 async def _answer(panels: ScriptedPeer, ended: list[OnPanel]) -> None:

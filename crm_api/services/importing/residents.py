@@ -45,6 +45,7 @@ _KNOWN: Final = """
 SELECT r.id, r.name, p.phone FROM residents r JOIN resident_phones p ON p.resident_id = r.id WHERE r.company_id = ?
 """
 _HOMES: Final = "SELECT resident_id, apartment_id FROM residencies WHERE company_id = ?"
+_RINGING_PHONES: Final = "SELECT apartment_id FROM accounts WHERE company_id = ? AND kind = 'phone'"
 _ZONE: Final = "SELECT t.time_zone FROM companies c JOIN cities t ON t.id = c.city_id WHERE c.id = ?"
 
 
@@ -132,6 +133,7 @@ class ResidentImport(Importer):
             [(self.company_id, who if who > 0 else ids[-who - 1], *home) for who, *home in self._residencies],
         )
         self._announce_ends()
+        self._announce_phones()
         return {"residents": len(people), "residencies": len(self._residencies)}
 
     def _announce_ends(self) -> None:
@@ -141,6 +143,11 @@ class ResidentImport(Importer):
                 ends.setdefault(ends_at_ms, set()).add(apartment_id)
         for ends_at_ms, apartments in ends.items():
             self.changes.numbers(dialled_numbers.of_apartments(self.database, apartments), due_at_ms=ends_at_ms)
+
+    def _announce_phones(self) -> None:
+        """Have apartments that ring a phone planned anew: it is dialled only while it is a resident's."""
+        ringing = {apartment_id for (apartment_id,) in self.database.rows(_RINGING_PHONES, (self.company_id,))}
+        self.changes.apartments(ringing.intersection(apartment_id for _, apartment_id, _, _ in self._residencies))
 
     def _phones(self, text: str) -> list[str]:
         phones: list[str] = []

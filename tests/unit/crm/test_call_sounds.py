@@ -106,6 +106,21 @@ def test_nobody_is_told_of_a_message_of_yesterday(town: Town, clock: Clock, cont
     assert MessagePushes(context, MessagePictures(context, {}, URL)).take() == []
 
 
+def test_a_guest_is_told_of_no_message_after_his_time(town: Town, clock: Clock, context: Context) -> None:
+    home = {"apartment_id": town.apartment, "role": "guest", "ends_at_ms": clock.now + 60_000}
+    guest = town.platform("POST", "/v1/residents", {"name": "Gleb", "apartments": [home]})
+    account = {"account": "aguest", "kind": "app", "apartment_id": town.apartment, "resident_id": guest["id"]}
+    town.platform("POST", "/v1/accounts", account)
+    token = {"account": "aguest", "device": "d", "platform": "fcm", "token": "token-" + "x" * 20}
+    town.platform("POST", "/v1/push-tokens", token)
+    pushes = MessagePushes(context, MessagePictures(context, {}, URL))
+    kept(town, clock.now)
+    assert [push.device.account for push in pushes.take()] == ["aguest"]
+    clock.now += 60_000
+    kept(town, clock.now, call_id="c@2")
+    assert pushes.take() == []
+
+
 @pytest.fixture
 def pictures(context: Context, driver: FakePanelDriver) -> MessagePictures:
     return MessagePictures(context, {"beward": driver, "generic": driver}, URL + "/")

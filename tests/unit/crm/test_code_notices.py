@@ -85,6 +85,24 @@ def test_an_app_is_told_by_push(town: Town, services: Services, sms: FakeMesseng
     assert [address for address, _ in push.sent] == ["a12"]
 
 
+def test_a_guest_is_told_no_code_after_his_time(
+    town: Town, services: Services, sms: FakeMessenger, clock: Clock
+) -> None:
+    ends_at_ms = clock.now + 60_000
+    home = {"apartment_id": town.apartment, "role": "guest", "ends_at_ms": ends_at_ms}
+    guest = town.platform("POST", "/v1/residents", {"name": "Gleb", "apartments": [home]})
+    account = {"account": "aguest", "kind": "app", "apartment_id": town.apartment, "resident_id": guest["id"]}
+    town.platform("POST", "/v1/accounts", account)
+    token = {"account": "aguest", "device": "d1", "platform": "fcm", "token": "token-of-a-guest"}
+    town.platform("POST", "/v1/push-tokens", token)
+    for expected in (["aguest"], []):
+        push = FakeMessenger()
+        town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+        tell(services, sms, push)
+        assert [address for address, _ in push.sent] == expected
+        clock.now = ends_at_ms
+
+
 def test_what_was_not_taken_is_tried_again_and_what_is_refused_for_good_is_not(
     town: Town, services: Services, sms: FakeMessenger, clock: Clock
 ) -> None:

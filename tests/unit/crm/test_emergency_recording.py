@@ -6,14 +6,20 @@ import hashlib
 import hmac
 import json
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crm_api.adapters.customer_posts import networks_of
 from crm_api.adapters.notice_senders import SIGNATURE, MailSender, SendError, SmsSender, WebhookSender, text_of
 from crm_api.domain.call_record import Event
+from crm_api.emergency import worker
 from crm_api.services.call_recording import CallRecording
+from crm_api.services.emergency_recording import EmergencyRecording
+from crm_api.services.emergency_tests import EmergencyTests
 from crm_api.services.notice_delivery import NoticeDelivery
 from tests.unit.crm.test_emergency import centre, city_of, number
 
@@ -131,7 +137,7 @@ def test_centre_and_company_are_told_at_once_with_address_map_and_entrance_code(
     told(context, OUT[1])
     told(context, *OUT)
     senders: dict[str, NoticeSender] = {
-        "webhook": WebhookSender(),
+        "webhook": WebhookSender(networks_of(["127.0.0.0/8"])),
         "sms": SmsSender("AC" + "1" * 32, "t" * 20, "+74951110000", url),
     }
     delivery = NoticeDelivery(context, senders)
@@ -165,6 +171,84 @@ def test_centre_and_company_are_told_at_once_with_address_map_and_entrance_code(
     delivery.deliver()
     assert town.platform("GET", "/v1/emergency-notices")["items"][-1]["given_up_at_ms"] or len(got) == 5
     assert code not in str(shown)
+    assert code not in str(database.rows("SELECT body FROM emergency_notices")), "codes are kept encrypted"
+
+
+def test_receivers_of_one_address_are_sent_what_is_signed_with_their_own_secret(
+    town: Town, database: CrmDatabase, context: Context
+) -> None:
+    """A company cannot have its messages signed as another's, nor have another's signed with its secret."""
+    posted: list[tuple[str, str | None]] = []
+
+    class Sender:
+        def send(self, destination: str, body: dict[str, Any], secret: str | None) -> None:
+            assert body["event"] == "emergency_call"
+            posted.append((destination, secret))
+
+    url = "https://112.example/hook"
+    other_city = town.platform("POST", "/v1/cities", {"name": "Lakeside"})["id"]
+    centre(town, database, city_id=other_city, webhook_url=url, webhook_secret="secret of another city")
+    other = town.platform("POST", "/v1/companies", {"name": "Other", "city_id": other_city})["id"]
+    for company, secret in ((other, "secret of another company"), (town.company, "secret of our company")):
+        rules = {"webhook_url": url, "webhook_secret": secret}
+        town.platform("PUT", f"/v1/companies/{company}/emergency-rules", rules)
+    told(context, OUT[1])
+    assert NoticeDelivery(context, {"webhook": Sender()}).deliver() == 1
+    assert posted == [(url, "secret of our company")]
+
+
+def test_steps_that_are_told_at_one_moment_are_all_kept(town: Town, context: Context) -> None:
+    """The worker of test calls and that of call events write one record, and the desks' pushes mark it."""
+    call = town.platform("POST", "/v1/emergency-test-calls", {"panel": "p1"})
+    tests, recording = EmergencyTests(context), EmergencyRecording(context)
+    together = threading.Barrier(4)
+
+    def note(teller: int) -> None:
+        try:
+            together.wait(5)
+            for number in range(10):
+                if teller % 2:
+                    tests._note(call["call_id"], f"told {teller} {number}", "")
+                    continue
+                told = Event("emergency", call["call_id"], AT_MS, panel="p1", step=f"told {teller} {number}", detail="")
+                with context.database.transaction():
+                    recording.write([told])
+        finally:
+            context.database.forget_connection()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(note, range(4))) == [None] * 4
+    (kept,) = calls(town)
+    assert len(kept["steps"]) == 1 + 40
+
+
+def test_a_test_call_that_rings_for_long_keeps_no_notice_waiting(
+    town: Town, database: CrmDatabase, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = threading.Event()
+    rings, was_sent = threading.Event(), []
+
+    class Sender:
+        def send(self, _destination: str, _body: dict[str, Any], _secret: str | None) -> None:
+            sent.set()
+
+    def ring(*_: Any) -> None:
+        rings.set()
+        was_sent.append(sent.wait(10))
+
+    monkeypatch.setattr(EmergencyTests, "place_one", ring)
+    town.platform("POST", "/v1/emergency-test-calls", {"panel": "p1"})
+    centre(town, database, email="duty@112.example")
+    work = worker(context, {"email": Sender()}, None)
+    work()
+    assert rings.wait(5)
+    told(context, OUT[1])
+    work()
+    assert sent.is_set()
+    deadline_s = time.monotonic() + 5
+    while not was_sent and time.monotonic() < deadline_s:
+        sent.wait(0.01)
+    assert was_sent == [True]
 
 
 def test_a_channel_that_is_not_set_up_is_said_so(town: Town, database: CrmDatabase, context: Context) -> None:

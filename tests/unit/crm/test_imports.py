@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crm_api.services.delivery import Delivery
 from crm_api.services.job_work import run_job
 from crm_api.services.jobs import ATTEMPTS, SILENT_MS, JobLostError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from crm_api.bootstrap import Services
-    from tests.unit.crm.conftest import Clock, Town
+    from crm_api.services.context import Context
+    from tests.unit.crm.conftest import Clock, FakeCache, Town
 
 TABLES = ("houses", "entrances", "apartments", "residents", "resident_phones", "residencies", "rfid_keys", "outbox")
 
@@ -392,3 +396,58 @@ def test_an_import_is_in_the_audit_log(town: Town, services: Services) -> None:
     send(town, "houses", "address\nNew 1\n")
     rows = services.jobs.database.rows("SELECT who, action, company_id, state_after FROM audit_log WHERE noun = 'job'")
     assert rows == [("test", "import houses", town.company, '{"made":{"houses":1,"entrances":0}}')]
+
+
+def test_plans_with_a_telephone_are_made_anew_when_its_owner_is_imported(
+    town: Town, context: Context, cache: FakeCache
+) -> None:
+    phone = "+79123456789"
+    town.platform(
+        "POST", "/v1/accounts", {"account": "f12", "kind": "phone", "apartment_id": town.apartment, "phone": phone}
+    )
+    delivery = Delivery(context, cache)
+    delivery.deliver()
+    cache.plans = {("p1", "12"): "rings no telephone", ("p1", "13"): "of the neighbour"}
+    send(town, "residents", f"name,address,apartment,phones\nAnna,Lenina 1,12,{phone}\nBoris,Lenina 1,13,\n")
+    delivery.deliver()
+    assert list(cache.plans) == [("p1", "13")]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        (attempts, meanwhile)
+        for attempts in (1, ATTEMPTS)
+        for meanwhile in ("attempts = 9", "state = 'done', finished_at_ms = 1")
+    ],
+)
+def test_of_two_who_find_a_lost_job_one_has_it(
+    town: Town, services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch, found: tuple[int, str]
+) -> None:
+    """As PostgreSQL orders it: between this worker's look and its write another has taken the job, or ended it."""
+    attempts, meanwhile = found
+    job = send(town, "houses", "address\nNew 1\n", "&background=true", expect=202)["id"]
+    database = services.jobs.database
+    assert services.jobs.take() is not None
+    database.rows("UPDATE jobs SET attempts = ?", (attempts,))
+    clock.now += SILENT_MS
+    rows = database.rows
+
+    def looked(sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        seen = rows(sql, parameters)
+        if sql.strip().startswith("SELECT id, attempts, result FROM jobs"):
+            rows(f"UPDATE jobs SET {meanwhile}, heartbeat_at_ms = ? WHERE id = ?", (clock.now, job))  # noqa: S608
+        return seen
+
+    monkeypatch.setattr(database, "rows", looked)
+    assert services.jobs.take() is None
+    state = "done" if "done" in meanwhile else "running"
+    assert rows("SELECT state FROM jobs") == [(state,)]
+
+
+def test_a_job_of_a_clock_that_was_put_back_is_taken_up(town: Town, services: Services, clock: Clock) -> None:
+    send(town, "houses", "address\nNew 1\n", "&background=true", expect=202)
+    assert services.jobs.take() is not None
+    clock.now -= 24 * 3_600_000
+    assert services.job_work.work(threading.Event())
+    assert counted(services)["houses"] == 3

@@ -46,7 +46,8 @@ CITY = (
     ),
     (
         "INSERT INTO panels (company_id, account_id, name, driver, search_text)"
-        " SELECT a.company_id, a.id, a.account, 'generic', a.account FROM accounts a WHERE a.account LIKE 'q%'"
+        " SELECT a.company_id, a.id, a.account, 'generic', a.account FROM accounts a"
+        " WHERE substr(a.account, 1, 1) = 'q'"
     ),
     (
         "INSERT INTO panel_places (company_id, panel_id, house_id, entrance_id, code)"

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 
+import peewee
 import pytest
 
 from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError
@@ -210,6 +211,32 @@ def test_with_asterisk_away_nothing_is_lost(world: World, clock: Clock) -> None:
     clock.now += probe_runner.DROPPED_PAUSE_MS + 1000
     world.step()
     assert len(world.node.calls) == 1
+
+
+@pytest.mark.parametrize("moment", ["begin", "end", "judge", "settle"])
+def test_a_database_that_is_away_for_a_moment_leaves_nobody_called_for_ever(
+    world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise peewee.OperationalError("the database is away")
+
+    if moment != "begin":
+        world.step()
+        world.told(reason=3)
+    with monkeypatch.context() as patched:
+        patched.setattr(world.runner._results, moment, away)
+        with pytest.raises(peewee.OperationalError):
+            world.step()
+    world.lines.holders.pop("p1", None)  # in Redis it goes by itself
+    world.step()
+    assert world.state()["progress"] | {"verdicts": {}} == {
+        "waiting": int(moment != "begin"), "calling": int(moment == "begin"), "done": 0, "given_up": 0, "left_out": 0,
+        "verdicts": {},
+    }  # fmt: skip
+    if moment != "begin":
+        clock.now += DAY_MS + 1000
+        world.step()
+    assert len(world.node.calls) == (1 if moment == "begin" else 2)
 
 
 def test_what_a_scheduler_that_died_has_begun_is_hung_up_and_was_no_try(world: World, clock: Clock) -> None:

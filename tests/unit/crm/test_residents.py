@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crm_api.domain.phones import e164
+from crm_api.services.delivery import Delivery
 
 if TYPE_CHECKING:
+    from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Clock, Town
+    from tests.unit.crm.conftest import Clock, FakeCache, Town
 
 
 def resident(town: Town, **more: Any) -> Any:
@@ -169,3 +171,61 @@ def test_the_homes_of_a_resident_are_of_one_company(town: Town) -> None:
     body = {"company_id": other, "name": "Anna", "apartments": [{"apartment_id": town.apartment, "role": "owner"}]}
     assert town.platform("POST", "/v1/residents", body, 422)["errors"][0]["field"] == "apartments.0.apartment_id"
     town.platform("POST", "/v1/residents", {"name": "Anna"}, 422)
+
+
+PHONE = "+79123456789"
+
+
+def phone_of(town: Town, **home: Any) -> int:
+    """Anna lives in the apartment, whose telephone is hers; return her id."""
+    there = {"apartment_id": town.apartment, "role": "owner", **home}
+    anna = resident(town, phones=[PHONE], apartments=[there])["id"]
+    town.platform(
+        "POST", "/v1/accounts", {"account": "f12", "kind": "phone", "apartment_id": town.apartment, "phone": PHONE}
+    )
+    return int(anna)
+
+
+@pytest.mark.parametrize(
+    ("method", "change"), [("PATCH", {"phones": []}), ("PATCH", {"apartments": []}), ("DELETE", None)]
+)
+def test_a_phone_that_is_a_residents_no_more_is_dropped_from_plans_that_are_kept(
+    town: Town, context: Context, cache: FakeCache, method: str, change: Any
+) -> None:
+    anna = phone_of(town)
+    delivery = Delivery(context, cache)
+    delivery.deliver()
+    assert "f12" in rings(town)
+    cache.plans[("p1", "12")] = "rings Anna's telephone"
+    town.platform(method, f"/v1/residents/{anna}", change)
+    delivery.deliver()
+    assert "f12" not in rings(town)
+    assert cache.plans == {}
+
+
+def test_a_new_residents_phone_rings_at_once(town: Town, context: Context, cache: FakeCache) -> None:
+    town.platform(
+        "POST", "/v1/accounts", {"account": "f12", "kind": "phone", "apartment_id": town.apartment, "phone": PHONE}
+    )
+    delivery = Delivery(context, cache)
+    delivery.deliver()
+    cache.plans[("p1", "12")] = "rings no telephone"
+    resident(town, phones=[PHONE])
+    delivery.deliver()
+    assert "f12" in rings(town)
+    assert cache.plans == {}
+
+
+def test_a_guests_phone_leaves_kept_plans_when_his_time_is_over(
+    town: Town, context: Context, cache: FakeCache, clock: Clock
+) -> None:
+    phone_of(town, role="guest", ends_at_ms=clock.now + 60_000)
+    delivery = Delivery(context, cache)
+    delivery.deliver()
+    cache.plans[("p1", "12")] = "rings the guest's telephone"
+    delivery.deliver()
+    assert cache.plans != {}
+    clock.now += 60_000
+    delivery.deliver()
+    assert "f12" not in rings(town)
+    assert cache.plans == {}

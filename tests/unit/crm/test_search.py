@@ -178,3 +178,17 @@ def test_the_words_of_what_was_there_before_are_filled_in(tmp_path: Path, monkey
         monkeypatch.undo()
         assert "m0008_search" in migrations.migrate(database)
         assert database.rows("SELECT search_text FROM houses") == [(" ул елочная 3 ",)]
+
+
+def test_who_has_no_company_any_more_finds_nothing(town: Town, services: Services) -> None:
+    company = town.platform("POST", "/v1/companies", {"name": "Short-lived"})["id"]
+    account = {"name": "program", "role": "admin", "companies": [company]}
+    program = town.platform("POST", "/v1/service-accounts", account)["id"]
+    made = town.platform("POST", "/v1/tokens", {"service_account_id": program, "name": "t"})
+    town.platform("DELETE", f"/v1/companies/{company}")
+    api = Api(town.client, made["token"])
+    assert api("GET", "/v1/search?q=lenina")["items"] == []
+    for path in ("/v1/keys/export", "/v1/reports/entries"):
+        query = "" if "keys" in path else f"from_ms=0&to_ms={services.jobs.context.now_ms()}"
+        answer = town.client.simulate_get(path, query_string=query, headers=api._headers)
+        assert (answer.status_code, len(answer.text.splitlines())) == (200, 1)

@@ -15,7 +15,7 @@ from crm_api.services.voice_calls import ANSWER_PATH, EVENT_PATH, SETTLES_MS, Vo
 from tests.unit.crm.test_call_records import T, entry, story
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
@@ -115,6 +115,25 @@ def test_what_is_late_or_has_no_trunk_calls_nobody(
 def test_a_visitor_who_leaves_while_twilio_is_asked(calls: VoiceCalls, api: FakeVoiceApi, clock: Clock) -> None:
     api.meanwhile = lambda: calls.do(wish(clock, event="end"))
     calls.do(wish(clock))
+    assert api.ended == [(ACCOUNT, SID)]
+
+
+def test_a_visitor_who_leaves_as_the_call_is_placed(
+    calls: VoiceCalls, api: FakeVoiceApi, clock: Clock, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PostgreSQL orders it: the call is placed between the look at it and the write that it has ended."""
+    calls.do(wish(clock))
+    database.rows("UPDATE voice_calls SET sid = NULL")
+    row = database.row
+
+    def looked(sql: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
+        found = row(sql, parameters)
+        if "v.token = ?" in sql:
+            assert row("UPDATE voice_calls SET sid = ? RETURNING ended_at_ms", (SID,)) == (None,)
+        return found
+
+    monkeypatch.setattr(database, "row", looked)
+    calls.do(wish(clock, event="end"))
     assert api.ended == [(ACCOUNT, SID)]
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from crm_api.adapters.customer_posts import client_of, networks_of
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.message_pictures import MessagePictures
-from crm_api.services.telling import KEPT_MS, Telling, is_due, prune
+from crm_api.services.telling import KEPT_MS, UNDELIVERED_KEPT_MS, Telling, is_due, prune
 from tests.unit.crm.test_call_records import T, entry, story
 from tests.unit.crm.test_call_sounds import kept
 
@@ -136,3 +137,36 @@ def test_what_was_told_is_forgotten_after_a_week(
     clock.now += KEPT_MS + 1
     prune(context)
     assert database.rows("SELECT state FROM webhook_deliveries") == [("waiting",)]
+
+
+@pytest.mark.parametrize("state", ["dead", "waiting"])
+def test_what_nobody_took_for_a_month_is_forgotten(
+    context: Context, clock: Clock, company: Company, database: CrmDatabase, state: str
+) -> None:
+    assert company.told == []
+    CallRecording(context).record([entry(1, story("c1"))])
+    database.rows("UPDATE webhook_deliveries SET state = ?", (state,))
+    clock.now += UNDELIVERED_KEPT_MS - 1000
+    prune(context)
+    assert len(database.rows("SELECT id FROM webhook_deliveries")) == 2
+    clock.now += 2000
+    prune(context)
+    assert database.rows("SELECT id FROM webhook_deliveries") == []
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/", "http://xn--/"])
+def test_an_address_that_nobody_can_connect_to_keeps_nobody_else_from_being_told(
+    town: Town, context: Context, clock: Clock, url: str
+) -> None:
+    town.platform("POST", "/v1/webhooks", {"company_id": town.company, "url": url, "events": ["call.ended"]})
+    CallRecording(context).record([entry(1, story("c1"))])
+    clock.now += 2000
+
+    async def deliver() -> int:
+        async with client_of(networks_of(["127.0.0.0/8"])) as client:
+            return await Telling(context, client, MessagePictures(context, {}, "https://door.example")).deliver()
+
+    assert asyncio.run(deliver()) == 1
+    (tried,) = town.platform("GET", "/v1/webhook-deliveries")["items"]
+    assert (tried["state"], tried["attempts"]) == ("waiting", 1)
+    assert tried["last_error"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Make = Callable[["FakeKsr"], "Request"]
 WINDOW_MS = 200
-MOST, TARGET_MS, LEAST = 80, 100, 8
+MOST, TARGET_MS, LEAST = 80, 100, 30
 
 
 @dataclass
@@ -49,21 +49,22 @@ def sent(fake: FakeKsr, call_id: str) -> None:
     nodes.keep_panel_leg(fake.ksr, call_id, nodes.PanelLeg("n:5060", nodes.SENT, admission.setup_begins(fake.ksr)))
 
 
-def window(fake: FakeKsr, clock: Hands, watch: admission.SetupWatch, *took_ms: int) -> None:
-    """Calls whose setups take so long, all dialled within one window; then its end is looked at."""
+def window(fake: FakeKsr, clock: Hands, watch: admission.SetupWatch, dialled: int, waiting: int) -> None:
+    """A fifth of a second: so many calls come out of their setup, and so many are in it when it ends."""
     begin_ms = clock.now_ms
-    for index, milliseconds in enumerate(took_ms):
-        clock.now_ms = begin_ms - milliseconds
+    fake.tables["silent"].clear()
+    for index in range(dialled):
         sent(fake, f"{begin_ms}-{index}")
-        clock.now_ms = begin_ms
         admission.node_dials(fake.ksr, f"{begin_ms}-{index}")
+    for index in range(waiting):
+        sent(fake, f"{begin_ms}-waiting-{index}")
     clock.go(WINDOW_MS)
     watch.tick(fake.ksr)
 
 
 def bound(fake: FakeKsr) -> int:
     """How many calls may be in setup."""
-    kept = fake.tables["shortest_setup"].get("limit", MOST)
+    kept = fake.tables["dialled_calls"].get("limit", MOST)
     assert isinstance(kept, int)
     return kept
 
@@ -91,68 +92,69 @@ def test_a_setup_is_over_when_the_node_dials_and_is_counted_once(fake: FakeKsr, 
     leg = nodes.panel_leg(fake.ksr, "c1")
     assert leg is not None
     assert leg.state == nodes.DIALS
-    assert list(fake.tables["shortest_setup"].values()) == [30]
+    assert list(fake.tables["dialled_calls"].values()) == [1]
 
 
 def test_a_burst_that_is_worked_off_is_let_through(fake: FakeKsr, clock: Hands, settings: Settings) -> None:
-    """Some wait long, one does not: no queue stands."""
     watch = admission.SetupWatch(settings)
-    window(fake, clock, watch, 900, 20, 800)
+    window(fake, clock, watch, dialled=20, waiting=60)
+    window(fake, clock, watch, dialled=60, waiting=5)
     assert bound(fake) == MOST
     assert not admission.is_overloaded(fake.ksr)
 
 
-def test_a_standing_queue_lets_fewer_in_until_it_is_gone(
+def test_as_many_may_be_in_setup_as_come_out_of_it_in_time(
     fake: FakeKsr, clock: Hands, settings: Settings, request_of: Make
 ) -> None:
+    """70 a window are 350 a second: of 80 in setup each waits 230 ms; 35 may be."""
     watch = admission.SetupWatch(settings)
-    for index in range(40):
-        sent(fake, f"waiting-{index}")
-    window(fake, clock, watch, 250, 400, 150)
-    window(fake, clock, watch, 300)
+    for _ in range(3):
+        window(fake, clock, watch, dialled=70, waiting=20)
+    window(fake, clock, watch, dialled=70, waiting=80)
     assert bound(fake) == MOST, "a moment's standstill is no overload"
-    window(fake, clock, watch, 250, 400, 101)
-    assert bound(fake) == 39, "of the forty in setup as many as are set up within the target"
-    window(fake, clock, watch, 200)
-    assert bound(fake) == 20
+    window(fake, clock, watch, dialled=70, waiting=80)
+    assert bound(fake) == 35
+    for _ in range(3):
+        window(fake, clock, watch, dialled=20, waiting=80)
+    assert bound(fake) == LEAST, "10 would come out in time, but so many are always let in"
     assert admission.is_overloaded(fake.ksr)
     assert any("fewer calls are let in" in line for line in fake.logs)
     assert admission.check_load(fake.ksr, request_of(fake)) is DONE
     assert fake.reply_headers == ["Retry-After: 2\r\n"]
     fake.message.ruri = "sip:112@entryphone.test"
     assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
-    for _ in range(20):
-        window(fake, clock, watch, 300)
-    assert bound(fake) == LEAST, "so many are always let in"
-    window(fake, clock, watch, 70)
-    assert bound(fake) == LEAST, "between half the target and the target it stays"
+    for _ in range(3):
+        window(fake, clock, watch, dialled=60, waiting=LEAST)
+    assert bound(fake) == LEAST, "those in setup take between half the time and all of it"
     grown = []
     while admission.is_overloaded(fake.ksr):
-        window(fake, clock, watch, 20)
+        window(fake, clock, watch, dialled=10, waiting=1)
         grown.append(bound(fake))
-    assert grown == [11, 14, 18, 23, 29, 37, 47, 59, 74, MOST]
+    assert grown == [38, 48, 61, 77, MOST]
     assert len([line for line in fake.logs if "overload" in line]) == 3, "begin, one refused call, end"
+
+
+def test_a_quick_and_busy_platform_is_not_overloaded(fake: FakeKsr, clock: Hands, settings: Settings) -> None:
+    watch = admission.SetupWatch(settings)
+    for _ in range(10):
+        window(fake, clock, watch, dialled=60, waiting=20)
+    assert bound(fake) == MOST, "300 a second, each in 67 ms"
 
 
 def test_nodes_that_dial_nobody_at_all_are_overloaded(fake: FakeKsr, clock: Hands, settings: Settings) -> None:
     watch = admission.SetupWatch(settings)
-    for index in range(LEAST - 1):
-        sent(fake, f"few-{index}")
-    window(fake, clock, watch)
+    for _ in range(3):
+        window(fake, clock, watch, dialled=0, waiting=LEAST - 1)
     assert bound(fake) == MOST, "so few may all be dialling within the next moment"
-    for index in range(20):
-        sent(fake, f"more-{index}")
-    window(fake, clock, watch)
-    window(fake, clock, watch)
-    assert bound(fake) == MOST
-    window(fake, clock, watch)
-    assert bound(fake) == 20
+    for _ in range(2):
+        window(fake, clock, watch, dialled=0, waiting=40)
+    assert bound(fake) == LEAST
 
 
 def test_a_quiet_time_changes_nothing(fake: FakeKsr, clock: Hands, settings: Settings) -> None:
     watch = admission.SetupWatch(settings)
     for _ in range(5):
-        window(fake, clock, watch)
+        window(fake, clock, watch, dialled=0, waiting=0)
     assert bound(fake) == MOST
     watch.tick(fake.ksr)
     assert fake.logs == []

@@ -173,7 +173,7 @@ def test_under_overload_a_line_is_blamed_for_what_it_says_and_not_for_its_silenc
     known: FakeKsr, request_of: Make, status: int, *, silent: bool, put_last: bool
 ) -> None:
     """Its answer may wait at our own door."""
-    known.tables["shortest_setup"]["limit"] = 8
+    known.tables["dialled_calls"]["limit"] = 8
     leg(known)
     emergency_calls.ring_centre(known.ksr, request_of(known))
     fail(known, status, silent=silent)

@@ -1,0 +1,107 @@
+"""POST to addresses that customers have chosen: bounded as a whole, no redirects, never into our own network."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+import httpx
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+TIMEOUT: Final = httpx.Timeout(5.0, connect=2.0)
+LASTS_S: Final = 10.0
+"""From the look-up of the name to the head of the answer: a server that says a byte now and then holds nobody up."""
+_log = structlog.get_logger("crm_api.customer_posts")
+
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+
+class NotPostedError(Exception):
+    """Nobody has taken it; the sentence says why."""
+
+
+class OutsideOnly(httpx.AsyncBaseTransport):
+    """Connects to addresses of the internet, and of those networks that are named.
+
+    The address that is judged is the one that is connected to: a name that leads elsewhere a moment later helps nobody.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, networks: Networks = ()) -> None:
+        self._inner = inner
+        self._networks = networks
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request on to an address of its host."""
+        host = request.url.host
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpx.ConnectError(f"{host}: {error}", request=request) from error
+        address = next((str(line[4][0]) for line in found if self._is_outside(str(line[4][0]))), None)
+        if address is None:
+            raise httpx.ConnectError(f"{host} has no address on the internet", request=request)
+        return await self._inner.handle_async_request(
+            httpx.Request(
+                request.method,
+                request.url.copy_with(host=address),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": host},
+            )
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+    def _is_outside(self, text: str) -> bool:
+        address = ipaddress.ip_address(text.partition("%")[0])
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        named = any(address in network for network in self._networks)
+        return named or (address.is_global and not address.is_multicast)
+
+
+def networks_of(texts: Sequence[str]) -> Networks:
+    """Return the networks that are named as `10.0.0.0/8`."""
+    return tuple(ipaddress.ip_network(text) for text in texts)
+
+
+def client_of(networks: Networks) -> httpx.AsyncClient:
+    """Return a client that posts to the internet and to these networks."""
+    inner = httpx.AsyncHTTPTransport(verify=_trusted(), trust_env=False)
+    return httpx.AsyncClient(
+        transport=OutsideOnly(inner, networks), timeout=TIMEOUT, follow_redirects=False, trust_env=False
+    )
+
+
+async def post(client: httpx.AsyncClient, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+    """Post once; of the answer only the status is read.
+
+    Raises:
+        NotPostedError: no answer in time, or none of success.
+    """
+    try:
+        async with asyncio.timeout(LASTS_S), client.stream("POST", url, content=body, headers=headers) as response:
+            status = response.status_code
+    except TimeoutError as error:
+        raise NotPostedError(f"no answer within {LASTS_S:.0f} s") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise NotPostedError(str(error) or type(error).__name__) from error
+    except Exception as error:  # whatever one customer's address brings about must not keep others from being told
+        _log.exception("post failed", url=url)
+        raise NotPostedError(f"{type(error).__name__}: look at the URL") from error
+    if not httpx.codes.is_success(status):
+        raise NotPostedError(f"HTTP {status}")
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    return ssl.create_default_context()  # read once: it costs more than all the rest
