@@ -34,6 +34,7 @@ def worker(context: Context, stopped: threading.Event) -> Callable[[], None]:
         if time.monotonic() - tidied_s[0] > TIDY_EVERY_S:
             tidied_s[0] = time.monotonic()
             services.jobs.prune()
+            services.visitor_pictures.forget()
             retention.prune()
             unfinished.end()
 

@@ -5,14 +5,22 @@ A driver answers only for what the panel confirmed: an opening that was refused,
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
+import time
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import urllib3
+import urllib3.connection
 
 CONNECT_TIMEOUT_S: Final = 1.0
 ANSWER_TIMEOUT_S: Final = 2.0
 OK: Final = 200
+LASTS_S: Final = 6.0
+"""To the last header, and from there to the last byte: a panel that says a byte now and then holds nobody up."""
+PIECE_BYTES: Final = 64 * 1024
 MAX_ANSWER_BYTES: Final = 4096
 MAX_PICTURE_BYTES: Final = 2 * 1024 * 1024
 JPEG: Final = b"\xff\xd8"
@@ -41,6 +49,35 @@ class PanelDriver(Protocol):
         """Return a JPEG of what the panel sees; raise `PanelRefusedError` when it gives none."""
 
 
+class _Connection(urllib3.connection.HTTPConnection):
+    """A connection that is cut when its headers have not come in time; the read timeout bounds each byte alone."""
+
+    def getresponse(self) -> Any:
+        """Wait for the headers."""
+        late = threading.Event()
+
+        def cut(connected: socket.socket) -> None:
+            late.set()
+            with contextlib.suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
+
+        ends = threading.Timer(LASTS_S, cut, (self.sock,))
+        ends.daemon = True
+        ends.start()
+        try:
+            response = super().getresponse()
+        finally:
+            ends.cancel()
+        if late.is_set():
+            response.close()
+            raise TimeoutError
+        return response
+
+
+class _Connections(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
 class PanelHttp:
     """One GET with basic authentication, a bound on time and on the size of the answer, no redirects, no retries.
 
@@ -54,6 +91,7 @@ class PanelHttp:
             retries=False,
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=ANSWER_TIMEOUT_S),
         )
+        self._pool.pool_classes_by_scheme = {"http": _Connections}
 
     def get(self, access: PanelAccess, path: str, told_path: str = "") -> str:
         """Return the body of a 200 answer as text; errors name `told_path`, when the path holds a secret."""
@@ -75,7 +113,7 @@ class PanelHttp:
         try:
             response = self._pool.request("GET", url, headers=headers, redirect=False, preload_content=False)
             try:
-                body: bytes = response.read(most_bytes)
+                body = _body(response, most_bytes)
             finally:
                 response.close()
         except urllib3.exceptions.HTTPError as error:
@@ -87,6 +125,20 @@ class PanelHttp:
                 f"the panel at {access.address} answered {response.status} to {told}: check its credentials and model"
             )
         return body
+
+
+def _body(response: urllib3.BaseHTTPResponse, most_bytes: int) -> bytes:
+    """Return the beginning of a body, as far as it comes in time."""
+    until_s = time.monotonic() + LASTS_S
+    body = b""
+    while len(body) < most_bytes:
+        piece = response.read1(min(PIECE_BYTES, most_bytes - len(body)))
+        if not piece:
+            break
+        body += piece
+        if time.monotonic() > until_s:
+            raise urllib3.exceptions.TimeoutError
+    return body
 
 
 class BewardDriver:

@@ -56,7 +56,12 @@ class PushMessages:
         if not reached:
             raise NotSentError(f"no device of {address} takes messages", final=True)
         push = Push({"type": "access_code", "text": text}, self._now_ms() + LASTS_MS)
-        answers = asyncio.run_coroutine_threadsafe(self._all(reached, push), self._loop).result(ANSWER_S)
+        sending = asyncio.run_coroutine_threadsafe(self._all(reached, push), self._loop)
+        try:
+            answers = sending.result(ANSWER_S)
+        except TimeoutError as error:
+            sending.cancel()
+            raise NotSentError(f"no answer within {ANSWER_S:.0f} s", final=False) from error
         if any(answer is not None and answer.outcome == "accepted" for answer in answers):
             return
         reasons = "; ".join("not reached" if answer is None else answer.reason for answer in answers)

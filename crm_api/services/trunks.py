@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.inputs.trunks import TWILIO_NETWORKS
 from crm_api.domain.passwords import ha1
-from crm_api.domain.problems import InvalidFieldsError
+from crm_api.domain.problems import ConflictError, InvalidFieldsError
 from crm_api.services.context import Tenant, find
 from crm_api.services.kept import Document, Kept, platform_only
+from crm_api.tables.emergency import CityNumber, EmergencyTrunk
 from crm_api.tables.fund import Trunk, TrunkRoute
 from crm_api.tables.models import City, Company
 
@@ -89,11 +90,26 @@ class Trunks(Kept[Trunk]):
         return self.got(tenant, key)
 
     def remove(self, tenant: Tenant, key: int) -> None:
-        """Remove a trunk; calls on it go on."""
+        """Remove a trunk; calls on it go on.
+
+        Raises:
+            ConflictError: emergency calls go over it.
+        """
         with self.database.transaction():
             row = self.row(tenant, key)
+            self._must_not_carry_emergencies(row.name)
             self._announce(key, row.name)
             row.delete_instance()
+
+    @staticmethod
+    def _must_not_carry_emergencies(name: str) -> None:
+        centres = City.id.in_(EmergencyTrunk.select(EmergencyTrunk.city_id).where(EmergencyTrunk.trunk == name))
+        numbers = City.id.in_(CityNumber.select(CityNumber.city_id).where(CityNumber.trunk == name))
+        cities = [city.name for city in City.select().where(centres | numbers).order_by(City.id).limit(5)]
+        if cities:
+            raise ConflictError(
+                f"Emergency calls of {', '.join(cities)} go over {name}: give dispatch centre and numbers another first"
+            )
 
     def _must_fit(self, row: Trunk, values: dict[str, Any]) -> None:
         if row.kind != "sip" and "address" in values:

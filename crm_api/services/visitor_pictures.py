@@ -31,6 +31,9 @@ VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (call_hash) DO NOTHING
 PICTURE: Final = "SELECT content FROM visitor_pictures WHERE call_hash = ? AND apartment_id = ?"
 
 
+_OLD: Final = "DELETE FROM visitor_pictures WHERE taken_at_ms < ?"
+
+
 class Picture(NamedTuple):
     """What a panel's camera saw, and whose panel it is."""
 
@@ -82,8 +85,13 @@ class VisitorPictures:
         with database.transaction():
             call_hash = self._context.encryption.keyed_hash(call_id)
             database.rows(KEEP, (call_hash, call_id, apartment_id, found.company_id, now_ms, found.content))
-            database.rows("DELETE FROM visitor_pictures WHERE taken_at_ms < ?", (now_ms - KEPT_MS,))
+        self.forget()
         return True
+
+    def forget(self) -> None:
+        """Remove what nobody may see any more."""
+        with self._context.database.transaction():
+            self._context.database.rows(_OLD, (self._context.now_ms() - KEPT_MS,))
 
     def shown(self, key: str) -> bytes:
         """Return the picture that a link leads to.

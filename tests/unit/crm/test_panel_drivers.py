@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
@@ -67,6 +70,35 @@ def test_beward_opens_its_two_locks(panel: PanelServer) -> None:
     assert panel.asked == ["/cgi-bin/intercom_cgi?action=maindoor", "/cgi-bin/intercom_cgi?action=altdoor"]
     with pytest.raises(PanelRefusedError, match="output 3"):
         BewardDriver().open_door(panel.access, 3)
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n\xff\xd8"]
+)
+def test_a_panel_that_says_a_byte_now_and_then_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    monkeypatch.setattr(panel_drivers, "LASTS_S", 0.3)
+    over = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        connected, _ = server.accept()
+        with connected, contextlib.suppress(OSError):
+            connected.recv(4096)
+            connected.sendall(beginning)
+            while not over.wait(0.02):
+                connected.sendall(b"X")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        began_s = time.monotonic()
+        with pytest.raises(PanelRefusedError, match="did not answer"):
+            GenericDriver().picture(PanelAccess(f"127.0.0.1:{server.getsockname()[1]}", None, None))
+        lasted_s = time.monotonic() - began_s
+        over.set()
+        thread.join()
+    assert lasted_s < panel_drivers.ANSWER_TIMEOUT_S
 
 
 def test_a_generic_relay_opens(panel: PanelServer) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from crm_api.adapters import push_messages
 from crm_api.adapters.messages import NotSentError
 from crm_api.adapters.push_messages import PushMessages
 from crm_api.adapters.push_services.push import Push, Verdict
@@ -59,3 +61,20 @@ def test_what_no_device_took(devices: Sequence[tuple[str, str]], final: bool) ->
     _, error = tried(devices)
     assert error is not None
     assert error.final is final
+
+
+def test_a_service_that_never_answers_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push_messages, "ANSWER_S", 0.05)
+
+    class Hanging:
+        async def send(self, _token: str, _push: Push) -> Verdict:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    messages = PushMessages(lambda: {"fcm": Hanging()}, lambda _: [("fcm", "t")], lambda: 0)
+    try:
+        with pytest.raises(NotSentError) as raised:
+            messages.send("a12", "New code")
+    finally:
+        messages.close()
+    assert not raised.value.final

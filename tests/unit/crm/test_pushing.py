@@ -1,22 +1,24 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from crm_api import jobs
 from crm_api.adapters.push_services.push import ACCEPTED, Push, Verdict
 from crm_api.services import pushing
 from crm_api.services.pushing import Pushing, Wanted
-from crm_api.services.visitor_pictures import VisitorPictures
+from crm_api.services.visitor_pictures import KEPT_MS, VisitorPictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from crm_api.adapters.push_services.push import PushService
     from crm_api.services.context import Context
-    from tests.unit.crm.conftest import FakePanelDriver, Town
+    from tests.unit.crm.conftest import Clock, FakePanelDriver, Town
 
 
 class Service:
@@ -160,3 +162,16 @@ def test_a_picture_is_for_its_household_and_for_minutes(town: Town, context: Con
     assert town.client.simulate_get(path[:-1] + ("0" if path[-1] != "0" else "1")).status_code == 404
     old = pictures.link("c1", town.apartment, context.now_ms() - 6 * 60_000).removeprefix("https://crm.example")
     assert town.client.simulate_get(old).status_code == 404
+
+
+def test_pictures_go_after_an_hour_also_when_no_visitor_comes_any_more(
+    town: Town, context: Context, clock: Clock, driver: FakePanelDriver
+) -> None:
+    pictures = VisitorPictures(context, {"beward": driver, "generic": driver}, "https://crm.example")
+    assert pictures.take("c1", "p2", town.apartment)
+    jobs.worker(context, threading.Event())()
+    count = "SELECT count(*) FROM visitor_pictures"
+    assert context.database.row(count) == (1,)
+    clock.now += KEPT_MS + 1000
+    jobs.worker(context, threading.Event())()
+    assert context.database.row(count) == (0,)

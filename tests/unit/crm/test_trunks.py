@@ -11,6 +11,7 @@ from crm_api.domain.phone_limits import month_of
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.call_retention import CallRetention
 from tests.unit.crm.test_call_records import T, entry, story
+from tests.unit.crm.test_emergency import centre, number
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
@@ -195,3 +196,16 @@ def test_a_desk_that_is_a_telephone_is_dialled_when_the_residents_minutes_are_us
     stages = [{"ring_timeout_s": 20, "targets": [{"kind": "phone"}, {"kind": "concierge"}]}]
     phone.platform("POST", "/v1/ring-plans", {"apartment_id": phone.apartment, "stages": stages})
     assert phones(phone) == ["lobby"]
+
+
+def test_a_trunk_that_emergency_calls_go_over_is_not_removed(town: Town, database: CrmDatabase) -> None:
+    line, spare = made(town, "city-line")["id"], made(town, "second-line")["id"]
+    centre_id = centre(town, database)["id"]
+    number_id = number(town, database, "+74951110001")["id"]
+    problem = town.platform("DELETE", f"/v1/trunks/{line}", expect=409)
+    assert "Riverside" in problem["detail"]
+    town.platform("PATCH", f"/v1/emergency-centres/{centre_id}", {"trunks": []})
+    town.platform("DELETE", f"/v1/trunks/{spare}")
+    town.platform("DELETE", f"/v1/trunks/{line}", expect=409)
+    town.platform("DELETE", f"/v1/city-numbers/{number_id}")
+    town.platform("DELETE", f"/v1/trunks/{line}")
