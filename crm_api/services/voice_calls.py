@@ -108,8 +108,10 @@ class VoiceCalls:
 
     def forget(self) -> None:
         """Remove what is older than a day."""
+        before = (self._context.now_ms() - KEPT_MS,)
         with self._context.database.transaction():
-            self._context.database.rows(voice_rows.FORGET, (self._context.now_ms() - KEPT_MS,))
+            self._context.database.rows(voice_rows.FORGET, before)
+            self._context.database.rows(voice_rows.FORGET_ENDS, before)
 
     def _place(self, wish: VoiceWish) -> None:
         database, now_ms = self._context.database, self._context.now_ms()
@@ -126,8 +128,9 @@ class VoiceCalls:
         asked = (wish.token, key, trunk_id, *where, now_ms)
         with database.transaction():
             made = database.row(voice_rows.ASKED, asked)
-        if made is None:
-            return  # another worker has it
+            over = database.row(voice_rows.ENDED_BEFORE, (wish.token,))
+        if made is None or over is not None:
+            return  # another worker has it, or the visitor has left already
         account = account_of(self._context, username, secret)
         urls = (f"{self._public_url}{ANSWER_PATH}{key}", f"{self._public_url}{EVENT_PATH}{key}")
         try:
@@ -137,8 +140,9 @@ class VoiceCalls:
             return
         with database.transaction():
             ended = database.row(voice_rows.PLACED, (sid, made[0]))
+            over = database.row(voice_rows.ENDED_BEFORE, (wish.token,))
             tell(self._context, wish.token, PLACED)
-        if ended is not None and ended[0] is not None:  # the visitor has left meanwhile
+        if over is not None or (ended is not None and ended[0] is not None):  # the visitor has left meanwhile
             self._hang_up(account, sid, wish.call_id)
 
     def _failed(self, wish: VoiceWish, reason: str, sip_status: int) -> None:
@@ -151,6 +155,8 @@ class VoiceCalls:
         with database.transaction():
             call = voice_rows.call_of(database.row(voice_rows.BY_TOKEN, (wish.token,)))
             if call is None:
+                # The wish to call may be with a worker that is busy.
+                database.rows(voice_rows.END_BEFORE, (wish.token, self._context.now_ms()))
                 return
             # It may have been placed since it was read: whoever writes second, placer or ender, hangs up.
             ended = database.row(voice_rows.ENDED, (self._context.now_ms(), call.id))

@@ -32,6 +32,9 @@ WHERE v.over_at_ms IS NOT NULL AND v.over_at_ms < ? ORDER BY v.over_at_ms LIMIT 
 """
 COUNTED: Final = "UPDATE voice_calls SET over_at_ms = NULL WHERE id = ?"
 FORGET: Final = "DELETE FROM voice_calls WHERE asked_at_ms < ?"
+END_BEFORE: Final = "INSERT INTO voice_ends (token, at_ms) VALUES (?, ?) ON CONFLICT (token) DO NOTHING"
+ENDED_BEFORE: Final = "SELECT at_ms FROM voice_ends WHERE token = ?"
+FORGET_ENDS: Final = "DELETE FROM voice_ends WHERE at_ms < ?"
 
 
 class Uncounted(NamedTuple):

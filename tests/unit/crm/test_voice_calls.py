@@ -137,6 +137,27 @@ def test_a_visitor_who_leaves_as_the_call_is_placed(
     assert api.ended == [(ACCOUNT, SID)]
 
 
+def test_a_visitor_who_has_left_before_a_busy_worker_calls(
+    calls: VoiceCalls, api: FakeVoiceApi, clock: Clock, database: CrmDatabase
+) -> None:
+    calls.do(wish(clock, event="end"))
+    calls.do(wish(clock))
+    assert (api.calls, api.ended) == ([], [])
+    clock.now += 25 * 3600 * 1000
+    calls.forget()
+    assert database.row("SELECT count(*) FROM voice_ends") == (0,)
+
+
+def test_an_end_that_does_not_see_the_call_yet_ends_it(
+    calls: VoiceCalls, api: FakeVoiceApi, clock: Clock, database: CrmDatabase
+) -> None:
+    """As PostgreSQL orders it: neither of two that are written at one moment sees the other."""
+    token = wish(clock).token
+    api.meanwhile = lambda: database.rows("INSERT INTO voice_ends (token, at_ms) VALUES (?, ?)", (token, clock.now))
+    calls.do(wish(clock))
+    assert api.ended == [(ACCOUNT, SID)]
+
+
 def test_a_call_that_cannot_be_ended_is_no_fault_of_ours(calls: VoiceCalls, api: FakeVoiceApi, clock: Clock) -> None:
     calls.do(wish(clock))
     api.refusal = VoiceRefusedError("away", 503)
