@@ -197,6 +197,7 @@ def _join(ksr: Ksr, settings: Settings, leg_id: str, saved: list[Contact]) -> No
             leg.state = RINGS if was == _SUSPENDED else _JOINS
             leg.contacts += fresh
             keep(ksr, leg_id, leg)
+        _tell(ksr, leg, fresh, first, "invited")  # before its first reply can be told
         if was == _SUSPENDED:
             joined = ksr.tmx.t_continue(leg.index, leg.label, ON_RESUME) > 0
         else:
@@ -210,14 +211,19 @@ def _join(ksr: Ksr, settings: Settings, leg_id: str, saved: list[Contact]) -> No
             elif now is not None and was != _SUSPENDED:
                 joined = True  # take_over() was quicker
     if now is not None and joined:
-        events = [
-            story.BranchEvent(index, contact.account, contact.contact, "invited", None)
-            for index, contact in enumerate(fresh, first)
-        ]
-        story.branches(ksr, leg.call_id, leg.stage, events)
-    elif joined and was != _SUSPENDED and cseq:
+        return
+    _tell(ksr, leg, fresh, first, "cancelled")
+    if joined and was != _SUSPENDED and cseq:
         # Answered or over while tm added the branch: nobody else would end it.
         ksr.tmx.t_cancel_callid(leg_id, cseq, 0)
+
+
+def _tell(ksr: Ksr, leg: WakingLeg, contacts: list[Contact], first: int, outcome: str) -> None:
+    events = [
+        story.BranchEvent(index, contact.account, contact.contact, outcome, None)
+        for index, contact in enumerate(contacts, first)
+    ]
+    story.branches(ksr, leg.call_id, leg.stage, events)
 
 
 def take_over(ksr: Ksr, leg_id: str) -> str:

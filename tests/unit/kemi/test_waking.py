@@ -122,7 +122,7 @@ def test_one_that_is_added_in_the_moment_of_the_answer_is_cancelled(
     while_it_is_added(monkeypatch, answer, 1)
     register(stage, "a1", "sip:a1@10.0.0.1", "r1")
     assert [call[0] for call in stage.called("tmx.t_cancel_callid")] == [LEG]
-    assert ("a1", "invited", 1) not in told(stage)
+    assert told(stage)[-1] == ("a1", "cancelled", 1)
     assert (stage.tables["wake"], stage.tables["wake_legs"]) == ({}, {})
 
 
