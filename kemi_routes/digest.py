@@ -38,8 +38,7 @@ def authenticate(ksr: Ksr, request: Request) -> Outcome:
     if request.emergency and _is_stranger(ksr, request, name or ksr.kx.gete_fuser()):
         return _stranger(ksr, request)
     if name is None:
-        challenges.sent(ksr, request)
-        return _challenge(ksr, request, 0)
+        return _challenge(ksr, request, 0, first=True)
     challenges.answered(ksr, request)
     try:
         account = accounts.find(ksr, name, request.settings.account_fresh_s)
@@ -60,6 +59,7 @@ def _proved(ksr: Ksr, request: Request, name: str, account: accounts.Account | N
         ksr.auth.consume_credentials()
     request.account = name
     request.kind = account.kind
+    request.disabled = not account.enabled
     return NEXT
 
 
@@ -144,8 +144,10 @@ def _wrong_password(ksr: Ksr, request: Request, name: str) -> Outcome:
     return _challenge(ksr, request, 0)
 
 
-def _challenge(ksr: Ksr, request: Request, flags: int) -> Outcome:
+def _challenge(ksr: Ksr, request: Request, flags: int, *, first: bool = False) -> Outcome:
     if flood.count_unauthenticated(ksr, request) is DONE:
         return DONE
+    if first:  # not of a flood: each of these is a line in the log later
+        challenges.sent(ksr, request)
     ksr.auth.auth_challenge(request.settings.domain, _QOP_AUTH | flags)
     return DONE

@@ -57,9 +57,10 @@ def mark(ksr: Ksr, request: Request) -> Outcome:
     test = request.number == TEST_NUMBER
     if place is not None and not test and request.number not in place.numbers:
         request.emergency = False
-        return NEXT
+        return _let_go(ksr, request)
     if place is None and request.number not in (ALWAYS, TEST_NUMBER):
-        return NEXT  # the ring plan decides what this number is
+        # The ring plan decides what this number is; who is no panel has no emergency number but 112.
+        return NEXT if request.kind == policy.PANEL else _let_go(ksr, request)
     city = emergency_table.city(ksr, "" if place is None else place.city_id)
     known = (NOTHING,) * 3 if city is None else (city.city_id, city.number or NOTHING, city.trunk or NOTHING)
     recorded = "1" if city is not None and city.records_calls else "0"
@@ -69,6 +70,13 @@ def mark(ksr: Ksr, request: Request) -> Outcome:
     if request.number != ALWAYS:
         ksr.pv.sets("$rU", ALWAYS)
     return NEXT
+
+
+def _let_go(ksr: Ksr, request: Request) -> Outcome:
+    """What is no emergency call goes on as an ordinary one, unless it is here for having looked like one."""
+    if not request.disabled:
+        return NEXT
+    return refuse(ksr, request, Refusal(403, "Forbidden", "account is disabled, and this is no emergency number here"))
 
 
 def may_call(request: Request) -> bool:

@@ -136,6 +136,7 @@ class EmergencyKeeper:
         self._path = Path(path)
         self._default_city = default_city
         self._cities: dict[str, str] = {}
+        self._trunks: dict[str, str] = {}
         self._places: dict[str, str] = {}
         self._cities_at = self._places_due = float("-inf")
         self._reading_s = 0.0
@@ -180,7 +181,15 @@ class EmergencyKeeper:
             )
         default = self._default_city or next((row[0] for row in rows if row[5] or row[6]), "")
         found[_DEFAULT] = default
-        return self._put(ksr, _CITIES, self._cities, found) or changed
+        changed = self._put(ksr, _CITIES, self._cities, found) or changed
+        # A trunk's new password changes nothing else, and would be missing after a restart without the database.
+        before, self._trunks = self._trunks, self._trunks_in_use(ksr)
+        return changed or self._trunks != before
+
+    def _trunks_in_use(self, ksr: Ksr) -> dict[str, str]:
+        names = {way[0] for key, entry in self._cities.items() if key != _DEFAULT for way in json.loads(entry)[7]}
+        entries = {name: ksr.htable.sht_get("trunks", name) for name in sorted(names)}
+        return {name: entry for name, entry in entries.items() if isinstance(entry, str)}
 
     def _resolved(self, trunks: list[tuple[str, ...]]) -> dict[str, str]:
         """Addresses of the trunks' hosts; names are looked up when they are new, and once a minute."""
@@ -269,21 +278,20 @@ class EmergencyKeeper:
         self._put(ksr, _NUMBERS, self._numbers, numbers)
         self._put(ksr, _HOSTS, self._hosts, hosts)
         self._put_sos(ksr, places)
+        self._trunks = trunks
         for name, entry in trunks.items():
             if ksr.htable.sht_get("trunks", name) is None:
                 ksr.htable.sht_sets("trunks", name, entry)
 
     def _keep(self, ksr: Ksr) -> None:
         """Write everything to disk, the trunks with it: without them nothing leads anywhere."""
-        names = {way[0] for key, entry in self._cities.items() if key != _DEFAULT for way in json.loads(entry)[7]}
-        trunks = {name: ksr.htable.sht_get("trunks", name) for name in sorted(names)}
         text = json.dumps(
             {
                 "cities": self._cities,
                 "places": self._places,
                 "numbers": self._numbers,
                 "hosts": self._hosts,
-                "trunks": {name: entry for name, entry in trunks.items() if isinstance(entry, str)},
+                "trunks": self._trunks,
             },
             ensure_ascii=False,
         )

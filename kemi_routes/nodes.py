@@ -67,6 +67,12 @@ def keep_stage_leg(ksr: Ksr, call_id: str, node: str, cseq: str) -> None:
     ksr.htable.sht_sets(_SETUP, call_id, f"S {node} {cseq}")
 
 
+def stage_cseq(ksr: Ksr, call_id: str) -> str:
+    """Return the CSeq number of a stage's INVITE, empty when it is not in setup any more."""
+    entry = ksr.htable.sht_get(_SETUP, call_id)
+    return entry.split(" ")[2] if isinstance(entry, str) and entry.startswith("S ") else ""
+
+
 def is_in_setup(ksr: Ksr, call_id: str) -> bool:
     """Tell whether a leg has had no final reply yet."""
     return ksr.htable.sht_get(_SETUP, call_id) is not None

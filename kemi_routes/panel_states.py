@@ -63,7 +63,8 @@ class PanelStates:
     def command(self, events: Iterable[str]) -> tuple[str, ...]:
         """Return the command for a batch of events (one JSON object each, or several with commas between them).
 
-        It also says that calls are being watched; a batch without events says that alone.
+        It also says that calls are being watched; a batch without events says that alone. The same batch may come
+        again, as often as Redis does not take it.
         """
         keys: list[str] = []
         values: list[str] = []
@@ -79,10 +80,13 @@ class PanelStates:
         if _SIGNS[event["event"]] != "-":
             if event["panel"] == STRANGER:
                 return  # a device that nobody knows is no panel, and nobody would tell that it is free
+            if event["panel"] not in panels:
+                self._panels[call_id] = (*panels, event["panel"])
             panels = (event["panel"],)
-            self._panels[call_id] = (*self._panels.get(call_id, ()), *panels)
             if len(self._panels) > _REMEMBERED:
                 self._panels.popitem(last=False)
+        elif not panels and "panel" in event:
+            panels = (event["panel"],)  # a long talk, begun more calls ago than are remembered
         for panel in panels:
             keys += (PANEL_CALL + panel, CALL_OVER + call_id)
             values.append(f"{_SIGNS[event['event']]}{call_id}")

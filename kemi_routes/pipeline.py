@@ -38,11 +38,13 @@ class Request:
         emergency: an INVITE to an emergency number.
         account: name of the authenticated account, empty before.
         kind: kind of that account.
+        disabled: the account is; only an emergency call goes on then.
     """
 
     __slots__ = (
         "account",
         "call_id",
+        "disabled",
         "emergency",
         "from_node",
         "in_dialog",
@@ -74,6 +76,7 @@ class Request:
         self.emergency = method == "INVITE" and not in_dialog and number in settings.emergency_numbers
         self.account = ""
         self.kind = ""
+        self.disabled = False
 
     @property
     def may_be_sos(self) -> bool:

@@ -205,7 +205,7 @@ class Router:
     @guard
     def on_stage_failure(self, _message: object) -> None:
         """No device of a stage has answered."""
-        stage_calls.on_failure(self._ksr)
+        stage_calls.on_failure(self._ksr, self._settings)
 
     @guard
     def on_stage_resume(self, _message: object) -> None:

@@ -116,9 +116,8 @@ def _ring_with_sleepers(ksr: Ksr, request: Request, stage: headers.Stage) -> Out
         return DONE
     deadline_ms = waking.now_ms() + request.settings.wake_s * 1000
     transaction = (int(ksr.pv.get("$T(id_index)") or 0), int(ksr.pv.get("$T(id_label)") or 0))
-    waking.lock(ksr, leg_id)
-    try:
-        # Listed before contacts are looked up: who registers from now on finds the leg and waits for its lock.
+    with waking.turn(ksr, leg_id):
+        # Listed before contacts are looked up: who registers from now on finds the leg and waits for its turn.
         leg = waking.WakingLeg(waking.RINGS, *transaction, deadline_ms, stage.number, stage.call_id, stage.sleepers)
         waking.begin(ksr, leg_id, leg)
         branches, absent = _find_contacts(ksr, stage.accounts, request.settings.domain)
@@ -131,8 +130,6 @@ def _ring_with_sleepers(ksr: Ksr, request: Request, stage: headers.Stage) -> Out
             # The visitor hears ringing meanwhile.
             ksr.tm.t_send_reply(180, "Ringing")
             going = waking.suspend(ksr, leg_id, leg)
-    finally:
-        waking.unlock(ksr, leg_id)
     if not going:
         nodes.end_stage_leg(ksr, leg_id)
         waking.end(ksr, leg_id)
@@ -142,17 +139,21 @@ def _ring_with_sleepers(ksr: Ksr, request: Request, stage: headers.Stage) -> Out
 
 
 def on_resume(ksr: Ksr, settings: Settings) -> None:
-    """The first sleeper has registered: ring it. Runs under the lock of the leg, in the process of its REGISTER."""
+    """The first sleeper has registered: ring it. Runs in the process of its REGISTER, which has the turn at the leg."""
     leg_id = ksr.kx.get_callid() or ""
     leg = waking.find(ksr, leg_id)
     if leg is None:
         ksr.tm.t_reply(480, "Nobody Registered")
         return
     account = leg.contacts[-1].account
-    found = ksr.registrar.lookup_uri(registration.TABLE, f"sip:{account}@{settings.domain}") > 0
-    if not (found and _relay(ksr)):
+    if not _ring_account(ksr, settings, account):
         ksr.err(f"a phone that woke cannot be rung; account={account} call_id={leg_id}\n")
         ksr.tm.t_reply(480, "Nobody Registered")
+
+
+def _ring_account(ksr: Ksr, settings: Settings, account: str) -> bool:
+    uri = f"sip:{account}@{settings.domain}"
+    return ksr.registrar.lookup_uri(registration.TABLE, uri) > 0 and _relay(ksr)
 
 
 def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[list[Branch], list[str]]:
@@ -266,11 +267,13 @@ def _tell(ksr: Ksr, stage: Kept, index: int, status: int) -> None:
     story.branches(ksr, stage.call_id, stage.stage, [event])
 
 
-def on_failure(ksr: Ksr) -> None:
+def on_failure(ksr: Ksr, settings: Settings) -> None:
     """Nobody answered: wait for those who may still wake, else Asterisk gets the best reply (RFC 3261, 16.7)."""
     leg_id = ksr.kx.get_callid() or ""
-    if ksr.tm.t_is_canceled() < 0 and _wait_for_sleepers(ksr, leg_id):
-        return
+    if ksr.tm.t_is_canceled() < 0:
+        woken = waking.take_over(ksr, leg_id)
+        if (woken and _ring_account(ksr, settings, woken)) or _wait_for_sleepers(ksr, leg_id):
+            return
     nodes.end_stage_leg(ksr, leg_id)
     if ksr.tm.t_is_canceled() < 0 and waking.find(ksr, leg_id) is not None and ksr.tm.t_get_status_code() == _TIMEOUT:
         ksr.tm.t_reply(480, "Nobody Woke")
@@ -281,8 +284,7 @@ def _wait_for_sleepers(ksr: Ksr, leg_id: str) -> bool:
     """Everybody who rang has refused: wait for a sleeper that has not rung yet, as long as one may come."""
     if waking.find(ksr, leg_id) is None:
         return False
-    waking.lock(ksr, leg_id)
-    try:
+    with waking.entry(ksr, leg_id):
         leg = waking.find(ksr, leg_id)
         if leg is None or leg.state != waking.RINGS or leg.deadline_ms - waking.now_ms() < _WORTH_WAITING_MS:
             return False
@@ -290,5 +292,3 @@ def _wait_for_sleepers(ksr: Ksr, leg_id: str) -> bool:
             return False
         _arm(ksr)
         return waking.suspend(ksr, leg_id, leg)
-    finally:
-        waking.unlock(ksr, leg_id)

@@ -106,7 +106,13 @@ def wait(ksr: Ksr, wanted: Wanted) -> bool:
         "account": wanted.account,
         "trunk": wanted.trunk, "number": wanted.number, "caller_number": wanted.caller_number,
     }  # fmt: skip
-    voice_wishes.add(ksr, wish)
+    ksr.htable.sht_lock(_CALLS, token)
+    try:
+        # Not when it is being cancelled already: nobody would end that call.
+        if find(ksr, token) is not None:
+            voice_wishes.add(ksr, wish)
+    finally:
+        ksr.htable.sht_unlock(_CALLS, token)
     return True
 
 

@@ -8,20 +8,26 @@ An account that a push wakes is marked in the stage (headers.py). While its stag
     ruid TAB account TAB contact, a line for each contact that rings or has rung, in the order of branches
 
 State `S`: nobody rings, the transaction is suspended and goes on with the first that wakes; `R`: it has branches, and
-one more is added; `C`: nobody joins any more.
-Whoever changes an entry holds the lock of its leg, so that an app that registers in the same moment
-as the call comes is neither missed nor rung twice. The order of locks is leg, then account.
+one more may be added; `J`: it is being added; `C`: nobody joins any more.
+
+INVITE, REGISTER and CANCEL take turns at a leg, so that an app that registers in the same moment as the call comes is
+neither missed nor rung twice. Replies take no turn: tm holds the lock of the transaction around their routes, and
+whoever has the turn may be waiting for that lock. So the order of locks is turn, transaction, leg, account, and an
+entry is locked only while it is read and written, never while tm is asked for another branch.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from kemi_routes import nodes, story
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from KSR import Ksr
 
     from kemi_routes.settings import Settings
@@ -29,9 +35,11 @@ if TYPE_CHECKING:
 ON_RESUME = "on_stage_resume"
 _ACCOUNTS = "wake"
 _LEGS = "wake_legs"
+_TURNS = "wake_turns"
 _LOCATION = "location"
 _SUSPENDED = "S"
 _CLOSED = "C"
+_JOINS = "J"
 RINGS = "R"
 _RINGING_MS = 180_000
 _MAX_CONTACTS = 10
@@ -81,24 +89,34 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def lock(ksr: Ksr, leg_id: str) -> None:
-    """Keep others from changing this leg."""
+@contextmanager
+def turn(ksr: Ksr, leg_id: str) -> Iterator[None]:
+    """Keep other requests away from this leg. Not for the routes of replies and failures."""
+    ksr.htable.sht_lock(_TURNS, leg_id)
+    try:
+        yield
+    finally:
+        ksr.htable.sht_unlock(_TURNS, leg_id)
+
+
+@contextmanager
+def entry(ksr: Ksr, leg_id: str) -> Iterator[None]:
+    """Keep everybody else from the entry of this leg, for a moment."""
     ksr.htable.sht_lock(_LEGS, leg_id)
-
-
-def unlock(ksr: Ksr, leg_id: str) -> None:
-    """Let others change this leg."""
-    ksr.htable.sht_unlock(_LEGS, leg_id)
+    try:
+        yield
+    finally:
+        ksr.htable.sht_unlock(_LEGS, leg_id)
 
 
 def find(ksr: Ksr, leg_id: str) -> WakingLeg | None:
     """Find a leg that may still be joined."""
-    entry = ksr.htable.sht_get(_LEGS, leg_id)
-    return WakingLeg.parse(entry) if isinstance(entry, str) else None
+    text = ksr.htable.sht_get(_LEGS, leg_id)
+    return WakingLeg.parse(text) if isinstance(text, str) else None
 
 
 def begin(ksr: Ksr, leg_id: str, leg: WakingLeg) -> None:
-    """List a leg under each of its sleeping accounts. The transaction exists and the caller holds the leg's lock."""
+    """List a leg under each of its sleeping accounts. The transaction exists and it is the caller's turn."""
     keep(ksr, leg_id, leg)
     for account in leg.accounts:
         ksr.htable.sht_lock(_ACCOUNTS, account)
@@ -108,7 +126,7 @@ def begin(ksr: Ksr, leg_id: str, leg: WakingLeg) -> None:
 
 
 def suspend(ksr: Ksr, leg_id: str, leg: WakingLeg) -> bool:
-    """Wait for the first that wakes, at most until the leg's deadline. The caller holds the leg's lock."""
+    """Wait for the first that wakes, at most until the leg's deadline. Nobody else may join meanwhile."""
     ksr.tm.t_set_fr(_RINGING_MS, max(1, leg.deadline_ms - now_ms()))
     if ksr.tmx.t_suspend() < 0:
         return False
@@ -124,15 +142,12 @@ def close(ksr: Ksr, leg_id: str) -> None:
     """
     if ksr.htable.sht_get(_LEGS, leg_id) is None:
         return
-    lock(ksr, leg_id)
-    try:
+    with turn(ksr, leg_id), entry(ksr, leg_id):
         leg = find(ksr, leg_id)
         waits = leg is None or leg.state == _SUSPENDED
         if leg is not None:
             leg.state = _CLOSED
             keep(ksr, leg_id, leg)
-    finally:
-        unlock(ksr, leg_id)
     if waits:
         nodes.end_stage_leg(ksr, leg_id)
         end(ksr, leg_id)
@@ -142,12 +157,9 @@ def end(ksr: Ksr, leg_id: str) -> None:
     """Nobody joins this leg any more: it is answered, cancelled or over."""
     if ksr.htable.sht_get(_LEGS, leg_id) is None:
         return
-    lock(ksr, leg_id)
-    try:
+    with entry(ksr, leg_id):
         leg = find(ksr, leg_id)
         ksr.htable.sht_rm(_LEGS, leg_id)
-    finally:
-        unlock(ksr, leg_id)
     for account in leg.accounts if leg is not None else ():
         ksr.htable.sht_lock(_ACCOUNTS, account)
         legs = ksr.htable.sht_get(_ACCOUNTS, account)
@@ -170,37 +182,64 @@ def registered(ksr: Ksr, settings: Settings, account: str) -> None:
 
 def _join(ksr: Ksr, settings: Settings, leg_id: str, saved: list[Contact]) -> None:
     """Ring the contacts that do not yet ring in this leg."""
-    lock(ksr, leg_id)
-    try:
-        leg = find(ksr, leg_id)
-        if leg is None or leg.state == _CLOSED:
-            return
-        known = {contact.ruid for contact in leg.contacts}
-        fresh = [contact for contact in saved if contact.ruid not in known]
-        if not fresh or len(known) + len(fresh) > MAX_BRANCHES:
-            return
-        first = len(leg.contacts)
-        was = leg.state
-        leg.state = RINGS
-        leg.contacts += fresh
-        keep(ksr, leg_id, leg)
+    with turn(ksr, leg_id):
+        cseq = nodes.stage_cseq(ksr, leg_id)
+        with entry(ksr, leg_id):
+            leg = find(ksr, leg_id)
+            if leg is None or leg.state == _CLOSED:
+                return
+            known = {contact.ruid for contact in leg.contacts}
+            fresh = [contact for contact in saved if contact.ruid not in known]
+            if not fresh or len(known) + len(fresh) > MAX_BRANCHES:
+                return
+            first = len(leg.contacts)
+            was = leg.state
+            leg.state = RINGS if was == _SUSPENDED else _JOINS
+            leg.contacts += fresh
+            keep(ksr, leg_id, leg)
+        _tell(ksr, leg, fresh, first, "invited")  # before its first reply can be told
         if was == _SUSPENDED:
             joined = ksr.tmx.t_continue(leg.index, leg.label, ON_RESUME) > 0
         else:
             uri = f"sip:{fresh[0].account}@{settings.domain}"
             joined = ksr.tsilo.ts_append_to_uri(leg.index, leg.label, _LOCATION, uri) > 0
-        if joined:
-            story.branches(
-                ksr,
-                leg.call_id,
-                leg.stage,
-                [
-                    story.BranchEvent(index, contact.account, contact.contact, "invited", None)
-                    for index, contact in enumerate(fresh, first)
-                ],
-            )
-    finally:
-        unlock(ksr, leg_id)
+        with entry(ksr, leg_id):
+            now = find(ksr, leg_id)
+            if now is not None and now.state == _JOINS:
+                now.state = RINGS
+                keep(ksr, leg_id, now)
+            elif now is not None and was != _SUSPENDED:
+                joined = True  # take_over() was quicker
+    if now is not None and joined:
+        return
+    _tell(ksr, leg, fresh, first, "cancelled")
+    if joined and was != _SUSPENDED and cseq:
+        # Answered or over while tm added the branch: nobody else would end it.
+        ksr.tmx.t_cancel_callid(leg_id, cseq, 0)
+
+
+def _tell(ksr: Ksr, leg: WakingLeg, contacts: list[Contact], first: int, outcome: str) -> None:
+    events = [
+        story.BranchEvent(index, contact.account, contact.contact, outcome, None)
+        for index, contact in enumerate(contacts, first)
+    ]
+    story.branches(ksr, leg.call_id, leg.stage, events)
+
+
+def take_over(ksr: Ksr, leg_id: str) -> str:
+    """Return, in the failure route, the account that is being added and is not there yet; empty when there is none.
+
+    tm takes the transaction for failed without it. Whoever asks has to ring it, before tm adds it.
+    """
+    if find(ksr, leg_id) is None:
+        return ""
+    with entry(ksr, leg_id):
+        leg = find(ksr, leg_id)
+        if leg is None or leg.state != _JOINS:
+            return ""
+        leg.state = RINGS
+        keep(ksr, leg_id, leg)
+        return leg.contacts[-1].account
 
 
 def _saved(ksr: Ksr, account: str) -> list[Contact]:
@@ -218,5 +257,5 @@ def _saved(ksr: Ksr, account: str) -> list[Contact]:
 
 
 def keep(ksr: Ksr, leg_id: str, leg: WakingLeg) -> None:
-    """Write a leg; the caller holds its lock."""
+    """Write a leg; nobody else may change it meanwhile."""
     ksr.htable.sht_sets(_LEGS, leg_id, leg.text())

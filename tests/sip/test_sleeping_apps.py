@@ -15,6 +15,7 @@ from lab.peers.push_services import PushServices
 from lab.peers.relay import PICTURE, HttpRelay
 
 if TYPE_CHECKING:
+    from lab.peers.calls import IncomingCall
     from lab.peers.town import Resident
     from tests.sip.scene import Scene
 
@@ -125,6 +126,45 @@ async def test_one_that_wakes_joins_those_who_ring_already(scene: Scene) -> None
     outcomes = {branch["account"]: branch["outcome"] for branch in record["branches"] if branch["contact"]}
     assert outcomes == {early.credentials.username: "cancelled", late.credentials.username: "answered"}
     assert record["answered_by"] == late.credentials.username
+
+
+async def test_phones_that_ring_while_apps_wake_do_not_stop_the_proxy(scene: Scene) -> None:
+    # Replies and registrations of one stage want the same two locks: its transaction's and its list's.
+    await _services(scene)
+    apartment, at, number = scene.town.apartment("three apps")
+    early, late, _ = apartment.residents
+    await _device(scene, late, "fcm", "token-of-its-own")  # what is pushed late disturbs no other story
+    first = await scene.resident(early)
+    woken = await scene.peer(late.address)
+    name, port = late.credentials.username, woken.socket.port
+
+    async def ring_on(ring: IncomingCall, over: asyncio.Event) -> None:
+        while not over.is_set():
+            for _ in range(10):
+                ring.ring()
+            await asyncio.sleep(0.003)  # 3,000 a second: more would only fill the proxy's socket
+
+    for _ in range(3):
+        begun_s = time.monotonic()
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        ring = await first.incoming(since_s=begun_s)
+        over = asyncio.Event()
+        ringing = asyncio.create_task(ring_on(ring, over))
+        contacts = [f"<sip:{name}@{late.address}:{port};place={place}>" for place in range(8)]
+        try:
+            for expires_s in (600, 0, 600, 0, 600):  # what comes again is another contact
+                for contact in contacts:
+                    answer = await woken.register(late.credentials, contact=contact, expires_s=expires_s)
+                    assert answer.status == 200, answer.start_line
+        finally:
+            over.set()
+            await ringing
+        ring.answer()
+        await call.answered()
+        await call.bye()
+        for contact in contacts:
+            await woken.register(late.credentials, contact=contact, expires_s=0)
 
 
 async def test_when_all_who_ring_refuse_the_sleeper_is_still_waited_for(scene: Scene) -> None:

@@ -27,6 +27,14 @@ def test_without_credentials_comes_a_challenge_and_no_log(fake: FakeKsr, request
     assert list(fake.tables["challenged"]) == [fake.message.call_id]
 
 
+def test_calls_of_a_flood_are_no_unanswered_challenges(fake: FakeKsr, request_of: Make) -> None:
+    limit = request_of(fake).settings.unauth_limit
+    for number in range(limit + 50):
+        fake.message.call_id = f"flood-{number}"
+        digest.authenticate(fake.ksr, request_of(fake))
+    assert len(fake.tables["challenged"]) == limit
+
+
 @pytest.mark.parametrize("password", [True, False])
 def test_credentials_answer_a_challenge_good_or_bad(fake: FakeKsr, request_of: Make, *, password: bool) -> None:
     digest.authenticate(fake.ksr, request_of(fake))

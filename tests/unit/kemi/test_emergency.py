@@ -94,6 +94,24 @@ def test_which_numbers_of_a_panel_are_emergency_numbers(
     assert known.user_host()[0] == "112"
 
 
+@pytest.mark.parametrize(
+    ("who", "number", "goes_on"),
+    [(("p10001", "panel"), "102", True), (("p10001", "panel"), "101", False), (("p10002", "panel"), "911", False),
+     (("p77", "panel"), "101", True), (("h1", "handset"), "911", False), (("h1", "handset"), "112", True)],
+)  # fmt: skip
+def test_a_disabled_account_reaches_no_apartment_by_an_emergency_number_of_others(
+    known: FakeKsr, request_of: Make, who: tuple[str, str], number: str, goes_on: bool
+) -> None:
+    account, kind = who
+    assert known.database is not None
+    known.database[account] = ("ha1", kind, 0)
+    known.message.auth_user, known.passwords[account] = account, "ha1"
+    request = panel_request(known, request_of, number, account, kind)
+    assert digest.authenticate(known.ksr, request) is NEXT
+    assert emergency_calls.mark(known.ksr, request) is (NEXT if goes_on else DONE)
+    assert known.replies == ([] if goes_on else [(403, "Forbidden")])
+
+
 def test_a_panel_that_nobody_knows_calls_the_default_city(known: FakeKsr, request_of: Make) -> None:
     request = panel_request(known, request_of, "112", "p77")
     emergency_calls.mark(known.ksr, request)
@@ -248,6 +266,21 @@ def test_the_table_is_there_again_after_a_restart_without_the_database(fake: Fak
     assert trunks.find(fake.ksr, "city-line") is not None
     assert emergency_table.trunk_at(fake.ksr, "10.0.0.1") == "city-line"
     assert len([line for line in fake.logs if "database away" in line]) == 1
+
+
+def test_the_new_password_of_a_trunk_is_kept_as_well(
+    fake: FakeKsr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(fake)
+    trunks.TrunkKeeper().tick(fake.ksr)
+    path = tmp_path / "emergency.json"
+    monkeypatch.setattr(emergency_table, "_CITIES_EVERY_S", 0.0)
+    keeper = EmergencyKeeper(str(path), "")
+    keeper.tick(fake.ksr)
+    fake.trunk_rows = [(*LINE[:3], "we", "realm", "1" * 32, *LINE[6:]), SECOND, CARRIER]
+    trunks.TrunkKeeper().tick(fake.ksr)
+    keeper.tick(fake.ksr)
+    assert "1" * 32 in json.loads(path.read_text())["trunks"]["city-line"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]"])

@@ -110,3 +110,17 @@ def test_a_call_to_a_panel_takes_it_unless_it_is_in_a_call() -> None:
     freed = states.command([REFUSED])
     assert freed[3:7] == taken[3:7]
     assert freed[-2:] == ("-c1", "-c1")
+
+
+def test_while_redis_is_away_a_batch_comes_again_and_grows_nothing() -> None:
+    states = PanelStates()
+    for _ in range(3):
+        states.command([DIALLED])
+    assert states.command([REFUSED])[2] == "2"
+
+
+def test_a_talk_begun_many_calls_ago_gives_its_panel_back() -> None:
+    ended = '{"event":"ended","call_id":"c9","at_ms":3,"panel":"p9","dialled":"12"}'
+    assert PanelStates().command([ended])[3:] == (
+        "ep:panel_call:p9", "ep:call_over:c9", "900", "ep:panels_seen_at_ms", "-c9",
+    )  # fmt: skip

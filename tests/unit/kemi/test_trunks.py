@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import changes, headers, story, trunk_calls, trunks
+from kemi_routes import changes, headers, router, story, trunk_calls, trunks
 from kemi_routes.pipeline import DONE
 
 if TYPE_CHECKING:
@@ -54,6 +54,16 @@ def test_the_first_trunk_gets_the_number_and_nothing_of_ours(phone: FakeKsr, req
     assert phone.called("uac.uac_replace_from") == [("", "sip:+74951110001@entryphone.test")]
     assert phone.message.headers == [("P-Asserted-Identity", "<sip:+74951110001@entryphone.test>")]
     assert told(phone) == [("carrier-a", "invited", 0)]
+
+
+def test_a_trunk_that_rings_is_heard_once(phone: FakeKsr, request_of: Make) -> None:
+    made = router.build(phone.ksr, first=False)
+    trunk_calls.ring_phone(phone.ksr, request_of(phone))
+    phone.message.source_ip, phone.message.status = "10.0.0.1", 183
+    made.ksr_reply_route(None)
+    made.on_trunk_reply(None)
+    assert told(phone)[1:] == [("carrier-a", "ringing", 0)]
+    assert not phone.tables["ringing"], "it would be said again, and told twice"
 
 
 @pytest.mark.parametrize(("status", "silent"), [(503, False), (500, False), (403, False), (488, False), (408, True)])

@@ -10,6 +10,7 @@ import pytest
 from kemi_routes import changes, headers, router, story, trunk_calls, trunks, voice_calls, voice_trunks, voice_wishes
 from kemi_routes.pipeline import DONE, NEXT
 from kemi_routes.streams import RedisError
+from tests.unit.kemi import fake_ksr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +84,19 @@ def test_the_leg_waits_and_the_wish_says_everything(phone: FakeKsr, request_of: 
     }  # fmt: skip
     assert told(phone) == [("twilio", "invited", None)]
     assert token not in str(phone.queues[story.QUEUE])
+
+
+def test_a_leg_that_is_cancelled_while_it_is_put_to_wait_calls_nobody(
+    phone: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def suspend(fake: FakeKsr) -> int:
+        voice_calls.close(fake.ksr, LEG)  # another worker has the CANCEL
+        return 1
+
+    monkeypatch.setitem(fake_ksr._HANDLERS, "tmx.t_suspend", suspend)
+    assert trunk_calls.ring_phone(phone.ksr, request_of(phone)) is DONE
+    assert [wish["event"] for wish in wishes(phone)] == ["end"]
+    assert nothing_is_left(phone)
 
 
 def test_tokens_cannot_be_guessed(phone: FakeKsr, request_of: Make) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from kemi_routes import headers, settings, stage_calls, story, waking
 from kemi_routes.pipeline import DONE
+from tests.unit.kemi import ksr_functions
 from tests.unit.kemi.sip_message import Contact, Saved
 
 if TYPE_CHECKING:
@@ -65,6 +66,66 @@ def test_one_that_wakes_is_added_once_to_those_who_ring(stage: FakeKsr, request_
     assert told(stage)[-1] == ("a2", "invited", 1)
 
 
+def test_tm_is_asked_for_a_branch_while_nobody_is_kept_from_the_entry(stage: FakeKsr, request_of: Make) -> None:
+    # A reply of the same call has the transaction's lock, which tm wants, and wants the entry.
+    stage_calls.ring_stage(stage.ksr, request_of(stage))
+    register(stage, "a1", "sip:a1@10.0.0.1", "r1")
+    register(stage, "a2", "sip:a2@10.0.0.2", "r2")
+    held: set[object] = set()
+    asked = []
+    for name, arguments in stage.calls:
+        if name == "htable.sht_lock":
+            held.add(arguments[0])
+        elif name == "htable.sht_unlock":
+            held.discard(arguments[0])
+        elif name in ("tmx.t_continue", "tsilo.ts_append_to_uri"):
+            asked.append((name, set(held)))
+    assert asked == [("tmx.t_continue", {"wake_turns"}), ("tsilo.ts_append_to_uri", {"wake_turns"})]
+
+
+def while_it_is_added(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], None], result: int) -> None:
+    def append(_fake: FakeKsr, *_arguments: object) -> int:
+        happens()
+        return result
+
+    monkeypatch.setitem(ksr_functions.HANDLERS, "tsilo.ts_append_to_uri", append)
+
+
+def test_all_refuse_while_one_is_added_it_rings_all_the_same(
+    stage: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.location["h1"] = [Contact("sip:h1@10.0.0.9", "r9")]
+    stage_calls.ring_stage(stage.ksr, request_of(stage))
+
+    def refuse() -> None:
+        stage.message.status = 486
+        stage_calls.on_failure(stage.ksr, settings.read(stage.ksr))
+
+    while_it_is_added(monkeypatch, refuse, -1)  # tm: it is there already
+    register(stage, "a1", "sip:a1@10.0.0.1", "r1")
+    assert stage.relayed == ["sip:h1@10.0.0.9", "sip:a1@10.0.0.1"]
+    assert stage.called("tmx.t_suspend") == []
+    assert told(stage)[-1] == ("a1", "invited", 1)
+
+
+def test_one_that_is_added_in_the_moment_of_the_answer_is_cancelled(
+    stage: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.location["h1"] = [Contact("sip:h1@10.0.0.9", "r9")]
+    stage_calls.ring_stage(stage.ksr, request_of(stage))
+
+    def answer() -> None:
+        stage.message.status = 200
+        stage.pvs["$T_reply_ruid"] = "r9"
+        stage_calls.on_reply(stage.ksr)
+
+    while_it_is_added(monkeypatch, answer, 1)
+    register(stage, "a1", "sip:a1@10.0.0.1", "r1")
+    assert [call[0] for call in stage.called("tmx.t_cancel_callid")] == [LEG]
+    assert told(stage)[-1] == ("a1", "cancelled", 1)
+    assert (stage.tables["wake"], stage.tables["wake_legs"]) == ({}, {})
+
+
 def test_a_reply_of_one_that_woke_is_told_and_named(stage: FakeKsr, request_of: Make) -> None:
     stage.location["h1"] = [Contact("sip:h1@10.0.0.9", "r9")]
     stage_calls.ring_stage(stage.ksr, request_of(stage))
@@ -84,10 +145,10 @@ def test_when_all_refuse_a_sleeper_is_waited_for_and_then_no_more(stage: FakeKsr
     stage.location["h1"] = [Contact("sip:h1@10.0.0.9", "r9")]
     stage_calls.ring_stage(stage.ksr, request_of(stage))
     stage.message.status = 486
-    stage_calls.on_failure(stage.ksr)
+    stage_calls.on_failure(stage.ksr, settings.read(stage.ksr))
     assert len(stage.called("tmx.t_suspend")) == 1
     stage.message.status = 408  # nobody woke in time
-    stage_calls.on_failure(stage.ksr)
+    stage_calls.on_failure(stage.ksr, settings.read(stage.ksr))
     assert stage.replies[-1] == (480, "Nobody Woke")
     assert (stage.tables["wake"], stage.tables["wake_legs"]) == ({}, {})
 
@@ -103,7 +164,7 @@ def test_a_cancelled_leg_takes_nobody_and_keeps_its_list_until_the_end(stage: Fa
     stage_calls.on_reply(stage.ksr)
     assert told(stage)[-1] == ("h1", "cancelled", 0)
     stage.results["tm.t_is_canceled"] = 1
-    stage_calls.on_failure(stage.ksr)
+    stage_calls.on_failure(stage.ksr, settings.read(stage.ksr))
     assert (stage.tables["wake"], stage.tables["wake_legs"]) == ({}, {})
 
 
