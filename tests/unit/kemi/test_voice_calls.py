@@ -10,7 +10,7 @@ import pytest
 from kemi_routes import changes, headers, router, story, trunk_calls, trunks, voice_calls, voice_trunks, voice_wishes
 from kemi_routes.pipeline import DONE, NEXT
 from kemi_routes.streams import RedisError
-from tests.unit.kemi import fake_ksr
+from tests.unit.kemi import ksr_functions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,7 @@ def test_a_leg_that_is_cancelled_while_it_is_put_to_wait_calls_nobody(
         voice_calls.close(fake.ksr, LEG)  # another worker has the CANCEL
         return 1
 
-    monkeypatch.setitem(fake_ksr._HANDLERS, "tmx.t_suspend", suspend)
+    monkeypatch.setitem(ksr_functions.HANDLERS, "tmx.t_suspend", suspend)
     assert trunk_calls.ring_phone(phone.ksr, request_of(phone)) is DONE
     assert [wish["event"] for wish in wishes(phone)] == ["end"]
     assert nothing_is_left(phone)
