@@ -103,7 +103,8 @@ class PushProcess:
 
     async def _follow_calls(self) -> None:
         entries = await self._stream.told(BLOCK_MS)
-        await asyncio.sleep(FOLLOW_EVERY_S)  # each look has its price; a phone rings no longer than that for nothing
+        if entries:  # each look has its price; a phone rings no longer than that for nothing
+            await asyncio.sleep(FOLLOW_EVERY_S)
         if not self._pushing.rings:
             return
         for entry in entries:

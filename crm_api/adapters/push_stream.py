@@ -20,7 +20,7 @@ class PushStream:
     def __init__(self, url: str, consumer: str) -> None:
         self._redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(url, socket_connect_timeout=1.0)
         self._consumer = consumer
-        self._told_until = "$"
+        self._told_until = ""  # not `$`: what comes between two looks would be lost
 
     async def wishes(self, block_ms: int) -> list[bytes]:
         """Return the next wishes. A wish is given out once: one that is late is of no use to anybody."""
@@ -38,6 +38,9 @@ class PushStream:
 
     async def told(self, block_ms: int) -> list[bytes]:
         """Return what has been told of calls since: JSON arrays of events."""
+        if not self._told_until:
+            newest: Any = await self._redis.xrevrange(redis_keys.CALL_EVENTS, count=1)
+            self._told_until = newest[0][0].decode() if newest else "0-0"
         answer: Any = await self._redis.xread({redis_keys.CALL_EVENTS: self._told_until}, count=COUNT, block=block_ms)
         entries = _entries(answer)
         if entries:

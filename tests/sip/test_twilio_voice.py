@@ -290,6 +290,7 @@ async def test_a_token_is_good_once_from_twilio_alone_and_while_the_visitor_wait
         token = phone.dialled(await phone.fetch()).removeprefix("sip:").partition("@")[0]
         await visit.ringing()
         await visit.cancel()
+        await asyncio.wait_for(phone.hung_up.wait(), 3)  # so the leg has heard of it
         late = await twilio.edge.call(nobody, token)
         assert (await late.final()).status == 404
 
