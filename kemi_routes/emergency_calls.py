@@ -1,8 +1,8 @@
 """Emergency calls: to Asterisk with what is known of panel and city, and from Asterisk to the dispatch centre.
 
 The leg to the centre takes the first way that works: the leased number's trunk, the centre's other trunks, then its
-public number on any trunk. A trunk that says nothing for a second and a half is passed over. Nothing here asks a
-database, Redis, or the network for anything but the call itself.
+public number on any trunk. A trunk that says nothing for a second and a half is passed over, one that says no more
+than 100 after six. Nothing here asks a database, Redis, or the network for anything but the call itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,12 @@ _APPS = frozenset(("app", "handset", "indoor_unit", "home_gateway"))
 _LEG = "$avp(emergency_leg)"
 _NOW = "$avp(emergency_now)"
 _LEFT = "$avp(emergency_left)"
-RELAYING = trunk_branch.Relaying("on_emergency_branch", "on_emergency_reply", "on_emergency_failure", 180_000, 1500)
+# A trunk that takes the call and then neither rings nor tells anything for so long is passed over, too; not the last.
+_UNTIL_IT_RINGS_MS, _RING_MS, _SILENT_MS = 6000, 180_000, 1500
+RELAYING = trunk_branch.Relaying(
+    "on_emergency_branch", "on_emergency_reply", "on_emergency_failure", _UNTIL_IT_RINGS_MS, _SILENT_MS
+)
+_LAST = RELAYING._replace(ring_ms=_RING_MS)
 _RING, _ANSWER, _NEGATIVE, _SERVER_FAILS = 101, 200, 300, 500
 # What a dispatcher's own telephone says; anything else is the trunk's, and the next way is tried.
 _SAID_BY_CENTRE = frozenset((487, 603))
@@ -148,7 +153,7 @@ def _try_next(ksr: Ksr, leg: _Leg) -> bool:
         if trunk is None:
             continue
         story.emergency(ksr, leg.call_id, leg.panel, ("dial", f"{way.trunk} {way.number}"), leg.number)
-        if trunk_branch.send(ksr, RELAYING, trunk.uri(way.number)):
+        if trunk_branch.send(ksr, RELAYING if rest else _LAST, trunk.uri(way.number)):
             return True
         trunks.rest(ksr, way.trunk)
         story.emergency(ksr, leg.call_id, leg.panel, ("trunk_failed", f"{way.trunk} cannot be reached"))
@@ -199,6 +204,7 @@ def on_reply(ksr: Ksr) -> None:
     trunk_branch.clean_reply(ksr, status)
     leg, way = _leg(ksr), _now(ksr)
     if status < _ANSWER:
+        ksr.tm.t_set_fr(_RING_MS, _SILENT_MS)
         story.emergency(ksr, leg.call_id, leg.panel, ("rings", f"{way.trunk} {status}"), leg.number)
     elif status < _NEGATIVE:
         story.emergency(ksr, leg.call_id, leg.panel, ("answered", f"{way.trunk} {way.number}"), leg.number)
@@ -213,7 +219,7 @@ def on_failure(ksr: Ksr) -> None:
     silent = trunk_branch.was_silent(ksr)
     if trunk_branch.answer_challenge(ksr, RELAYING, way.trunk, status):
         return
-    why = "silent" if silent else f"answered {status}"
+    why = "silent" if silent else "does not ring" if ksr.tm.t_branch_timeout() > 0 else f"answered {status}"
     story.emergency(ksr, leg.call_id, leg.panel, ("way_failed", f"{way.trunk} {way.number} {why}"))
     if status in _SAID_BY_CENTRE and not silent:
         return

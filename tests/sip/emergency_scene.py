@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from lab.peers import message
@@ -79,6 +79,31 @@ async def centre_known(scene: Scene) -> None:
         return str(await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", "emergency_cities", "1"))
 
     await until(read, lambda told: "city-line" in told and '"112"' in told.replace("\\", ""))
+
+
+async def line_that_only_tries(scene: Scene, address: str) -> None:
+    """A line whose server takes every call (100) and then says nothing more."""
+    await rested(scene)
+
+    class Server(asyncio.DatagramProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self._transport = cast("asyncio.DatagramTransport", transport)
+
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            asked = message.parse(data)
+            if not asked.is_response and asked.method == "INVITE":
+                trying = message.response(100, "Trying")
+                for name in ("Via", "From", "To", "Call-ID", "CSeq"):
+                    for value in asked.get_all(name):
+                        trying.add(name, value)
+                self._transport.sendto(trying.encode(), addr)
+
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Server, local_addr=(address, 5060))
+
+    async def close() -> None:
+        transport.close()
+
+    scene.when_over(close)
 
 
 async def silent_line(scene: Scene, address: str) -> None:

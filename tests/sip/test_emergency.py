@@ -20,6 +20,7 @@ from tests.sip.emergency_scene import (
     caller_of,
     centre_known,
     emergency_record,
+    line_that_only_tries,
     nobody_holds_a_number,
     number_row,
     panel_at,
@@ -102,6 +103,32 @@ async def test_a_silent_line_is_passed_over_within_two_seconds(scene: Scene) -> 
     assert took_s < 2.5
     assert caller_of(ring) in scene.emergency["pool"]
     assert asserted_in(ring) == ""  # this line looks into From only
+    await call.bye()
+
+
+async def test_a_line_that_takes_the_call_and_does_not_ring_is_passed_over(scene: Scene) -> None:
+    await line_that_only_tries(scene, CITY_LINE)
+    began_s = time.monotonic()
+    call, _ = await call_112(scene, panel_at(scene), SECOND_LINE, timeout_s=12)
+    assert 5.5 < time.monotonic() - began_s < 8
+    await call.bye()
+    record = await emergency_record(scene, call.call_id)
+    assert next(s["detail"] for s in record["steps"] if s["step"] == "way_failed").endswith("does not ring")
+
+
+async def test_a_line_that_rings_for_long_is_left_to_ring(scene: Scene) -> None:
+    await rested(scene)
+    centre, visitor = await scene.peer(CITY_LINE), await scene.visitor(panel_at(scene))
+    since_s = time.monotonic()
+    call = await visitor.call(panel_at(scene).credentials, "112")
+    ring = await centre.incoming("112", 8, since_s)
+    ring.ring()
+    second = await scene.peer(SECOND_LINE)
+    await asyncio.sleep(8)  # longer than a line may take to ring
+    assert second.ringing == []
+    ring.answer()
+    await call.answered()
+    await ring.established()
     await call.bye()
 
 

@@ -181,6 +181,21 @@ def test_under_overload_a_line_is_blamed_for_what_it_says_and_not_for_its_silenc
     assert known.relayed == ["sip:112@10.0.0.1", "sip:112@10.0.0.2"], "the next way is tried in any case"
 
 
+def test_a_way_that_does_not_ring_has_six_seconds_the_last_one_and_one_that_rings_all_it_needs(
+    known: FakeKsr, request_of: Make
+) -> None:
+    leg(known)
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    fail(known, 408)
+    known.message.status = 183
+    emergency_calls.on_reply(known.ksr)
+    for _ in range(3):
+        fail(known, 500)
+    given_ms = [ring_ms for ring_ms, _ in known.called("tm.t_set_fr")]
+    assert given_ms == [6000, 6000, 180_000, 6000, 6000, 180_000]
+    assert len(known.relayed) == 5
+
+
 @pytest.mark.parametrize("status", [603, 487])
 def test_what_the_dispatcher_says_ends_the_call(known: FakeKsr, request_of: Make, status: int) -> None:
     leg(known)
