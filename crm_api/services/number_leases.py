@@ -145,7 +145,8 @@ class Leasing:
         until_ms = now_ms + LONGEST_CALL_MS + 1000 * self._keep_s(city_id)
         wanted = rows.Wanted(city_id, caller.company_id, caller.panel_id or 0, account, call_id, now_ms, until_ms)
         if caller.number_id is None and self._database.dialect == "postgresql":
-            leased = rows.take_free(self._database, wanted)  # one statement: its own transaction
+            with self._database.statement():
+                leased = rows.take_free(self._database, wanted)
             return None if leased is None else self._told(caller, leased, "leased", until_ms)
         with self._database.transaction():
             if caller.number_id is not None:

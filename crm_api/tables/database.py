@@ -124,9 +124,14 @@ class CrmDatabase:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Do everything or nothing; a broken constraint becomes a `ConflictError` that names it."""
+        with self.statement(), self.peewee.atomic():
+            yield
+
+    @contextmanager
+    def statement(self) -> Iterator[None]:
+        """A single statement, which is its own transaction; a broken constraint becomes a `ConflictError`."""
         try:
-            with self.peewee.atomic():
-                yield
+            yield
         except (peewee.IntegrityError, sqlite3.IntegrityError, psycopg.IntegrityError) as error:
             raise conflict_of(error) from error
 
