@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from kemi_routes import nodes
+from kemi_routes.clock import now_ms
 from kemi_routes.pipeline import NEXT, Refusal
 from kemi_routes.replies import refuse, retry_after
 
@@ -33,11 +34,6 @@ _WINDOW_MS = 200
 _WINDOWS = 3
 # So many are always let in: setups also take long when the CRM is slow to tell plans, and no call may fail for that.
 _LEAST = 30
-
-
-def now_ms() -> int:
-    """Return the time of day in epoch milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def _count(ksr: Ksr, table: str, key: str) -> int:

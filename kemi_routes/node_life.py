@@ -7,8 +7,9 @@ for dead would move its calls, ring apartments twice and double the load of the 
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
+
+from kemi_routes.clock import now_ms
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -24,10 +25,6 @@ _DEFAULT_PORT = ":5060"
 _UP_AND_PROBED = "ap"
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Hearing:
     """Notes for all processes when a node was last heard by this one."""
 
@@ -36,16 +33,16 @@ class Hearing:
 
     def note(self, ksr: Ksr, address: str) -> None:
         """A message from this address is being handled."""
-        now_ms = _now_ms()
-        if now_ms - self._noted_ms.get(address, 0) >= _NOTE_EVERY_MS:
-            self._noted_ms[address] = now_ms
-            ksr.htable.sht_sets(_HEARD, address, str(now_ms))
+        at_ms = now_ms()
+        if at_ms - self._noted_ms.get(address, 0) >= _NOTE_EVERY_MS:
+            self._noted_ms[address] = at_ms
+            ksr.htable.sht_sets(_HEARD, address, str(at_ms))
 
 
 def lives(ksr: Ksr, address: str) -> bool:
     """Tell whether a node has sent us anything just now."""
     heard = ksr.htable.sht_get(_HEARD, address)
-    return isinstance(heard, str) and _now_ms() - int(heard) < _LIVES_MS
+    return isinstance(heard, str) and now_ms() - int(heard) < _LIVES_MS
 
 
 def bring_back(ksr: Ksr, uri: str) -> None:

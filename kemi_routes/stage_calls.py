@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kemi_routes import admission, emergency_table, headers, late_ringing, nodes, registration, story, talks, waking
+from kemi_routes.clock import now_ms
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -114,7 +115,7 @@ def _ring_with_sleepers(ksr: Ksr, request: Request, stage: headers.Stage) -> Out
     _arm(ksr)
     if ksr.tm.t_newtran() == 0:
         return DONE
-    deadline_ms = waking.now_ms() + request.settings.wake_s * 1000
+    deadline_ms = now_ms() + request.settings.wake_s * 1000
     transaction = (int(ksr.pv.get("$T(id_index)") or 0), int(ksr.pv.get("$T(id_label)") or 0))
     with waking.turn(ksr, leg_id):
         # Listed before contacts are looked up: who registers from now on finds the leg and waits for its turn.
@@ -286,7 +287,7 @@ def _wait_for_sleepers(ksr: Ksr, leg_id: str) -> bool:
         return False
     with waking.entry(ksr, leg_id):
         leg = waking.find(ksr, leg_id)
-        if leg is None or leg.state != waking.RINGS or leg.deadline_ms - waking.now_ms() < _WORTH_WAITING_MS:
+        if leg is None or leg.state != waking.RINGS or leg.deadline_ms - now_ms() < _WORTH_WAITING_MS:
             return False
         if set(leg.accounts) <= {contact.account for contact in leg.contacts}:
             return False

@@ -5,9 +5,10 @@ An item of the queue is one JSON object, or several with commas between them.
 
 from __future__ import annotations
 
-import time
 from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, NamedTuple
+
+from kemi_routes.clock import now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,16 +36,12 @@ class End(NamedTuple):
     dialled: str | None = None
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def dialled(ksr: Ksr, call_id: str, panel: str, number: str) -> None:
     """A panel's call is on its way to Asterisk."""
     ksr.mqueue.mq_add(
         QUEUE,
         call_id,
-        f'{{"event":"dialled","call_id":{quoted(call_id)},"at_ms":{_now_ms()},'
+        f'{{"event":"dialled","call_id":{quoted(call_id)},"at_ms":{now_ms()},'
         f'"panel":{quoted(panel)},"dialled":{quoted(number)}}}',
     )
 
@@ -54,7 +51,7 @@ def panel_called(ksr: Ksr, call_id: str, panel: str) -> None:
     ksr.mqueue.mq_add(
         QUEUE,
         call_id,
-        f'{PANEL_CALLED},"call_id":{quoted(call_id)},"at_ms":{_now_ms()},"panel":{quoted(panel)}}}',
+        f'{PANEL_CALLED},"call_id":{quoted(call_id)},"at_ms":{now_ms()},"panel":{quoted(panel)}}}',
     )
 
 
@@ -63,7 +60,7 @@ def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
     ksr.mqueue.mq_add(
         QUEUE,
         call_id,
-        f'{{"event":"refused","call_id":{quoted(call_id)},"at_ms":{_now_ms()},'
+        f'{{"event":"refused","call_id":{quoted(call_id)},"at_ms":{now_ms()},'
         f'"reason":{quoted(reason)},"sip_status":{sip_status}}}',
     )
 
@@ -73,7 +70,7 @@ def emergency(ksr: Ksr, call_id: str, panel: str, step: tuple[str, str], number:
     ksr.mqueue.mq_add(
         QUEUE,
         call_id,
-        f'{{"event":"emergency","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"panel":{quoted(panel)},'
+        f'{{"event":"emergency","call_id":{quoted(call_id)},"at_ms":{now_ms()},"panel":{quoted(panel)},'
         f'"step":"{step[0]}","detail":{quoted(step[1])},"number":{quoted(number) if number else "null"}}}',
     )
 
@@ -84,7 +81,7 @@ def ended(ksr: Ksr, end: End) -> None:
     ksr.mqueue.mq_add(
         QUEUE,
         end.call_id,
-        f'{{"event":"ended","call_id":{quoted(end.call_id)},"at_ms":{_now_ms()},"result":"{end.result}",{whose}'
+        f'{{"event":"ended","call_id":{quoted(end.call_id)},"at_ms":{now_ms()},"result":"{end.result}",{whose}'
         f'"cause":{44 if end.reason else 16},"talk_ms":{"null" if end.talk_ms is None else end.talk_ms},'
         f'"reason":{quoted(end.reason) if end.reason else "null"}}}',
     )
@@ -107,7 +104,7 @@ class BranchEvent(NamedTuple):
 
 def branches(ksr: Ksr, call_id: str, stage: int, happened: Iterable[BranchEvent], plan_source: str = "") -> None:
     """What happened to branches of a stage in one moment: one item of the queue, as each costs a lock."""
-    head = f'{{"event":"branch","call_id":{quoted(call_id)},"at_ms":{_now_ms()},"stage":{stage},'
+    head = f'{{"event":"branch","call_id":{quoted(call_id)},"at_ms":{now_ms()},"stage":{stage},'
     if plan_source:
         head += f'"plan_source":{quoted(plan_source)},'
     events = ",".join(

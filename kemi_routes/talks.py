@@ -7,11 +7,11 @@ one of an ordinary call.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from kemi_routes import story
+from kemi_routes.clock import now_ms
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -29,7 +29,7 @@ NO_MEDIA = "no media for 30 s"
 
 def begins(ksr: Ksr, call_id: str, leg_id: str, whose: str) -> None:
     """A device has answered the stage whose leg this is; `whose` is panel and number, URI-encoded, with a comma."""
-    ksr.htable.sht_sets(_TALKING, call_id, f"{_AT}{time.time_ns() // 1_000_000} {whose.replace(',', ' ')}")
+    ksr.htable.sht_sets(_TALKING, call_id, f"{_AT}{now_ms()} {whose.replace(',', ' ')}")
     ksr.htable.sht_sets(_TALKING, leg_id, _OF + call_id)
 
 
@@ -59,7 +59,7 @@ def _tell(ksr: Ksr, call_id: str, entry: str, *, stopped: bool) -> None:
         story.ended(ksr, story.End(call_id, "answered", reason=reason))
         return
     answered_at_ms, panel, dialled = entry.removeprefix(_AT).split(" ")
-    talk_ms = max(0, time.time_ns() // 1_000_000 - int(answered_at_ms))
+    talk_ms = max(0, now_ms() - int(answered_at_ms))
     story.ended(ksr, story.End(call_id, "answered", talk_ms, reason, unquote(panel), unquote(dialled)))
 
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from kemi_routes import headers, nodes, registration, story, table_rows, voice_trunks, voice_wishes
+from kemi_routes.clock import now_ms
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import refuse
 
@@ -81,10 +81,6 @@ class Wanted(NamedTuple):
     waiting: str
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def wait(ksr: Ksr, wanted: Wanted) -> bool:
     """Have the phone called and let the leg wait: its transaction exists. False when it cannot."""
     index, label = (int(ksr.pv.get(name) or 0) for name in ("$T(id_index)", "$T(id_label)"))
@@ -93,7 +89,7 @@ def wait(ksr: Ksr, wanted: Wanted) -> bool:
     ksr.tm.t_reply(_RINGING, "Ringing")
     token = f"v{secrets.token_hex(_TOKEN_BYTES)}"
     leg = VoiceLeg(
-        _ASKED, _now_ms() + PLACED_WITHIN_MS, (index, label), wanted.leg_id, wanted.call_id, wanted.stage,
+        _ASKED, now_ms() + PLACED_WITHIN_MS, (index, label), wanted.leg_id, wanted.call_id, wanted.stage,
         wanted.account, wanted.number, wanted.place, wanted.trunk, wanted.node, wanted.waiting,
     )  # fmt: skip
     _keep(ksr, token, leg)
@@ -204,10 +200,10 @@ def told(ksr: Ksr, change: str) -> None:
 
 def tick(ksr: Ksr) -> None:
     """Let legs go on whose phone nobody is calling: the worker, Redis, the database or the voice API is away."""
-    now_ms = _now_ms()
+    at_ms = now_ms()
     for token, entry in table_rows.collect(ksr, _CALLS).items():
         leg = VoiceLeg._make(json.loads(entry))
-        if leg.state != _ASKED or now_ms < leg.until_ms:
+        if leg.state != _ASKED or at_ms < leg.until_ms:
             continue
         taken = _take(ksr, token)
         if taken is not None:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from kemi_routes.clock import now_ms
 from kemi_routes.streams import RedisError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _RETRY_S = 1.0
 
 def add(ksr: Ksr, wish: dict[str, str | int]) -> None:
     """Queue a wish; never waits."""
-    told = {**wish, "at_ms": time.time_ns() // 1_000_000}
+    told = {**wish, "at_ms": now_ms()}
     ksr.mqueue.mq_add(QUEUE, str(wish["token"]), json.dumps(told))
 
 

@@ -18,12 +18,12 @@ entry is locked only while it is read and written, never while tm is asked for a
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from kemi_routes import nodes, story
+from kemi_routes.clock import now_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,11 +82,6 @@ class WakingLeg:
         return cls(
             state, int(index), int(label), int(deadline_ms), int(stage), call_id, tuple(accounts.split(",")), contacts
         )
-
-
-def now_ms() -> int:
-    """Return the time of day in epoch milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 @contextmanager

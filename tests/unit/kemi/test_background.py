@@ -268,7 +268,7 @@ def test_a_challenge_that_stays_unanswered_is_told_once(fake: FakeKsr, monkeypat
 
 def test_what_was_heard_is_noted_now_and_then_and_grows_old(fake: FakeKsr, monkeypatch: pytest.MonkeyPatch) -> None:
     now_ns = 10**18
-    monkeypatch.setattr("kemi_routes.node_life.time.time_ns", lambda: now_ns)
+    monkeypatch.setattr("kemi_routes.clock.time.time_ns", lambda: now_ns)
     hearing = node_life.Hearing()
     for _ in range(100):
         hearing.note(fake.ksr, "a")

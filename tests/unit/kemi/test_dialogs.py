@@ -41,7 +41,7 @@ def answered(fake: FakeKsr, request_of: Make, plan_source: str) -> None:
 
 def test_a_bye_ends_an_answered_call_once(fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     now_ns = 10**18
-    monkeypatch.setattr("kemi_routes.talks.time.time_ns", lambda: now_ns)
+    monkeypatch.setattr("kemi_routes.clock.time.time_ns", lambda: now_ns)
     answered(fake, request_of, "redis")
     now_ns += 15 * 10**8
     bye(fake, request_of, "leg-1", stage_calls.USER)

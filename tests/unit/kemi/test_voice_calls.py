@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kemi_routes import changes, headers, router, story, trunk_calls, trunks, voice_calls, voice_trunks, voice_wishes
+from kemi_routes import (
+    changes,
+    clock,
+    headers,
+    router,
+    story,
+    trunk_calls,
+    trunks,
+    voice_calls,
+    voice_trunks,
+    voice_wishes,
+)
 from kemi_routes.pipeline import DONE, NEXT
 from kemi_routes.streams import RedisError
 from tests.unit.kemi import ksr_functions
@@ -223,8 +234,8 @@ def test_when_nobody_calls_the_phone_the_leg_goes_on(
     waits(phone, request_of)
     voice_calls.tick(phone.ksr)
     assert phone.called("tmx.t_continue") == []
-    now_ms = voice_calls._now_ms()
-    monkeypatch.setattr(voice_calls, "_now_ms", lambda: now_ms + voice_calls.PLACED_WITHIN_MS + 1)
+    at_ms = clock.now_ms()
+    monkeypatch.setattr(voice_calls, "now_ms", lambda: at_ms + voice_calls.PLACED_WITHIN_MS + 1)
     voice_calls.tick(phone.ksr)
     assert len(phone.called("tmx.t_continue")) == 1
     assert [wish["event"] for wish in wishes(phone)] == ["call", "end"]
@@ -237,8 +248,8 @@ def test_a_phone_that_is_being_called_may_ring_for_long(
 ) -> None:
     token = waits(phone, request_of)
     voice_calls.told(phone.ksr, f"{token} 100")
-    now_ms = voice_calls._now_ms()
-    monkeypatch.setattr(voice_calls, "_now_ms", lambda: now_ms + 60_000)
+    at_ms = clock.now_ms()
+    monkeypatch.setattr(voice_calls, "now_ms", lambda: at_ms + 60_000)
     voice_calls.tick(phone.ksr)
     assert phone.called("tmx.t_continue") == []
 
