@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from kemi_routes import database
 from kemi_routes.headers import is_account_name
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 _CACHE = "accounts"
 _ABSENT = "absent"
 _RESULT = "account"
-_DATABASE = "crm"
 _SEPARATOR = "|"
 
 
@@ -43,17 +43,13 @@ def _read(ksr: Ksr, name: str) -> Account | None:
         DatabaseAwayError: the query failed.
     """
     query = f"select ha1, kind, enabled from kamailio_accounts where account='{name}'"  # noqa: S608 - name is checked
-    if ksr.sqlops.sql_query(_DATABASE, query, _RESULT) < 0:
+    rows = database.rows(ksr, _RESULT, query, 3)
+    if rows is None:
         raise DatabaseAwayError(name)
-    try:
-        if ksr.sqlops.sql_num_rows(_RESULT) < 1:
-            return None
-        ha1 = ksr.sqlops.sql_result_get(_RESULT, 0, 0)
-        kind = ksr.sqlops.sql_result_get(_RESULT, 0, 1)
-        enabled = ksr.sqlops.sql_result_get(_RESULT, 0, 2)
-        return Account(str(ha1), str(kind), str(enabled) in ("1", "t", "true", "True"))
-    finally:
-        ksr.sqlops.sql_result_free(_RESULT)
+    if not rows:
+        return None
+    ha1, kind, enabled = rows[0]
+    return Account(ha1, kind, enabled in ("1", "t", "true", "True"))
 
 
 def find(ksr: Ksr, name: str, fresh_s: int) -> Account | None:

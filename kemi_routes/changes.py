@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kemi_routes import accounts, headers, registration, trunks, voice_calls, voice_trunks
+from kemi_routes import accounts, database, headers, registration, trunks, voice_calls, voice_trunks
 
 if TYPE_CHECKING:
     from KSR import Ksr
 
 _RESULT = "changes"
-_DATABASE = "crm"
 # Transactions commit out of the order of their ids: one with a lower id may appear this much later.
 _LOOK_BACK = 300
 # Rows taken in one tick; after a long absence of the database the rest comes in the next ones.
@@ -111,18 +110,13 @@ class ChangeFollower:
             self._seen.discard(self._order.popleft())
         return True
 
-    def _query(self, ksr: Ksr, query: str) -> list[tuple[str, str]] | None:
-        """Rows as text, None while the database is away (said once)."""
-        if ksr.sqlops.sql_query(_DATABASE, query, _RESULT) < 0:
-            if not self._away:
-                ksr.warn("changes of accounts cannot be followed: database away; cached accounts stay valid\n")
-            self._away = True
-            return None
-        if self._away:
-            ksr.warn("changes of accounts are followed again\n")
-        self._away = False
-        try:
-            get = ksr.sqlops.sql_result_get
-            return [(str(get(_RESULT, i, 0)), str(get(_RESULT, i, 1))) for i in range(ksr.sqlops.sql_num_rows(_RESULT))]
-        finally:
-            ksr.sqlops.sql_result_free(_RESULT)
+    def _query(self, ksr: Ksr, query: str) -> list[tuple[str, ...]] | None:
+        """Rows of two columns as text, None while the database is away (said once)."""
+        found = database.rows(ksr, _RESULT, query, 2)
+        if (found is None) is not self._away:
+            self._away = found is None
+            now = (
+                "cannot be followed: database away; cached accounts stay valid" if self._away else "are followed again"
+            )
+            ksr.warn(f"changes of accounts {now}\n")
+        return found

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from kemi_routes import database
+
 if TYPE_CHECKING:
     from KSR import Ksr
 
@@ -25,7 +27,6 @@ _SOS = "emergency_sos"
 _NUMBERS = "city_numbers"
 _HOSTS = "trunk_hosts"
 _DEFAULT = "default"
-_DATABASE = "crm"
 _RESULT = "emergency"
 _CITIES_EVERY_S = 2.0
 # Reading all panels may take a hundredth of the time; a few are read as often as the cities.
@@ -306,23 +307,12 @@ class EmergencyKeeper:
 
     def _query(self, ksr: Ksr, query: str, columns: int) -> list[tuple[str, ...]] | None:
         """Rows as text; None while the database is away (said once)."""
-        if ksr.sqlops.sql_query(_DATABASE, query, _RESULT) < 0:
-            if not self._away:
-                ksr.warn("emergency table is not refreshed: database away; what is known stays\n")
-            self._away = True
-            return None
-        if self._away:
-            ksr.warn("emergency table is refreshed again\n")
-        self._away = False
-        try:
-            get = ksr.sqlops.sql_result_get
-            found = []
-            for row in range(ksr.sqlops.sql_num_rows(_RESULT)):
-                values = (get(_RESULT, row, column) for column in range(columns))
-                found.append(tuple("" if value is None else str(value) for value in values))
-            return found
-        finally:
-            ksr.sqlops.sql_result_free(_RESULT)
+        found = database.rows(ksr, _RESULT, query, columns)
+        if (found is None) is not self._away:
+            self._away = found is None
+            now = "not refreshed: database away; what is known stays" if self._away else "refreshed again"
+            ksr.warn(f"emergency table is {now}\n")
+        return found
 
 
 def _ways(centre: str, public: str, own: list[tuple[str, str, bool]], every: list[str]) -> list[Way]:

@@ -6,11 +6,11 @@ A worker never asks the database for one. While the database is away, what is kn
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import voice_trunks
+from kemi_routes import database, voice_trunks
 from kemi_routes.headers import is_account_name
+from kemi_routes.kept_rows import KeptRows
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -21,11 +21,8 @@ _RESTING = "resting"
 _REST_S = 30
 _ALL = "*"
 _SEPARATOR = "|"
-_DATABASE = "crm"
-_RESULT = "trunks"
 _COLUMNS = "name, address, transport, username, realm, ha1, registers, number_format"
 _QUERY = f"select {_COLUMNS} from kamailio_trunks order by name"  # noqa: S608 - constants
-_WHOLE_AGAIN_S = 60.0
 CHANGE_MARK = "trunk:"
 # An empty parameter of uac.reg_add.
 _NOTHING = "."
@@ -85,36 +82,33 @@ def _call(ksr: Ksr, method: str, *parameters: str | int) -> None:
         ksr.err(f"{method} {parameters[0]}: {answer}\n")
 
 
-class TrunkKeeper:
-    """Keeps the table of trunks as the database says; lives in the process of the rtimer `changes`."""
+class TrunkKeeper(KeptRows):
+    """Keeps the table of trunks as the database says, and is registered where a carrier wants it."""
 
-    def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
-        self._read_at = float("-inf")
+    table = _TABLE
 
-    def read_anew(self) -> None:
-        """Read the trunks at the next tick: one has changed."""
-        self._read_at = float("-inf")
+    def read(self, ksr: Ksr) -> dict[str, str] | None:
+        """Return entries by name."""
+        rows = database.rows(ksr, _TABLE, _QUERY, len(Trunk._fields))
+        if rows is None:
+            return None
+        return {
+            columns[0]: _SEPARATOR.join(columns)
+            for columns in rows
+            if is_account_name(columns[0]) and not any(_SEPARATOR in column for column in columns)
+        }
 
-    def tick(self, ksr: Ksr) -> None:
-        """Read the trunks when one has changed, and once a minute."""
-        if time.monotonic() - self._read_at < _WHOLE_AGAIN_S:
-            return
-        found = self._query(ksr)
-        if found is None:
-            return
-        self._read_at = time.monotonic()
-        for name in self._kept.keys() - found.keys():
-            ksr.htable.sht_rm(_TABLE, name)
-            self._unregister(ksr, _parse(self._kept[name]))
-        for name, entry in found.items():
-            if self._kept.get(name) != entry:
-                ksr.htable.sht_sets(_TABLE, name, entry)
-                ksr.htable.sht_rm(_RESTING, name)
-                if name in self._kept:
-                    self._unregister(ksr, _parse(self._kept[name]))
-                self._register(ksr, _parse(entry))
-        self._kept = found
+    def gone(self, ksr: Ksr, entry: str) -> None:
+        """Register there no more."""
+        self._unregister(ksr, _parse(entry))
+
+    def changed(self, ksr: Ksr, before: str | None, entry: str) -> None:
+        """Give it a chance at once, and register as it wants it now."""
+        trunk = _parse(entry)
+        ksr.htable.sht_rm(_RESTING, trunk.name)
+        if before is not None:
+            self._unregister(ksr, _parse(before))
+        self._register(ksr, trunk)
 
     @staticmethod
     def _register(ksr: Ksr, trunk: Trunk) -> None:
@@ -132,17 +126,3 @@ class TrunkKeeper:
         """Register there no more; what stands ends by itself."""
         if trunk.registers:
             _call(ksr, "uac.reg_remove", trunk.name)
-
-    def _query(self, ksr: Ksr) -> dict[str, str] | None:
-        """Entries by name; None while the database is away (changes.py says so in the log)."""
-        if ksr.sqlops.sql_query(_DATABASE, _QUERY, _RESULT) < 0:
-            return None
-        found = {}
-        try:
-            for row in range(ksr.sqlops.sql_num_rows(_RESULT)):
-                columns = [str(ksr.sqlops.sql_result_get(_RESULT, row, i)) for i in range(len(Trunk._fields))]
-                if is_account_name(columns[0]) and not any(_SEPARATOR in column for column in columns):
-                    found[columns[0]] = _SEPARATOR.join(columns)
-        finally:
-            ksr.sqlops.sql_result_free(_RESULT)
-        return found

@@ -6,20 +6,18 @@ Kept in shared memory as `name` -> networks that its calls come from, by the pro
 from __future__ import annotations
 
 import ipaddress
-import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from kemi_routes import table_rows
+from kemi_routes import database, table_rows
 from kemi_routes.headers import is_account_name
+from kemi_routes.kept_rows import KeptRows
 
 if TYPE_CHECKING:
     from KSR import Ksr
 
 _TABLE = "voice_trunks"
-_DATABASE = "crm"
 _QUERY = "select name, networks from kamailio_voice_trunks order by name"
-_WHOLE_AGAIN_S = 60.0
 
 
 def is_known(ksr: Ksr, name: str) -> bool:
@@ -47,39 +45,12 @@ def _is_in(address: str, networks: str) -> bool:
         return False
 
 
-class VoiceTrunkKeeper:
-    """Keeps the table of them as the database says; lives in the process of the rtimer `changes`."""
+class VoiceTrunkKeeper(KeptRows):
+    """Keeps the table of them as the database says."""
 
-    def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
-        self._read_at = float("-inf")
+    table = _TABLE
 
-    def read_anew(self) -> None:
-        """Read them at the next tick: a trunk has changed."""
-        self._read_at = float("-inf")
-
-    def tick(self, ksr: Ksr) -> None:
-        """Read them when a trunk has changed, and once a minute; while the database is away, what is known stays."""
-        if time.monotonic() - self._read_at < _WHOLE_AGAIN_S:
-            return
-        found = _query(ksr)
-        if found is None:
-            return
-        self._read_at = time.monotonic()
-        for name in self._kept.keys() - found.keys():
-            ksr.htable.sht_rm(_TABLE, name)
-        for name, networks in found.items():
-            ksr.htable.sht_sets(_TABLE, name, networks)
-        self._kept = found
-
-
-def _query(ksr: Ksr) -> dict[str, str] | None:
-    """Networks by name; None while the database is away (changes.py says so in the log)."""
-    if ksr.sqlops.sql_query(_DATABASE, _QUERY, _TABLE) < 0:
-        return None
-    try:
-        get = ksr.sqlops.sql_result_get
-        rows = [(str(get(_TABLE, row, 0)), str(get(_TABLE, row, 1))) for row in range(ksr.sqlops.sql_num_rows(_TABLE))]
-    finally:
-        ksr.sqlops.sql_result_free(_TABLE)
-    return {name: networks for name, networks in rows if is_account_name(name)}
+    def read(self, ksr: Ksr) -> dict[str, str] | None:
+        """Return networks by name."""
+        rows = database.rows(ksr, _TABLE, _QUERY, 2)
+        return None if rows is None else {name: networks for name, networks in rows if is_account_name(name)}
