@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 QUEUE = "story"
 PANEL_CALLED = '{"event":"panel_called"'
+# Who hung up; the platform does when the time is over, or one side sends no media any more.
+CALLER, CALLEE, PLATFORM = "caller", "callee", "platform"
 _TRUNK = ',"trunk":'
 _FINAL = 200
 _NEGATIVE = 300
@@ -34,6 +36,7 @@ class End(NamedTuple):
     reason: str | None = None
     panel: str | None = None
     dialled: str | None = None
+    hung_up_by: str | None = None
 
 
 def dialled(ksr: Ksr, call_id: str, panel: str, number: str) -> None:
@@ -78,6 +81,8 @@ def emergency(ksr: Ksr, call_id: str, panel: str, step: tuple[str, str], number:
 def ended(ksr: Ksr, end: End) -> None:
     """A call is over."""
     whose = f'"panel":{quoted(end.panel)},"dialled":{quoted(end.dialled)},' if end.panel and end.dialled else ""
+    if end.hung_up_by:
+        whose += f'"hung_up_by":"{end.hung_up_by}",'
     ksr.mqueue.mq_add(
         QUEUE,
         end.call_id,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kemi_routes.pipeline import Request
 
-# Leg of a panel -> `at <epoch ms of the answer> <panel> <number>`; leg of a stage -> `of <leg of the panel>`.
+# Leg of a panel -> `at <epoch ms of the answer> <panel> <number> <who hung up>`; leg of a stage -> `of <leg of the panel>`.
 _TALKING = "talking"
 _AT = "at "
 _OF = "of "
@@ -29,7 +29,7 @@ NO_MEDIA = "no media for 30 s"
 
 def begins(ksr: Ksr, call_id: str, leg_id: str, whose: str) -> None:
     """A device has answered the stage whose leg this is; `whose` is panel and number, URI-encoded, with a comma."""
-    ksr.htable.sht_sets(_TALKING, call_id, f"{_AT}{now_ms()} {whose.replace(',', ' ')}")
+    ksr.htable.sht_sets(_TALKING, call_id, f"{_AT}{now_ms()} {whose.replace(',', ' ')} {story.PLATFORM}")
     ksr.htable.sht_sets(_TALKING, leg_id, _OF + call_id)
 
 
@@ -44,12 +44,26 @@ def ends(ksr: Ksr, request: Request) -> None:
     ksr.htable.sht_rm(_TALKING, request.call_id)
     stopped = request.from_node and _STOPPED in ksr.hdr.gete("Reason")
     if entry.startswith(_AT):
-        _tell(ksr, request.call_id, entry, stopped=stopped)
+        _tell(ksr, request.call_id, entry if request.from_node else _by(entry, story.CALLER), stopped=stopped)
+        return
+    call_id = entry.removeprefix(_OF)
+    if not request.from_node:
+        _note_callee(ksr, call_id)
     elif stopped:
-        call_id = entry.removeprefix(_OF)
         answered = ksr.htable.sht_get(_TALKING, call_id)
         ksr.htable.sht_rm(_TALKING, call_id)
         _tell(ksr, call_id, answered if isinstance(answered, str) else "", stopped=True)
+
+
+def _by(entry: str, who: str) -> str:
+    return f"{entry.rpartition(' ')[0]} {who}"
+
+
+def _note_callee(ksr: Ksr, call_id: str) -> None:
+    """The phone that answered has hung up: Asterisk ends the panel's leg next, and then it is told."""
+    answered = ksr.htable.sht_get(_TALKING, call_id)
+    if isinstance(answered, str):
+        ksr.htable.sht_sets(_TALKING, call_id, _by(answered, story.CALLEE))
 
 
 def _tell(ksr: Ksr, call_id: str, entry: str, *, stopped: bool) -> None:
@@ -58,9 +72,9 @@ def _tell(ksr: Ksr, call_id: str, entry: str, *, stopped: bool) -> None:
     if not entry:
         story.ended(ksr, story.End(call_id, "answered", reason=reason))
         return
-    answered_at_ms, panel, dialled = entry.removeprefix(_AT).split(" ")
+    answered_at_ms, panel, dialled, by = entry.removeprefix(_AT).split(" ")
     talk_ms = max(0, now_ms() - int(answered_at_ms))
-    story.ended(ksr, story.End(call_id, "answered", talk_ms, reason, unquote(panel), unquote(dialled)))
+    story.ended(ksr, story.End(call_id, "answered", talk_ms, reason, unquote(panel), unquote(dialled), by))
 
 
 def never_was(ksr: Ksr, call_id: str) -> None:
@@ -68,5 +82,6 @@ def never_was(ksr: Ksr, call_id: str) -> None:
     entry = ksr.htable.sht_get(_TALKING, call_id)
     if isinstance(entry, str):
         ksr.htable.sht_rm(_TALKING, call_id)
-        _, panel, dialled = entry.removeprefix(_AT).split(" ")
-        story.ended(ksr, story.End(call_id, "caller_hung_up", 0, None, unquote(panel), unquote(dialled)))
+        _, panel, dialled, _ = entry.removeprefix(_AT).split(" ")
+        end = story.End(call_id, "caller_hung_up", 0, None, unquote(panel), unquote(dialled), story.CALLER)
+        story.ended(ksr, end)

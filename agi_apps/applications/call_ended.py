@@ -38,7 +38,8 @@ _BY_PROMPT = {
 
 def run(arguments: Sequence[str], services: Services) -> Outputs:
     """Record the end of a call."""
-    (call_id, panel, dialled, dial_status, cause, talk_ms, plan_source, decision, sound, started, no_media) = arguments
+    (call_id, panel, dialled, dial_status, cause, talk_ms, plan_source, decision, sound, started, *ending) = arguments
+    no_media, hung_up_by = ending
     result = result_of(dial_status, decision, sound, talked=talk_ms == TALKED or _number(talk_ms) > 0)
     if result in _TOLD:
         _log.info("[%s] %s dialled %s: %s (cause %s)", call_id, panel, dialled, result, cause or "-")
@@ -47,7 +48,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
         "event": "ended", "call_id": call_id, "at_ms": services.now_ms(), "panel": panel, "dialled": dialled,
         "started_at_ms": _number(started), "talk_ms": None if talk_ms == TALKED else _number(talk_ms),
         "result": result, "cause": _number(cause), "plan_source": plan_source or None,
-        "reason": reason,
+        "reason": reason, "hung_up_by": hung_up_by or None,
     })  # fmt: skip
     return NOTHING
 
@@ -78,6 +79,7 @@ APPLICATION = Application(
     arguments=(
         "EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "DIALSTATUS", "HANGUPCAUSE", "ANSWEREDTIME_MS",
         "EP_PLAN_SOURCE", "EP_DECISION", "EP_PROMPT", "EP_STARTED_AT_MS", "EP_NO_MEDIA",
+        "EP_HUNG_UP_BY",
     ),
     run=run,
     deadline_s=2.0,

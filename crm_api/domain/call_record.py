@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 BranchOutcome = Literal["invited", "ringing", "offline", "failed", "cancelled", "declined", "busy", "answered"]
+HungUpBy = Literal["caller", "callee", "platform"]
 PushOutcome = Literal["queued", "sent", "accepted", "refused", "failed", "cancelled"]
 OUTCOME_RANK: Final[dict[str, int]] = {
     "invited": 0,
@@ -52,6 +53,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     result: str | None = None
     started_at_ms: int | None = None
     talk_ms: int | None = None
+    hung_up_by: HungUpBy | None = None
     cause: int | str | None = None
     plan_source: str | None = None
     trunk: str | None = None

@@ -174,9 +174,10 @@ def test_a_permission_is_fresh_after_the_later_of_issue_and_heartbeat(
 )
 def test_result_of_a_call(status: str, decision: str, sound: str, result: str) -> None:
     events = Events()
-    arguments = ("c", "p10001", "12", status, "16", "", "redis", decision, sound, "1790000000000", "")
+    arguments = ("c", "p10001", "12", status, "16", "", "redis", decision, sound, "1790000000000", "", "caller")
     call_ended.run(arguments, services(Plans(None), events=events))
     assert (events.kept[0]["result"], events.kept[0]["talk_ms"]) == (result, 0)
+    assert events.kept[0]["hung_up_by"] == "caller"
 
 
 @pytest.mark.parametrize(
@@ -336,6 +337,7 @@ def test_who_keeps_quiet_hours_is_left_out_and_a_stage_of_nobody_is_passed_over(
 )
 def test_a_talk_that_ended_for_lack_of_media_says_so(cause: str, no_media: str, reason: str | None) -> None:
     events = Events()
-    arguments = ("c", "p10001", "12", "ANSWER", cause, "31000", "redis", "dial", "", "1790000000000", no_media)
+    arguments = ("c", "p10001", "12", "ANSWER", cause, "31000", "redis", "dial", "", "1790000000000", no_media, "")
     call_ended.run(arguments, services(Plans(None), events=events))
     assert [(e["result"], e["talk_ms"], e["reason"]) for e in events.kept] == [("answered", 31_000, reason)]
+    assert events.kept[0]["hung_up_by"] is None

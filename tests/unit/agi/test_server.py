@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Server = tuple[subprocess.Popen[bytes], tuple[str, int]]
 RING = ("call-1", "p10001", "12")
-ENDED = ("call-1", "p10001", "12", "ANSWER", "16", "900", "last_known", "dial", "", "1790000000000", "")
+ENDED = ("call-1", "p10001", "12", "ANSWER", "16", "900", "last_known", "dial", "", "1790000000000", "", "callee")
 
 
 def free_port() -> int:

@@ -52,6 +52,27 @@ def test_a_bye_ends_an_answered_call_once(fake: FakeKsr, request_of: Make, monke
     assert not fake.tables["talking"]
 
 
+@pytest.mark.parametrize(
+    ("legs", "by"),
+    [
+        ([("device", "leg-1"), ("node", "call-1")], "callee"),
+        ([("device", "call-1"), ("node", "leg-1")], "caller"),
+        ([("node", "call-1"), ("node", "leg-1")], "platform"),
+        ([("node", "leg-1"), ("node", "call-1")], "platform"),
+        ([("device", "leg-1"), ("device", "call-1")], "caller"),
+    ],
+)
+def test_who_hung_up_is_told(fake: FakeKsr, request_of: Make, legs: list[tuple[str, str]], by: str) -> None:
+    answered(fake, request_of, "redis")
+    for side, call_id in legs:
+        if side == "device":
+            bye(fake, request_of, call_id)
+        else:
+            bye_of_node(fake, request_of, call_id, "16")
+    assert [event["hung_up_by"] for event in events(fake)] == [by]
+    assert not fake.tables["talking"]
+
+
 def test_a_call_cancelled_in_the_moment_of_the_answer_never_was(fake: FakeKsr, request_of: Make) -> None:
     fake.results["tm.t_is_canceled"] = 1
     for plan_source, told in (("redis", ["caller_hung_up"]), ("", [])):
@@ -59,6 +80,7 @@ def test_a_call_cancelled_in_the_moment_of_the_answer_never_was(fake: FakeKsr, r
         fake.message = Message(status=487, source_ip="127.0.0.21")
         panel_calls.on_failure(fake.ksr, settings.read(fake.ksr))
         assert [event["result"] for event in events(fake)] == told
+        assert [event["hung_up_by"] for event in events(fake)] == ["caller"] * len(told)
         assert "call-1" not in fake.tables["talking"]
 
 
