@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kemi_routes.pipeline import Request
 
-# Leg of a panel -> `at <epoch ms of the answer> <panel> <number> <who hung up>`; leg of a stage -> `of <leg of the panel>`.
+# Leg of a panel -> `at <epoch ms of the answer> <panel> <number> <who hung up>`; leg of a stage -> `of <panel's leg>`.
 _TALKING = "talking"
 _AT = "at "
 _OF = "of "

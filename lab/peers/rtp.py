@@ -41,6 +41,8 @@ class RtpStream(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.keys: list[KeyPress] = []
         self.packets = 0
+        self.payloads: set[bytes] = set()
+        """What came of `send_packet`s: payloads of other types than the telephone's own (pictures, Opus, G.722)."""
         self.audible_packets = 0
         self.first_audible_s: float | None = None
         self.last_packet_s: float | None = None
@@ -79,6 +81,8 @@ class RtpStream(asyncio.DatagramProtocol):
         elif payload_type in (sdp.PCMU, sdp.PCMA) and (g711.loudness(payload, alaw=payload_type == sdp.PCMA) > AUDIBLE):
             self.audible_packets += 1
             self.first_audible_s = self.first_audible_s or now
+        elif payload_type not in (sdp.PCMU, sdp.PCMA):
+            self.payloads.add(payload)
         self._watch.notify()
 
     def aim(self, media: sdp.Media) -> None:

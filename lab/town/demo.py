@@ -1,4 +1,4 @@
-"""The demo town: two houses, three entrances, a gate shared by both houses, a dozen households. Small and readable."""
+"""The demo town: two houses, three entrances, a gate shared by both, a score of households. Small and readable."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ DISPATCH: Final = "dispatch-riverside"
 class Phone:
     """A device of a household: its account, its kind, and the loopback address that its simulation uses.
 
-    `resident`: whose own it is; None: the whole household's.
+    `resident`: whose own it is; None: the whole household's. `quiet`: from and until which hour it keeps still.
+    `wakes`: it sleeps, and a push (a signed webhook of the lab) wakes it.
     """
 
     account: str
     kind: Literal["handset", "indoor_unit", "app", "home_gateway"]
     address: str
     resident: str | None = None
+    quiet: tuple[str, str] | None = None
+    wakes: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ DESKS: Final = (
     Desk("c20002", "Guard room", SADOVAYA, 2, "127.0.4.2"),
 )
 NEIGHBOUR_CALLS: Final = "estate"
+APP_MAKER: Final = "http://127.0.0.70"
+"""Takes the lab's pushes while a test or a demo plays it."""
 
 EMERGENCY_TRUNKS: Final = (("city-line", "127.0.3.11"), ("second-line", "127.0.3.12"))
 """Lines of the dispatch centre, name and address; no phones are dialled there."""
@@ -195,6 +200,13 @@ HOUSEHOLDS: Final = (
     ),
     Household(
         LENINA,
+        1,
+        18,
+        "Sidorova: the app sleeps, a push wakes it",
+        (Phone("a10018", "app", "127.0.2.45", wakes=True),),
+    ),
+    Household(
+        LENINA,
         2,
         21,
         "Sokolov: blocked for repair, calls are stopped",
@@ -255,6 +267,21 @@ HOUSEHOLDS: Final = (
             MobilePhone("f20005-oleg", "+79161234505", "Oleg Titov"),
             MobilePhone("f20005-inna", "+79161234506", "Inna Titova"),
         ),
+    ),
+    Household(
+        SADOVAYA,
+        1,
+        6,
+        "Alexeeva: no plan of her own, so 30 seconds the app, then the phone",
+        (Phone("a20006", "app", "127.0.2.46"),),
+        mobiles=(MobilePhone("f20006", "+79161234507", "Nina Alexeeva"),),
+    ),
+    Household(
+        SADOVAYA,
+        1,
+        7,
+        "Grigoriev: the app rings at any hour, the handset is quiet at night",
+        (Phone("h20007", "handset", "127.0.2.47", quiet=("22:00", "07:00")), Phone("a20007", "app", "127.0.2.48")),
     ),
     Household(
         SADOVAYA,

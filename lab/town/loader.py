@@ -185,9 +185,19 @@ class TownLoader:
             key = {"company_id": self._company_id, "name": name}
             residents[name] = {"resident_id": self._api.made("residents", key, apartments=[home])["id"]}
         for phone in household.phones:
-            self._account(phone.account, phone.kind, apartment_id=apartment["id"], **residents[phone.resident])
+            self._phone(phone, apartment_id=apartment["id"], **residents[phone.resident])
         for mobile in household.mobiles:
             self._mobile(mobile, apartment["id"])
+
+    def _phone(self, phone: demo.Phone, **whose: int) -> None:
+        quiet = {} if phone.quiet is None else {"quiet_from": phone.quiet[0], "quiet_until": phone.quiet[1]}
+        self._account(phone.account, phone.kind, **whose, **quiet)
+        if phone.wakes:
+            key = {"account": phone.account, "device": "demo"}
+            known = self._api.request("GET", f"/v1/push-tokens?account={phone.account}")["items"]
+            if not any(row["device"] == key["device"] for row in known):
+                body = {**key, "platform": "webhook", "token": f"{demo.APP_MAKER}/hook/{phone.account}"}
+                self._api.request("POST", "/v1/push-tokens", body)
 
     def _mobile(self, mobile: demo.MobilePhone, apartment_id: int) -> None:
         """A resident with a phone, and the account under which it is rung."""

@@ -99,3 +99,18 @@ def with_a_gateway(town: Town) -> Place:
 def one_after_another(town: Town) -> Place:
     """Two residents with an app each: the second rings when the first has not answered."""
     return town.apartment("one after another")
+
+
+def quiet_at_night(town: Town) -> Place:
+    """A handset that keeps quiet hours, and an app that keeps none."""
+    return town.apartment("quiet at night")
+
+
+def without_a_plan(town: Town) -> Place:
+    """An app and a phone, and no ring plan kept: the company's default."""
+    return town.apartment("no plan of her own")
+
+
+def asleep(town: Town) -> Place:
+    """An app that a push wakes; the town has its token."""
+    return town.apartment("a push wakes it")

@@ -77,6 +77,10 @@ async def test_a_wrong_code_is_explained_counted_and_at_last_locks_the_panel(sce
         await call.wait_status(183, 3)
         assert (await call.final(15)).status == 403
         assert (await scene.office.call_record(call.call_id))["result"] == "code_locked"
+        locks = (await scene.office.get("/v1/code-locks"))["items"]
+        locked = [lock for lock in locks if lock["locked_until_ms"] is not None]
+        assert {lock["panel_id"] is not None for lock in locked} == {True, False}  # the panel, and its entrance
+        assert any(lock["entrance_id"] is not None for lock in locked)
     finally:
         await _unlock_places(scene)
     call = await _type(scene, at, f"*{at.access_code}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +15,8 @@ from lab.probes import kamailio_rpc
 from tests.sip.emergency_scene import rested, until
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
     from lab.peers.calls import IncomingCall
     from lab.peers.scripted import ScriptedPeer
     from lab.peers.transactions import Received
@@ -73,9 +77,12 @@ async def test_a_phone_rings_opens_and_is_paid_for(scene: Scene) -> None:
     assert [opening["result"] for opening in record["access_records"]] == ["sent"]
     (leg,) = await scene.office.phone_legs(call.call_id, 1)
     assert (leg["trunk"], leg["billed_s"], leg["cost_micros"], leg["connected"]) == ("carrier-a", 60, 14_000, True)
-    told = [line["event"] for line in (await scene.office.call_record(call.call_id))["story"]]
+    story = (await scene.office.call_record(call.call_id))["story"]
+    told = [line["event"] for line in story]
     assert told[0] == "dialled"
     assert {"branch", "door", "phone", "ended"} <= set(told)
+    assert [line["hung_up_by"] for line in story if line["event"] == "ended"] == ["callee"]
+    assert [line["at_ms"] for line in story] == sorted(line["at_ms"] for line in story)
 
 
 @pytest.mark.parametrize("status", [503, 403])
@@ -196,6 +203,75 @@ async def test_an_answering_machine_presses_no_key_and_the_app_rings_on(scene: S
     assert legs == {apartment.mobiles[0].account: False, apartment.mobiles[1].account: True}
     record = await scene.office.call_record(call.call_id)
     assert record["answered_by"] == apartment.mobiles[1].account
+
+
+@contextlib.asynccontextmanager
+async def _company_with(scene: Scene, **rules: Any) -> AsyncIterator[None]:
+    company = (await scene.office.get("/v1/companies"))["items"][0]
+    path = f"/v1/companies/{company['id']}"
+    await scene.office.send("PATCH", path, rules)
+    await asyncio.sleep(1)  # as long as a change may take to be felt, and no longer
+    try:
+        yield
+    finally:
+        await scene.office.send("PATCH", path, {name: company[name] for name in rules})
+        await asyncio.sleep(1)
+
+
+async def _no_phone_is_dialled(scene: Scene, carriers: Sequence[ScriptedPeer]) -> None:
+    """The visitor hears that nobody is there, and no carrier hears of his call."""
+    _, at, number = scene.town.apartment("phone only")
+    before = [len(carrier.ringing) for carrier in carriers]
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    await call.wait_status(183, 3)
+    await call.rtp.wait_for_sound(3)
+    assert (await call.final(15)).status == 480
+    assert [len(carrier.ringing) for carrier in carriers] == before
+    record = await scene.office.call_record(call.call_id)
+    assert (record["result"], record["branches"], record["phone_legs"]) == ("no_answer", [], [])
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param({"phone_countries": "KZ,BY"}, id="countries"),
+        pytest.param({"phone_minutes": 0}, id="minutes of the company"),
+        pytest.param({"apartment_phone_minutes": 0}, id="minutes of a household"),
+    ],
+)
+async def test_a_phone_that_the_company_does_not_pay_for_is_not_dialled(scene: Scene, rules: dict[str, Any]) -> None:
+    carriers = [await scene.peer(address) for address in (_FIRST, _SECOND)]
+    async with _company_with(scene, **rules):
+        await _no_phone_is_dialled(scene, carriers)
+
+
+async def test_the_minute_that_uses_up_the_month_is_the_last(scene: Scene) -> None:
+    apartment, at, number = scene.town.apartment("phone only")
+    (mobile,) = apartment.mobiles
+    first, second = carriers = await scene.peer(_FIRST), await scene.peer(_SECOND)
+    plan = await scene.office.get(f"/v1/ring-plans/{at.credentials.username}/{number}")
+    path = f"/v1/companies/{plan['company_id']}/phone-statement?month={datetime.now(UTC):%Y-%m}"
+
+    async def charged() -> tuple[int, int]:
+        rows = (await scene.office.get(path))["apartments"]
+        own = [row for row in rows if row["apartment_id"] == plan["apartment_id"]]
+        return sum(row["billed_s"] for row in own), sum(row["calls"] for row in own)
+
+    used_s, calls = await charged()
+    async with _company_with(scene, apartment_phone_minutes=used_s // 60 + 1):
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        ring = await _either(first, second, mobile.number)
+        ring.ring()
+        ring.answer()
+        await call.answered()
+        await ring.established()
+        await call.bye()
+        await scene.office.phone_legs(call.call_id, 1)
+        assert await charged() == (used_s + 60, calls + 1)
+        await asyncio.sleep(1)  # as long as a change may take to be felt, and no longer
+        await _no_phone_is_dialled(scene, carriers)
 
 
 async def _either(first: ScriptedPeer, second: ScriptedPeer, number: str, timeout_s: float = 5.0) -> IncomingCall:

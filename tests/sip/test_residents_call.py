@@ -155,6 +155,26 @@ async def test_a_neighbour_of_the_house_and_of_the_estate_ring(scene: Scene) -> 
         assert (await scene.office.call_record(call.call_id))["result"] == "answered"
 
 
+async def test_a_neighbour_is_never_put_through_to_a_phone(scene: Scene) -> None:
+    caller = beside_a_desk(scene.town)[0][0].residents[0]
+    carriers = [await scene.peer(address) for address in ("127.0.3.1", "127.0.3.2")]
+    phone = await scene.resident(caller)
+    called, _, number = scene.town.apartment("the app, then his phone")
+    app = await scene.resident(called.residents[0])
+    call = await phone.call(caller.credentials, number)
+    ring = await app.incoming()
+    ring.ring()
+    ring.reject(603)  # a visitor's call would go on to the phone now
+    assert (await call.final(15)).status >= 400
+    _, _, phone_only = scene.town.apartment("phone only")
+    alone = await phone.call(caller.credentials, phone_only)
+    assert (await alone.final(15)).status == 480
+    assert [carrier.ringing for carrier in carriers] == [[], []]
+    record = await scene.office.call_record(call.call_id)
+    assert [branch["account"] for branch in record["branches"]] == [called.residents[0].credentials.username]
+    assert (await scene.office.call_record(alone.call_id))["branches"] == []
+
+
 async def test_neighbours_are_not_reached_where_the_company_does_not_allow_it(scene: Scene) -> None:
     (apartment, _, _), (next_door, _, number), _ = beside_a_desk(scene.town)
     resident = apartment.residents[0]

@@ -13,6 +13,7 @@ import pytest
 from lab.peers.door import Door
 from lab.peers.push_services import PushServices
 from lab.peers.relay import PICTURE, HttpRelay
+from tests.sip.households import asleep
 
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall
@@ -91,6 +92,22 @@ async def test_an_app_that_sleeps_is_woken_and_answers(scene: Scene, platform: s
     told = [(line["account"], line["outcome"]) for line in record["story"] if line["event"] == "push"]
     assert told == [(account, "queued"), (account, "sent"), (account, "accepted")]
     assert len(phone.ringing) == 1
+
+
+async def test_the_towns_own_sleeper_is_woken_with_the_token_that_the_town_has(scene: Scene) -> None:
+    services = await _services(scene)
+    apartment, at, number = asleep(scene.town)
+    (resident,) = apartment.residents
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    await services.wait_for(f"http://127.0.0.70/hook/{resident.credentials.username}")
+    ring = await (await scene.resident(resident)).incoming()
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await call.bye()
+    assert (await scene.office.call_record(call.call_id))["answered_by"] == resident.credentials.username
 
 
 async def test_one_that_wakes_joins_those_who_ring_already(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sip.households import family, one_after_another, with_a_gateway
+from tests.sip.households import family, one_after_another, quiet_at_night, with_a_gateway, without_a_plan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -144,9 +144,11 @@ async def test_residents_ring_one_after_another(scene: Scene) -> None:
 
 
 async def test_an_account_in_its_quiet_hours_keeps_still_and_the_others_ring(scene: Scene) -> None:
-    apartment, at, number = family(scene.town)
+    apartment, at, number = quiet_at_night(scene.town)
     home = await scene.home(apartment)
     (sleeper, still), *others = home.phones
+    kept = await scene.office.get(f"/v1/accounts/{_account(sleeper)}")
+    assert (kept["quiet_from"], kept["quiet_until"]) == ("22:00", "07:00")
     now = datetime.now(UTC)  # the demo city keeps UTC
     hours = {"quiet_from": f"{now - timedelta(hours=1):%H:%M}", "quiet_until": f"{now + timedelta(hours=1):%H:%M}"}
     async with _with(scene, f"/v1/accounts/{_account(sleeper)}", **hours):
@@ -162,6 +164,35 @@ async def test_an_account_in_its_quiet_hours_keeps_still_and_the_others_ring(sce
         call = await visitor.call(at.credentials, number)
         await home.all_ring(since_s=began_s)
         await call.cancel()
+
+
+async def test_without_a_plan_the_phone_rings_after_the_app_at_once_when_that_refuses(scene: Scene) -> None:
+    apartment, at, number = without_a_plan(scene.town)
+    (mobile,) = apartment.mobiles
+    told = await scene.office.get(f"/v1/ring-plans/{at.credentials.username}/{number}")
+    stages = [(stage["ring_timeout_s"], [target["kind"] for target in stage["targets"]]) for stage in told["stages"]]
+    assert stages == [(30, ["app"]), (30, ["phone"])]
+    (_, app), *_ = (await scene.home(apartment)).phones
+    carrier = await scene.peer("127.0.3.1")
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    first = await app.incoming()
+    first.ring()
+    await call.ringing()
+    assert carrier.ringing == []
+    first.reject(603)
+    refused_s = time.monotonic()
+    second = await carrier.incoming(mobile.number)
+    assert time.monotonic() - refused_s < 1
+    second.ring()
+    second.answer()
+    await call.answered()
+    await second.established()
+    await call.bye()
+    assert await _outcomes(scene, call.call_id) == {
+        _account(apartment.residents[0]): (0, "declined"),
+        mobile.account: (1, "answered"),
+    }
 
 
 # --- limits -----------------------------------------------------------------------------------------------------
@@ -194,7 +225,9 @@ async def test_a_tone_tells_the_resident_that_the_talk_is_nearly_over_and_then_i
         assert 1 < time.monotonic() - began_s < 4  # fifteen seconds before the end
         await asyncio.gather(ring.wait_request("BYE", 17), call.wait_request("BYE", 17))
         assert 16 < time.monotonic() - began_s < 18.5
-    assert (await scene.office.call_record(call.call_id))["talk_ms"] >= 16_000
+    record = await scene.office.call_record(call.call_id)
+    assert record["talk_ms"] >= 16_000
+    assert record["story"][-1]["hung_up_by"] == "platform"
 
 
 # --- what the visitor hears -------------------------------------------------------------------------------------

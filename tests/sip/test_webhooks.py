@@ -10,7 +10,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from tests.sip.households import family
+from tests.sip.households import family, nobody_home
 
 if TYPE_CHECKING:
     from tests.sip.scene import Scene
@@ -47,11 +47,11 @@ class _Company:
         return abs(time.time() - int(parts["t"])) < 60 and hmac.compare_digest(right, parts["v1"])
 
 
-async def test_a_call_and_its_door_are_told_also_after_a_failure(scene: Scene) -> None:
-    apartment, at, number = family(scene.town)
+async def _listening(scene: Scene, refusals: int) -> tuple[_Company, int]:
+    """The company's server, told of everything until the story is over, and the webhook's id."""
     company_id = (await scene.office.get("/v1/companies"))["items"][0]["id"]
     made = await scene.office.send("POST", "/v1/webhooks", {"company_id": company_id, "url": _URL})
-    company = _Company(made["secret"], refusals=1)
+    company = _Company(made["secret"], refusals)
     server = await asyncio.start_server(company.serve, "127.0.0.71", 8071)
 
     async def clear() -> None:
@@ -60,6 +60,12 @@ async def test_a_call_and_its_door_are_told_also_after_a_failure(scene: Scene) -
         await server.wait_closed()
 
     scene.when_over(clear)
+    return company, made["id"]
+
+
+async def test_a_call_and_its_door_are_told_also_after_a_failure(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    company, webhook_id = await _listening(scene, refusals=1)
     call, ring, _ = await scene.talk(apartment, at, number)
     await ring.rtp.press("#")
     await call.rtp.wait_for_key(at.door_code[0], 3)
@@ -75,9 +81,30 @@ async def test_a_call_and_its_door_are_told_also_after_a_failure(scene: Scene) -
     assert told["door.opened"]["account"] == told["call.ended"]["answered_by"]
     deadline = time.monotonic() + 5
     while True:
-        deliveries = (await scene.office.get(f"/v1/webhook-deliveries?webhook_id={made['id']}"))["items"]
+        deliveries = (await scene.office.get(f"/v1/webhook-deliveries?webhook_id={webhook_id}"))["items"]
         if all(delivery["state"] == "delivered" for delivery in deliveries):
             break
         assert time.monotonic() < deadline, deliveries
         await asyncio.sleep(0.1)  # the API has nothing to wait on
     assert max(delivery["attempts"] for delivery in deliveries) == 2
+
+
+async def test_a_message_of_a_visitor_is_told(scene: Scene) -> None:
+    _, at, number = nobody_home(scene.town)
+    row = (await scene.office.get("/v1/companies"))["items"][0]
+    path = f"/v1/companies/{row['id']}"
+    company, _ = await _listening(scene, refusals=0)
+    await scene.office.send("PATCH", path, {"message_limit_s": 2})
+    try:
+        await asyncio.sleep(1)  # as long as a change may take to be felt, and no longer
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        await call.answered()
+        await call.wait_request("BYE", 20)
+        async with asyncio.timeout(20):
+            while (body := await company.told.get())["event"] != "message.left":
+                assert body["event"] == "call.ended"
+    finally:
+        await scene.office.send("PATCH", path, {"message_limit_s": row["message_limit_s"]})
+    assert (body["data"]["call_id"], body["data"]["dialled"]) == (call.call_id, number)
+    await scene.office.send("DELETE", f"/v1/call-sounds/{body['data']['id']}")

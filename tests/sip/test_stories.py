@@ -1,0 +1,176 @@
+"""The story that the office reads afterwards: every event in order, who hung up, and why a phone did not ring."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+import urllib.parse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.sip.households import as_callee, beside_a_desk, family
+
+if TYPE_CHECKING:
+    from tests.sip.scene import Scene
+
+_COMMAND = Path(__file__).parents[2] / "bin" / "entryphone"
+
+
+async def _story(scene: Scene, call_id: str) -> list[dict[str, Any]]:
+    story: list[dict[str, Any]] = (await scene.office.call_record(call_id))["story"]
+    return story
+
+
+def _ends(story: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
+    return [(line["result"], line["hung_up_by"], line["cause"]) for line in story if line["event"] == "ended"]
+
+
+async def _why(scene: Scene, call_id: str, account: str) -> tuple[bool, str]:
+    told = await scene.office.get(f"/v1/calls/{urllib.parse.quote(call_id, safe='')}/why/{account}")
+    return told["rang"], told["sentence"]
+
+
+async def _why_by_command(scene: Scene, call_id: str, account: str) -> str:
+    config = {"ENTRYPHONE_CONFIG": str(scene.stack.settings.etc / "crm.json")}
+    asked = await asyncio.create_subprocess_exec(
+        *(_COMMAND, "why", call_id, account), stdout=asyncio.subprocess.PIPE, env={**os.environ, **config}
+    )
+    told, _ = await asked.communicate()
+    assert asked.returncode == 0
+    return told.decode().rstrip("\n")
+
+
+async def test_a_call_is_told_from_the_number_to_the_end(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    talks, declines, absent = (resident.credentials.username for resident in apartment.residents)
+    answering, declining = [await scene.resident(resident) for resident in apartment.residents[:2]]
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    one, two = await answering.incoming(), await declining.incoming()
+    for ring in (one, two):
+        ring.ring()
+    await call.ringing()
+    two.reject(603)
+    one.answer()
+    await call.answered()
+    await one.established()
+    await one.rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    await one.bye()
+    await call.wait_request("BYE", 3)
+
+    await scene.office.access_records(call.call_id)
+    record = await scene.office.call_record(call.call_id)
+    story = record["story"]
+    moments = [line["at_ms"] for line in story]
+    assert moments == sorted(moments)
+    assert (story[0]["event"], story[0]["panel"], story[0]["dialled"]) == ("dialled", at.credentials.username, number)
+    assert story[-1]["event"] == "ended"
+    assert _ends(story) == [("answered", "callee", 16)]
+    told = {who: [line["outcome"] for line in story if line.get("account") == who and line["event"] == "branch"]
+            for who in (talks, declines, absent)}  # fmt: skip
+    assert told == {
+        talks: ["invited", "ringing", "answered"],
+        declines: ["invited", "ringing", "declined"],
+        absent: ["offline"],
+    }
+    (door,) = [line for line in story if line["event"] == "door"]
+    assert (door["account"], door["key"], door["method"], door["result"]) == (talks, "#", "dtmf", "sent")
+    assert record["plan_source"] in {"redis", "crm"}
+
+    rang, sentence = await _why(scene, call.call_id, declines)
+    assert rang
+    assert sentence.startswith(f"{declines} did ring, ")
+    assert sentence.endswith("it declined.")
+    unreached = (
+        f"{absent} was to ring, but no device of it was registered, and none has a push token that could wake it."
+    )
+    assert await _why(scene, call.call_id, absent) == (False, unreached)
+    assert await _why_by_command(scene, call.call_id, absent) == unreached
+
+
+async def test_the_visitor_hangs_up(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    call, ring, _ = await scene.talk(apartment, at, number)
+    await call.bye()
+    await ring.wait_request("BYE", 3)
+    assert _ends(await _story(scene, call.call_id)) == [("answered", "caller", 16)]
+
+
+async def test_the_visitor_leaves_while_it_rings(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    await home.all_ring()
+    await call.ringing()
+    await call.cancel()
+    (end,) = _ends(await _story(scene, call.call_id))
+    assert end[:2] == ("caller_hung_up", "caller")
+
+
+async def test_nobody_hangs_up_on_a_prompt(scene: Scene) -> None:
+    _, at, _ = family(scene.town)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, "9871")
+    await call.final(15)
+    (end,) = _ends(await _story(scene, call.call_id))
+    assert end[:2] == ("unknown_number", "platform")
+
+
+@pytest.mark.parametrize("who", ["caller", "callee"])
+async def test_who_hangs_up_at_a_desk(scene: Scene, who: str) -> None:
+    """The end of these calls FastAGI tells."""
+    _, at, _ = beside_a_desk(scene.town)[0]
+    lobby, visitor = await scene.resident(scene.town.desks[0]), await scene.visitor(at)
+    call = await visitor.call(at.credentials, "0")
+    ring = await lobby.incoming()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await (call if who == "caller" else ring).bye()
+    await (ring if who == "caller" else call).wait_request("BYE", 3)
+    (end,) = _ends(await _story(scene, call.call_id))
+    assert end[:2] == ("answered", who)
+
+
+async def test_the_panel_hangs_up_on_whoever_looks(scene: Scene) -> None:
+    apartment, at, _ = family(scene.town)
+    resident = apartment.residents[0]
+    panel, phone = await scene.resident(as_callee(at)), await scene.resident(resident)
+    call = await phone.call(resident.credentials, at.credentials.username)
+    ring = await panel.incoming()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await ring.bye()
+    await call.wait_request("BYE", 3)
+    (end,) = _ends(await _story(scene, call.call_id))
+    assert end[:2] == ("answered", "callee")
+
+
+async def test_the_record_of_a_call_waits_for_the_crm_and_is_one(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    first, _, _ = await scene.talk(apartment, at, number)  # so that the plan is known
+    await first.bye()
+    began_s = time.monotonic()
+    await scene.kill("crm", "crm-call-records")
+    phone, visitor = await scene.resident(apartment.residents[0]), await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    ring = await phone.incoming(since_s=began_s)
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await call.bye()
+    await ring.wait_request("BYE", 3)
+    await scene.revive()
+    record = await scene.office.call_record(call.call_id)
+    assert (record["result"], record["answered_by"]) == ("answered", apartment.residents[0].credentials.username)
+    assert record["story"][0]["event"] == "dialled"
+    assert len(_ends(record["story"])) == 1
+    listed = (await scene.office.get(f"/v1/calls?apartment_id={record['apartment_id']}&limit=100"))["items"]
+    assert [row["call_id"] for row in listed].count(call.call_id) == 1
