@@ -20,6 +20,7 @@ _FAILURE_CAUSES = frozenset({"27", "34", "38", "41", "42", "58"})
 
 # Q.850: 603 of a resident who declined; Dial counts it with those who could not be reached.
 _REJECTED = "21"
+_RESULTS = {"NOANSWER": "no_answer", "BUSY": "busy"}
 
 
 def run(arguments: Sequence[str], services: Services) -> Outputs:
@@ -38,10 +39,14 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     counted_from, index = divmod(int(stage), PASSED_ON_FROM)
     counted_from *= PASSED_ON_FROM
     why = _why(dial_status, hangup_cause)
+    now_ms = services.now_ms()
+    services.events.add({
+        "event": "stage", "call_id": call_id, "at_ms": now_ms, "stage": int(stage),
+        "result": "declined" if hangup_cause == _REJECTED else _RESULTS.get(dial_status, "failed"),
+    })  # fmt: skip
     refused = dial_status == "BUSY" or hangup_cause == _REJECTED
     if refused and index < len(plan.stages) and plan.stages[index].on_refusal == "stop":
         return prompt_outputs(why)
-    now_ms = services.now_ms()
     rang_s = (now_ms - int(started_at)) // 1_000 if started_at.isdigit() else 0
     outputs = stage_outputs(plan, index + 1, now_ms, nobody=why, rang_s=max(0, rang_s), counted_from=counted_from)
     services.pushes.wake(call_id, plan, outputs, now_ms)

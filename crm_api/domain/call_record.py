@@ -34,7 +34,7 @@ LAST_UNFINISHED: Final = OUTCOME_RANK["ringing"]
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call event; which fields are set depends on `event`."""
 
-    event: Literal["dialled", "branch", "refused", "door", "phone", "push", "ended", "emergency"]
+    event: Literal["dialled", "branch", "stage", "refused", "door", "phone", "push", "ended", "emergency"]
     call_id: str
     at_ms: int
     panel: str | None = None

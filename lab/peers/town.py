@@ -72,6 +72,8 @@ class Town:
     apartments: tuple[Apartment, ...]
     desks: tuple[Resident, ...] = ()
     """Concierge desks with a phone of their own, the first to be rung first."""
+    duty_phones: tuple[Mobile, ...] = ()
+    """Desks that are a telephone, dialled through a carrier when no other has answered."""
 
     def panel(self, account: str) -> Panel:
         """The panel of an account."""
@@ -158,4 +160,5 @@ def read_town(path: Path) -> Town:
             for desk in sorted(told.get("desks", []), key=lambda desk: int(desk["priority"]))
             if desk["address"]
         ),
+        tuple(Mobile(desk["account"], desk["phone"]) for desk in told.get("desks", []) if desk.get("phone")),
     )

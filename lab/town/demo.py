@@ -130,6 +130,7 @@ TRUNKS: Final = (
 DESKS: Final = (
     Desk("c20001", "Lobby", SADOVAYA, 1, "127.0.4.1"),
     Desk("c20002", "Guard room", SADOVAYA, 2, "127.0.4.2"),
+    Desk("c20003", "Duty officer", SADOVAYA, 3, phone="+79161234599"),
 )
 NEIGHBOUR_CALLS: Final = "estate"
 APP_MAKER: Final = "http://127.0.0.70"

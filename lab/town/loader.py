@@ -53,6 +53,7 @@ class TownLoader:
                     "name": desk.name,
                     "house": desk.house,
                     "priority": desk.priority,
+                    "phone": desk.phone,
                 }
                 for desk in demo.DESKS
             ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import TYPE_CHECKING
 
 from tests.sip.households import as_callee, beside_a_desk, family
@@ -73,8 +72,13 @@ async def test_the_second_desk_rings_when_the_first_declines(scene: Scene) -> No
 
 async def test_no_desk_at_its_place_is_told_to_the_visitor(scene: Scene) -> None:
     _, at, _ = beside_a_desk(scene.town)[0]
+    (duty,) = scene.town.duty_phones
+    carrier = await scene.peer("127.0.3.1")
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, BUTTON)
+    (await carrier.incoming(duty.number)).reject(480)
+    await call.wait_status(183, 3)
+    await call.rtp.wait_for_sound(3)
     assert (await call.final(15)).status == 480
     assert (await scene.office.call_record(call.call_id))["result"] == "no_answer"
 
@@ -195,29 +199,26 @@ async def test_a_desk_calls_a_panel_and_opens_there(scene: Scene) -> None:
 
 
 async def test_when_no_desk_answers_the_phone_on_duty_rings_and_opens(scene: Scene) -> None:
-    apartment, at, _ = beside_a_desk(scene.town)[0]
-    known = await scene.office.get(f"/v1/accounts/{apartment.residents[0].credentials.username}")
-    home = await scene.office.get(f"/v1/apartments/{known['apartment_id']}")
-    name, number = f"duty-{secrets.token_hex(4)}", "+74951230009"
-    account = {"account": name, "kind": "concierge", "company_id": known["company_id"]}
-    await scene.office.send("POST", "/v1/accounts", account)
-    desk = {"account": name, "name": "Duty officer", "house_id": home["house_id"], "priority": 3, "phone": number}
-    try:
-        await scene.office.send("POST", "/v1/concierge-desks", desk)
-        await asyncio.sleep(1)  # as long as a change may take to be felt, and no longer
-        carrier = await scene.peer("127.0.3.1")
-        visitor = await scene.visitor(at)
-        call = await visitor.call(at.credentials, BUTTON)
-        ring = await carrier.incoming(number)
-        ring.ring()
-        ring.answer()
-        await call.answered()
-        await ring.established()
-        await ring.rtp.press("#")
-        await call.rtp.wait_for_key(at.door_code[0], 3)
-        await call.bye()
-        record = await scene.office.call_record(call.call_id)
-        assert (record["answered_by"], record["result"]) == (name, "answered")
-        assert [opening["result"] for opening in record["access_records"]] == ["sent"]
-    finally:
-        await scene.office.send("DELETE", f"/v1/accounts/{name}")
+    _, at, _ = beside_a_desk(scene.town)[0]
+    (duty,) = scene.town.duty_phones
+    lobby = await scene.resident(scene.town.desks[0])
+    carrier = await scene.peer("127.0.3.1")
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, BUTTON)
+    (await lobby.incoming()).reject(486)  # and nobody is in the guard room
+    ring = await carrier.incoming(duty.number)
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await ring.rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    await call.bye()
+    record = await scene.office.call_record(call.call_id)
+    assert (record["answered_by"], record["result"]) == (duty.account, "answered")
+    assert [opening["result"] for opening in record["access_records"]] == ["sent"]
+    assert {(branch["stage"], branch["account"], branch["outcome"]) for branch in record["branches"]} == {
+        (0, scene.town.desks[0].credentials.username, "busy"),
+        (1, scene.town.desks[1].credentials.username, "offline"),
+        (2, duty.account, "answered"),
+    }

@@ -99,6 +99,34 @@ async def test_video_of_the_panel_reaches_the_phone(scene: Scene, video_type: in
             stream.close()
 
 
+async def test_a_panel_that_names_an_address_nobody_reaches_hears_the_resident(scene: Scene) -> None:
+    """A router stands before it: sound goes where its own comes from, through Asterisk, at ports of its range."""
+    apartment, at, number = family(scene.town)
+    phone = await scene.resident(apartment.residents[0])
+    visitor = await scene.visitor(at)
+    stream = await open_stream(at.address)
+    try:
+        offer = sdp.write("192.168.77.7", stream.port)
+        call = await visitor.call(at.credentials, number, description=offer)
+        ring = await phone.incoming()
+        ring.ring()
+        ring.answer()
+        answered = sdp.audio((await call.final()).body)
+        await ring.established()
+        assert answered is not None
+        for told in (answered, sdp.audio(ring.invite.body)):
+            assert told is not None
+            assert told.address in scene.stack.settings.asterisk_nodes.values()
+            assert 20_000 <= told.port <= 39_998
+        stream.aim(answered)
+        stream.talk()
+        await stream.wait_for_sound(3)
+        await ring.rtp.wait_for_sound(3)
+        assert await call.bye() == 200
+    finally:
+        stream.close()
+
+
 async def test_early_media_of_a_ringing_phone_reaches_the_panel(scene: Scene) -> None:
     apartment, at, number = family(scene.town)
     phone = await scene.resident(apartment.residents[0])

@@ -193,6 +193,8 @@ async def test_without_a_plan_the_phone_rings_after_the_app_at_once_when_that_re
         _account(apartment.residents[0]): (0, "declined"),
         mobile.account: (1, "answered"),
     }
+    story = (await scene.office.call_record(call.call_id))["story"]
+    assert [(line["stage"], line["result"]) for line in story if line["event"] == "stage"] == [(0, "declined")]
 
 
 # --- limits -----------------------------------------------------------------------------------------------------

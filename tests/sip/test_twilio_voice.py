@@ -110,6 +110,7 @@ async def test_a_phone_answers_talks_opens_and_is_paid_for(scene: Scene) -> None
         mobile = apartment.mobiles[0]
         record = await scene.office.call_record(visit.call_id)
         assert (record["result"], record["answered_by"]) == ("answered", mobile.account)
+        assert [line["hung_up_by"] for line in record["story"] if line["event"] == "ended"] == ["callee"]
         assert [(opening["result"], opening["account"]) for opening in record["access_records"]] == [
             ("sent", mobile.account)
         ]

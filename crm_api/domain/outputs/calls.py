@@ -355,6 +355,7 @@ class CallWithBranches(CallDocument):
                 "contact": "sip:h10012a@10.20.30.50:5060",
                 "outcome": "invited",
             },
+            {"event": "ended", "at_ms": 1790000021000, "result": "answered", "hung_up_by": "callee", "cause": 16},
         ],
     }
 

@@ -53,6 +53,23 @@ def test_the_next_stage_rings_when_nobody_answers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "cause", "result"),
+    [
+        ("NOANSWER", "19", "no_answer"),
+        ("BUSY", "17", "busy"),
+        ("CHANUNAVAIL", "21", "declined"),
+        ("CHANUNAVAIL", "20", "failed"),
+    ],
+)
+def test_the_end_of_a_stage_is_told(status: str, cause: str, result: str) -> None:
+    events = Events()
+    arguments = ("call-1", "p10001", "12", "0", status, cause, "")
+    stage_ended.run(arguments, services(Plans(ring_plan()), events=events))
+    (told,) = events.kept
+    assert (told["event"], told["call_id"], told["stage"], told["result"]) == ("stage", "call-1", 0, result)
+
+
+@pytest.mark.parametrize(
     ("status", "cause", "prompt"),
     [
         ("NOANSWER", "19", Prompt.NOBODY_HOME),
