@@ -216,6 +216,7 @@ async def test_a_side_that_sends_nothing_for_30_s_ends_the_call_and_the_record_s
     assert 28 < time.monotonic() - began_s < 35
     record = await scene.office.call_record(call.call_id)
     assert (record["result"], record["reason"]) == ("answered", "no media for 30 s"), record
+    assert {line.get("hung_up_by") for line in record["story"] if line["event"] == "ended"} <= {"platform", None}
 
 
 async def test_a_key_that_a_phone_sends_as_tones_opens_the_door(scene: Scene) -> None:
