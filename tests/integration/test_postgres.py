@@ -73,7 +73,7 @@ BESIDE_UNIT_TESTS = (
 """What else needs a database of the CRM and nothing of the stack."""
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 def test_the_crms_own_tests_pass_on_postgres(on_postgres: Stack) -> None:
     settings = on_postgres.settings
     url = f"postgresql://postgres@{settings.postgres_host}:{settings.postgres_port}/postgres"
