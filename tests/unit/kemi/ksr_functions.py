@@ -71,6 +71,7 @@ HANDLERS: dict[str, Callable[..., object]] = {
         _positive,
     ),
     "seturi": lambda fake, uri: fake.set_uri(uri),
+    "setdsturi": lambda fake, uri: fake.set_pv("$du", uri),
     "resetdsturi": lambda fake: fake.set_pv("$du", "") > 0,
     "setbflag": lambda _fake, _flag: True,
     "is_ACK": _is("ACK"),
@@ -115,6 +116,7 @@ HANDLERS: dict[str, Callable[..., object]] = {
         401 if fake.message.method == "REGISTER" else 407, "challenge"
     ),
     "auth.pv_auth_check": lambda fake, *_: fake.check_password(),
+    "tm.t_uac_send": _positive,
     "tm.t_relay": lambda fake: fake.relay(),
     "tm.t_is_canceled": lambda _fake: -1,
     "tm.t_branch_timeout": lambda _fake: -1,
