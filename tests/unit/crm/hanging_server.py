@@ -1,4 +1,4 @@
-"""A server behind the API's worker whose answers come when they are let go: `python -m tests.unit.crm.hanging_server`."""
+"""The API's worker with answers that come when they are let go: `-m tests.unit.crm.hanging_server <port> <pipe>`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ THREADS = 2
 
 
 class Answer:
-    """`GET /now` at once, `GET /hang` when somebody has written to the named pipe of argument 2."""
+    """`GET /now` at once, `GET /hang` when somebody has written to the named pipe."""
 
     def __init__(self, let_go: Path) -> None:
         self._let_go = let_go

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,6 @@ from tests.unit.crm.hanging_server import THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 WITHIN_S = 10.0
 
@@ -140,8 +140,7 @@ def test_a_client_that_goes_away_is_forgotten(
 
 
 def sockets_of(pid: str) -> int:
-    files = [os.readlink(f"/proc/{pid}/fd/{file}") for file in os.listdir(f"/proc/{pid}/fd")]
-    return sum(file.startswith("socket:") for file in files)
+    return sum(str(file.readlink()).startswith("socket:") for file in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def test_a_stop_answers_what_is_on_its_way_and_closes_what_is_idle(
