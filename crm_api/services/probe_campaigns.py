@@ -160,7 +160,7 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
                 values[name] = json.dumps(values[name], default=str)
             self.update(row, **values)
             if row.state == "paused":
-                self._check_hours(row)
+                self._check_hours(self.row(tenant, key))
         return self.got(tenant, key)
 
     def remove(self, tenant: Tenant, key: int) -> None:
