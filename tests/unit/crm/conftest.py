@@ -261,7 +261,7 @@ class Api:
             method,
             path.partition("?")[0],
             query_string=path.partition("?")[2],
-            headers=self._headers | ({"If-Match": if_match} if method == "PATCH" and if_match else {}),
+            headers=self._headers | ({"If-Match": if_match} if method in {"PATCH", "PUT"} and if_match else {}),
             json=body,
         )
         allowed = {200, 201, 202, 204} if expect is None else {expect}
