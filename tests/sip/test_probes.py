@@ -40,7 +40,7 @@ async def campaign(scene: Scene, apartment: Apartment, **more: Any) -> AsyncIter
     company = await scene.office.get(f"/v1/houses/{found['house_id']}")
     body = {
         "company_id": company["company_id"], "name": "story", "hours": ALWAYS, "zone": "UTC", "tries": 1,
-        "panel_pause_s": 1, "selection": {"apartment_ids": [found["id"]]}, **more,
+        "panel_pause_s": 1, "entrance_calls_per_minute": 60, "selection": {"apartment_ids": [found["id"]]}, **more,
     }  # fmt: skip
     made = await scene.office.send("POST", "/v1/probe-campaigns", body)
     path = f"/v1/probe-campaigns/{made['id']}"
