@@ -33,6 +33,8 @@ async def _reaches(scene: Scene, dead: tuple[str, ...], most_s: float) -> str:
     await scene.revive()
     record = await emergency_record(scene, call.call_id, "answered")
     assert record["number"] == caller_of(ring)
+    leases = (await scene.office.get(f"/v1/number-leases?panel={at.credentials.username}&limit=100"))["items"]
+    assert [lease["number"] for lease in leases if lease["call_id"] == call.call_id] == [caller_of(ring)]
     return caller_of(ring)
 
 
