@@ -45,7 +45,7 @@ def _kamailio(scene: Scene, method: str, *parameters: str) -> Any:
     return answer["result"]
 
 
-@pytest.mark.parametrize("node", ["ast1", "ast2", "ast-probe"])
+@pytest.mark.parametrize("node", ["ast1", "ast2", "ast-probe", "ast-emergency"])
 async def test_no_channel_is_left(scene: Scene, node: str) -> None:
     def channels() -> int:
         found = re.search(r"^(\d+) active channels?$", _asterisk(scene, node, "core show channels count"), re.MULTILINE)
