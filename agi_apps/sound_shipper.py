@@ -2,7 +2,7 @@
 
 Asterisk writes two files into the spool: `<kind>.<id>.call`, one line `EP_CALL,epoch ms`, then `<kind>.<id>.ulaw`, the
 sound. A sound is whole when nobody has it open for writing any more, which a read lease of the kernel tells. What the
-CRM does not take now is sent again later; what it will never take is put aside with the suffix `.refused`.
+CRM does not take now is sent again later; what it will never take is put aside with the suffix `.refused` for a week.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import signal
 import struct
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlencode
@@ -27,6 +28,9 @@ _log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.5
 RETRY_S: Final = 5.0
+PUT_ASIDE_S: Final = 7 * 86_400.0
+"""How long what was put aside stays: somebody may look why, and then a visitor's voice is nobody's any more."""
+TIDY_EVERY_S: Final = 3600.0
 _KINDS: Final = frozenset({"message", "recording"})
 _RATE_HZ: Final = 8_000
 _MU_LAW: Final = 7
@@ -90,6 +94,10 @@ def recorded(sound: Path) -> Recorded:
     return Recorded(sound, kind, call_id, panel, dialled, int(words[3]))
 
 
+def _age_s(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
+
+
 class Shipper:
     """Sends what the spool of one node holds."""
 
@@ -140,9 +148,27 @@ class Shipper:
         sound.unlink()
         sound.with_suffix(".call").unlink(missing_ok=True)
 
+    def tidy(self) -> int:
+        """Remove what was put aside a week ago, and a `.call` whose sound never came; return how many."""
+        gone = 0
+        for aside in self._spool.glob("*.refused"):
+            if _age_s(aside) >= PUT_ASIDE_S:
+                aside.unlink()
+                aside.with_suffix(".call").unlink(missing_ok=True)
+                gone += 1
+        for line in self._spool.glob("*.call"):
+            waits = any(line.with_suffix(suffix).exists() for suffix in (".ulaw", ".refused"))
+            if not waits and _age_s(line) >= PUT_ASIDE_S:
+                line.unlink()
+                gone += 1
+        if gone:
+            _log.info("%d put aside a week ago are removed", gone)
+        return gone
+
     @staticmethod
     def _put_aside(sound: Path) -> None:
-        sound.rename(sound.with_suffix(".refused"))
+        aside = sound.rename(sound.with_suffix(".refused"))
+        os.utime(aside)  # its week begins now, however long it has waited for the CRM
 
 
 def main() -> int:
@@ -166,8 +192,11 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     shipper = Shipper(asked.spool, config.crm_url, config.crm_token)
-    wait_s = TICK_S
+    wait_s, tidied_s = TICK_S, -TIDY_EVERY_S
     while not stopped.wait(wait_s):
+        if time.monotonic() - tidied_s >= TIDY_EVERY_S:
+            tidied_s = time.monotonic()
+            shipper.tidy()
         wait_s = TICK_S if shipper.ship() else RETRY_S
     return 0
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from crm_api.background import config_path, repeat, stop_on_signal
 from crm_api.bootstrap import make_context, make_services, set_up_logging
 from crm_api.config import read_config
-from crm_api.services.call_retention import CallRetention
+from crm_api.services.record_retention import RecordRetention
 from crm_api.services.unfinished_calls import UnfinishedCalls
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ TIDY_EVERY_S: Final = 3600.0
 
 
 def worker(context: Context, stopped: threading.Event) -> Callable[[], None]:
-    """Return one pass: every job that waits, and each hour what nobody asks for: old calls go, lost ones end."""
+    """Return one pass: every job that waits, and each hour what nobody asks for: old records go, lost calls end."""
     services = make_services(context)
-    retention = CallRetention(context)
+    retention = RecordRetention(context)
     unfinished = UnfinishedCalls(context)
     tidied_s = [-TIDY_EVERY_S]
 

@@ -139,6 +139,7 @@ class EmergencyKeeper:
         self._cities: dict[str, str] = {}
         self._trunks: dict[str, str] = {}
         self._places: dict[str, str] = {}
+        self._sos: dict[str, str] = {}
         self._cities_at = self._places_due = float("-inf")
         self._reading_s = 0.0
         self._reading: dict[str, str] | None = None
@@ -242,12 +243,10 @@ class EmergencyKeeper:
         self._put_sos(ksr, found)
         return self._put(ksr, _PLACES, self._places, found)
 
-    @staticmethod
-    def _put_sos(ksr: Ksr, places: dict[str, str]) -> None:
+    def _put_sos(self, ksr: Ksr, places: dict[str, str]) -> None:
         usual = {ALWAYS, *(str(n) for n in range(_FIRST_APARTMENT, _LAST_APARTMENT + 1))}
         numbers: set[str] = {number for entry in places.values() for number in json.loads(entry)[5]} - usual
-        for number in numbers:
-            ksr.htable.sht_seti(_SOS, number, 1)
+        self._put(ksr, _SOS, self._sos, dict.fromkeys(numbers, "1"))
 
     @staticmethod
     def _put(ksr: Ksr, table: str, kept: dict[str, str], found: dict[str, str]) -> bool:

@@ -25,7 +25,7 @@ STAGE_USER = "stage"
 MAX_ACCOUNTS = 30
 _STAGE_WORDS = 3
 _STAGE_WORDS_AND_SOURCE = 4
-_TARGET_WORDS = 4
+_TARGET_WORDS = 5
 IN_HEADER, IN_USER = "header", "user"
 _TRUNK_WORDS = 4
 _MAX_ECHO = 80
@@ -133,24 +133,26 @@ def call_of(words: str) -> str:
 class Target(NamedTuple):
     """Whom a probe is for: the handset of `apartment` (as it is dialled at the panel), through the panel `panel`.
 
-    `naming` says how its maker's panels are told the apartment: in the header, or as user of the request URI.
+    `naming` says how its maker's panels are told the apartment: in the header, or as user of the request URI. `probe`
+    is the probe's number, by which its node knows it.
     """
 
     panel: str
     apartment: str
     naming: str
+    probe: str
 
 
 def parse_target(value: str) -> Target:
-    """Read an `X-Entryphone-Target` header of Asterisk: `handset <panel> <apartment> <naming>`.
+    """Read an `X-Entryphone-Target` header of Asterisk: `handset <panel> <apartment> <naming> <probe>`.
 
     Raises:
         ValueError: another shape, or a name that is none.
     """
     words = value.split(" ")
     if len(words) != _TARGET_WORDS or words[0] != "handset":
-        raise ValueError(f"{TARGET} is {value[:_MAX_ECHO]!r}: it takes `handset`, panel, apartment, naming")
-    if not is_account_name(words[1]) or not (words[2].isascii() and words[2].isdigit()):
+        raise ValueError(f"{TARGET} is {value[:_MAX_ECHO]!r}: it takes `handset`, panel, apartment, naming, probe")
+    if not is_account_name(words[1]) or not all(word.isascii() and word.isdigit() for word in (words[2], words[4])):
         raise ValueError(f"{TARGET} is {value[:_MAX_ECHO]!r}: it holds no panel's account or no number")
     if words[3] not in (IN_HEADER, IN_USER):
         raise ValueError(f"{TARGET} is {value[:_MAX_ECHO]!r}: apartments are named in the `{IN_HEADER}` or `{IN_USER}`")

@@ -12,6 +12,7 @@ from kemi_routes import (
     node_life,
     nodes,
     policy,
+    probe_calls,
     registration,
     story,
     talks,
@@ -64,6 +65,7 @@ def send_to_node(ksr: Ksr, request: Request) -> Outcome:
     if ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
         ksr.nathelper.set_contact_alias()
     if request.kind != call_backs.KIND:
+        probe_calls.give_way(ksr, request.settings, request.account)
         number = request.number if request.emergency else policy.told(request.number)
         story.dialled(ksr, request.call_id, request.account, number)
     _relay(ksr, request.call_id, emergency=request.emergency)

@@ -1,4 +1,8 @@
-"""Quality probes: a call of Asterisk to the handset of an apartment, through the panel that leads to it."""
+"""Quality probes: a call of Asterisk to the handset of an apartment, through the panel that leads to it.
+
+Whoever else needs the panel has it at once: the probe's own node is told to end it. The scheduler sees the same from
+Redis, and drops the probe too; but a scheduler may be dead, or slow, and a visitor waits for neither.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,12 @@ if TYPE_CHECKING:
     from KSR import Ksr
 
     from kemi_routes.pipeline import Outcome, Request
+    from kemi_routes.settings import Settings
 
 USER = "probe"
+END_PROBE = "end-probe"
+# Panel -> `<node> <probe>`; forgotten when no probe can last any more, as nobody looks for its end.
+_PROBES = "probes"
 # Asterisk ends the ringing itself; this only bounds it. A panel silent for 5 s is not there.
 _RING_MS = 90_000
 _PANEL_SILENT_MS = 5000
@@ -35,8 +43,25 @@ def ring_handset(ksr: Ksr, request: Request) -> Outcome:
         ksr.hdr.append(f"{headers.TARGET}: handset;apartment={target.apartment}\r\n")
     ksr.hdr.remove("Route")
     ksr.rr.record_route()
+    ksr.htable.sht_sets(_PROBES, target.panel, f"{request.source_ip}:{ksr.pv.get('$sp')} {target.probe}")
     ksr.tm.t_set_fr(_RING_MS, _PANEL_SILENT_MS)
     if ksr.tm.t_relay() < 0:
         ksr.err(f"probe cannot be relayed to {target.panel}; call_id={request.call_id}\n")
         ksr.sl.send_reply_error()
     return DONE
+
+
+def give_way(ksr: Ksr, settings: Settings, panel: str) -> None:
+    """Have the probe ended that a panel may be in: somebody else calls from it, or calls it.
+
+    A probe that is over is not known to its node any more, which then does nothing.
+    """
+    kept = ksr.htable.sht_get(_PROBES, panel)
+    if not isinstance(kept, str):
+        return
+    ksr.htable.sht_rm(_PROBES, panel)
+    node, _, probe = kept.partition(" ")
+    ours = f"sip:{USER}@{settings.sip_address}"
+    told = f"From: <{ours}>\r\nTo: <sip:{END_PROBE}@{node}>\r\nContact: <{ours}>\r\n{headers.TARGET}: probe {probe}\r\n"
+    if ksr.tm.t_uac_send("INVITE", f"sip:{END_PROBE}@{node}", "", "", told, "") < 0:
+        ksr.err(f"node {node} cannot be told to end probe {probe} of panel {panel}\n")

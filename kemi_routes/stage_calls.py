@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import admission, emergency_table, headers, late_ringing, nodes, registration, story, talks, waking
+from kemi_routes import (
+    admission,
+    emergency_table,
+    headers,
+    late_ringing,
+    nodes,
+    probe_calls,
+    registration,
+    story,
+    talks,
+    waking,
+)
 from kemi_routes.clock import now_ms
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
@@ -56,6 +67,7 @@ def ring_stage(ksr: Ksr, request: Request) -> Outcome:
         return refuse(ksr, request, Refusal(400, "Bad Stage", str(error)))
     if len(asked.accounts) == 1 and emergency_table.is_panel(ksr, asked.accounts[0]):
         story.panel_called(ksr, asked.call_id, asked.accounts[0])
+        probe_calls.give_way(ksr, request.settings, asked.accounts[0])
     if asked.number == 0:
         admission.node_dials(ksr, asked.call_id)
     if asked.sleepers:

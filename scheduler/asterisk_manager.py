@@ -49,6 +49,10 @@ class AsteriskManager:
         context, exten = extension.split(",")
         self._action("Redirect", [("Channel", channel_id), ("Context", context), ("Exten", exten), ("Priority", "1")])
 
+    def variable(self, channel_id: str, name: str) -> str:
+        """Return a variable of a call, empty when it has none."""
+        return self._action("Getvar", [("Channel", channel_id), ("Variable", name)]).get("Value", "")
+
     def hang_up(self, channel_id: str) -> bool:
         """End a call; say whether there was one: one that is over already is no error."""
         try:

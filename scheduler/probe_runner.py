@@ -263,7 +263,8 @@ class RunProbes:
             "EP_PROBE": str(running.call_id),
             "EP_PROBE_KIND": str(row.kind),
             "EP_LANGUAGE": language.replace("-", "_"),
-            "PJSIP_HEADER(add,X-Entryphone-Target)": f"handset {candidate.panel} {running.number} {running.naming}",
+            "PJSIP_HEADER(add,X-Entryphone-Target)": f"handset {candidate.panel} {running.number} {running.naming} "
+            f"{running.call_id}",
         }
         channel, ring_s = f"PJSIP/kamailio/sip:probe@{self._callers.kamailio}", int(str(row.ring_timeout_s))
         try:

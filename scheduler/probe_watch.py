@@ -1,4 +1,8 @@
-"""Looks for visitors on the panels of probes, in a thread of its own: nothing else that is done may delay a visitor."""
+"""Looks for visitors on the panels of probes, in a thread of its own: nothing else that is done may delay a visitor.
+
+Kamailio ends such a probe too (kemi_routes/probe_calls.py), most often sooner; here it also ends when nobody can tell
+whose the panel is, and when Kamailio was started anew since.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +76,9 @@ class Watch:
                 running.dropped, running.dropped_s = True, now_s
                 if running.originated_s is not None:
                     try:
-                        running.node.redirect(running.channel, "probe,sorry")
+                        # Kamailio may have told the node already: it is said once.
+                        if not running.node.variable(running.channel, "EP_GAVE_WAY"):
+                            running.node.redirect(running.channel, "probe,sorry")
                     except AsteriskAwayError:
                         running.dropped_s = 0.0  # not answered yet: it hears no apology
             if running.gave_way or now_s - running.dropped_s < SORRY_S:

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 def run(arguments: Sequence[str], services: Services) -> Outputs:
     """Tell the CRM; a probe whose end it never hears of is given up by the scheduler."""
-    probe, grade, answered_at, packets, lost, jitter, round_trip, reason = arguments
+    probe, grade, answered_at, packets, lost, jitter, round_trip, reason, gave_way = arguments
     if not probe.isdigit():
         return NOTHING
     try:
@@ -28,7 +28,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
             "grade": int(grade) if grade in {"1", "2", "3", "4"} else None,
             "answered_at_ms": int(answered_at) if answered_at.isdigit() else None,
             "reason": _whole(reason), "packets": _whole(packets), "packets_lost": _whole(lost),
-            "jitter_us": _whole(jitter, 1e6), "round_trip_us": _whole(round_trip, 1e6),
+            "jitter_us": _whole(jitter, 1e6), "round_trip_us": _whole(round_trip, 1e6), "gave_way": gave_way == "1",
         })  # fmt: skip
     except CrmAway as error:
         _log.warning("[probe %s] its end was not told: %s", probe, error)
@@ -46,7 +46,17 @@ def _whole(text: str, unit: float = 1.0) -> int | None:
 
 APPLICATION = Application(
     name="probe_ended",
-    arguments=("EP_PROBE", "EP_GRADE", "EP_ANSWERED_AT_MS", "rxcount", "rxploss", "rxjitter", "rtt", "REASON"),
+    arguments=(
+        "EP_PROBE",
+        "EP_GRADE",
+        "EP_ANSWERED_AT_MS",
+        "rxcount",
+        "rxploss",
+        "rxjitter",
+        "rtt",
+        "REASON",
+        "EP_GAVE_WAY",
+    ),
     run=run,
     deadline_s=4.0,
 )

@@ -19,13 +19,14 @@ class Waiting(NamedTuple):
     """What was found.
 
     `call_events`: entries that are not recorded yet; `oldest_call_event_at_ms`: when the oldest of them was written;
-    `pushes`: wishes to push that no process has taken (None: Redis cannot tell); `heartbeats_at_ms`: by process, those
-    that have ever been written.
+    `pushes`, `voice_calls`: wishes to push, or to have a phone called by a voice API, that no process has taken (None:
+    Redis cannot tell); `heartbeats_at_ms`: by process, those that have ever been written.
     """
 
     call_events: int
     oldest_call_event_at_ms: int | None
     pushes: int | None
+    voice_calls: int | None
     heartbeats_at_ms: dict[str, int]
 
 
@@ -43,10 +44,10 @@ class RedisQueues:
             with self._redis.pipeline(transaction=False) as pipeline:
                 pipeline.xlen(redis_keys.CALL_EVENTS)
                 pipeline.xrange(redis_keys.CALL_EVENTS, count=1)
-                pipeline.exists(redis_keys.PUSHES)
                 pipeline.mget(list(HEARTBEATS.values()))
-                length, oldest, has_pushes, beats = pipeline.execute()
-            pushes = self._pushes() if has_pushes else 0
+                length, oldest, beats = pipeline.execute()
+            pushes = self._not_taken(redis_keys.PUSHES, redis_keys.PUSHES_GROUP)
+            voice_calls = self._not_taken(redis_keys.VOICE_CALLS, redis_keys.VOICE_CALLS_GROUP)
         except (redis.RedisError, OSError):
             return None
         told = dict(zip(HEARTBEATS, beats, strict=True))
@@ -54,10 +55,16 @@ class RedisQueues:
             int(length),
             int(str(oldest[0][0]).partition("-")[0]) if oldest else None,
             pushes,
+            voice_calls,
             {process: int(at_ms) for process, at_ms in told.items() if at_ms is not None},
         )
 
-    def _pushes(self) -> int | None:
-        groups: Any = self._redis.xinfo_groups(redis_keys.PUSHES)
-        lags = [group.get("lag") for group in groups if group["name"] == redis_keys.PUSHES_GROUP]
-        return int(lags[0]) if lags and lags[0] is not None else None
+    def _not_taken(self, stream: str, group: str) -> int | None:
+        """Return how many entries a group has not been given; all of them where nobody has ever asked."""
+        if not self._redis.exists(stream):
+            return 0
+        groups: Any = self._redis.xinfo_groups(stream)
+        lags = [found.get("lag") for found in groups if found["name"] == group]
+        if not lags:
+            return int(str(self._redis.xlen(stream)))
+        return None if lags[0] is None else int(lags[0])

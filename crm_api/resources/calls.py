@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -14,6 +14,8 @@ from crm_api.resources.rendering import body_of, send
 from crm_api.tables.database import DatabaseErrors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import falcon
 
     from crm_api.adapters.plan_cache import PlanCache
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from crm_api.services.planning import Planning
     from crm_api.services.visitor_pictures import VisitorPictures
     from crm_api.tables.database import CrmDatabase
+
+OK: Final = "ok"
+AWAY: Final = "away"
 
 _log = structlog.get_logger("crm_api")
 
@@ -115,26 +120,37 @@ class Call:
 
 
 class Health:
-    """`GET /health`: 200 when database and Redis answer, 503 with the reason otherwise. No token."""
+    """`GET /health`: 200 when database and Redis answer, 503 otherwise. No token, so only the log tells why."""
 
     def __init__(self, database: CrmDatabase, cache: PlanCache) -> None:
         self._database = database
         self._cache = cache
+        self._reasons: dict[str, str] = {}
 
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Look now."""
-        parts = {"database": "ok", "redis": "ok"}
-        try:
-            self._database.ping()
-        except DatabaseErrors as error:
+        parts = {
+            "database": self._seen("database", self._database.ping, DatabaseErrors),
+            "redis": self._seen("redis", self._cache.ping, RedisErrors),
+        }
+        if parts["database"] != OK:
             self._database.forget_connection()
-            parts["database"] = str(error).strip() or type(error).__name__
+        healthy = set(parts.values()) == {OK}
+        send(resp, {"status": OK if healthy else "degraded", **parts}, 200 if healthy else 503)
+
+    def _seen(self, part: str, ping: Callable[[], None], errors: tuple[type[Exception], ...]) -> str:
+        """Look at one of them. Asked every few seconds, it logs only what has changed."""
         try:
-            self._cache.ping()
-        except RedisErrors as error:
-            parts["redis"] = str(error).strip() or type(error).__name__
-        healthy = set(parts.values()) == {"ok"}
-        send(resp, {"status": "ok" if healthy else "degraded", **parts}, 200 if healthy else 503)
+            ping()
+        except errors as error:
+            reason = str(error).strip() or type(error).__name__
+            if self._reasons.get(part) != reason:
+                self._reasons[part] = reason
+                _log.error("health", away=part, reason=reason)
+            return AWAY
+        if self._reasons.pop(part, None) is not None:
+            _log.info("health", back=part)
+        return OK
 
 
 class Why:

@@ -1,6 +1,6 @@
 """Access codes: what a visitor types to open an entrance or a gate.
 
-The clear text is encrypted (who may, reads it); a keyed hash finds it. Two codes that open one door at one time differ.
+The clear text is encrypted (who may, reads it); a keyed hash finds it. Two codes that one panel takes at once differ.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from crm_api.domain.inputs import access_codes
 
 DRAWS: Final = 50
+REMEMBERED_MS: Final = 28 * 86_400_000
+"""A code is not drawn again at its door for four weeks after it has stopped opening."""
 
 _TYPED: Final = """
 SELECT c.id, c.apartment_id, c.single_use, c.valid_from_ms, c.valid_until_ms FROM access_codes c
@@ -37,6 +39,21 @@ UPDATE access_codes SET last_used_at_ms = ?, ended_at_ms = ?, end_reason = 'used
 WHERE id = ? AND ended_at_ms IS NULL RETURNING id
 """
 _USED: Final = "UPDATE access_codes SET last_used_at_ms = ? WHERE id = ?"
+# Codes that open, or have opened since a moment, at a place, or at one that shares a panel with it. A panel
+# of a whole house serves each of its entrances.
+_TAKEN: Final = """
+SELECT c.id FROM access_codes c LEFT JOIN entrances there ON there.id = c.entrance_id
+WHERE c.code_hash = ? AND (c.ended_at_ms IS NULL OR c.ended_at_ms > ?)
+AND (c.entrance_id = ? OR c.gate_id = ? OR EXISTS (
+    SELECT 1 FROM panels d WHERE d.company_id = c.company_id
+    AND (d.gate_id = ? OR EXISTS (
+        SELECT 1 FROM panel_places p JOIN entrances here ON here.house_id = p.house_id
+        WHERE p.panel_id = d.id AND here.id = ? AND (p.entrance_id IS NULL OR p.entrance_id = here.id)))
+    AND (d.gate_id = c.gate_id OR EXISTS (
+        SELECT 1 FROM panel_places p WHERE p.panel_id = d.id AND p.house_id = there.house_id
+        AND (p.entrance_id IS NULL OR p.entrance_id = there.id)))))
+LIMIT 1
+"""
 _EXPIRED: Final = """
 UPDATE access_codes SET ended_at_ms = valid_until_ms, end_reason = 'expired', version = version + 1
 WHERE ended_at_ms IS NULL AND valid_until_ms <= ?
@@ -89,8 +106,9 @@ class AccessCodes(Kept[AccessCode]):
             if new.apartment_id is not None:
                 find(Tenant.of(place.company_id), Apartment, "apartment", new.apartment_id)
             code = new.code or self._drawn(new)
-            if new.code is not None and self._taken(new, new.code):
-                raise ConflictError("code: opens this door already; choose another, or end the one there is")
+            if new.code is not None and self._taken(new, new.code, now_ms):
+                remedy = "choose another, or end the one there is"
+                raise ConflictError(f"code: opens this door, or another of its panel, already; {remedy}")
             row = AccessCode.create(
                 company_id=place.company_id,
                 code_encrypted=self.context.encryption.encrypted(code),
@@ -140,16 +158,15 @@ class AccessCodes(Kept[AccessCode]):
             return refused
 
     def _drawn(self, new: access_codes.NewAccessCode) -> str:
+        since_ms = self.context.now_ms() - REMEMBERED_MS
         for _ in range(DRAWS):
             code = "".join(secrets.choice("0123456789") for _ in range(new.length))
-            if not is_obvious(code) and not self._taken(new, code):
+            if not is_obvious(code) and not self._taken(new, code, since_ms):
                 return code
         raise ConflictError(f"length: nearly all codes of {new.length} digits are in use here; make it longer")
 
-    def _taken(self, new: access_codes.NewAccessCode, code: str) -> bool:
-        same = (AccessCode.code_hash == self.context.encryption.keyed_hash(code)) & AccessCode.ended_at_ms.is_null()
-        if new.entrance_id is not None:
-            same &= AccessCode.entrance_id == new.entrance_id
-        else:
-            same &= AccessCode.gate_id == new.gate_id
-        return AccessCode.select().where(same).first() is not None
+    def _taken(self, new: access_codes.NewAccessCode, code: str, since_ms: int) -> bool:
+        code_hash = self.context.encryption.keyed_hash(code)
+        entrance_id, gate_id = new.entrance_id or 0, new.gate_id or 0
+        where = (entrance_id, gate_id, gate_id, entrance_id)
+        return bool(self.database.rows(_TAKEN, (code_hash, since_ms, *where)))

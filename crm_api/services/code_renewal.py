@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.problems import ConflictError
 from crm_api.domain.waking import waking_moment
-from crm_api.services.access_codes import is_obvious
+from crm_api.services.access_codes import REMEMBERED_MS, is_obvious
 from crm_api.services.audit import Entry
 from crm_api.services.context import Tenant, find
 from crm_api.services.kept import Document, Kept
@@ -25,8 +25,6 @@ CHUNK: Final = 500
 """Entrances of one transaction: what a crash costs at most."""
 DRAWS: Final = 400
 LEAST_DISTINCT: Final = 3
-REMEMBERED_MS: Final = 28 * 86_400_000
-"""A code does not come again at its entrance for four weeks."""
 KEEPING_DRIVERS: Final = ("beward",)
 """Panels of these drivers keep codes themselves (`crm_api.adapters.panel_code_drivers`), if they have an address."""
 
@@ -46,9 +44,15 @@ SELECT p.panel_id, e.id FROM panel_places p
 JOIN entrances e ON e.house_id = p.house_id AND (p.entrance_id IS NULL OR p.entrance_id = e.id)
 WHERE p.company_id = ?
 """
+# Codes of entrances, and of gates at each entrance that a panel of theirs serves, which open or did so of late.
 _HASHES: Final = """
 SELECT entrance_id, code_hash FROM access_codes
-WHERE company_id = ? AND entrance_id IS NOT NULL AND (ended_at_ms IS NULL OR created_at_ms > ?)
+WHERE company_id = ? AND entrance_id IS NOT NULL AND (ended_at_ms IS NULL OR ended_at_ms > ?)
+UNION
+SELECT e.id, c.code_hash FROM access_codes c JOIN panels d ON d.gate_id = c.gate_id
+JOIN panel_places p ON p.panel_id = d.id
+JOIN entrances e ON e.house_id = p.house_id AND (p.entrance_id IS NULL OR p.entrance_id = e.id)
+WHERE c.company_id = ? AND (c.ended_at_ms IS NULL OR c.ended_at_ms > ?)
 """
 _ON_PANELS: Final = """
 SELECT DISTINCT p.entrance_id FROM panel_places p JOIN panels d ON d.id = p.panel_id
@@ -174,7 +178,8 @@ class _Codes:
             for entrance_id in served:
                 self._beside.setdefault(entrance_id, {entrance_id}).update(served)
         self._taken: dict[int, set[str]] = {}
-        for entrance_id, code_hash in database.rows(_HASHES, (company_id, context.now_ms() - REMEMBERED_MS)):
+        lately = (company_id, context.now_ms() - REMEMBERED_MS)
+        for entrance_id, code_hash in database.rows(_HASHES, lately * 2):
             self._taken.setdefault(entrance_id, set()).add(code_hash)
         self._on_panels: set[int] = set()
         for driver in KEEPING_DRIVERS:

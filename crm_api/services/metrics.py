@@ -156,6 +156,8 @@ class Metrics:
         yield _one("call_events_oldest_seconds", "For how long the oldest of them has waited", oldest_ms / 1000)
         if found.pushes is not None:
             yield _one("pushes_waiting", "Wishes to push that nobody has taken", found.pushes)
+        if found.voice_calls is not None:
+            yield _one("voice_calls_waiting", "Wishes to have a phone called that nobody has taken", found.voice_calls)
         yield _by("heartbeat_age_seconds", "Since a process last said that it works", "process", ages)
 
 

@@ -36,6 +36,9 @@ _END: Final = """
 UPDATE probe_calls SET state = 'ended', ended_at_ms = ?, outcome = ? WHERE id = ? AND state = 'calling' RETURNING id
 """
 _DROPPED: Final = "UPDATE probe_calls SET outcome = 'dropped' WHERE id = ? AND state = 'ended'"
+_DROPPED_AFTER_ALL: Final = """
+UPDATE probe_calls SET outcome = 'dropped' WHERE id = ? AND state = 'ended' AND verdict IS NULL RETURNING id
+"""
 _TOLD: Final = """
 UPDATE probe_calls SET state = 'ended', ended_at_ms = ?, outcome = ?, grade = ?,
     answered_after_ms = ?, measures = ?
@@ -78,6 +81,8 @@ class ProbeResults:
         after_ms = None if result.answered_at_ms is None else max(0, result.answered_at_ms - found.began_at_ms)
         measures = result.model_dump(include={"packets", "packets_lost", "jitter_us", "round_trip_us"})
         outcome = OUTCOMES.get(result.reason or 0, "failed") if result.answered_at_ms is None else "answered"
+        if result.gave_way:
+            return {"probe_id": result.probe_id, "kept": self._gave_way(result.probe_id)}
         with self._database.transaction():
             kept = self._database.rows(
                 _TOLD, (self._context.now_ms(), outcome, result.grade, after_ms, json.dumps(measures), result.probe_id)
@@ -91,6 +96,12 @@ class ProbeResults:
                 # Whatever was heard until the visitor came says nothing about the handset.
                 self._database.rows(_DROPPED, (call_id,))
             return bool(self._database.rows(_END, (self._context.now_ms(), outcome, call_id)))
+
+    def _gave_way(self, call_id: int) -> bool:
+        """Say that a probe was dropped, also when its end has just been told as that of any other."""
+        with self._database.transaction():
+            kept = self._database.rows(_END, (self._context.now_ms(), "dropped", call_id))
+            return bool(kept or self._database.rows(_DROPPED_AFTER_ALL, (call_id,)))
 
     def settle(self, candidate: Candidate, call_id: int, *, counts: bool, again_at_ms: int | None, done: bool) -> None:
         """Say what becomes of the apartment: done, given up, or called again not before a moment.

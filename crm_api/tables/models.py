@@ -75,6 +75,7 @@ class Company(Table):
     phone_minutes = BigIntegerField(null=True)
     apartment_phone_minutes = BigIntegerField(null=True)
     calls_kept_days = BigIntegerField(null=True)
+    access_records_kept_days = BigIntegerField(null=True)
     message_limit_s = BigIntegerField()
     message_kept_days = BigIntegerField()
     records_calls = BooleanField()

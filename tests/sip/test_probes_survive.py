@@ -39,8 +39,11 @@ async def dropped_and_free(scene: Scene, it: Probed, campaign_id: int, timeout_s
     """The one call was no try, its apartment waits, its panel belongs to nobody."""
     found = await ended(scene, campaign_id, timeout_s)
     assert (found["outcome"], found["verdict"]) == ("dropped", None), found
-    told = await progress(scene, campaign_id)
-    assert (told["waiting"], told["calling"]) == (1, 0)
+
+    async def told() -> Any:
+        return await progress(scene, campaign_id)
+
+    await until(told, lambda found: (found["waiting"], found["calling"]) == (1, 0), timeout_s)
 
     async def holder() -> Any:
         return holder_of(scene, it)
@@ -84,3 +87,39 @@ async def test_asterisk_dies_in_the_middle_of_a_probe(scene: Scene) -> None:
         await scene.restart("ast-probe")
         await dropped_and_free(scene, it, campaign_id)
         assert len(it.panel.ringing) == 1
+
+
+async def test_while_no_scheduler_acts_a_visitor_takes_the_panel_within_a_second(scene: Scene) -> None:
+    it = await probed(scene)
+    async with campaign(scene, it.apartment) as campaign_id:
+        probe = await it.answered()
+        await probe.rtp.wait_for_sound(5)
+        await scene.kill("scheduler")
+        home = await scene.home(it.apartment)
+        pressed_s = time.monotonic()
+        visit = await it.panel.call(it.at.credentials, it.number)
+        await probe.wait_request("BYE", 3)
+        assert 0.2 < time.monotonic() - pressed_s < 1.0, "the resident hears one word"
+        await home.all_ring()
+        await visit.cancel()
+        assert (await ended(scene, campaign_id))["outcome"] == "dropped", "the call path tells it by itself"
+        await scene.revive()
+        await dropped_and_free(scene, it, campaign_id)
+
+
+async def test_while_no_scheduler_acts_a_probe_that_rings_gives_way_too(scene: Scene) -> None:
+    it = await probed(scene)
+    async with campaign(scene, it.apartment) as campaign_id:
+        probe = await it.rung()
+        probe.ring()
+        await scene.kill("scheduler")
+        home = await scene.home(it.apartment)
+        pressed_s = time.monotonic()
+        visit = await it.panel.call(it.at.credentials, it.number)
+        await probe.wait_cancelled(3)
+        assert time.monotonic() - pressed_s < 1.0
+        await home.all_ring()
+        await visit.cancel()
+        assert (await ended(scene, campaign_id))["outcome"] == "dropped", "the call path tells it by itself"
+        await scene.revive()
+        await dropped_and_free(scene, it, campaign_id)

@@ -109,6 +109,8 @@ class NewCompany(Input):
     apartment_phone_minutes: ApartmentPhoneMinutes | None = None
     calls_kept_days: KeptDays | None = None
     """Calls older than this are removed from the records; None: never."""
+    access_records_kept_days: KeptDays | None = None
+    """The same of access records: who opened which door, and who was refused."""
     message_limit_s: MessageLimit = 0
     """How long a message of a visitor may be when nobody answered; 0: none is taken."""
     message_kept_days: MessageDays = 14
@@ -139,6 +141,7 @@ class CompanyChange(Input):
     phone_minutes: PhoneMinutes | None = unchanged()
     apartment_phone_minutes: ApartmentPhoneMinutes | None = unchanged()
     calls_kept_days: KeptDays | None = unchanged()
+    access_records_kept_days: KeptDays | None = unchanged()
     message_limit_s: MessageLimit = unchanged()
     message_kept_days: MessageDays = unchanged()
     records_calls: Flag = unchanged()

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from crm_api.domain.inputs.base import FilterId, Id, Input, Language, Ms, Name, PageQuery, unchanged
+from crm_api.domain.inputs.base import FilterId, Flag, Id, Input, Language, Ms, Name, PageQuery, unchanged
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
@@ -132,6 +132,8 @@ class ProbeResult(Input):
     packets_lost: Ms | None = None
     jitter_us: Ms | None = None
     round_trip_us: Ms | None = None
+    gave_way: Flag = False
+    """Somebody else needed the panel: whatever was heard until then says nothing about the handset."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"probe_id": 5, "grade": 2, "answered_at_ms": 1790000606200, "packets": 900}
 

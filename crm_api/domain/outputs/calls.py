@@ -360,10 +360,10 @@ class CallWithBranches(CallDocument):
 
 
 class HealthDocument(Output):
-    """`ok`, or what is away."""
+    """Whether each of them answers; why one does not is in the log."""
 
     status: Literal["ok", "degraded"]
-    database: str
-    redis: str
+    database: Literal["ok", "away"]
+    redis: Literal["ok", "away"]
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"status": "ok", "database": "ok", "redis": "ok"}

@@ -52,6 +52,7 @@ class CompanyDocument(Output):
     phone_minutes: Annotated[int | None, Field(description="of all phones in a calendar month (UTC)")]
     apartment_phone_minutes: Annotated[int | None, Field(description="the same of one apartment")]
     calls_kept_days: Annotated[int | None, Field(description="how long calls stay on record; null: for good")]
+    access_records_kept_days: Annotated[int | None, Field(description="the same of openings and refusals")]
     message_limit_s: int
     message_kept_days: int
     records_calls: bool
@@ -79,6 +80,7 @@ class CompanyDocument(Output):
         "phone_minutes": 5000,
         "apartment_phone_minutes": 60,
         "calls_kept_days": 365,
+        "access_records_kept_days": 365,
         "message_limit_s": 30,
         "message_kept_days": 14,
         "records_calls": False,

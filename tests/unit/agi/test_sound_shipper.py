@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
+import time
 import wave
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from agi_apps.sound_shipper import NotOursError, Shipper, is_being_written, recorded, wav_of
+from agi_apps.sound_shipper import PUT_ASIDE_S, NotOursError, Shipper, is_being_written, recorded, wav_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,3 +133,34 @@ def test_a_file_that_does_not_say_what_it_is_of_is_put_aside(tmp_path: Path, crm
     assert Shipper(tmp_path, crm.url, "secret").ship()
     assert path.with_suffix(".refused").exists()
     assert crm.got == []
+
+
+def aged(path: Path, age_s: float) -> None:
+    os.utime(path, (time.time() - age_s, time.time() - age_s))
+
+
+def test_what_was_put_aside_is_removed_after_a_week(tmp_path: Path, crm: Crm) -> None:
+    old = spooled(tmp_path, "message.1.1")
+    for path in (old, old.with_suffix(".call")):
+        aged(path, 2 * PUT_ASIDE_S)  # it has waited for a CRM that was away
+    crm.statuses = [404]
+    shipper = Shipper(tmp_path, crm.url, "secret")
+    assert shipper.ship()
+    assert shipper.tidy() == 0, "its week begins when it is put aside"
+    refused = old.with_suffix(".refused")
+    aged(refused, PUT_ASIDE_S + 1)
+    fresh = spooled(tmp_path, "message.1.2")
+    aged(fresh, PUT_ASIDE_S + 1)
+    aged(fresh.with_suffix(".call"), PUT_ASIDE_S + 1)
+    assert shipper.tidy() == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"message.1.2.ulaw", "message.1.2.call"}, "a sound that waits"
+
+
+def test_a_line_whose_sound_never_came_is_removed_after_a_week(tmp_path: Path) -> None:
+    path = spooled(tmp_path)
+    path.unlink()
+    shipper = Shipper(tmp_path, "http://127.0.0.1:9", "secret")
+    assert shipper.tidy() == 0
+    aged(path.with_suffix(".call"), PUT_ASIDE_S + 1)
+    assert shipper.tidy() == 1
+    assert list(tmp_path.iterdir()) == []

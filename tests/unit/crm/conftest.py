@@ -22,6 +22,8 @@ from crm_api.migrations import migrate
 from crm_api.resources.declaration import Served, problems_of
 from crm_api.services.context import Context
 from crm_api.tables.database import CrmDatabase
+from scheduler import probe_runner
+from tests.unit.crm.probe_world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -341,3 +343,11 @@ def town(services: Services, client: falcon.testing.TestClient) -> Town:
     )
     service = Api(client, services.tokens.create("agi", "service"))
     return Town(api, service, client, company, house, second, entrance, apartment, neighbour, passwords)
+
+
+@pytest.fixture
+def world(town: Town, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A campaign of probes, and a scheduler that does not wait between its looks."""
+    monkeypatch.setattr(probe_runner, "STEP_S", 0.02)
+    monkeypatch.setattr(probe_runner, "LOOK_S", 0.01)
+    return World(town, services, tmp_path)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tests.unit.crm.conftest import Clock, Town
 
 
+DAY_MS = 86_400_000
+
+
 def made(town: Town, **more: Any) -> Any:
     return town.platform("POST", "/v1/access-codes", {"entrance_id": town.entrance, **more})
 
@@ -85,6 +88,38 @@ def test_two_codes_that_open_one_door_differ(town: Town) -> None:
     assert made(town, code="40719")["id"] != first["id"]
     assert len(town.platform("GET", "/v1/access-codes?active=true")["items"]) == 1
     assert len(town.platform("GET", "/v1/access-codes?active=false")["items"]) == 1
+
+
+def test_codes_of_one_panels_entrances_and_gate_differ(town: Town) -> None:
+    """Typed there, nobody could say whose code it was."""
+    gate = town.platform("POST", "/v1/gates", {"name": "Yard", "houses": [town.house, town.second_house]})["id"]
+    other = town.platform("GET", f"/v1/entrances?house_id={town.second_house}")["items"][0]["id"]
+    beyond = town.platform("POST", "/v1/houses", {"company_id": town.company, "address": "Far 1"})["id"]
+    far = town.platform("POST", "/v1/entrances", {"house_id": beyond, "number": 1})["id"]
+    first = made(town, code="40719")  # panel p2 serves both houses
+    for place in ({"entrance_id": other}, {"gate_id": gate}):
+        town.platform("PATCH", "/v1/panels/2", {"gate_id": gate})
+        problem = town.platform("POST", "/v1/access-codes", {**place, "code": "40719"}, 409)
+        assert "another of its panel" in problem["detail"]
+    town.platform("POST", "/v1/access-codes", {"entrance_id": far, "code": "40719"})
+    town.platform("POST", f"/v1/access-codes/{first['id']}/end", {"reason": "known to too many"})
+    town.platform("POST", "/v1/access-codes", {"gate_id": gate, "code": "40719"})
+    town.platform("POST", "/v1/access-codes", {"entrance_id": other, "code": "40719"}, 409)
+
+
+def test_a_drawn_code_is_none_that_opened_within_four_weeks(
+    town: Town, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draws = iter("4071940719" + "52863" + "40719")
+    monkeypatch.setattr("crm_api.services.access_codes.secrets.choice", lambda _: next(draws))
+    first = made(town)
+    assert first["code"] == "40719"
+    clock.now += 300 * DAY_MS
+    town.platform("POST", f"/v1/access-codes/{first['id']}/end", {"reason": "old"})
+    clock.now += 27 * DAY_MS
+    assert made(town)["code"] == "52863"
+    clock.now += 2 * DAY_MS
+    assert made(town)["code"] == "40719"
 
 
 @pytest.mark.parametrize(

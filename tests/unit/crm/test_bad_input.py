@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import peewee
 import pytest
 
 from tests.unit.crm.furnished import everything_kept
@@ -97,11 +98,34 @@ def test_places_of_a_panel_are_checked(town: Town, places: list[dict[str, Any]])
     assert len(town.platform("GET", "/v1/panels")["items"]) == 2
 
 
-def test_health_names_what_is_away(town: Town, cache: FakeCache) -> None:
-    assert town.client.simulate_get("/health").json["status"] == "ok"
+def test_health_names_what_is_away_and_only_the_log_tells_why(
+    town: Town, cache: FakeCache, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def health() -> tuple[int, Any]:
+        answer = town.client.simulate_get("/health")
+        return answer.status_code, answer.json
+
+    def logged() -> str:
+        told = capsys.readouterr()
+        return told.out + told.err
+
+    assert health() == (200, {"status": "ok", "database": "ok", "redis": "ok"})
     cache.away = True
-    answer = town.client.simulate_get("/health")
-    assert (answer.status_code, answer.json["redis"]) == (503, "redis is away")
+    logged()
+    for _ in range(3):
+        assert health() == (503, {"status": "degraded", "database": "ok", "redis": "away"})
+    assert logged().count("redis is away") == 1
+
+    def broken() -> None:
+        raise peewee.OperationalError('connection to server at "10.1.2.3" failed: password of user "crm" is wrong')
+
+    with monkeypatch.context() as patched:
+        patched.setattr("crm_api.tables.database.CrmDatabase.ping", lambda _: broken())
+        assert health() == (503, {"status": "degraded", "database": "away", "redis": "away"})
+    assert "10.1.2.3" in logged()
+    cache.away = False
+    assert health()[0] == 200
+    assert "back" in logged()
 
 
 class Refused(NamedTuple):

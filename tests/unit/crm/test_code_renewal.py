@@ -110,6 +110,35 @@ def test_a_code_does_not_come_again_for_four_weeks(town: Town, services: Service
         clock.now += 7 * 86_400_000
 
 
+def test_a_code_that_opened_until_yesterday_does_not_come_again_however_old_it_is(
+    town: Town, services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.code_renewal.renew_company(town.company, "once", nothing)
+    old = codes(services, "once")[town.entrance]
+    clock.now += 100 * 86_400_000
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    clock.now += 2 * 86_400_000
+    assert not services.access_codes.typed(1, old).opens
+    far = town.platform("GET", f"/v1/entrances?house_id={town.second_house}")["items"][0]["id"]
+    town.platform("POST", "/v1/access-codes", {"entrance_id": far})  # ends what is out of date
+    assert town.platform("GET", "/v1/access-codes?active=false")["items"], "the old one has ended"
+    scripted = iter(old + "40719")
+    monkeypatch.setattr("crm_api.services.code_renewal.secrets.choice", lambda _: next(scripted))
+    assert town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")["code"] == "40719"
+
+
+def test_a_renewed_code_is_none_of_the_gate_that_its_panel_stands_at(
+    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = town.platform("POST", "/v1/gates", {"name": "Yard", "houses": [town.house]})["id"]
+    town.platform("PATCH", "/v1/panels/2", {"gate_id": gate})
+    town.platform("POST", "/v1/access-codes", {"gate_id": gate, "code": "52863"})
+    scripted = iter("52863" + "40719")
+    monkeypatch.setattr("crm_api.services.code_renewal.secrets.choice", lambda _: next(scripted))
+    assert town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")["code"] == "40719"
+    assert services.access_codes.database.row("SELECT count(*) FROM access_codes") == (2,)
+
+
 class Crash(Exception):  # noqa: N818 - states what happens
     pass
 

@@ -154,13 +154,14 @@ def test_what_waits_in_redis_is_told_while_redis_answers(
     away = found()
     assert of(away, "redis_up") == 0
     assert of(away, "call_events_waiting") is None
-    queues.found = Waiting(12, clock.now - 3000, None, {"outbox": clock.now - 500})
+    queues.found = Waiting(12, clock.now - 3000, None, 3, {"outbox": clock.now - 500})
     there = found()
     assert (of(there, "redis_up"), of(there, "call_events_waiting")) == (1, 12)
     assert of(there, "call_events_oldest_seconds") == pytest.approx(3, abs=0.1)
     assert of(there, "heartbeat_age_seconds", process="outbox") == pytest.approx(0.5, abs=0.1)
     assert of(there, "heartbeat_age_seconds", process="scheduler") is None
     assert of(there, "pushes_waiting") is None
+    assert of(there, "voice_calls_waiting") == 3
 
 
 def test_only_those_who_see_every_company_may_look(town: Town, services: Services) -> None:
@@ -186,7 +187,7 @@ def test_the_page_for_operators_names_every_metric_and_no_other(context: Context
     page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
     named = re.findall(r"^\| `(entryphone_\w+)`", page, re.MULTILINE)
     queues = Queues()
-    queues.found = Waiting(0, None, 0, {})
+    queues.found = Waiting(0, None, 0, 0, {})
     there = {
         family.name + ("_total" if family.type == "counter" else "") for family in Metrics(context, queues).collect()
     }

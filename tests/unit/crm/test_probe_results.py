@@ -83,6 +83,30 @@ def test_one_that_gave_way_is_dropped_and_waits_again(
     assert again not in {None, call_id}
 
 
+@pytest.mark.parametrize("first", [None, {"answered_at_ms": 1_790_000_009_000}, {"reason": 0}])
+def test_one_that_the_call_path_has_dropped_says_nothing(
+    town: Town, services: Services, campaign: Any, candidate: Candidate, first: Any
+) -> None:
+    call_id = services.probe_results.begin(candidate)
+    assert call_id is not None
+    if first is not None:
+        town.service("POST", "/v1/probe-results", {"probe_id": call_id, **first})
+    assert town.service("POST", "/v1/probe-results", {"probe_id": call_id, "gave_way": True})["kept"]
+    assert not town.service("POST", "/v1/probe-results", {"probe_id": call_id, "answered_at_ms": 1})["kept"]
+    assert town.platform("GET", f"/v1/probe-calls?campaign_id={campaign['id']}")["items"][0]["outcome"] == "dropped"
+
+
+def test_one_that_was_judged_before_stays_as_it_is(
+    town: Town, services: Services, campaign: Any, candidate: Candidate
+) -> None:
+    call_id = services.probe_results.begin(candidate)
+    assert call_id is not None
+    town.service("POST", "/v1/probe-results", {"probe_id": call_id, "answered_at_ms": 1_790_000_009_000})
+    services.probe_results.judge(call_id, Judgement("good", ("x",)), {}, None)
+    assert not town.service("POST", "/v1/probe-results", {"probe_id": call_id, "gave_way": True})["kept"]
+    assert town.platform("GET", f"/v1/probe-calls?campaign_id={campaign['id']}")["items"][0]["outcome"] == "answered"
+
+
 def test_a_probe_that_nobody_knows(town: Town) -> None:
     town.service("POST", "/v1/probe-results", {"probe_id": 999_999}, 404)
 

@@ -9,8 +9,7 @@ from crm_api.domain.inputs.trunks import TWILIO_NETWORKS
 from crm_api.domain.passwords import ha1
 from crm_api.domain.phone_limits import month_of
 from crm_api.services.call_recording import CallRecording
-from crm_api.services.call_retention import CallRetention
-from tests.unit.crm.test_call_records import T, entry, story
+from tests.unit.crm.test_call_records import T, entry
 from tests.unit.crm.test_emergency import centre, number
 
 if TYPE_CHECKING:
@@ -172,20 +171,6 @@ def test_the_statement_of_a_month_shares_the_cost_by_calls(phone: Town, context:
     empty = phone.platform("GET", f"/v1/companies/{phone.company}/phone-statement?month=2026-08")
     assert empty["trunks"] == []
     phone.platform("GET", f"/v1/companies/{phone.company}/phone-statement?month=august", expect=422)
-
-
-def test_old_calls_leave_the_records(phone: Town, context: Context, clock: Clock, database: CrmDatabase) -> None:
-    recording = CallRecording(context)
-    recording.record([entry(1, [*story("old"), leg("old", 1000, T)])])
-    clock.now += 40 * 24 * 3_600_000
-    recording.record(
-        [entry(2, [{**event, "at_ms": event["at_ms"] + 40 * 24 * 3_600_000} for event in story("new")][:9])]
-    )
-    assert CallRetention(context).prune() == 0
-    phone.platform("PATCH", f"/v1/companies/{phone.company}", {"calls_kept_days": 30})
-    assert CallRetention(context).prune() == 1
-    assert database.rows("SELECT call_id FROM call_records") == [("new",)]
-    assert database.rows("SELECT call_id FROM call_branches WHERE call_id = 'old'") == []
 
 
 def test_a_desk_that_is_a_telephone_is_dialled_when_the_residents_minutes_are_used_up(phone: Town) -> None:

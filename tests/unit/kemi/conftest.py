@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import node_life, settings
+from kemi_routes import node_life, settings, trunks
+from kemi_routes.emergency_table import EmergencyKeeper
 from kemi_routes.pipeline import Request
+from tests.unit.kemi.emergency_town import fill
 from tests.unit.kemi.fake_ksr import FakeKsr
 
 if TYPE_CHECKING:
@@ -51,3 +53,12 @@ def request_of() -> Callable[[FakeKsr], Request]:
         )
 
     return make
+
+
+@pytest.fixture
+def known(fake: FakeKsr, tmp_path: Path) -> FakeKsr:
+    """Kamailio knows city, panels and trunks of emergency calls."""
+    fill(fake)
+    trunks.TrunkKeeper().tick(fake.ksr)
+    EmergencyKeeper(str(tmp_path / "emergency.json"), "").tick(fake.ksr)
+    return fake

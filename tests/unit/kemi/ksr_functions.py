@@ -115,6 +115,7 @@ HANDLERS: dict[str, Callable[..., object]] = {
         401 if fake.message.method == "REGISTER" else 407, "challenge"
     ),
     "auth.pv_auth_check": lambda fake, *_: fake.check_password(),
+    "tm.t_uac_send": _positive,
     "tm.t_relay": lambda fake: fake.relay(),
     "tm.t_is_canceled": lambda _fake: -1,
     "tm.t_branch_timeout": lambda _fake: -1,

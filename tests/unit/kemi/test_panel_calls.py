@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(
     "number",
-    ["103", "*40719", "%2A40719", "stage", "call-back", "end-talk", "voice", "h", "i", "s", "t", "+79001234567", ""],
-)
+    ["103", "*40719", "%2A40719", "stage", "call-back", "end-talk", "end-probe", "voice", "h", "i", "s", "t",
+     "+79001234567", ""],
+)  # fmt: skip
 def test_a_resident_calls_no_emergency_number_but_112_no_code_and_nothing_of_asterisks_own(
     fake: FakeKsr, request_of: Make, number: str
 ) -> None:
@@ -51,6 +52,15 @@ def test_an_access_code_is_told_to_nobody(fake: FakeKsr, request_of: Make) -> No
     told = " ".join(map(str, (*fake.logs, *fake.called("mqueue.mq_add"))))
     assert "40719" not in told
     assert "access_code" in told
+
+
+def test_a_panels_call_ends_the_probe_that_the_panel_is_in(fake: FakeKsr, request_of: Make) -> None:
+    request = request_of(fake)
+    request.account, request.kind = "p1", "panel"
+    fake.tables["probes"]["p1"] = "127.0.0.23:5060 7"
+    panel_calls.send_to_node(fake.ksr, request)
+    assert [told[1] for told in fake.called("tm.t_uac_send")] == ["sip:end-probe@127.0.0.23:5060"]
+    assert fake.relayed == ["sip:127.0.0.21:5060"], "the visitor waits for nothing"
 
 
 def test_a_panels_call_goes_to_a_node_with_its_kind(fake: FakeKsr, request_of: Make) -> None:

@@ -84,3 +84,24 @@ def test_the_schema_refuses_what_is_wrong(spoil: Callable[[str], str]) -> None:
     bad = spoil(good)
     assert bad != good
     assert wrong_with(etree.fromstring(bad.encode())) is not None
+
+
+@pytest.mark.parametrize(
+    ("address", "street", "house"),
+    [("Lenina 1", "Lenina", "1"), ("ул. Ленина, 12к3", "ул. Ленина", "12к3"),
+     ("Sadovaya 7 стр. 2", "Sadovaya", "7 стр. 2"), ("ул. 8 Марта, 5", "ул. 8 Марта", "5"),
+     ("Somewhere", "Somewhere", "")],
+)  # fmt: skip
+def test_an_address_is_street_and_house(address: str, street: str, house: str) -> None:
+    assert pidf_lo.parts_of(address) == (street, house)
+
+
+def test_the_document_escapes_what_xml_would_misread() -> None:
+    city = City("1", 'A & "B"', "RU", "", "", "", records_calls=False, ways=())
+    place = Place("1", "<Street> & Co 1", 3, "-1000", "180000000", ("112",))
+    root = etree.fromstring(pidf_lo.document('sip:"x"@y', "sip:p1@y", city, place, "2026-11-21T16:05:00Z").encode())
+    told = {element.tag.rpartition("}")[2]: element.text for element in root.iter()}
+    assert (told["A3"], told["RD"], told["HNO"], told["LOC"], told["FLR"]) == (
+        'A & "B"', "<Street> & Co", "1", "entrance 3", "0",
+    )  # fmt: skip
+    assert told["pos"] == "-0.001000 180.000000"

@@ -30,7 +30,7 @@ def probe(fake: FakeKsr, target: str) -> None:
 
 
 def test_a_probe_goes_to_its_panel_and_asks_for_the_handset(fake: FakeKsr, request_of: Make) -> None:
-    probe(fake, "handset p1 12 header")
+    probe(fake, "handset p1 12 header 7")
     fake.location = {"p1": [Contact("sip:p1@10.0.0.1", "r1")]}
     assert probe_calls.ring_handset(fake.ksr, request_of(fake)) is DONE
     assert fake.relayed == ["sip:p1@10.0.0.1"]
@@ -39,7 +39,7 @@ def test_a_probe_goes_to_its_panel_and_asks_for_the_handset(fake: FakeKsr, reque
 
 
 def test_a_panel_whose_maker_wants_the_apartment_called_is_called_by_it(fake: FakeKsr, request_of: Make) -> None:
-    probe(fake, "handset p1 12 user")
+    probe(fake, "handset p1 12 user 7")
     fake.location = {"p1": [Contact("sip:p1@10.0.0.1", "r1")]}
     assert probe_calls.ring_handset(fake.ksr, request_of(fake)) is DONE
     assert fake.relayed == ["sip:12@10.0.0.1"]
@@ -47,7 +47,7 @@ def test_a_panel_whose_maker_wants_the_apartment_called_is_called_by_it(fake: Fa
 
 
 def test_a_panel_without_contact_is_480(fake: FakeKsr, request_of: Make) -> None:
-    probe(fake, "handset p1 12 header")
+    probe(fake, "handset p1 12 header 7")
     probe_calls.ring_handset(fake.ksr, request_of(fake))
     assert fake.replies == [(480, "Panel Not Registered")]
 
@@ -57,18 +57,46 @@ def test_a_panel_without_contact_is_480(fake: FakeKsr, request_of: Make) -> None
     [
         "",
         "handset p1",
-        "app p1 12 user",
-        "handset p1;x 12 user",
-        "handset p1 1a user",
-        "handset p1 12 3",
-        "handset p1 12",
+        "app p1 12 user 7",
+        "handset p1;x 12 user 7",
+        "handset p1 1a user 7",
+        "handset p1 12 3 7",
+        "handset p1 12 user",
         "handset p1 12 user x",
+        "handset p1 12 user 7 8",
     ],
 )
 def test_what_is_no_target(fake: FakeKsr, request_of: Make, target: str) -> None:
     probe(fake, target)
     probe_calls.ring_handset(fake.ksr, request_of(fake))
     assert fake.replies == [(400, "Bad Target")]
+
+
+def test_a_probe_gives_way_once_on_the_node_that_makes_it(fake: FakeKsr, request_of: Make) -> None:
+    probe(fake, "handset p1 12 header 7")
+    fake.pvs["$sp"] = 5060
+    fake.location = {"p1": [Contact("sip:p1@10.0.0.1", "r1")]}
+    request = request_of(fake)
+    probe_calls.ring_handset(fake.ksr, request)
+    probe_calls.give_way(fake.ksr, request.settings, "p2")
+    assert fake.called("tm.t_uac_send") == []
+    for _ in range(2):
+        probe_calls.give_way(fake.ksr, request.settings, "p1")
+    ((method, uri, *_, told, _),) = fake.called("tm.t_uac_send")
+    assert (method, uri) == ("INVITE", "sip:end-probe@127.0.0.21:5060")
+    assert "X-Entryphone-Target: probe 7\r\n" in str(told)
+    assert all(name in str(told) for name in ("From: ", "To: ", "Contact: "))
+
+
+def test_a_node_that_cannot_be_told_costs_no_visitor(fake: FakeKsr, request_of: Make) -> None:
+    probe(fake, "handset p1 12 header 7")
+    fake.pvs["$sp"] = 5060
+    request = request_of(fake)
+    fake.location = {"p1": [Contact("sip:p1@10.0.0.1", "r1")]}
+    probe_calls.ring_handset(fake.ksr, request)
+    fake.results["tm.t_uac_send"] = -1
+    probe_calls.give_way(fake.ksr, request.settings, "p1")
+    assert "probe 7 of panel p1" in fake.logs[-1]
 
 
 DIALLED = '{"event":"dialled","call_id":"c1","at_ms":1,"panel":"p1","dialled":"12"}'

@@ -45,6 +45,14 @@ def test_a_stage_that_rings_a_panel_takes_it(fake: FakeKsr, request_of: Make) ->
     assert (told[0]["panel"], told[0]["call_id"]) == ("p7", "call-1")
 
 
+def test_a_stage_that_rings_a_panel_ends_the_probe_that_it_is_in(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "p7")
+    fake.tables["emergency_places"]["p7"] = "[]"
+    fake.tables["probes"]["p7"] = "127.0.0.23:5060 7"
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    assert [told[1] for told in fake.called("tm.t_uac_send")] == ["sip:end-probe@127.0.0.23:5060"]
+
+
 def test_nobody_registered_is_480_at_once(fake: FakeKsr, request_of: Make) -> None:
     stage(fake, "h1")
     stage_calls.ring_stage(fake.ksr, request_of(fake))

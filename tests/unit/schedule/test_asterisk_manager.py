@@ -74,6 +74,8 @@ class FakeAsterisk:
         more = ""
         if action["Action"] == ["CoreStatus"]:
             more = "CoreStartupDate: 2026-11-23\r\nCoreStartupTime: 04:05:06\r\nCoreCurrentCalls: 0\r\n"
+        elif action["Action"] == ["Getvar"]:
+            more = f"Variable: {action['Variable'][0]}\r\nValue: of {action['Channel'][0]}\r\n"
         head = f"Response: {response}\r\nActionID: {action['ActionID'][0]}\r\n"
         return f"{head}{more}Message: {message}\r\n\r\n".encode()
 
@@ -109,6 +111,10 @@ def test_no_value_can_become_another_action(asterisk: FakeAsterisk, manager: Ast
 def test_hanging_up_what_is_over_is_no_error(manager: AsteriskManager) -> None:
     assert manager.hang_up("probe-1")
     assert not manager.hang_up("probe-99")
+
+
+def test_a_variable_of_a_call_is_told(manager: AsteriskManager) -> None:
+    assert manager.variable("probe-1", "EP_GAVE_WAY") == "of probe-1"
 
 
 def test_when_it_was_started_is_told(manager: AsteriskManager) -> None:
