@@ -52,6 +52,19 @@ def _read(ksr: Ksr, name: str) -> Account | None:
     return Account(ha1, kind, enabled in ("1", "t", "true", "True"))
 
 
+def at_hand(ksr: Ksr, name: str, fresh_s: int) -> tuple[bool, Account | None]:
+    """Say what is known of an account without asking the database.
+
+    Returns:
+        Whether that is all there is to know (else `find` asks the database), and the account as the cache has it.
+    """
+    entry = ksr.htable.sht_get(_CACHE, name)
+    if isinstance(entry, str):
+        cached, read_at = _parse(entry)
+        return time.time() - read_at < fresh_s, cached
+    return not is_account_name(name) or ksr.htable.sht_get(_ABSENT, name) is not None, None
+
+
 def find(ksr: Ksr, name: str, fresh_s: int) -> Account | None:
     """Find an account by its name; None when there is none.
 
@@ -60,14 +73,9 @@ def find(ksr: Ksr, name: str, fresh_s: int) -> Account | None:
     Raises:
         DatabaseAwayError: not cached, and the database does not answer.
     """
-    entry = ksr.htable.sht_get(_CACHE, name)
-    cached: Account | None = None
-    if isinstance(entry, str):
-        cached, read_at = _parse(entry)
-        if time.time() - read_at < fresh_s:
-            return cached
-    elif not is_account_name(name) or ksr.htable.sht_get(_ABSENT, name) is not None:
-        return None
+    enough, cached = at_hand(ksr, name, fresh_s)
+    if enough:
+        return cached
     try:
         found = _read(ksr, name)
     except DatabaseAwayError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from kemi_routes import emergency_table, headers, node_life
+from kemi_routes import emergency_table, headers, node_life, trunk_addresses
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import refuse
 
@@ -30,7 +30,7 @@ def take(ksr: Ksr, request: Request) -> Outcome:
     """Recognise a call from a trunk: it goes on as a call back, or is refused; anything else goes on as it is."""
     if request.method != "INVITE" or request.from_node:
         return NEXT
-    trunk = emergency_table.trunk_at(ksr, request.source_ip)
+    trunk = trunk_addresses.trunk_at(ksr, request.source_ip)
     if trunk is None:
         return NEXT
     number = request.number if request.number.startswith("+") else f"+{request.number}"

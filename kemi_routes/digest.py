@@ -20,6 +20,7 @@ _STALE = 16
 _HA1_GIVEN = 1
 _CHECK_USER = 1
 # Results of pv_auth_check.
+_WRONG_PASSWORD = -2
 _STALE_NONCE = -4
 _NO_CREDENTIALS = -5
 _NONCE_REUSED = -6
@@ -40,10 +41,16 @@ def authenticate(ksr: Ksr, request: Request) -> Outcome:
     if name is None:
         return _challenge(ksr, request, 0, first=True)
     challenges.answered(ksr, request)
-    try:
-        account = accounts.find(ksr, name, request.settings.account_fresh_s)
-    except accounts.DatabaseAwayError:
-        return _unreadable(ksr, request, name)
+    enough, account = accounts.at_hand(ksr, name, request.settings.account_fresh_s)
+    if not enough:
+        # The nonce is checked before any password: a flood of names whose nonces are not ours, or not fresh, ends here.
+        result = _check(ksr, request, _NOBODY)
+        if result <= 0 and result != _WRONG_PASSWORD:
+            return _not_proved(ksr, request, name, result)
+        try:
+            account = accounts.find(ksr, name, request.settings.account_fresh_s)
+        except accounts.DatabaseAwayError:
+            return _unreadable(ksr, request, name)
     return _proved(ksr, request, name, account)
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kemi_routes import database
+from kemi_routes.trunk_addresses import AddressKeeper
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -25,14 +25,12 @@ _PLACES = "emergency_places"
 _CITIES = "emergency_cities"
 _SOS = "emergency_sos"
 _NUMBERS = "city_numbers"
-_HOSTS = "trunk_hosts"
 _DEFAULT = "default"
 _RESULT = "emergency"
 _CITIES_EVERY_S = 2.0
 # Reading all panels may take a hundredth of the time; a few are read as often as the cities.
 _PLACES_SHARE = 100
 _PAGE = 1000
-_LOOK_UP_EVERY_S = 60.0
 _FIRST_APARTMENT, _LAST_APARTMENT = 101, 104
 
 _CITY_COLUMNS = "city_id, name, country, number, trunk, centre, public_number, test_number, records_calls"
@@ -114,12 +112,6 @@ def city(ksr: Ksr, city_id: str) -> City | None:
     return City._make([*head, tuple(Way(*way) for way in ways)])
 
 
-def trunk_at(ksr: Ksr, address: str) -> str | None:
-    """Find the trunk that has this network address; None when no trunk has."""
-    name = ksr.htable.sht_get(_HOSTS, address)
-    return name if isinstance(name, str) else None
-
-
 def is_city_number(ksr: Ksr, number: str) -> bool:
     """Tell whether a number (E.164) is one of a city's."""
     return ksr.htable.sht_get(_NUMBERS, number) is not None
@@ -147,9 +139,7 @@ class EmergencyKeeper:
         self._after = ""
         self._away = False
         self._numbers: dict[str, str] = {}
-        self._hosts: dict[str, str] = {}
-        self._looked_up: dict[str, list[str]] = {}
-        self._looked_up_at = float("-inf")
+        self._addresses = AddressKeeper()
 
     def tick(self, ksr: Ksr) -> None:
         """Read what is due."""
@@ -172,7 +162,7 @@ class EmergencyKeeper:
         if rows is None or ways is None or trunks is None or numbers is None:
             return False
         changed = self._put(ksr, _NUMBERS, self._numbers, {row[0]: row[1] for row in numbers})
-        changed = self._put(ksr, _HOSTS, self._hosts, self._resolved(trunks)) or changed
+        changed = self._addresses.follow(ksr, trunks) or changed
         found = {}
         every = [row[0] for row in trunks]
         for city_id, name, country, number, trunk, centre, public, test, records in rows:
@@ -192,24 +182,6 @@ class EmergencyKeeper:
         names = {way[0] for key, entry in self._cities.items() if key != _DEFAULT for way in json.loads(entry)[7]}
         entries = {name: ksr.htable.sht_get("trunks", name) for name in sorted(names)}
         return {name: entry for name, entry in entries.items() if isinstance(entry, str)}
-
-    def _resolved(self, trunks: list[tuple[str, ...]]) -> dict[str, str]:
-        """Addresses of the trunks' hosts; names are looked up when they are new, and once a minute."""
-        now = time.monotonic()
-        if now - self._looked_up_at > _LOOK_UP_EVERY_S:
-            self._looked_up_at = now
-            self._looked_up.clear()
-        found = {}
-        for name, address in trunks:
-            host = address.rpartition(":")[0] or address
-            if host not in self._looked_up:
-                try:
-                    known = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_DGRAM)
-                except OSError:
-                    known = []
-                self._looked_up[host] = sorted({str(entry[4][0]) for entry in known})
-            found.update(dict.fromkeys(self._looked_up[host], name))
-        return found
 
     def _read_page(self, ksr: Ksr) -> bool:
         """Read the next page of panels; after the last one put all of them in place of the former."""
@@ -267,6 +239,7 @@ class EmergencyKeeper:
         try:
             told = json.loads(self._path.read_text(encoding="utf-8"))
             parts = [told[name] for name in ("cities", "places", "numbers", "hosts", "trunks")]
+            addresses = told.get("addresses", {})
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -276,7 +249,7 @@ class EmergencyKeeper:
         self._put(ksr, _CITIES, self._cities, cities)
         self._put(ksr, _PLACES, self._places, places)
         self._put(ksr, _NUMBERS, self._numbers, numbers)
-        self._put(ksr, _HOSTS, self._hosts, hosts)
+        self._addresses.put(ksr, hosts, addresses)
         self._put_sos(ksr, places)
         self._trunks = trunks
         for name, entry in trunks.items():
@@ -290,7 +263,8 @@ class EmergencyKeeper:
                 "cities": self._cities,
                 "places": self._places,
                 "numbers": self._numbers,
-                "hosts": self._hosts,
+                "hosts": self._addresses.hosts,
+                "addresses": self._addresses.addresses,
                 "trunks": self._trunks,
             },
             ensure_ascii=False,

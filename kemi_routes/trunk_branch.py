@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, late_ringing, registration, trunks
+from kemi_routes import headers, late_ringing, registration, trunk_addresses, trunks
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -40,6 +40,9 @@ def send(ksr: Ksr, relaying: Relaying, uri: str) -> bool:
 
 
 def _relay(ksr: Ksr, relaying: Relaying) -> bool:
+    hop = trunk_addresses.next_hop(ksr, ksr.kx.get_ruri() or "")
+    if hop is not None:
+        ksr.setdsturi(hop)
     ksr.tm.t_on_branch(relaying.on_branch)
     ksr.tm.t_on_reply(relaying.on_reply)
     ksr.tm.t_on_failure(relaying.on_failure)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.peers import digest
+from lab.probes import kamailio_rpc
+from tests.sip.emergency_scene import rested, until
 
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall
@@ -203,6 +205,34 @@ async def _either(first: ScriptedPeer, second: ScriptedPeer, number: str, timeou
     for task in waiting:
         task.cancel()
     return done.pop().result()
+
+
+async def test_a_carrier_known_by_name_is_reached_although_no_worker_can_ask_dns(scene: Scene) -> None:
+    """The servers of these stories have no DNS; the name is in their file of hosts, which only the keeper reads."""
+    (trunk,) = (await scene.office.get("/v1/trunks?name=carrier-a"))["items"]
+    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
+
+    async def known() -> str:
+        return str(await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", "trunk_addresses", "localhost"))
+
+    await scene.office.send("PATCH", f"/v1/trunks/{trunk['id']}", {"address": "localhost:5060"})
+    try:
+        await until(known, lambda told: "127.0.0.1" in told)
+        await rested(scene)
+        apartment, at, number = scene.town.apartment("phone only")
+        (mobile,) = apartment.mobiles
+        carrier = await scene.peer("127.0.0.1")
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        ring = await _dialled(carrier, mobile.number)
+        assert ring.invite.uri.endswith("@localhost:5060"), "the carrier reads the name that it was given"
+        ring.ring()
+        ring.answer()
+        await call.answered()
+        await ring.established()
+        await call.bye()
+    finally:
+        await scene.office.send("PATCH", f"/v1/trunks/{trunk['id']}", {"address": trunk["address"]})
 
 
 async def test_a_carrier_at_which_we_register_with_a_password(scene: Scene) -> None:

@@ -79,7 +79,7 @@ class NewTrunk(Input):
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "name": "carrier-a",
-        "address": "sip.carrier-a.example",
+        "address": "sip.carrier-a.example:5060",
         "username": "84955550100",
         "password": "a secret of the carrier",
         "registers": True,

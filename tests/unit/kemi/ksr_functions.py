@@ -71,6 +71,7 @@ HANDLERS: dict[str, Callable[..., object]] = {
         _positive,
     ),
     "seturi": lambda fake, uri: fake.set_uri(uri),
+    "setdsturi": lambda fake, uri: fake.set_pv("$du", uri),
     "resetdsturi": lambda fake: fake.set_pv("$du", "") > 0,
     "setbflag": lambda _fake, _flag: True,
     "is_ACK": _is("ACK"),

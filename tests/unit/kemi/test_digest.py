@@ -63,9 +63,44 @@ def test_wrong_unknown_and_disabled_look_the_same(fake: FakeKsr, request_of: Mak
     login(fake, password=case != "wrong", enabled=int(case != "disabled"))
     if case == "unknown":
         fake.database = {}
-    assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
-    assert fake.replies == [(407, "challenge")]
-    assert len(fake.called("auth.pv_auth_check")) == 1
+    for checks in (2, 1):  # at first the database is asked, then it is known
+        fake.calls.clear()
+        assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
+        assert fake.replies.pop() == (407, "challenge")
+        assert len(fake.called("auth.pv_auth_check")) == checks
+        assert len(fake.called("sqlops.sql_query")) == checks - 1
+
+
+@pytest.mark.parametrize(("result", "flags"), [(-4, 17), (-6, 17), (-5, 1), (-1, 1)])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_nonce_that_is_not_ours_or_not_fresh_asks_no_database(
+    fake: FakeKsr, request_of: Make, result: int, flags: int, *, there: bool
+) -> None:
+    login(fake)
+    if not there:
+        fake.database = {}
+    fake.results["auth.pv_auth_check"] = result
+    for number in range(3):
+        if not there:
+            fake.message.auth_user = f"name-{number}"
+        assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
+    assert fake.called("sqlops.sql_query") == []
+    assert fake.called("auth.auth_challenge") == [("entryphone.test", flags)] * 3
+    assert bool(fake.tables["wrong"]) is (result == -1), "a made-up nonce counts as a wrong password"
+
+
+def test_an_account_that_was_read_long_ago_is_read_again(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login(fake)
+    assert digest.authenticate(fake.ksr, request_of(fake)) is NEXT
+    assert fake.database is not None
+    fake.database["p1"] = ("ha1-of-p1", "app", 1)
+    request = request_of(fake)
+    later_s = time.time() + request.settings.account_fresh_s
+    monkeypatch.setattr(time, "time", lambda: later_s)
+    assert digest.authenticate(fake.ksr, request) is NEXT
+    assert request.kind == "app"
 
 
 def test_from_of_another_account_is_403(fake: FakeKsr, request_of: Make) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import emergency_table, trunks
+from kemi_routes import emergency_table, trunk_addresses, trunks
 from kemi_routes.emergency_table import EmergencyKeeper, Place, Way
 from tests.unit.kemi.emergency_town import CARRIER, LINE, SECOND, fill
 
@@ -35,7 +35,7 @@ def test_the_table_is_there_again_after_a_restart_without_the_database(fake: Fak
     assert city is not None
     assert city.ways[0] == Way("city-line", "112", "asserted", sends_location=True)
     assert trunks.find(fake.ksr, "city-line") is not None
-    assert emergency_table.trunk_at(fake.ksr, "10.0.0.1") == "city-line"
+    assert trunk_addresses.trunk_at(fake.ksr, "10.0.0.1") == "city-line"
     assert len([line for line in fake.logs if "database away" in line]) == 1
 
 
