@@ -113,6 +113,8 @@ class Campaign:
         self.version = int(str(row.version))
         self.planner = planner
         self.running: dict[int, Running] = {}
+        self.zone = ""
+        """Of the hours that the plan was made with."""
         self.is_stale = False
         """The plan no longer fits the facts: it is made anew before the next call."""
         self.planning: Future[Planner] | None = None
@@ -135,6 +137,10 @@ class Loading:
         """Return the campaigns that run, of companies that are customers."""
         keys = [key for (key,) in self._context.database.rows(_RUNNING, (True,))]
         return {int(str(row.id)): row for row in ProbeCampaign.select().where(ProbeCampaign.id.in_(keys))}
+
+    def zone(self, row: ProbeCampaign) -> str:
+        """Return the zone of a campaign's hours; the office may give a city another one."""
+        return self._service.zone(row)
 
     def plan(self, row: ProbeCampaign) -> Planner:
         """Return a plan for all who wait; who has said no since the start is left out.

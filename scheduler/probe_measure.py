@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import structlog
 
 from crm_api.domain.e_model import mean_opinion_score, rating
 from crm_api.domain.handset_verdict import Heard, judge
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from crm_api.domain.handset_verdict import Judgement
 
+_log = structlog.get_logger("scheduler.probes")
+
 TONE_HZ: Final = 1004.0
 GRADED_KIND: Final = 1
 SPOKEN_KIND: Final = 2
@@ -28,15 +31,33 @@ LEAST_S: Final = 0.5
 """A shorter recording says nothing."""
 
 
+class NoRecordingError(Exception):
+    """There is no file, or it is no recording; the sentence says why."""
+
+
 def read_wav(path: Path) -> tuple[NDArray[np.float64], int]:
-    """Return the samples of a mono recording of 16 bits, between -1 and 1, and their rate."""
-    with wave.open(str(path), "rb") as file:
-        samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
-        return samples.astype(np.float64) / 32768, file.getframerate()
+    """Return the samples of a mono recording of 16 bits, between -1 and 1, and their rate.
+
+    One that breaks off (Asterisk died, the disk was full) ends with its last whole sample.
+
+    Raises:
+        NoRecordingError: nothing that can be read.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            if (file.getnchannels(), file.getsampwidth()) != (1, 2):
+                raise NoRecordingError(f"{path.name} has not one channel of 16 bits")
+            frames = file.readframes(file.getnframes())
+            samples = np.frombuffer(frames[: len(frames) // 2 * 2], dtype="<i2")
+            return samples.astype(np.float64) / 32768, file.getframerate()
+    except (OSError, wave.Error, EOFError) as error:
+        raise NoRecordingError(str(error) or type(error).__name__) from error
 
 
 def examine(directory: Path, call_id: int, kind: int, told: dict[str, Any]) -> tuple[Judgement | None, dict[str, Any]]:
     """Return the verdict on an answered probe and everything that was measured.
+
+    A recording that the measure fails on has no verdict: it must not keep every other probe from its own.
 
     Args:
         directory: where Asterisk puts the recordings, `<id>-heard.wav` and `<id>-sent.wav`.
@@ -44,12 +65,20 @@ def examine(directory: Path, call_id: int, kind: int, told: dict[str, Any]) -> t
         kind: of the campaign: 1 asks for a grade, 2 for a sentence, too, 3 is a silent test.
         told: grade and network figures that the call path has told, and what the panel has said.
     """
+    try:
+        return _examine(directory, call_id, kind, told)
+    except Exception as error:  # noqa: BLE001 - whatever numpy and scipy may raise
+        _log.exception("a recording could not be measured", probe=call_id)
+        return None, {"trouble": f"the recording could not be measured: {type(error).__name__}: {error}"}
+
+
+def _examine(directory: Path, call_id: int, kind: int, told: dict[str, Any]) -> tuple[Judgement | None, dict[str, Any]]:
     network = {name: told.get(name) for name in ("packets", "packets_lost", "jitter_us", "round_trip_us")}
     network |= {name: told[name] for name in ("line_level",) if name in told}
     grade: int | None = told.get("grade")
     try:
         heard, rate_hz = read_wav(directory / f"{call_id}-heard.wav")
-    except (OSError, wave.Error, EOFError) as error:
+    except NoRecordingError as error:
         return None, {**network, "trouble": f"no recording: {error}"}
     if len(heard) < LEAST_S * rate_hz:
         return None, {**network, "trouble": f"the recording is {len(heard) / rate_hz:.1f} s long"}
@@ -58,7 +87,7 @@ def examine(directory: Path, call_id: int, kind: int, told: dict[str, Any]) -> t
     try:
         sent, _ = read_wav(directory / f"{call_id}-sent.wav")
         echo = find_echo(sent, heard, rate_hz)
-    except (OSError, wave.Error, EOFError):
+    except NoRecordingError:
         pass
     silent = kind == SILENT_KIND
     tone = tone_level(heard, rate_hz, TONE_HZ) if silent else None

@@ -159,7 +159,11 @@ class RunProbes:
                 campaign.is_stale = True
                 if not campaign.running:
                     del self._campaigns[key]
-            elif int(str(row.version)) != campaign.version or campaign.is_stale:
+            elif (
+                int(str(row.version)) != campaign.version
+                or campaign.is_stale
+                or self._loading.zone(row) != campaign.zone
+            ):
                 self._plan(campaign, row)
         for key, row in rows.items():
             if key not in self._campaigns and key not in waits:
@@ -171,6 +175,7 @@ class RunProbes:
         if campaign.planning is not None:
             return
         campaign.row, campaign.version, campaign.is_stale = row, int(str(row.version)), False
+        campaign.zone = self._loading.zone(row)
         campaign.planning = self._planning.submit(self._loading.plan, row)
         wait([campaign.planning], PLANNED_AT_ONCE_S)
         self._take_plan(campaign)
@@ -235,7 +240,10 @@ class RunProbes:
             self._originate(campaign, running)
 
     def _take_answers(self, campaign: Campaign) -> None:
-        """Call the handsets of panels that have said that nothing speaks against it."""
+        """Call the handsets of panels that have said that nothing speaks against it.
+
+        Behind a line that is short or open nothing would ring, and a call would only hold the panel: that is a verdict.
+        """
         for running in list(campaign.running.values()):
             if running.asked is None or not running.asked.done() or running.dropped:
                 continue
@@ -243,9 +251,18 @@ class RunProbes:
                 said = running.asked.result()
             except PanelRefusedError as error:
                 said = PanelSaid(str(error))
+            except Exception as error:  # noqa: BLE001 - whatever a driver may raise
+                # One panel that its driver cannot cope with must not keep every other from being called.
+                _log.exception("a panel could not be asked", probe=running.call_id, panel=running.candidate.panel)
+                said = PanelSaid(f"the panel could not be asked: {type(error).__name__}: {error}")
             running.asked = None
             if said.line_level is not None:
                 running.measures["line_level"] = said.line_level
+            if said.problem is None and said.line in {"short", "open"}:
+                found = judge(Heard("failed", line=said.line))
+                self._results.judge(running.call_id, found, dict(running.measures), None)
+                self._over(campaign, running, "line_fault", done=True)
+                continue
             if said.problem is None:
                 running.began_s = time.monotonic()
                 self._originate(campaign, running)

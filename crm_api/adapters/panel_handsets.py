@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Naming = Literal["header", "user"]
 """Where a call names the apartment whose handset it is for: in `X-Entryphone-Target`, or as user of the request URI."""
 
+Line = Literal["ok", "short", "open"]
+"""What a panel makes of the wires to an apartment's handset."""
+
 
 @dataclass(frozen=True)
 class PanelSaid:
@@ -25,10 +28,13 @@ class PanelSaid:
     Args:
         problem: why it must not be called now; None: nothing speaks against it.
         line_level: of the apartment's line, in the maker's own steps; None: not told.
+        line: what the panel makes of the apartment's line; None: it does not say. Beward tells a level, and no public
+            source which levels mean a short or an open line, so its driver never sets this.
     """
 
     problem: str | None = None
     line_level: int | None = None
+    line: Line | None = None
 
 
 class PanelHandsets(Protocol):

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from crm_api.domain.inputs import access_codes
 
 DRAWS: Final = 50
+USUAL_RULES: Final = (5, "0123456789")
+"""Length and digits of the codes of a company that has no rules yet."""
 REMEMBERED_MS: Final = 28 * 86_400_000
 """A code is not drawn again at its door for four weeks after it has stopped opening."""
 
+_RULES: Final = "SELECT length, alphabet FROM access_code_rules WHERE company_id = ?"
 _TYPED: Final = """
 SELECT c.id, c.apartment_id, c.single_use, c.valid_from_ms, c.valid_until_ms FROM access_codes c
 WHERE c.code_hash = ? AND c.ended_at_ms IS NULL
@@ -105,7 +108,7 @@ class AccessCodes(Kept[AccessCode]):
                 place = find(tenant, Gate, "gate", int(new.gate_id or 0))
             if new.apartment_id is not None:
                 find(Tenant.of(place.company_id), Apartment, "apartment", new.apartment_id)
-            code = new.code or self._drawn(new)
+            code = new.code or self._drawn(new, place.company_id)
             if new.code is not None and self._taken(new, new.code, now_ms):
                 remedy = "choose another, or end the one there is"
                 raise ConflictError(f"code: opens this door, or another of its panel, already; {remedy}")
@@ -157,13 +160,15 @@ class AccessCodes(Kept[AccessCode]):
                 return Typed(True, "the code is right", code_id, apartment_id)
             return refused
 
-    def _drawn(self, new: access_codes.NewAccessCode) -> str:
+    def _drawn(self, new: access_codes.NewAccessCode, company_id: int) -> str:
+        length, alphabet = self.database.row(_RULES, (company_id,)) or USUAL_RULES
+        length = new.length or length
         since_ms = self.context.now_ms() - REMEMBERED_MS
         for _ in range(DRAWS):
-            code = "".join(secrets.choice("0123456789") for _ in range(new.length))
+            code = "".join(secrets.choice(alphabet) for _ in range(length))
             if not is_obvious(code) and not self._taken(new, code, since_ms):
                 return code
-        raise ConflictError(f"length: nearly all codes of {new.length} digits are in use here; make it longer")
+        raise ConflictError(f"length: nearly all codes of {length} digits are in use here; make it longer")
 
     def _taken(self, new: access_codes.NewAccessCode, code: str, since_ms: int) -> bool:
         code_hash = self.context.encryption.keyed_hash(code)

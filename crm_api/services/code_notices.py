@@ -63,11 +63,13 @@ WHERE state = 'sending' AND next_try_ms < ?
 """
 _DUE: Final = """
 SELECT n.id, n.channel, n.address, n.tries, c.code_encrypted, h.address, e.number, o.language, c.ended_at_ms,
-    c.superseded_by
+    c.superseded_by, coalesce(r.tell_from_hour, 9), coalesce(r.tell_until_hour, 20), coalesce(t.time_zone, 'UTC')
 FROM code_notices n JOIN access_codes c ON c.id = n.access_code_id JOIN entrances e ON e.id = c.entrance_id
 JOIN houses h ON h.id = e.house_id JOIN companies o ON o.id = n.company_id
+LEFT JOIN cities t ON t.id = o.city_id LEFT JOIN access_code_rules r ON r.company_id = o.id
 WHERE n.state = 'waiting' AND n.next_try_ms <= ? ORDER BY n.next_try_ms, n.id LIMIT ?
 """
+_NOT_NOW: Final = "UPDATE code_notices SET next_try_ms = ? WHERE id = ? AND state = 'waiting'"
 _SENDING: Final = """
 UPDATE code_notices SET state = 'sending', tries = tries + 1, next_try_ms = ? WHERE id = ? AND state = 'waiting'
 RETURNING id
@@ -88,6 +90,9 @@ class _Due:
     language: str
     ended_at_ms: int | None
     superseded_by: int | None
+    from_hour: int
+    until_hour: int
+    zone: str
 
 
 class CodeNotices(Listed[CodeNotice]):
@@ -117,12 +122,20 @@ class CodeNotices(Listed[CodeNotice]):
         return len(rows)
 
     def send(self, messengers: Mapping[str, Messenger], limit: int) -> int:
-        """Send what is due, at most `limit` messages; return how many were looked at."""
+        """Send what is due, at most `limit` messages; return how many were looked at.
+
+        Many messages take long, and one that was not taken comes again: each is sent at hours when people are awake.
+        """
         now_ms = self.context.now_ms()
         with self.database.transaction():
             self.database.rows(_LOST, (now_ms - SENDING_MS,))
         due = [_Due(*row) for row in self.database.rows(_DUE, (now_ms, limit))]
         for notice in due:
+            now_ms = self.context.now_ms()
+            moment = waking_moment(now_ms, notice.zone, notice.from_hour, notice.until_hour)
+            if moment > now_ms:
+                self._write(_NOT_NOW, (moment, notice.row_id))
+                continue
             with self.database.transaction():
                 mine = self.database.rows(_SENDING, (self.context.now_ms(), notice.row_id))
             if mine:

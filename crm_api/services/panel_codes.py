@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FIRST_RETRY_MS: Final = 30_000
 LAST_RETRY_MS: Final = 30 * 60_000
 
+_DRIVERS: Final = ", ".join(f"'{driver}'" for driver in KEEPING_DRIVERS)
+
 # Codes that should be on a panel and are not known there. One that is for a single use cannot be taken back by a panel
 # that asks nobody, so it works only at panels that send what is typed.
 _MISSING: Final = """
@@ -53,14 +55,20 @@ UPDATE panel_codes SET wanted = 'absent', tries = 0, next_try_ms = 0
 WHERE wanted = 'present' AND state = 'waiting' AND set_at_ms IS NULL
 AND EXISTS (SELECT 1 FROM access_codes c WHERE c.id = panel_codes.access_code_id AND c.superseded_by IS NOT NULL)
 """
-# The old code ends for good when every panel has the new one.
-_RETIRED: Final = """
+# The old code ends for good when every panel that keeps codes has the new one, or none of them does so any more.
+_RETIRED: Final = f"""
 UPDATE access_codes SET valid_until_ms = ? + 1000 * coalesce(
     (SELECT r.grace_s FROM access_code_rules r WHERE r.company_id = access_codes.company_id), 86400)
 WHERE superseded_by IS NOT NULL AND ended_at_ms IS NULL AND valid_until_ms IS NULL
-AND EXISTS (SELECT 1 FROM panel_codes k WHERE k.access_code_id = access_codes.superseded_by)
 AND NOT EXISTS (SELECT 1 FROM panel_codes k WHERE k.access_code_id = access_codes.superseded_by AND k.state = 'waiting')
-"""
+AND (EXISTS (SELECT 1 FROM panel_codes k WHERE k.access_code_id = access_codes.superseded_by)
+    OR NOT EXISTS (SELECT 1 FROM panel_places p JOIN panels d ON d.id = p.panel_id
+        WHERE p.entrance_id = access_codes.entrance_id AND d.driver IN ({_DRIVERS})))
+"""  # noqa: S608 - constants
+# A panel of another maker in its place keeps no codes: nobody waits for it.
+_KEEPS_NONE: Final = f"""
+DELETE FROM panel_codes WHERE panel_id IN (SELECT id FROM panels WHERE driver NOT IN ({_DRIVERS}))
+"""  # noqa: S608 - constants
 _EXPIRED: Final = """
 UPDATE access_codes SET ended_at_ms = valid_until_ms, end_reason = 'expired', version = version + 1
 WHERE ended_at_ms IS NULL AND valid_until_ms <= ?
@@ -119,6 +127,7 @@ class PanelCodes(Listed[PanelCode]):
         now_ms = self.context.now_ms()
         with self.database.transaction():
             self.database.rows(_EXPIRED, (now_ms,))
+            self.database.rows(_KEEPS_NONE)
             self.database.rows(_OVERTAKEN)
             self.database.rows(_REPLACED, (now_ms,))
             self.database.rows(_ENDED, (now_ms,))

@@ -84,8 +84,15 @@ class Cities(Kept[City]):
             city = self.row(tenant, key)
             if "dispatch_account" in values:
                 set_dispatch(tenant, "city_id", key, values.pop("dispatch_account"))
+            has_new_clock = values.get("time_zone", city.time_zone) != city.time_zone
             self.update(city, **values)
             self.changes.scope("city", key)
+            if has_new_clock:
+                # Quiet hours are moments in ring plans.
+                for (company_id,) in self.database.rows("SELECT id FROM companies WHERE city_id = ?", (key,)):
+                    self.changes.scope("company", company_id)
+                for (house_id,) in self.database.rows("SELECT id FROM houses WHERE city_id = ?", (key,)):
+                    self.changes.scope("house", house_id)
         return self.got(tenant, key)
 
     def remove(self, tenant: Tenant, key: int) -> None:

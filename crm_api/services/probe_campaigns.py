@@ -208,14 +208,16 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
 
     def hours(self, row: ProbeCampaign) -> Hours:
         """Return when a campaign may call."""
-        zone = row.zone
-        if zone is None:
-            found = self.database.row(
-                "SELECT t.time_zone FROM companies c JOIN cities t ON t.id = c.city_id WHERE c.id = ?",
-                (row.company_id,),
-            )
-            zone = PLATFORM_ZONE if found is None else found[0]
-        return hours_of(str(row.hours), str(row.holidays), str(zone))
+        return hours_of(str(row.hours), str(row.holidays), self.zone(row))
+
+    def zone(self, row: ProbeCampaign) -> str:
+        """Return the zone of a campaign's hours: its own, or that of the company's city."""
+        if row.zone is not None:
+            return str(row.zone)
+        found = self.database.row(
+            "SELECT t.time_zone FROM companies c JOIN cities t ON t.id = c.city_id WHERE c.id = ?", (row.company_id,)
+        )
+        return PLATFORM_ZONE if found is None else str(found[0])
 
     def _turn(self, tenant: Tenant, key: int, before: set[str], after: str, **values: Any) -> Document:
         with self.database.transaction():

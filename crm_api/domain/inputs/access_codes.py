@@ -14,14 +14,15 @@ CodeLength = Annotated[int, Field(ge=4, le=12, strict=True)]
 
 
 class NewAccessCode(Input):
-    """A code for an entrance or a gate; without `code` one of `length` digits is drawn."""
+    """A code for an entrance or a gate; without `code` one is drawn by the company's rules."""
 
     entrance_id: Id | None = None
     gate_id: Id | None = None
     apartment_id: Id | None = None
     """Whose visitor it is for: a block of that apartment that stops codes stops this one."""
     code: CodeText | None = None
-    length: CodeLength = 5
+    length: CodeLength | None = None
+    """Of the code that is drawn; null: as long as the company's codes are (`/v1/access-code-rules`)."""
     valid_from_ms: Ms | None = None
     valid_until_ms: Ms | None = None
     single_use: Flag = False

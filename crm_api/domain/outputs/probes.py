@@ -118,7 +118,13 @@ class ProbeCallDocument(Output):
     began_at_ms: Moment
     answered_after_ms: int | None
     ended_at_ms: Moment | None
-    outcome: str | None
+    outcome: Annotated[
+        str | None,
+        Field(
+            description="`answered`, `no_answer`, `busy`, `failed`, `dropped` (gave way to a visitor: no try), "
+            "`panel_not_ready` (not called), `line_fault` (the panel reports the line short or open: not called)"
+        ),
+    ]
     grade: Annotated[int | None, Field(description="the resident's key: 1 good, 2 noise, 3 quiet, 4 cannot hear")]
     verdict: str | None
     reasons: list[str]

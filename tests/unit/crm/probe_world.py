@@ -6,7 +6,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError
 from crm_api.adapters.panel_handsets import Naming, PanelSaid
 from scheduler.asterisk_manager import AsteriskAwayError
 from scheduler.probe_loading import Callers
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
+    from crm_api.adapters.panel_drivers import PanelAccess
     from crm_api.bootstrap import Services
     from scheduler.asterisk_manager import AsteriskManager
     from scheduler.panel_lines import PanelLines
@@ -85,7 +85,7 @@ class FakeHandsets:
     asks = True
 
     def __init__(self) -> None:
-        self.says: PanelSaid | PanelRefusedError = PanelSaid(None, 512)
+        self.says: PanelSaid | Exception = PanelSaid(None, 512)
         self.may_say = threading.Event()
         self.may_say.set()
         self.asked: list[tuple[str, str]] = []
@@ -93,7 +93,7 @@ class FakeHandsets:
     def look(self, access: PanelAccess, apartment: str) -> PanelSaid:
         self.asked.append((access.address, apartment))
         assert self.may_say.wait(5)
-        if isinstance(self.says, PanelRefusedError):
+        if isinstance(self.says, Exception):
             raise self.says
         return self.says
 

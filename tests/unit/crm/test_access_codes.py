@@ -33,6 +33,17 @@ def test_a_code_is_drawn_hidden_and_told_to_who_may(town: Town, services: Servic
     assert all(code["code"] not in after for _, after in audit)
 
 
+def test_a_code_out_of_turn_is_as_the_companys_codes_are(town: Town, services: Services) -> None:
+    services.access_code_rules.fill()
+    rule = town.platform("GET", "/v1/access-code-rules")["items"][0]
+    town.platform("PATCH", f"/v1/access-code-rules/{rule['id']}", {"length": 7, "alphabet": "2468"})
+    drawn = [made(town)["code"] for _ in range(10)]
+    assert {len(code) for code in drawn} == {7}
+    assert set("".join(drawn)) <= set("2468")
+    longer = made(town, length=9, single_use=True)["code"]
+    assert (len(longer), set(longer) <= set("2468")) == (9, True)
+
+
 def test_a_right_code_opens_only_where_and_while_it_is_valid(town: Town, services: Services, clock: Clock) -> None:
     start = clock.now + 60_000
     code = made(town, code="40719", valid_from_ms=start, valid_until_ms=start + 60_000)

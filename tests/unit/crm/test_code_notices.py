@@ -76,6 +76,44 @@ def test_nobody_is_woken(town: Town, services: Services, sms: FakeMessenger, clo
     assert len(sms.sent) == 2
 
 
+def test_who_was_not_reached_in_the_evening_is_told_in_the_morning(
+    town: Town, services: Services, sms: FakeMessenger, clock: Clock
+) -> None:
+    clock.now = NOON + 8 * 3_600_000 - 30_000  # half a minute before people are left alone
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    sms.refusal = NotSentError("busy", final=False)
+    tell(services, sms)
+    sms.refusal = None
+    for _ in range(12):
+        clock.now += 3_600_000
+        tell(services, sms)
+        assert sms.sent == [], "it is night"
+    assert {n["tries"] for n in town.platform("GET", "/v1/code-notices")["items"]} == {1}
+    clock.now = NOON + 21 * 3_600_000
+    tell(services, sms)
+    assert len(sms.sent) == 2
+
+
+def test_many_messages_do_not_last_into_the_night(
+    town: Town, services: Services, sms: FakeMessenger, clock: Clock
+) -> None:
+    clock.now = NOON + 8 * 3_600_000 - 30_000
+
+    def slowly(address: str, text: str) -> None:
+        FakeMessenger.send(sms, address, text)
+        clock.now += 60_000
+
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    services.code_notices.prepare()
+    slow = FakeMessenger()
+    slow.send = slowly  # type: ignore[method-assign]
+    services.code_notices.send({"sms": slow}, 100)
+    assert len(sms.sent) == 1
+    clock.now = NOON + 21 * 3_600_000
+    tell(services, sms)
+    assert len(sms.sent) == 2
+
+
 def test_an_app_is_told_by_push(town: Town, services: Services, sms: FakeMessenger) -> None:
     token = {"account": "a12", "device": "d1", "platform": "fcm", "token": "token-of-an-app"}
     town.platform("POST", "/v1/push-tokens", token)

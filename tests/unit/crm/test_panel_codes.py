@@ -156,3 +156,31 @@ def test_two_codes_never_share_a_place(town: Town, services: Services, panels: F
     renew(services, town, MONDAY)
     settle(services, panels)
     assert sorted(panels.kept[beward]) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("how", ["another driver", "removed"])
+def test_the_old_code_ends_when_no_panel_keeps_codes_any_more(  # noqa: PLR0917 - fixtures
+    town: Town, services: Services, panels: FakePanels, beward: str, clock: Clock, how: str
+) -> None:
+    old = renew(services, town, MONDAY)
+    settle(services, panels)
+    panels.offline.add(beward)
+    clock.now += 7 * DAY_MS
+    new = renew(services, town, NEXT_MONDAY)
+    settle(services, panels)
+    if how == "removed":
+        account = town.platform("POST", "/v1/accounts", {"kind": "panel", "account": "p9", "company_id": town.company})
+        town.platform("DELETE", "/v1/panels/1")
+        places = [{"entrance_id": town.entrance}]
+        body = {"account": account["account"], "name": "new", "driver": "generic", "places": places}
+        panel = town.platform("POST", "/v1/panels", body)["id"]
+    else:
+        town.platform("PATCH", "/v1/panels/1", {"driver": "generic"})
+        panel = 1
+    settle(services, panels)
+    assert town.platform("GET", "/v1/panel-codes?state=waiting")["items"] == []
+    assert services.access_codes.typed(panel, old).opens, "for the grace period"
+    clock.now += DAY_MS + 1000
+    settle(services, panels)
+    assert not services.access_codes.typed(panel, old).opens
+    assert services.access_codes.typed(panel, new).opens

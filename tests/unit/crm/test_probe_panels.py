@@ -11,6 +11,7 @@ from crm_api.adapters.panel_handsets import PanelSaid
 from tests.unit.crm.probe_world import DAY_MS, World
 
 if TYPE_CHECKING:
+    from crm_api.adapters.panel_handsets import Line
     from tests.unit.crm.conftest import Clock, Town
 
 
@@ -73,9 +74,11 @@ def test_a_visitor_who_comes_while_the_panel_is_asked(world: World) -> None:
     assert world.state()["progress"]["waiting"] == 1
 
 
-@pytest.mark.parametrize("says", [PanelSaid("it is not registered"), PanelRefusedError("it did not answer")])
+@pytest.mark.parametrize(
+    "says", [PanelSaid("it is not registered"), PanelRefusedError("it did not answer"), ValueError("no such port")]
+)
 def test_a_panel_that_does_not_answer_or_is_not_ready_is_not_called(
-    world: World, clock: Clock, says: PanelSaid | PanelRefusedError
+    world: World, clock: Clock, says: PanelSaid | Exception
 ) -> None:
     world.let_us_ask()
     world.handsets.says = says
@@ -84,7 +87,7 @@ def test_a_panel_that_does_not_answer_or_is_not_ready_is_not_called(
     assert world.node.calls == {}
     call = world.calls()[0]
     assert (call["outcome"], call["verdict"]) == ("panel_not_ready", None)
-    assert call["measures"]["trouble"] == (says.problem if isinstance(says, PanelSaid) else str(says))
+    assert str(says.problem if isinstance(says, PanelSaid) else says) in call["measures"]["trouble"]
     assert world.lines.holders == {}
     clock.now += DAY_MS + 1000
     world.step()
@@ -92,3 +95,32 @@ def test_a_panel_that_does_not_answer_or_is_not_ready_is_not_called(
     assert world.state()["progress"]["given_up"] == 1, "a panel that never answers is not asked for ever"
     world.step()
     assert world.state()["state"] == "done"
+
+
+@pytest.mark.parametrize(("line", "verdict"), [("short", "line_short"), ("open", "line_open")])
+def test_a_line_that_the_panel_reports_broken_is_a_verdict_without_a_call(
+    world: World, town: Town, line: Line, verdict: str
+) -> None:
+    world.let_us_ask()
+    world.handsets.says = PanelSaid(None, 17, line)
+    world.step()
+    world.answered()
+    assert world.node.calls == {}, "nothing would ring"
+    call = world.calls()[0]
+    assert (call["outcome"], call["verdict"]) == ("line_fault", verdict)
+    assert call["reasons"] == [f"the panel reports the apartment's line {line}"]
+    assert call["measures"] == {"line_level": 17}
+    assert world.lines.holders == {}
+    world.step()
+    state = world.state()
+    assert (state["state"], state["progress"]["done"], state["progress"]["verdicts"]) == ("done", 1, {verdict: 1})
+    handsets = town.platform("GET", f"/v1/entrances/{town.entrance}/handsets")["handsets"]
+    assert handsets[0]["verdict"] == verdict
+
+
+def test_a_line_that_the_panel_finds_well_is_called(world: World) -> None:
+    world.let_us_ask()
+    world.handsets.says = PanelSaid(None, 512, "ok")
+    world.step()
+    world.answered()
+    assert len(world.node.calls) == 1

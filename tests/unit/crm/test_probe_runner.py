@@ -111,3 +111,15 @@ def test_residents_who_say_no_after_a_try_are_not_called_again(world: World, tow
     world.step()
     assert len(world.node.calls) == 1
     assert (world.state()["state"], world.state()["progress"]["left_out"]) == ("done", 1)
+
+
+def test_hours_follow_the_citys_clock_when_it_gets_another(world: World, town: Town, clock: Clock) -> None:
+    town.platform("POST", f"/v1/probe-campaigns/{world.campaign}/stop")
+    clock.now = 1_795_431_600_000  # Monday 2026-11-23 11:00 UTC
+    hours = [{"day": "mon", "from": "16:00", "until": "18:00"}]
+    world.campaign = start(town, town.apartment, hours=hours, zone=None)
+    world.step()
+    assert world.node.calls == {}
+    town.platform("PATCH", "/v1/cities/1", {"time_zone": "Asia/Omsk"})  # 17:00 there
+    world.step()
+    assert len(world.node.calls) == 1
