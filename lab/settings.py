@@ -104,7 +104,9 @@ class LabSettings:
         return f"sqlite:///{self.lib}/crm.db"
 
     def create_directories(self) -> None:
-        """Make the instance's directories; they hold secrets, so only their owner may enter."""
+        """Make the instance's directories; they hold secrets, so only their owner may enter.
+
+        Those that are there stay as they are: PostgreSQL has had its way to its files opened, and stops without it.
+        """
         for path in (self.directory, self.etc, self.run, self.lib, self.log, self.records):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            path.chmod(0o700)
