@@ -17,7 +17,7 @@ from lab.peers.door import Door
 from lab.peers.g711 import encode_ulaw, tone
 from lab.peers.relay import HttpRelay
 from lab.probes import redis_command
-from tests.sip.emergency_scene import CITY_LINE, DISPATCHER, call_112, caller_of, centre_known, rested, until
+from tests.sip.emergency_scene import CITY_LINE, call_112, call_back, caller_of, centre_known, rested, until
 from tests.sip.households import as_callee, family
 
 if TYPE_CHECKING:
@@ -234,13 +234,7 @@ async def test_no_probe_calls_a_panel_that_a_dispatcher_calls_back(scene: Scene)
     await taken.bye()
     await call.wait_request("BYE", 3)
     number = caller_of(taken)
-    dispatcher = await scene.peer(CITY_LINE)
-    since_s = time.monotonic()
-    back = await dispatcher.call(DISPATCHER, number)
-    await back.answered()
-    await back.rtp.wait_for_sound(5)  # the address
-    await back.rtp.press("1")
-    ring = await it.panel.incoming(it.at.credentials.username, 5, since_s)
+    back, ring = await call_back(scene, it.panel, it.at.credentials.username, number)
     ring.answer()
     await ring.established()
     async with campaign(scene, it.apartment):

@@ -5,15 +5,13 @@ Where Kamailio would log an error and return False (unknown function, wrong type
 
 from __future__ import annotations
 
-import ast
-import functools
 import json
 import re
 from collections import defaultdict, deque
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tests.unit.kemi.ksr_functions import HANDLERS
+from tests.unit.kemi.ksr_signatures import signatures
 from tests.unit.kemi.sip_message import Contact, Message, Saved
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
     from KSR import Ksr, Value
 
-STUB = Path(__file__).resolve().parents[3] / "stubs" / "KSR.pyi"
-_TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool}
 _READ_ONLY = frozenset(
     ("$ci", "$cs", "$rm", "$si", "$sp", "$ruid", "$T_reply_ruid", "$T_reply_reason", "$branch(count)")
 )
@@ -38,21 +34,6 @@ class NotModelledError(NotImplementedError):
 
 class ReadOnlyError(ValueError):
     """The pseudo-variable cannot be written."""
-
-
-@functools.cache
-def signatures() -> dict[str, tuple[type, ...]]:
-    """Parameter types by `module.function` (core functions without a module), read from the stub."""
-    found: dict[str, tuple[type, ...]] = {}
-    for node in ast.parse(STUB.read_text()).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
-        prefix = "" if node.name == "Ksr" else node.name[1:].lower() + "."
-        for item in node.body:
-            if isinstance(item, ast.FunctionDef) and not item.decorator_list:
-                annotations = [argument.annotation for argument in item.args.posonlyargs[1:]]
-                found[prefix + item.name] = tuple(_TYPES[a.id] for a in annotations if isinstance(a, ast.Name))
-    return found
 
 
 # From here on the class of a reply may be changed.
