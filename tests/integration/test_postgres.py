@@ -39,6 +39,7 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         sip_address="127.0.4.10",
         asterisk_nodes={"ast1": "127.0.4.21", "ast2": "127.0.4.22"},
         probe_node=("ast-probe", "127.0.4.23"),
+        emergency_node=("ast-emergency", "127.0.4.24"),
         agi_host="127.0.4.30",
         redis_host="127.0.4.40",
         crm_host="127.0.4.50",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ALWAYS = [{"day": day, "from": "00:00", "until": "24:00"} for day in DAYS]
+QUIET = bytes([encode_ulaw(0)] * 4000)
 
 
 @contextlib.asynccontextmanager
@@ -74,6 +75,18 @@ async def speak(call: IncomingCall, seconds: float) -> None:
         syllable = at_ms % 1100 < 500
         hiss = bytes(encode_ulaw(randint(-40, 40)) for _ in range(160))
         call.rtp.send_packet(sdp.PCMU, sound[at_ms * 8 % 4000 :][:160] if syllable else hiss)
+        call.rtp._timestamp += 160
+        due += 0.02
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+async def sing(call: IncomingCall, sound: bytes, seconds: float) -> None:
+    """Send a sound of half a second again and again."""
+    call.rtp.hush()
+    due = began = time.monotonic()
+    while due - began < seconds and not call.ended:
+        at = round((due - began) * 50) % 25 * 160
+        call.rtp.send_packet(sdp.PCMU, sound[at : at + 160])
         call.rtp._timestamp += 160
         due += 0.02
         await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -151,6 +164,19 @@ async def test_a_resident_is_asked_in_his_language_and_says_a_sentence(scene: Sc
     assert found["measures"]["packets"] > 50
     assert -35 < found["measures"]["active_level_dbov"] < -5
     assert (await scene.office.get(f"/v1/probe-campaigns/{campaign_id}"))["progress"]["verdicts"] == {"good": 1}
+
+
+@pytest.mark.parametrize(("hears", "verdict"), [(True, "good"), (False, "dead_speaker")])
+async def test_a_silent_test_listens_for_its_own_tone(scene: Scene, hears: bool, verdict: str) -> None:
+    it = await probed(scene)
+    async with campaign(scene, it.apartment, kind=3) as campaign_id:
+        call = await it.answered()
+        await call.rtp.wait_for_sound(5)
+        await sing(call, tone(1004) if hears else QUIET, 1.5)
+        await sing(call, QUIET, 2.5)
+        await call.wait_request("BYE", 6)
+        found = await ended(scene, campaign_id)
+    assert (found["outcome"], found["grade"], found["verdict"]) == ("answered", None, verdict), found
 
 
 async def test_a_visitor_takes_the_panel_within_a_second(scene: Scene) -> None:
