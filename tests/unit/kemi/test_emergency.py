@@ -22,7 +22,7 @@ from kemi_routes import (
 from kemi_routes.panel_states import PanelStates
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.emergency_town import LEG, leg
-from tests.unit.kemi.fake_ksr import Message
+from tests.unit.kemi.sip_message import Message
 
 if TYPE_CHECKING:
     from kemi_routes.pipeline import Request
@@ -247,7 +247,7 @@ def test_a_call_to_the_centre_that_nobody_answered_is_over_as_well(
 ) -> None:
     leg(known)
     emergency_calls.ring_centre(known.ksr, request_of(known))
-    nodes.keep_panel_leg(known.ksr, "call-1", nodes.PanelLeg("127.0.0.21:5060", nodes.RINGS, 0))
+    nodes.keep_panel_leg(known.ksr, "call-1", nodes.PanelLeg("127.0.0.21:5060", nodes.RINGS, "0"))
     known.message = Message(call_id="call-1", status=480)
     known.results["tm.t_is_canceled"] = 1 if cancelled else -1
     panel_calls.on_failure(known.ksr, settings.read(known.ksr))
