@@ -25,6 +25,8 @@ from tests.unit.kemi.emergency_town import LEG, leg
 from tests.unit.kemi.sip_message import Message
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kemi_routes.pipeline import Request
     from tests.unit.kemi.emergency_town import Make
     from tests.unit.kemi.fake_ksr import FakeKsr
@@ -217,6 +219,22 @@ def test_each_trunk_is_told_caller_and_place_as_it_wants(known: FakeKsr, request
     assert known.called("uac.uac_replace_from")[-1] == ("", "sip:7495001@entryphone.test")
     assert known.message.headers == []
     assert len(known.called("textops.set_body")) == 1
+
+
+def test_a_city_without_any_number_is_called_for_all_the_same(known: FakeKsr, request_of: Make, tmp_path: Path) -> None:
+    city = known.views["kamailio_emergency_cities"][0]
+    known.views["kamailio_emergency_cities"][0] = (*city[:3], "", "", *city[5:])
+    known.views["kamailio_city_numbers"] = []
+    emergency_table.EmergencyKeeper(str(tmp_path / "emergency.json"), "").tick(known.ksr)
+    emergency_calls.mark(known.ksr, panel_request(known, request_of, "112"))
+    assert str(known.header(headers.EMERGENCY)).startswith("1|-|-|112|")
+    leg(known, "1|-|-" + LEG[LEG.index("|p10001") :])
+    request = request_of(known)
+    emergency_calls.ring_centre(known.ksr, request)
+    assert known.relayed == ["sip:112@10.0.0.1"]
+    emergency_calls.on_branch(known.ksr, request.settings)
+    assert known.called("uac.uac_replace_from") == [("", "sip:anonymous@entryphone.test")]
+    assert not [name for name, _ in known.message.headers if name == "P-Asserted-Identity"]
 
 
 def panels_bye(fake: FakeKsr, make: Make, call_id: str) -> None:
