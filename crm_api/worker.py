@@ -1,19 +1,26 @@
-"""gunicorn's threaded worker that is ready before its first request: threads, connections and statements are there.
+"""gunicorn's threaded worker that is ready before its first request, and whose threads fetch their requests themselves.
 
 Threads would otherwise be made one by one under load, each opening its connection and having its statements planned
 while a visitor waits. What the start has made lives as long as the process: the garbage collector need not look
 through it again and again.
+
+gunicorn's own worker has one thread that waits and hands every request to another, and back: a third of what a ring
+plan costs. Here all threads wait together for connections (epoll, one shot), and the kernel wakes one for each request.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
+import select
 import threading
+import time
 from concurrent.futures import wait
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from crm_api.tables.database import DatabaseErrors
 
@@ -23,19 +30,129 @@ if TYPE_CHECKING:
 
 WARM_UP_S: Final = 10.0
 """A database that is away or slow must not keep the API from its start for longer."""
+LOOK_EVERY_S: Final = 1.0
+_LAST_LOOKS_S: Final = 0.05
+_ONE_READER: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
+"""One thread is told that there is something to read; nobody else, until it is armed again."""
 
 _log = structlog.get_logger("crm_api.worker")
 
 
 class ReadyWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no types
-    """As `gthread`, after a warm-up; the application (`crm_api.server.CrmServer`) says what that is."""
+    """As `gthread`, after a warm-up; the application (`crm_api.server.CrmServer`) says what that is.
+
+    A connection is in `_idle` while nobody serves it: who takes it out has it. TLS ends at a proxy before the API.
+    """
+
+    def init_process(self) -> None:
+        """Make what belongs to this process alone, after the fork; run."""
+        self._ready = select.epoll()
+        self._stopping, self._over = (os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(2))
+        self._idle: dict[int, Any] = {}
+        self.keepalived_conns = self._idle  # gthread counts it, to keep no more than `worker_connections`
+        super().init_process()
+
+    def handle_exit(self, _signal: int, _frame: object) -> None:
+        """Stop on SIGTERM, requests on their way being answered."""
+        self.alive = False
+        os.eventfd_write(self._stopping, 1)
+
+    def handle_quit(self, sig: int, frame: object) -> None:
+        """Stop on SIGQUIT, now."""
+        os.eventfd_write(self._over, 1)
+        super().handle_quit(sig, frame)
 
     def run(self) -> None:
-        """Get ready, then serve."""
+        """Get ready, serve until stopped, then see to it that what has been begun is answered."""
         warm_up_threads(self.tpool, self.cfg.threads, self.app.warm_up)
         gc.collect()
         gc.freeze()
-        super().run()
+        listeners = {listener.fileno(): listener for listener in self.sockets}
+        for listener in self.sockets:
+            listener.setblocking(False)
+            self._ready.register(listener, _ONE_READER)
+        self._ready.register(self._over, select.EPOLLIN)
+        try:
+            for _ in range(self.cfg.threads):
+                self.tpool.submit(self._serve, listeners)
+            while self.alive and self.is_parent_alive():
+                self.notify()
+                self._close_idle(time.monotonic())
+                self._accept_again()
+                select.select([self._stopping], [], [], LOOK_EVERY_S)
+            self.alive = False
+            self._linger()
+        finally:
+            os.eventfd_write(self._over, 1)
+            self.tpool.shutdown(wait=False)
+
+    def _linger(self) -> None:
+        """Accept nobody; a request that comes on a kept connection is answered, and its connection closed."""
+        for listener in self.sockets:
+            self._ready.unregister(listener)
+            listener.close()
+        until_s = time.monotonic() + STOP_KEEPALIVE_LINGER
+        while self._idle and time.monotonic() < until_s:
+            self.notify()
+            time.sleep(_LAST_LOOKS_S)
+        self._close_idle(float("inf"))
+
+    def _serve(self, listeners: dict[int, Any]) -> None:
+        """Wait for whatever is to be read, and serve it; the work of each thread."""
+        while True:
+            for file, _ in self._ready.poll(-1, 1):
+                if file == self._over:
+                    return
+                try:
+                    if file in listeners:
+                        self._accept(listeners[file])
+                    else:
+                        self._answer(file)
+                except Exception:  # noqa: BLE001 - the one error boundary of a thread
+                    _log.exception("connection given up")
+
+    def _accept(self, listener: Any) -> None:
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # another worker was quicker, or the client went away
+            return
+        finally:
+            self._accept_again()
+        self._wait_for(TConn(self.cfg, sock, address, listener.getsockname()), self._ready.register)
+
+    def _accept_again(self) -> None:
+        """Arm the listeners, unless there are as many connections as are taken; each second it is tried anew."""
+        if self.alive and len(self._idle) < self.worker_connections:
+            for listener in self.sockets:
+                with contextlib.suppress(OSError, ValueError):  # closed: the worker stops
+                    self._ready.modify(listener, _ONE_READER)
+
+    def _answer(self, file: int) -> None:
+        connection = self._idle.pop(file, None)
+        if connection is None:
+            return  # it has just been closed
+        connection.data_ready = True
+        kept = self.handle(connection)
+        while kept and connection.parser.unreader.buf.getvalue():  # what was read ahead makes nothing readable
+            kept = self.handle(connection)
+        if kept:
+            self._wait_for(connection, self._ready.modify)
+        else:
+            with contextlib.suppress(OSError):  # served to its end, it may be closed
+                self._ready.unregister(file)
+            connection.close(graceful=True)
+
+    def _wait_for(self, connection: Any, arm: Callable[[int, int], None]) -> None:
+        connection.set_timeout()
+        file = connection.sock.fileno()
+        self._idle[file] = connection  # before it is armed: another thread may have its next request at once
+        arm(file, _ONE_READER)
+
+    def _close_idle(self, now_s: float) -> None:
+        """Close connections on which nothing has come for long."""
+        for file, connection in list(self._idle.items()):
+            if connection.timeout <= now_s and self._idle.pop(file, None) is connection:
+                connection.close()
 
 
 def warm_up_threads(pool: Executor, threads: int, warm_up: Callable[[], None]) -> None:

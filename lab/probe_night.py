@@ -15,12 +15,17 @@ from typing import Final
 
 from crm_api.domain.probe_hours import Hours
 from crm_api.domain.probe_plan import Candidate, Limits, Planner, best_possible_ms
+from scheduler.probe_watch import LOOK_S, SORRY_S
 
 # Share of a day's calls in each hour, midnight first: quiet nights, a morning peak, an evening one (sum 1000).
 HOURLY: Final = (6, 4, 3, 2, 3, 6, 16, 34, 48, 50, 50, 52, 56, 56, 56, 58, 64, 78, 92, 92, 76, 52, 30, 16)
 CALLS_A_DAY: Final = 65_000
-NOTICED_MS: Final = 250
-"""How often the scheduler looks whether a visitor is on a panel with a probe."""
+STORY_MS: Final = 100
+"""How often Kamailio writes who has which panel (kamailio.cfg, `on_story_tick`)."""
+NOTICED_MS: Final = STORY_MS + round(1000 * LOOK_S)
+"""At the latest the scheduler notices a visitor then, should Kamailio not have ended the probe itself."""
+SORRY_MS: Final = round(1000 * SORRY_S)
+"""How long the resident hears why."""
 VISITOR_MS: Final = (10_000, 70_000)
 PROBE_MS: Final = (9_000, 22_000)
 NIGHT: Final = Hours("UTC", dict.fromkeys(range(7), ((0, 420), (1320, 1440))))
@@ -131,7 +136,7 @@ def _visit(
     night.visitors += 1
     wait_ms = 0
     if panel in running:
-        wait_ms = -at_ms % NOTICED_MS or NOTICED_MS
+        wait_ms = (-at_ms % NOTICED_MS or NOTICED_MS) + SORRY_MS
         del running[panel]
         candidate = planner.calling[panel]
         planner.ended(candidate, at_ms + wait_ms, at_ms + wait_ms + length_ms)

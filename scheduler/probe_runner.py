@@ -204,8 +204,10 @@ class RunProbes:
         if campaign.is_stale or campaign.planning is not None:
             return
 
+        limits = limits_of(campaign.row)
+
         def is_free(panel: str) -> bool:
-            return self._lines.take(panel, "next")
+            return not self._results.rests(panel, limits) and self._lines.take(panel, "next")
 
         for candidate in campaign.planner.due(self._now(), is_free):
             call_id = self._results.begin(candidate)

@@ -152,7 +152,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             (
                 Operation(
                     "GET",
-                    "What a campaign would call, and when it would end",
+                    "What a campaign would call, or has still to call, and when it would end",
                     reads("probes"),
                     (Answer(200, "The forecast: a dry run on a simulated clock", shown.ProbeForecast),),
                 ),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 RequestHeader = Literal["If-Match", "Idempotency-Key"]
+CHANGING: Final = frozenset({"PATCH", "PUT"})
+"""Methods that write over what is there, and so must say in `If-Match` what they have read."""
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
@@ -173,7 +175,7 @@ def problems_of(operation: Operation, endpoint: Endpoint) -> frozenset[str]:
         if issubclass(operation.query, PageQuery):
             kinds.add("wrong-cursor")
     if "If-Match" in operation.headers:
-        kinds |= {"stale", "invalid-fields"} | ({"precondition-required"} if operation.method == "PATCH" else set())
+        kinds |= {"stale", "invalid-fields"} | ({"precondition-required"} if operation.method in CHANGING else set())
     if "Idempotency-Key" in operation.headers:
         kinds |= {"idempotency-key-reused", "invalid-fields"}
     return frozenset(kinds)

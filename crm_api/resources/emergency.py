@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from crm_api.domain.inputs import emergency as asked
 from crm_api.resources.authentication import tenant_of
+from crm_api.resources.preconditions import expected_of
 from crm_api.resources.rendering import MAX_BODY_BYTES, TooLargeError, body_of, query_of, send
 
 if TYPE_CHECKING:
@@ -78,11 +79,14 @@ class Rules:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
         """Show."""
-        send(resp, self._rules.got(tenant_of(req), key))
+        document = self._rules.got(tenant_of(req), key)
+        send(resp, document, 200, self._rules.etag(key))
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
         """Set."""
-        send(resp, self._rules.put(tenant_of(req), key, body_of(req, asked.NewEmergencyRules)))
+        expected = expected_of(req)
+        document = self._rules.put(tenant_of(req), key, body_of(req, asked.NewEmergencyRules), expected)
+        send(resp, document, 200, self._rules.etag(key))
 
 
 class Checks:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic.json_schema import models_json_schema
 
 from crm_api.domain.outputs.base import Problem
-from crm_api.resources.declaration import JSON, problems_of
+from crm_api.resources.declaration import CHANGING, JSON, problems_of
 from crm_api.resources.preconditions import IDEMPOTENCY_KEY_PATTERN, IF_MATCH_PATTERN
 from crm_api.resources.rendering import PROBLEM_JSON, STATUS
 
@@ -27,7 +27,7 @@ Everything an intercom operator keeps: places, people, devices, accounts, keys, 
   companies; those of others do not exist for it.
 * Errors are `application/problem+json` (RFC 9457) with a stable `type`; `errors` names every wrong field at once.
 * Lists come in pages: `next` is the `cursor` of the following page, for the same filters, sort and token.
-* What is read has an `ETag`; `PATCH` needs it in `If-Match`.
+* What is read has an `ETag`; `PATCH` and `PUT` need it in `If-Match`.
 * `Idempotency-Key` makes a creation safe to repeat for 24 hours.
 """
 
@@ -186,7 +186,7 @@ def _query_parameters(operation: Operation, schemas: _Schemas) -> Iterator[_Sche
 
 def _headers(operation: Operation) -> Iterator[_Schema]:
     for name in operation.headers:
-        required = name == "If-Match" and operation.method == "PATCH"
+        required = name == "If-Match" and operation.method in CHANGING
         yield {"name": name, "in": "header", "required": required, **REQUEST_HEADERS[name]}
 
 

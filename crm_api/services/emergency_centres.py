@@ -9,7 +9,7 @@ from crm_api.domain.problems import InvalidFieldsError
 from crm_api.services.audit import AuditTrail, Entry
 from crm_api.services.changes import Changes
 from crm_api.services.context import Tenant, find
-from crm_api.services.kept import Document, Kept, platform_only
+from crm_api.services.kept import Document, Kept, StaleError, platform_only
 from crm_api.tables.emergency import EmergencyCentre, EmergencyRule, EmergencyTrunk
 from crm_api.tables.models import Apartment, City, Company, PanelPlace
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from crm_api.domain.inputs.emergency import NewEmergencyCentre, NewEmergencyRules
     from crm_api.services.context import Context
+    from crm_api.services.kept import Expected
 
 _TRUNK_SHOWN = ("trunk", "caller_in", "sends_location")
 USUAL: Final[dict[str, Any]] = {
@@ -124,10 +125,22 @@ class EmergencyRules:
         shown = {name: row.__data__[name] for name in ("company_id", *USUAL)}
         return {**shown, "numbers": json.loads(row.numbers)}
 
-    def put(self, tenant: Tenant, company_id: int, new: NewEmergencyRules) -> Document:
-        """Set the rules of a company; its plans are decided anew."""
+    @staticmethod
+    def etag(company_id: int) -> str:
+        """Return the ETag of a company's rules: each time that they are set their row is another."""
+        row = EmergencyRule.get_or_none(EmergencyRule.company_id == company_id)
+        return f'"{company_id}-{0 if row is None else row.id}"'
+
+    def put(self, tenant: Tenant, company_id: int, new: NewEmergencyRules, expected: Expected = None) -> Document:
+        """Set the rules of a company; its plans are decided anew.
+
+        Raises:
+            StaleError: their ETag is none of `expected`.
+        """
         with self._context.database.transaction():
             before = self.got(tenant, company_id)
+            if expected is not None and self.etag(company_id) not in expected:
+                raise StaleError(f"The {self.noun} were changed meanwhile; read them and decide anew")
             values = new.model_dump()
             if new.sos_number is not None:
                 self._refuse_apartment(company_id, new.sos_number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain import key_numbers
@@ -27,6 +28,7 @@ OWNERS: Final[dict[str, type[Table]]] = {
     "entrance": Entrance,
     "house": House,
 }
+_PLAIN: Final[tuple[Notation, ...]] = ("auto", "hex", "decimal")
 EXPORTED: Final = ("number", "scope", "address", "entrance", "apartment", "resident", "resident_id", "enabled", "note")
 """Columns of an export; an import takes them, too."""
 BATCH: Final = 1000
@@ -43,7 +45,12 @@ def number_of(
 
 
 def _with_number(text: str) -> Any:
-    return RfidKey.number == number_of(text)
+    """Return the condition that a key has the number that a text means, or one of two where it may mean both."""
+    meant = []
+    for notation in _PLAIN:
+        with contextlib.suppress(key_numbers.KeyNumberError):
+            meant.append(key_numbers.normalised(text, notation))
+    return RfidKey.number.in_(meant or [number_of(text)])
 
 
 class Keys(Kept[RfidKey]):

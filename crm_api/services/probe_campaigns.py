@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from crm_api.domain.probe_forecast import forecast
 from crm_api.domain.probe_hours import DAY_MINUTES, LOOKED_AHEAD_DAYS, Hours
@@ -13,10 +13,11 @@ from crm_api.domain.probe_plan import Candidate, Limits, Planner
 from crm_api.domain.problems import ConflictError
 from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find
+from crm_api.services.groups import GroupApartments
 from crm_api.services.kept import Document, Kept, Listed, company_for
 from crm_api.services.probe_recordings import kept_until_ms
 from crm_api.services.timetable import PLATFORM_ZONE
-from crm_api.tables.models import Apartment, House
+from crm_api.tables.models import Apartment, Company, House
 from crm_api.tables.people import Group
 from crm_api.tables.probes import ProbeCall, ProbeCampaign
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crm_api.domain.inputs.probes import NewProbeCampaign
+    from crm_api.services.context import Context
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 TYPICAL_CALL_S: Final = {1: 30, 2: 40, 3: 15}
@@ -37,10 +39,6 @@ _LISTS: Final = ("selection", "hours", "holidays")
 
 _ALL: Final = "SELECT a.id FROM apartments a WHERE a.company_id = ?"
 _OF_HOUSES: Final = "SELECT a.id FROM apartments a WHERE a.company_id = ? AND a.house_id IN ({marks})"
-_OF_GROUPS: Final = """
-SELECT a.id FROM group_members m JOIN apartments a ON a.id = m.apartment_id OR a.house_id = m.house_id
-WHERE a.company_id = ? AND m.group_id IN ({marks})
-"""
 _NAMED: Final = "SELECT a.id FROM apartments a WHERE a.company_id = ? AND a.id IN ({marks})"
 _AT_ONCE: Final = 500
 # The first panel of the entrance carries the call; a gate has no handsets behind it. Joined to whole tables: a look for
@@ -58,6 +56,16 @@ LEFT JOIN (
 ) c ON c.apartment_id = a.id
 WHERE a.company_id = ?
 """
+_WAITING: Final = """
+SELECT a.id, a.entrance_id, a.probes_refused, e.panel, i.not_before_ms FROM probe_items i
+JOIN apartments a ON a.id = i.apartment_id
+LEFT JOIN (
+    SELECT p.entrance_id, min(s.account) AS panel FROM panel_places p
+    JOIN panels d ON d.id = p.panel_id JOIN accounts s ON s.id = d.account_id
+    WHERE s.enabled = ? GROUP BY p.entrance_id
+) e ON e.entrance_id = a.entrance_id
+WHERE i.campaign_id = ? AND i.state = 'waiting'
+"""
 _ITEMS: Final = """
 INSERT INTO probe_items (company_id, campaign_id, apartment_id, state, reason)
 SELECT a.company_id, ?, a.id, ?, ? FROM apartments a WHERE a.id IN ({marks}) ON CONFLICT DO NOTHING
@@ -71,11 +79,36 @@ GROUP BY campaign_id, verdict
 """
 
 
+class Chosen(NamedTuple):
+    """An apartment of a campaign: the panel that calls it, why it is left out (None: it is called), and from when."""
+
+    panel: str
+    entrance_id: int
+    reason: str | None
+    not_before_ms: int = 0
+
+
+def _reason(refused: bool, panel: str | None) -> str | None:
+    return REFUSED if refused else NO_PANEL if panel is None else None
+
+
+def _find_all(company_id: int, selection: dict[str, Any]) -> None:
+    """See that the company has every house, group and apartment that is named."""
+    company = Tenant.of(company_id)
+    for noun, model in (("house", House), ("group", Group), ("apartment", Apartment)):
+        for key in selection[f"{noun}_ids"]:
+            find(company, model, noun, key)
+
+
 class ProbeCampaigns(Kept[ProbeCampaign]):
     """Campaigns."""
 
     noun = "probe campaign"
     model = ProbeCampaign
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._groups = GroupApartments(context)
 
     def documents(self, rows: Sequence[ProbeCampaign]) -> list[Document]:
         """Show each campaign with its progress."""
@@ -96,15 +129,9 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
         """Make a draft."""
         with self.database.transaction():
             company_id = company_for(tenant, new.company_id)
-            company = Tenant.of(company_id)
-            for noun, model, keys in (
-                ("house", House, new.selection.house_ids),
-                ("group", Group, new.selection.group_ids),
-                ("apartment", Apartment, new.selection.apartment_ids),
-            ):
-                for key in keys:
-                    find(company, model, noun, key)
+            _find_all(company_id, new.selection.model_dump())
             values = new.model_dump(mode="json", by_alias=True, exclude={"company_id", *_LISTS})
+            values["language"] = new.language or Company.get_by_id(company_id).language
             lists = new.model_dump(mode="json", by_alias=True, include=set(_LISTS))
             row = ProbeCampaign.create(
                 company_id=company_id,
@@ -116,12 +143,24 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
         return self.got(tenant, row.id)
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
-        """Change a draft, or the pace of a campaign that is paused."""
+        """Change a draft, or when and how fast a campaign calls that is paused."""
         with self.database.transaction():
             row = self.row(tenant, key)
             if row.state not in {"draft", "paused"}:
                 raise ConflictError(f"The campaign is {row.state}: pause it first")
+            if row.state == "paused" and (decided := sorted(values.keys() & {"kind", "selection"})):
+                raise ConflictError(f"{decided[0]}: decided when the campaign was started; stop it and make another")
+            if "selection" in values:
+                _find_all(int(str(row.company_id)), values["selection"])
+            if "hours" in values:
+                values["hours"] = [
+                    {name.rstrip("_"): value for name, value in span.items()} for span in values["hours"]
+                ]
+            for name in values.keys() & set(_LISTS):
+                values[name] = json.dumps(values[name], default=str)
             self.update(row, **values)
+            if row.state == "paused":
+                self._check_hours(self.row(tenant, key))
         return self.got(tenant, key)
 
     def remove(self, tenant: Tenant, key: int) -> None:
@@ -139,23 +178,18 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
             row = self.row(tenant, key)
             if row.state != "draft":
                 raise ConflictError(f"The campaign is {row.state}: only a draft is started")
-            limits = limits_of(row)
-            if Planner(self.hours(row), limits, (), self.context.now_ms()).window(self.context.now_ms()) is None:
-                raise ConflictError(
-                    f"The campaign's hours never come: within {LOOKED_AHEAD_DAYS} days no span of them, holidays left"
-                    f" out, has room for a call of {limits.longest_call_s} s; make it anew with other hours"
-                )
+            self._check_hours(row)
             chosen = self._chosen(row)
             of_reason: dict[str | None, list[int]] = {}
-            for apartment_id, (_, _, reason) in chosen.items():
-                of_reason.setdefault(reason, []).append(apartment_id)
+            for apartment_id, one in chosen.items():
+                of_reason.setdefault(one.reason, []).append(apartment_id)
             for reason, ids in of_reason.items():
                 state = "waiting" if reason is None else "left_out"
                 for first in range(0, len(ids), _AT_ONCE):
                     batch = ids[first : first + _AT_ONCE]
                     sql = _ITEMS.format(marks=",".join("?" * len(batch)))
                     self.database.rows(sql, (key, state, reason, *batch))
-            waiting = any(reason is None for _, _, reason in chosen.values())
+            waiting = any(one.reason is None for one in chosen.values())
             now_ms = self.context.now_ms()
             self.update(
                 row,
@@ -181,12 +215,15 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
         return self._turn(tenant, key, {"running", "paused"}, "stopped", finished_at_ms=self.context.now_ms())
 
     def dry_run(self, tenant: Tenant, key: int) -> Document:
-        """Tell whom the campaign would call when, and when it would end; nothing is called."""
+        """Tell whom the campaign would call when, and when it would end; nothing is called.
+
+        Once it is started these are the apartments that still wait, each once more.
+        """
         row = self.row(tenant, key)
-        chosen = self._chosen(row)
+        chosen = self._chosen(row) if row.state == "draft" else self._waiting(row)
         called = [
-            Candidate(apartment_id, panel, entrance_id)
-            for apartment_id, (panel, entrance_id, reason) in chosen.items()
+            Candidate(apartment_id, panel, entrance_id, not_before_ms)
+            for apartment_id, (panel, entrance_id, reason, not_before_ms) in chosen.items()
             if reason is None
         ]
         told = forecast(
@@ -199,7 +236,7 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
         )
         return {
             "apartments": len(chosen),
-            "left_out": dict(Counter(reason for _, _, reason in chosen.values() if reason is not None)),
+            "left_out": dict(Counter(one.reason for one in chosen.values() if one.reason is not None)),
             "calls": told.calls,
             "begins_at_ms": told.begins_at_ms,
             "ends_at_ms": told.ends_at_ms if called else None,
@@ -219,6 +256,14 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
         )
         return PLATFORM_ZONE if found is None else str(found[0])
 
+    def _check_hours(self, row: ProbeCampaign) -> None:
+        limits = limits_of(row)
+        if Planner(self.hours(row), limits, (), self.context.now_ms()).window(self.context.now_ms()) is None:
+            raise ConflictError(
+                f"The campaign's hours never come: within {LOOKED_AHEAD_DAYS} days no span of them, holidays left out,"
+                f" has room for a call of {limits.longest_call_s} s; give it other hours"
+            )
+
     def _turn(self, tenant: Tenant, key: int, before: set[str], after: str, **values: Any) -> Document:
         with self.database.transaction():
             row = self.row(tenant, key)
@@ -227,21 +272,32 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
             self.update(row, state=after, **values)
         return self.got(tenant, key)
 
-    def _chosen(self, row: ProbeCampaign) -> dict[int, tuple[str, int, str | None]]:
-        """Return panel, entrance and the reason to leave it out (None: it is called) of each apartment selected."""
+    def _waiting(self, row: ProbeCampaign) -> dict[int, Chosen]:
+        """Return the apartments that a campaign still has to call; none of one that is over."""
+        if row.state not in {"running", "paused"}:
+            return {}
+        return {
+            apartment_id: Chosen(panel or "", entrance_id, _reason(refused, panel), not_before_ms)
+            for apartment_id, entrance_id, refused, panel, not_before_ms in self.database.rows(_WAITING, (True, row.id))
+        }
+
+    def _chosen(self, row: ProbeCampaign) -> dict[int, Chosen]:
+        """Return each apartment selected."""
         company_id, selection = int(str(row.company_id)), json.loads(str(row.selection))
         chosen: set[int] = set()
-        for name, statement in (("house_ids", _OF_HOUSES), ("group_ids", _OF_GROUPS), ("apartment_ids", _NAMED)):
+        for name, statement in (("house_ids", _OF_HOUSES), ("apartment_ids", _NAMED)):
             keys = selection[name]
             for first in range(0, len(keys), _AT_ONCE):
                 batch = keys[first : first + _AT_ONCE]
                 sql = statement.format(marks=",".join("?" * len(batch)))
                 chosen |= {key for (key,) in self.database.rows(sql, (company_id, *batch))}
+        for key in selection["group_ids"]:
+            chosen |= set(self._groups.ids(Tenant.of(company_id), key))
         if not any(selection[name] for name in ("house_ids", "group_ids", "apartment_ids")):
             chosen = {key for (key,) in self.database.rows(_ALL, (company_id,))}
         days = selection["not_probed_days"]
         probed_before_ms = None if days is None else self.context.now_ms() - days * 86_400_000
-        found: dict[int, tuple[str, int, str | None]] = {}
+        found: dict[int, Chosen] = {}
         for apartment_id, entrance_id, refused, panel, probed_at_ms in self.database.rows(
             _FACTS, (True, company_id, company_id)
         ):
@@ -249,8 +305,7 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
                 continue
             if probed_before_ms is not None and probed_at_ms is not None and probed_at_ms > probed_before_ms:
                 continue
-            reason = REFUSED if refused else NO_PANEL if panel is None else None
-            found[apartment_id] = (panel or "", entrance_id, reason)
+            found[apartment_id] = Chosen(panel or "", entrance_id, _reason(refused, panel))
         return found
 
     def _counted(self, statement: str, ids: Sequence[Any]) -> dict[int, dict[str, int]]:

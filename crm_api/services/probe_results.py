@@ -11,11 +11,13 @@ from crm_api.tables.probes import ProbeCall
 if TYPE_CHECKING:
     from crm_api.domain.handset_verdict import Judgement
     from crm_api.domain.inputs.probes import ProbeResult
-    from crm_api.domain.probe_plan import Candidate
+    from crm_api.domain.probe_plan import Candidate, Limits
     from crm_api.services.context import Context, Tenant
     from crm_api.services.kept import Document
 
 DAY_MS: Final = 86_400_000
+LONGEST_CALL_MS: Final = 180_000
+"""No call of a probe lasts longer, from its beginning to its end."""
 OUTCOMES: Final = {3: "no_answer", 5: "busy"}
 
 # Only while what the plan was made of still holds: the panel leads there, the residents have not said no, the company
@@ -30,6 +32,12 @@ AND ? = (SELECT min(s.account) FROM panel_places p
     JOIN panels d ON d.id = p.panel_id JOIN accounts s ON s.id = d.account_id
     WHERE p.entrance_id = a.entrance_id AND s.enabled = ?)
 RETURNING id
+"""
+# Whoever called: this campaign under an earlier plan, before the scheduler was started anew, or another campaign. What
+# the clock says is still to come was written before it was put back.
+_RESTS: Final = """
+SELECT 1 FROM probe_calls WHERE panel = ? AND began_at_ms > ? AND began_at_ms <= ?
+AND (began_at_ms > ? OR (ended_at_ms > ? AND ended_at_ms <= ?)) LIMIT 1
 """
 _CALLING: Final = "UPDATE probe_items SET state = 'calling', calls = calls + 1 WHERE id = ? AND state = 'waiting'"
 _END: Final = """
@@ -63,6 +71,15 @@ class ProbeResults:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._database = context.database
+
+    def rests(self, panel: str, limits: Limits) -> bool:
+        """Say whether a panel, or its entrance, was called too short a time ago for a campaign of these limits."""
+        now_ms = self._context.now_ms()
+        since_ms = now_ms - limits.panel_pause_s * 1000
+        minute_ms = now_ms - 60_000 // limits.entrance_calls_per_minute
+        oldest_ms = min(since_ms, minute_ms) - LONGEST_CALL_MS
+        moments = (oldest_ms, now_ms, minute_ms, since_ms, now_ms)
+        return self._database.row(_RESTS, (panel, *moments)) is not None
 
     def begin(self, candidate: Candidate) -> int | None:
         """Keep that a call begins; None when the apartment is not waiting any more, or may not be called this way."""

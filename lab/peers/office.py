@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _REQUEST_LIMIT_S = 5.0
 _ASK_AGAIN_S = 0.1
 # The office alone works on this town, so it overwrites whatever is there.
-_OVERWRITING = frozenset({"PATCH", "DELETE"})
+_OVERWRITING = frozenset({"PATCH", "PUT", "DELETE"})
 
 
 class OfficeError(Exception):

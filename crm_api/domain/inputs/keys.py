@@ -57,7 +57,7 @@ class KeyChange(Input):
 
 
 class KeyQuery(PageQuery):
-    """Keys of an owner, or the key with this number (in any notation that needs no explanation)."""
+    """Keys of an owner, or those with this number; one that may be decimal or hexadecimal means both."""
 
     company_id: FilterId = None
     scope: KeyScope | None = None

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import date  # noqa: TC003 - pydantic reads the annotations
+from datetime import date
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import available_timezones
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from crm_api.domain.inputs.base import FilterId, Flag, Id, Input, Language, Ms, Name, PageQuery, unchanged
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
-Zone = Annotated[str, StringConstraints(max_length=64)]
+
+
+def _known_zone(zone: str) -> str:
+    if zone not in available_timezones():
+        raise ValueError("give an IANA zone, such as Asia/Yekaterinburg, or null for the city's")
+    return zone
+
+
+Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]
 Tries = Annotated[int, Field(ge=1, le=10, strict=True)]
 DaysBetween = Annotated[int, Field(ge=0, le=30, strict=True)]
 AtOnce = Annotated[int, Field(ge=1, le=1000, strict=True)]
@@ -50,17 +58,22 @@ class ProbeSelection(Input):
     EXAMPLE: ClassVar[dict[str, Any]] = {"house_ids": [1], "not_probed_days": 90}
 
 
+Kind = Annotated[
+    Literal[1, 2, 3], Field(description="1: the resident grades by key; 2: and says a sentence; 3: silent test")
+]
+SpansOfHours = Annotated[list[ProbeHours], Field(min_length=1, max_length=50)]
+Holidays = Annotated[tuple[date, ...], Field(max_length=100)]
+
+
 class NewProbeCampaign(Input):
     """A campaign, as a draft."""
 
     company_id: Id | None = None
     name: Name
-    kind: Annotated[
-        Literal[1, 2, 3], Field(description="1: the resident grades by key; 2: and says a sentence; 3: silent test")
-    ] = 1
+    kind: Kind = 1
     selection: ProbeSelection = ProbeSelection()
-    hours: Annotated[list[ProbeHours], Field(min_length=1, max_length=50)]
-    holidays: Annotated[tuple[date, ...], Field(max_length=100)] = ()
+    hours: SpansOfHours
+    holidays: Holidays = ()
     zone: Zone | None = None
     """IANA name; null: of the company's city."""
     tries: Tries = 2
@@ -69,7 +82,8 @@ class NewProbeCampaign(Input):
     entrance_calls_per_minute: PerMinute = 1
     panel_pause_s: PauseS = 300
     ring_timeout_s: RingS = 25
-    language: Language = "en"
+    language: Language | None = None
+    """Of what residents hear; null: the company's."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "name": "Lenina, autumn",
@@ -79,18 +93,17 @@ class NewProbeCampaign(Input):
         "holidays": ["2026-11-04"],
     }
 
-    @field_validator("zone")
-    @classmethod
-    def _known(cls, zone: str | None) -> str | None:
-        if zone is not None and zone not in available_timezones():
-            raise ValueError("give an IANA zone, such as Asia/Yekaterinburg, or null for the city's")
-        return zone
-
 
 class ProbeCampaignChange(Input):
-    """Fields of a draft that may change."""
+    """Fields of a draft, or of a campaign that is paused; only a draft changes whom it calls, and its kind."""
 
     name: Name = unchanged()
+    kind: Kind = unchanged()
+    selection: ProbeSelection = unchanged()
+    hours: SpansOfHours = unchanged()
+    holidays: Holidays = unchanged()
+    zone: Zone | None = unchanged()
+    """IANA name; null: of the company's city."""
     tries: Tries = unchanged()
     days_between: DaysBetween = unchanged()
     calls_at_once: AtOnce = unchanged()

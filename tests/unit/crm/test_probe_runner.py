@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from scheduler import probe_watch
 from tests.unit.crm.probe_world import DAY_MS, World, start
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.unit.crm.conftest import Clock, Town
 
 
@@ -123,3 +123,68 @@ def test_hours_follow_the_citys_clock_when_it_gets_another(world: World, town: T
     town.platform("PATCH", "/v1/cities/1", {"time_zone": "Asia/Omsk"})  # 17:00 there
     world.step()
     assert len(world.node.calls) == 1
+
+
+def beside(town: Town, **more: Any) -> Any:
+    """Start a campaign over another apartment behind the same panel."""
+    other = town.platform("POST", "/v1/apartments", {"entrance_id": town.entrance, "number": 40})["id"]
+    return start(town, other, **more)
+
+
+def test_a_panel_has_its_pause_whichever_campaign_has_called_it(world: World, town: Town, clock: Clock) -> None:
+    world.step()
+    world.told(reason=3)
+    world.step()
+    beside(town, panel_pause_s=300)
+    clock.now += 299_000
+    world.step()
+    assert len(world.node.calls) == 1
+    clock.now += 2_000
+    world.step()
+    assert len(world.node.calls) == 2
+
+
+@pytest.mark.parametrize("how", ["paused and resumed", "another scheduler"])
+def test_a_pause_is_kept_by_the_next_plan(world: World, town: Town, clock: Clock, how: str) -> None:
+    town.platform("POST", f"/v1/probe-campaigns/{world.campaign}/stop")
+    town.platform("POST", "/v1/apartments", {"entrance_id": town.entrance, "number": 40})
+    apartments = [row["id"] for row in town.platform("GET", "/v1/apartments")["items"] if row["number"] in {12, 40}]
+    selection = {"apartment_ids": apartments}
+    world.campaign = start(town, town.apartment, panel_pause_s=300, tries=1, selection=selection)
+    world.step()
+    world.told(reason=3)
+    world.step()
+    if how == "another scheduler":
+        world.again()
+    else:
+        for verb in ("pause", "resume"):
+            town.platform("POST", f"/v1/probe-campaigns/{world.campaign}/{verb}")
+    clock.now += 290_000
+    world.step()
+    assert len(world.node.calls) == 1
+    clock.now += 13_000
+    world.step()
+    assert len(world.node.calls) == 2
+
+
+def test_an_entrance_is_not_rung_more_often_than_a_campaign_may(world: World, town: Town, clock: Clock) -> None:
+    world.step()
+    world.told(reason=3)
+    world.step()
+    beside(town, entrance_calls_per_minute=2)
+    clock.now += 29_000
+    world.step()
+    assert len(world.node.calls) == 1
+    clock.now += 2_000
+    world.step()
+    assert len(world.node.calls) == 2
+
+
+def test_calls_before_the_clock_was_put_back_are_no_pause(world: World, town: Town, clock: Clock) -> None:
+    world.step()
+    world.told(reason=3)
+    world.step()
+    beside(town, panel_pause_s=300)
+    clock.now -= 3_600_000
+    world.step()
+    assert len(world.node.calls) == 2

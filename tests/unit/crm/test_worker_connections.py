@@ -1,0 +1,164 @@
+"""The API's worker over real connections: none waits for another, and a stop loses no request."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.crm.hanging_server import THREADS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WITHIN_S = 10.0
+
+
+class Server:
+    """The server in a process of its own."""
+
+    def __init__(self, let_go: Path) -> None:
+        os.mkfifo(let_go)
+        self._let_go = let_go
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        module = "tests.unit.crm.hanging_server"
+        self.process = subprocess.Popen([sys.executable, "-m", module, str(self.port), str(let_go)])
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Return a connection, once the server listens."""
+        until_s = time.monotonic() + WITHIN_S
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WITHIN_S)
+            try:
+                connection.connect()
+            except ConnectionRefusedError:
+                if time.monotonic() > until_s or self.process.poll() is not None:
+                    raise
+                time.sleep(0.02)  # nothing tells when somebody begins to listen
+            else:
+                return connection
+
+    def let_go(self) -> None:
+        """Let one hanging request be answered; waits until there is one."""
+        self._let_go.write_text("go")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path / "let-go")
+    try:
+        with contextlib.closing(server.connect()) as first:
+            get(first, "/now")
+        yield server
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+@pytest.fixture
+def connect(server: Server) -> Iterator[Callable[[], http.client.HTTPConnection]]:
+    with contextlib.ExitStack() as closing:
+
+        def connect() -> http.client.HTTPConnection:
+            connection = server.connect()
+            closing.callback(connection.close)
+            return connection
+
+        yield connect
+
+
+def get(connection: http.client.HTTPConnection, path: str) -> str:
+    connection.request("GET", path)
+    return read(connection)
+
+
+def read(connection: http.client.HTTPConnection) -> str:
+    with connection.getresponse() as response:
+        assert response.status == http.HTTPStatus.OK
+        return response.read().decode()
+
+
+def test_more_connections_are_kept_than_there_are_threads(connect: Callable[[], http.client.HTTPConnection]) -> None:
+    connections = [connect() for _ in range(5 * THREADS)]
+    ports = [connection.sock.getsockname()[1] for connection in connections]
+    for _ in range(3):
+        for connection in connections:
+            connection.request("GET", "/now")
+        assert [read(connection) for connection in connections] == ["/now"] * len(connections)
+    assert [connection.sock.getsockname()[1] for connection in connections] == ports
+
+
+def test_connections_that_say_nothing_and_a_request_that_hangs_hold_up_nobody(
+    server: Server, connect: Callable[[], http.client.HTTPConnection]
+) -> None:
+    silent = [connect() for _ in range(3 * THREADS)]
+    hanging = connect()
+    hanging.request("GET", "/hang")
+    for _ in range(5):
+        assert get(connect(), "/now") == "/now"
+    assert [get(connection, "/now") for connection in silent] == ["/now"] * len(silent)
+    server.let_go()
+    assert read(hanging) == "/hang"
+
+
+def test_requests_that_come_together_are_all_answered(connect: Callable[[], http.client.HTTPConnection]) -> None:
+    connection = connect()
+    request = b"GET /now HTTP/1.1\r\nHost: test\r\n\r\n"
+    connection.sock.sendall(request * 3)
+    received = b""
+    while received.count(b"/now") < 3:
+        more = connection.sock.recv(4096)
+        assert more, received
+        received += more
+    assert received.count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_a_client_that_goes_away_is_forgotten(
+    server: Server, connect: Callable[[], http.client.HTTPConnection]
+) -> None:
+    for _ in range(3 * THREADS):
+        gone = connect()
+        get(gone, "/now")
+        gone.close()
+    worker = subprocess.check_output(["ps", "--ppid", str(server.process.pid), "-o", "pid="], text=True).strip()
+    until_s = time.monotonic() + WITHIN_S
+    while sockets_of(worker) > 1:
+        assert time.monotonic() < until_s, "connections are still open"
+        time.sleep(0.02)  # nobody tells when a process closes a file
+    assert get(connect(), "/now") == "/now"
+
+
+def sockets_of(pid: str) -> int:
+    return sum(str(file.readlink()).startswith("socket:") for file in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_a_stop_answers_what_is_on_its_way_and_closes_what_is_idle(
+    server: Server, connect: Callable[[], http.client.HTTPConnection]
+) -> None:
+    idle, hanging = connect(), connect()
+    get(idle, "/now")
+    hanging.request("GET", "/hang")
+    assert get(idle, "/now") == "/now"
+    server.process.send_signal(signal.SIGTERM)
+    assert idle.sock.recv(1) == b""
+    server.let_go()
+    assert read(hanging) == "/hang"
+    assert server.process.wait(WITHIN_S) == 0
+
+
+def test_a_stop_with_nothing_to_do_is_quick(server: Server) -> None:
+    started_s = time.monotonic()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(WITHIN_S) == 0
+    assert time.monotonic() - started_s < 5
