@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from kemi_routes import emergency_table, headers, nodes, trunk_addresses
+from kemi_routes import emergency_table, headers, node_life, trunk_addresses
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import refuse
 
@@ -71,6 +71,6 @@ def end_talk(ksr: Ksr, request: Request) -> Outcome:
     ksr.rr.record_route()
     ksr.seturi(f"sip:{END_TALK}@{node}")
     ksr.tm.t_set_fr(10_000, 2000)
-    if not nodes.is_node(ksr, f"sip:{node}") or ksr.tm.t_relay() < 0:
+    if not node_life.is_node(ksr, f"sip:{node}") or ksr.tm.t_relay() < 0:
         ksr.sl.send_reply_error()
     return DONE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import call_backs, nodes, registration, talks, voice_calls, waking
+from kemi_routes import call_backs, node_life, registration, talks, voice_calls, waking
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import METHODS, refuse
 
@@ -62,7 +62,7 @@ def pass_in_dialog(ksr: Ksr, request: Request) -> Outcome:
 
 
 def _may_pass(ksr: Ksr, request: Request) -> bool:
-    return request.from_node or nodes.is_node(ksr, ksr.kx.get_nhuri() or "")
+    return request.from_node or node_life.is_node(ksr, ksr.kx.get_nhuri() or "")
 
 
 def _relay(ksr: Ksr, request: Request) -> None:

@@ -14,7 +14,13 @@ from kemi_routes.clock import now_ms
 if TYPE_CHECKING:
     from KSR import Ksr
 
+# Every node of ours; who is disabled there is believed and never chosen for an ordinary call.
 SET = 1
+# The node that emergency calls go to first, and nobody else's (docs/decisions/0021).
+EMERGENCY_SET = 2
+_IN_TURN = 4
+# ds_is_from_list_uri: compare addresses only, neither port nor protocol.
+_ADDRESS_ONLY = 1 | 2
 _HEARD = "heard"
 # A node that sent anything within this time lives. Two missed probes take longer (1.75 s): a dead node is not kept up.
 _LIVES_MS = 1600
@@ -47,7 +53,28 @@ def lives(ksr: Ksr, address: str) -> bool:
 
 def bring_back(ksr: Ksr, uri: str) -> None:
     """Take a node up again that probes had taken down."""
-    ksr.dispatcher.ds_mark_addr(_UP_AND_PROBED, SET, uri)
+    group = EMERGENCY_SET if is_for_emergencies(ksr, uri) else SET
+    ksr.dispatcher.ds_mark_addr(_UP_AND_PROBED, group, uri)
+
+
+def is_node(ksr: Ksr, uri: str) -> bool:
+    """Tell whether a URI leads to one of our nodes."""
+    return ksr.dispatcher.ds_is_from_list_uri(SET, _ADDRESS_ONLY, uri) > 0
+
+
+def is_for_emergencies(ksr: Ksr, uri: str) -> bool:
+    """Tell whether a URI leads to the node of emergency calls."""
+    return ksr.dispatcher.ds_is_from_list_uri(EMERGENCY_SET, _ADDRESS_ONLY, uri) > 0
+
+
+def choose(ksr: Ksr) -> bool:
+    """Choose a node that is up, in turn; the others follow it if it fails (ds_next_dst)."""
+    return ksr.dispatcher.ds_select_dst(SET, _IN_TURN) > 0
+
+
+def choose_for_emergency(ksr: Ksr) -> bool:
+    """Choose the node of emergency calls; while it is down, any other."""
+    return ksr.dispatcher.ds_select_dst(EMERGENCY_SET, _IN_TURN) > 0 or choose(ksr)
 
 
 def every_uri(ksr: Ksr) -> list[str]:

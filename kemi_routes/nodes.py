@@ -15,7 +15,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes.node_life import SET, address_of, bring_back, lives, name_of
+from kemi_routes.node_life import address_of, bring_back, lives, name_of
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -26,8 +26,6 @@ QUEUE = "lost_nodes"
 _SETUP = "setup"
 _PROVISIONAL = "provisional"
 _ITERATOR = "setup"
-# ds_is_from_list_uri: compare addresses only, neither port nor protocol.
-_ADDRESS_ONLY = 1 | 2
 
 SENT = "sent"
 DIALS = "dials"
@@ -41,11 +39,6 @@ class PanelLeg(NamedTuple):
     node: str
     state: str
     sent_ms: str
-
-
-def is_node(ksr: Ksr, uri: str) -> bool:
-    """Tell whether a URI leads to an Asterisk node."""
-    return ksr.dispatcher.ds_is_from_list_uri(SET, _ADDRESS_ONLY, uri) > 0
 
 
 def panel_leg(ksr: Ksr, call_id: str) -> PanelLeg | None:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 ON_REPLY = "on_panel_reply"
 ON_FAILURE = "on_panel_failure"
-_ROUND_ROBIN = 4
 # A node that says nothing for this long is passed over; one that rings may do so for as long as a stage list takes.
 # Shorter, and a node that is only slow would ring the apartment a second time through its neighbour.
 _NODE_SILENT_MS = 2000
@@ -55,9 +54,8 @@ def check_permission(ksr: Ksr, request: Request) -> Outcome:
 
 def send_to_node(ksr: Ksr, request: Request) -> Outcome:
     """Relay the call to a node of the dispatcher."""
-    if ksr.dispatcher.ds_select_dst(node_life.SET, _ROUND_ROBIN) < 0 and not _take_node_that_is_down(
-        ksr, emergency=request.emergency
-    ):
+    choose = node_life.choose_for_emergency if request.emergency else node_life.choose
+    if not choose(ksr) and not _take_node_that_is_down(ksr, emergency=request.emergency):
         retry_after(ksr, request.settings.retry_after_s)
         return refuse(ksr, request, Refusal(503, "Service Unavailable", "no Asterisk node is up"))
     # Nobody chooses his way through us beforehand (RFC 3261, 16.4): we are the only hop.
@@ -83,6 +81,13 @@ def _take_node_that_is_down(ksr: Ksr, *, emergency: bool) -> bool:
             ksr.pv.sets("$du", uri)
             return True
     return False
+
+
+def _take_another(ksr: Ksr, failed: str) -> bool:
+    """Choose who takes an emergency call from its own node, or any that is left."""
+    tried = ksr.pv.get(_TRIED)
+    from_its_own = tried == f" {failed}" and node_life.is_for_emergencies(ksr, f"sip:{failed}")
+    return (from_its_own and node_life.choose(ksr)) or _take_node_that_is_down(ksr, emergency=True)
 
 
 def _relay(ksr: Ksr, call_id: str, *, emergency: bool) -> None:
@@ -146,7 +151,7 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
         return
     emergency = ksr.kx.gete_ruser() in (*settings.emergency_numbers, call_backs.USER)
     why = "lost" if lost else "silent" if silent else f"answered {status}"
-    if ksr.dispatcher.ds_next_dst() > 0 or (emergency and _take_node_that_is_down(ksr, emergency=True)):
+    if ksr.dispatcher.ds_next_dst() > 0 or (emergency and _take_another(ksr, leg.node)):
         ksr.warn(f"node {leg.node} {why}, call goes on to {ksr.kx.get_duri()}; call_id={call_id}\n")
         _relay(ksr, call_id, emergency=emergency)
         return

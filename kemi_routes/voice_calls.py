@@ -16,7 +16,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, nodes, registration, story, table_rows, voice_trunks, voice_wishes
+from kemi_routes import headers, node_life, registration, story, table_rows, voice_trunks, voice_wishes
 from kemi_routes.clock import now_ms
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import refuse
@@ -147,7 +147,7 @@ def join(ksr: Ksr, request: Request) -> Outcome:
     if not is_known and not voice_trunks.is_edge(ksr, request.source_ip):
         return NEXT
     leg = _take(ksr, request.number) if is_known else None
-    if leg is None or not nodes.is_node(ksr, f"sip:{leg.node}"):
+    if leg is None or not node_life.is_node(ksr, f"sip:{leg.node}"):
         return refuse(ksr, request, Refusal(404, "Nobody Waits", "the call that this phone was called for is over"))
     story.branches(ksr, leg.call_id, leg.stage, [leg.event("answered", 200)])
     for name in ("Route", "Alert-Info", "Call-Info"):

@@ -108,14 +108,16 @@ def set_kamailio_names(example: str, values: dict[str, str]) -> str:
 
 
 def dispatcher_list(settings: LabSettings) -> str:
-    """Set 1 of Kamailio's dispatcher: the Asterisk nodes, `setid destination flags priority attributes`."""
+    """Kamailio's dispatcher: set 1 all Asterisk nodes, set 2 the one that emergency calls go to first."""
     lines = ["# setid destination flags priority attributes"]
     lines += [
         f"1 sip:{address}:{settings.asterisk_port} 0 0 duid={node}" for node, address in settings.asterisk_nodes.items()
     ]
-    name, address = settings.probe_node
-    # Known as one of ours, and never chosen for a visitor (flag 4: disabled).
-    lines.append(f"1 sip:{address}:{settings.asterisk_port} 4 0 duid={name}")
+    for name, address in (settings.probe_node, settings.emergency_node):
+        # Known as one of ours, and never chosen for a visitor (flag 4: disabled).
+        lines.append(f"1 sip:{address}:{settings.asterisk_port} 4 0 duid={name}")
+    name, address = settings.emergency_node
+    lines.append(f"2 sip:{address}:{settings.asterisk_port} 0 0 duid={name}")
     return "\n".join(lines) + "\n"
 
 

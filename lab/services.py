@@ -91,6 +91,7 @@ def _asterisk(settings: LabSettings, node: str) -> Service:
             settings.sip_address,
             settings.domain,
         ),
+        nice=DOOR_NICE if node == settings.emergency_node[0] else 0,
     )
 
 

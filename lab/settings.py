@@ -26,6 +26,7 @@ class LabSettings:
     sip_port: int = 5060
     asterisk_nodes: dict[str, str] = field(default_factory=lambda: {"ast1": "127.0.0.21", "ast2": "127.0.0.22"})
     probe_node: tuple[str, str] = ("ast-probe", "127.0.0.23")  # makes quality probes, carries no visitor
+    emergency_node: tuple[str, str] = ("ast-emergency", "127.0.0.24")  # idle but for emergency calls
     asterisk_port: int = 5060
     rtp_ports: tuple[int, int] = (20000, 39998)
     agi_host: str = "127.0.0.30"
@@ -48,8 +49,8 @@ class LabSettings:
 
     @property
     def every_asterisk_node(self) -> dict[str, str]:
-        """Nodes for visitors and the one for probes: address by name."""
-        return {**self.asterisk_nodes, self.probe_node[0]: self.probe_node[1]}
+        """Nodes for visitors, the one for probes and the one for emergency calls: address by name."""
+        return {**self.asterisk_nodes, **dict((self.probe_node, self.emergency_node))}
 
     @property
     def python(self) -> Path:

@@ -25,6 +25,8 @@ STRETCH_S: Final = 2.0
 TURN_S: Final = 10.0
 SWEEP_EVERY_S: Final = 5.0
 NOTICES: Final = 200
+SENT_AT_ONCE: Final = 16
+"""Messages on their way beside one another: one that is not answered holds a place for twenty seconds."""
 
 
 class TellPanels:
@@ -88,5 +90,5 @@ class TellResidents:
         """Write what is to be told, and send."""
         while self._notices.prepare() and not stopped.is_set():
             pass
-        while not stopped.is_set() and self._notices.send(self._messengers, NOTICES) == NOTICES:
+        while not stopped.is_set() and self._notices.send(self._messengers, NOTICES, SENT_AT_ONCE) == NOTICES:
             pass

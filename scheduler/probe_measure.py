@@ -82,14 +82,14 @@ def _examine(directory: Path, call_id: int, kind: int, told: dict[str, Any]) -> 
         return None, {**network, "trouble": f"no recording: {error}"}
     if len(heard) < LEAST_S * rate_hz:
         return None, {**network, "trouble": f"the recording is {len(heard) / rate_hz:.1f} s long"}
-    sound = measure(heard, rate_hz)
+    silent = kind == SILENT_KIND
+    sound = measure(heard, rate_hz, kept_silent=silent)
     echo = None
     try:
         sent, _ = read_wav(directory / f"{call_id}-sent.wav")
         echo = find_echo(sent, heard, rate_hz)
     except NoRecordingError:
         pass
-    silent = kind == SILENT_KIND
     tone = tone_level(heard, rate_hz, TONE_HZ) if silent else None
     judgement = judge(
         Heard("answered", sound, None if silent else echo, grade, tone, None, kept_silent=kind != SPOKEN_KIND)

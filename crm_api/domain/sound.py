@@ -108,8 +108,14 @@ def active_speech_level(samples: Samples, rate_hz: int) -> tuple[float, float]:
     return (SILENT_DBOV, 0.0) if before is None else (before[0], whole / len(samples) / 10 ** (before[0] / 10))
 
 
-def measure(samples: Samples, rate_hz: int) -> Sound:
-    """Measure one side of a call."""
+def measure(samples: Samples, rate_hz: int, *, kept_silent: bool = False) -> Sound:
+    """Measure one side of a call.
+
+    Args:
+        samples: between -1 and 1.
+        rate_hz: of the samples.
+        kept_silent: nobody spoke, so digital silence is no gap in speech but a line without noise.
+    """
     frame = round(rate_hz * FRAME_S)
     count = len(samples) // frame
     if count == 0:
@@ -118,7 +124,7 @@ def measure(samples: Samples, rate_hz: int) -> Sound:
     level, activity = active_speech_level(samples, rate_hz)
     nothing = np.max(np.abs(samples[: count * frame].reshape(count, frame)), axis=1) <= _ZERO
     # Gaps and digital silence are no noise: the floor is that of the frames in which there is something.
-    something = np.sort(energies[~nothing])
+    something = np.sort(energies if kept_silent else energies[~nothing])
     floor = float(np.mean(something[: max(1, len(something) // 10)])) if len(something) else 0.0
     low, high = _band(samples, rate_hz)
     return Sound(

@@ -5,6 +5,7 @@ A push is sent until it is taken. An SMS costs money and is sent once: one whose
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -121,8 +122,8 @@ class CodeNotices(Listed[CodeNotice]):
                 self.database.rows(_TOLD, (code_id,))
         return len(rows)
 
-    def send(self, messengers: Mapping[str, Messenger], limit: int) -> int:
-        """Send what is due, at most `limit` messages; return how many were looked at.
+    def send(self, messengers: Mapping[str, Messenger], limit: int, at_once: int = 1) -> int:
+        """Send what is due, at most `limit` messages, `at_once` beside one another; return how many were looked at.
 
         Many messages take long, and one that was not taken comes again: each is sent at hours when people are awake.
         """
@@ -130,17 +131,25 @@ class CodeNotices(Listed[CodeNotice]):
         with self.database.transaction():
             self.database.rows(_LOST, (now_ms - SENDING_MS,))
         due = [_Due(*row) for row in self.database.rows(_DUE, (now_ms, limit))]
-        for notice in due:
+        with ThreadPoolExecutor(at_once, "notice") as threads:
+            for told in [threads.submit(self._tell, notice, messengers) for notice in due]:
+                told.result()
+        return len(due)
+
+    def _tell(self, notice: _Due, messengers: Mapping[str, Messenger]) -> None:
+        """Send one message, if people are awake and nobody else does."""
+        try:
             now_ms = self.context.now_ms()
             moment = waking_moment(now_ms, notice.zone, notice.from_hour, notice.until_hour)
             if moment > now_ms:
                 self._write(_NOT_NOW, (moment, notice.row_id))
-                continue
+                return
             with self.database.transaction():
-                mine = self.database.rows(_SENDING, (self.context.now_ms(), notice.row_id))
+                mine = self.database.rows(_SENDING, (now_ms, notice.row_id))
             if mine:
                 self._send(notice, messengers.get(notice.channel))
-        return len(due)
+        finally:
+            self.database.forget_connection()
 
     def _send(self, notice: _Due, messenger: Messenger | None) -> None:
         reason = ""

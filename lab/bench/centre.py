@@ -7,8 +7,10 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
+LINE: Final = "127.0.3.11"
+"""Address of the centre's first line in the demo town."""
 _PANEL: Final = re.compile(r"<dm:deviceID>sip:([^@<]+)@")
 _CALLER: Final = re.compile(r"^From:[^\r]*sip:([^@;>]+)@", re.MULTILINE)
 _COPIED: Final = ("via", "record-route", "from", "call-id", "cseq")
@@ -24,7 +26,7 @@ class CentreCall:
 
 
 class Centre:
-    """One thread at one address; `calls` grows."""
+    """One thread at one address; `calls` grows. A context manager: it ends with the block."""
 
     def __init__(self, address: str) -> None:
         self.calls: list[CentreCall] = []
@@ -37,6 +39,14 @@ class Centre:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
+
+    def __enter__(self) -> Self:
+        """Begin a block."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """End with it."""
+        self.stop()
 
     def stop(self) -> None:
         """End it."""

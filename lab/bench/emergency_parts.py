@@ -20,7 +20,7 @@ from crm_api.migrations import migrate
 from crm_api.services.context import Context
 from crm_api.services.number_leases import Leasing
 from crm_api.tables.database import CrmDatabase
-from lab.bench.centre import Centre
+from lab.bench.centre import LINE, Centre
 from lab.bench.measures import Bar
 from lab.bench.percentiles import Times
 from lab.stack import Stack
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from lab.bench.population import Household
     from lab.settings import LabSettings
 
-LINE: Final = "127.0.3.11"
 EMERGENCY_CPS: Final = 20.0
 ORDINARY_CPS: Final = 161.0
 STORM_CPS: Final = 2000 / 60

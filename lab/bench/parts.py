@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from lab.bench import bench_town
 from lab.bench.bare_servers import BareServers
 from lab.bench.ceiling import find_ceiling
+from lab.bench.centre import LINE, Centre
 from lab.bench.key_to_door import KeyTimes, measure
 from lab.bench.load import LOAD_GROUP, Load, RingAllRun
 from lab.bench.percentiles import Times
@@ -79,8 +80,9 @@ class Bench:
         self.bare_servers = BareServers(self.bare)
         self.platform_load = Load(self.load, self.ringing, shared=False)
         self.bare_load = Load(self.load, self.ringing, shared=True)
-        self.compared: RingAllRun | None = None
+        self.bare_run: RingAllRun | None = None
         self.ceiling_cps = 0.0
+        self.bare_ceiling_cps = 0.0
         self.register_per_s = 0.0
         self.register_cpu_ms = 0.0
 
@@ -120,13 +122,19 @@ class Bench:
             self.report.set(f"ring_all.invite_to_ringing_ms.{name}", getattr(times, name))
 
     def cpu_of_platform(self) -> None:
-        """The same rate without the meter: only this is compared with the bare dialplan."""
+        """The same rate without the meter, compared with the bare dialplan."""
         run = self.platform_load.ring_all(COMPARED_CPS, self.plan.compared_s / 2, say=_say)
-        self.compared = run
-        self.report.set("ring_all.cpu_ms_per_call", sum(run.cpu_ms_per_call.values()))
-        for group, spent_ms in sorted(run.cpu_ms_per_call.items()):
-            self.report.set(f"ring_all.cpu_ms_per_call_of.{group}", spent_ms)
+        spent_ms = sum(run.cpu_ms_per_call.values())
+        self.report.set("ring_all.cpu_ms_per_call", spent_ms)
+        for group, group_ms in sorted(run.cpu_ms_per_call.items()):
+            self.report.set(f"ring_all.cpu_ms_per_call_of.{group}", group_ms)
         self.report.set("ring_all.load_generator_cpu_ms_per_call", run.cpu_ms.get(LOAD_GROUP, 0.0) / run.calls)
+        if self.bare_run is None:
+            raise RuntimeError("the bare dialplan's CPU per call was not measured")
+        if not (self.bare_run.clean and run.clean):
+            raise RuntimeError("calls failed in one of the two runs, so their CPU cannot be compared")
+        bare_ms = sum(self.bare_run.cpu_ms_per_call.values())
+        self.report.set("ring_all.cpu_ratio_to_bare_dialplan", spent_ms / bare_ms)
 
     def peak(self) -> None:
         """161 calls/s: none may fail."""
@@ -142,6 +150,8 @@ class Bench:
         rates = self.plan.rates if self.ceiling_cps else (*_LOW_RATES, *self.plan.rates)
         self.ceiling_cps, best = self._sustained(self.platform_load, rates, self.ceiling_cps)
         self.report.set("ring_all.rate_sustained_cps", self.ceiling_cps)
+        if self.bare_ceiling_cps:
+            self.report.set("ring_all.rate_ratio_to_bare_dialplan", self.ceiling_cps / self.bare_ceiling_cps)
         if best is not None:
             self._keep_run("at_ceiling", best)
 
@@ -172,8 +182,9 @@ class Bench:
         emergency = self.platform_load.call_emergency(
             self.emergency, len(self.ringing), _EMERGENCY_CPS, self.plan.overload_s
         )
-        run = self.platform_load.ring_all(rate, self.plan.overload_s, refusable=True, say=_say)
-        emergency.finish(20.0)
+        with Centre(LINE):
+            run = self.platform_load.ring_all(rate, self.plan.overload_s, refusable=True, say=_say)
+            emergency.finish(20.0)
         self._keep_run("at_overload", run)
         accepted = run.calls - run.refused
         self.report.set("overload.offered_cps", run.achieved_cps)
@@ -207,33 +218,23 @@ class Bench:
         self.stack.stop()
 
     def bare_dialplan(self) -> None:
-        """The same calls through the bare reference, the ratio, and the rate that the machine carries at all."""
+        """The same calls through the bare reference: the rate that the machine carries at all, and CPU per call."""
         try:
             self.bare_servers.start()
             self.bare_load.register_all()
             self.bare_load.ring_all(_COLD_CPS, len(self.ringing) / _COLD_CPS, say=_say)
+            # The rate that the bare reference sustains: nothing built on these servers carries more on this machine.
+            self.bare_ceiling_cps, _ = self._sustained(self.bare_load, (*_LOW_RATES, *self.plan.rates), 0.0)
             run = self.bare_load.ring_all(COMPARED_CPS, self.plan.compared_s / 2, say=_say)
-            self._keep_ceiling_of_machine()
         finally:
             self.bare_servers.stop()
-        bare_ms = sum(run.cpu_ms_per_call.values())
-        self.report.set("bare.cpu_ms_per_call", bare_ms)
+        self.bare_run = run
+        self.report.set("bare.rate_sustained_cps", self.bare_ceiling_cps)
+        self.report.set("bare.cpu_ms_per_call", sum(run.cpu_ms_per_call.values()))
         for group, spent_ms in sorted(run.cpu_ms_per_call.items()):
             self.report.set(f"bare.cpu_ms_per_call_of.{group}", spent_ms)
         self.report.set("bare.failed", _worst_shortfall(run))
         self.report.set("bare.invite_to_ringing_ms.p99", Times.of(run.times_ms).p99)
-        if self.compared is None:
-            raise RuntimeError("the platform's own CPU per call was not measured")
-        if not (self.compared.clean and run.clean):
-            raise RuntimeError("calls failed in one of the two runs, so their CPU cannot be compared")
-        self.report.set("ring_all.cpu_ratio_to_bare_dialplan", sum(self.compared.cpu_ms_per_call.values()) / bare_ms)
-
-    def _keep_ceiling_of_machine(self) -> None:
-        """The rate that the bare reference sustains: nothing built on these servers carries more on this machine."""
-        rate_cps, _ = self._sustained(self.bare_load, (*_LOW_RATES, *self.plan.rates), 0.0)
-        self.report.set("bare.rate_sustained_cps", rate_cps)
-        if rate_cps and self.ceiling_cps:
-            self.report.set("ring_all.rate_ratio_to_bare_dialplan", self.ceiling_cps / rate_cps)
 
     def native_registrar(self) -> None:
         """REGISTER with digest on the same modules with a native script, out of a copy of the same accounts."""

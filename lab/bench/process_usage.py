@@ -21,6 +21,8 @@ GROUPS: Final = (
     ("kamailio", re.compile(r"(^|/)kamailio(\s|$)")),
     ("ast1", re.compile(r"(^|/)asterisk\s.*\bast1\b")),
     ("ast2", re.compile(r"(^|/)asterisk\s.*\bast2\b")),
+    ("ast-emergency", re.compile(r"(^|/)asterisk\s.*\bast-emergency\b")),
+    ("ast-probe", re.compile(r"(^|/)asterisk\s.*\bast-probe\b")),
     ("sounds", re.compile(r"\bagi_apps\.sound_shipper\b")),
     ("agi", re.compile(r"\bagi_apps\b")),
     ("crm-outbox", re.compile(r"\bcrm_api\b.*\boutbox\b")),

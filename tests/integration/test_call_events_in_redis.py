@@ -21,25 +21,25 @@ from crm_api.call_records import recorder
 from crm_api.migrations import migrate
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.context import Context
-from crm_api.tables.database import CrmDatabase
 from tests.sip.households import family
 from tests.sip.ordinary import a_good_call
 from tests.sip.scene import Scene
+from tests.unit.crm.conftest import empty_database
 from tests.unit.crm.test_call_records import story
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from crm_api.tables.database import CrmDatabase
     from lab.stack import Stack
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[CrmDatabase]:
-    database = CrmDatabase(f"sqlite:///{tmp_path}/crm.db")
-    migrate(database)
-    yield database
-    database.forget_connection()
+    for database in empty_database(tmp_path):
+        migrate(database)
+        yield database
 
 
 def _recording(database: CrmDatabase) -> CallRecording:

@@ -21,11 +21,13 @@ from crm_api.services.context import Context, Tenant
 from crm_api.services.job_runs import SILENT_MS
 from crm_api.services.scheduled_jobs import ScheduledJobs
 from crm_api.services.timetable import Timetable
-from crm_api.tables.database import CrmDatabase
+from tests.unit.crm.conftest import empty_database, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from crm_api.tables.database import CrmDatabase
 
 ENTRANCES, PANELS = 6_000, 60
 KILLS = 3
@@ -77,12 +79,16 @@ def panels() -> Iterator[Panels]:
 
 @pytest.fixture
 def context(tmp_path: Path, panels: Panels) -> Iterator[Context]:
-    database = CrmDatabase(f"sqlite:///{tmp_path}/crm.db")
-    migrate(database)
+    for database in empty_database(tmp_path):
+        migrate(database)
+        yield _filled(tmp_path, database, panels)
+
+
+def _filled(tmp_path: Path, database: CrmDatabase, panels: Panels) -> Context:
     (tmp_path / "key").write_bytes(Fernet.generate_key())
     context = Context(database, "entryphone.test", Encryption.from_file(tmp_path / "key"))
     config = {
-        "database_url": f"sqlite:///{tmp_path}/crm.db",
+        "database_url": url_of(database),
         "redis_url": "redis://127.0.0.1:1/0",
         "sip_domain": "entryphone.test",
         "encryption_key_file": str(tmp_path / "key"),
@@ -90,8 +96,7 @@ def context(tmp_path: Path, panels: Panels) -> Iterator[Context]:
     }
     (tmp_path / "crm.json").write_text(json.dumps(config), encoding="utf-8")
     fill(context, panels)
-    yield context
-    database.forget_connection()
+    return context
 
 
 def fill(context: Context, panels: Panels) -> None:

@@ -19,20 +19,26 @@ from crm_api.services.context import Context, Tenant
 from crm_api.services.imports import Imports
 from crm_api.services.job_work import JobWork
 from crm_api.services.jobs import SILENT_MS, Jobs
-from crm_api.tables.database import CrmDatabase
+from tests.unit.crm.conftest import empty_database, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from crm_api.tables.database import CrmDatabase
 
 ROWS = 30_000
 
 
 @pytest.fixture
 def jobs(tmp_path: Path) -> Iterator[Jobs]:
-    """A database with one house, in a file that the worker opens, too."""
-    database = CrmDatabase(f"sqlite:///{tmp_path}/crm.db")
-    migrate(database)
+    """A database with one house, that the worker opens, too."""
+    for database in empty_database(tmp_path):
+        migrate(database)
+        yield _filled(tmp_path, database)
+
+
+def _filled(tmp_path: Path, database: CrmDatabase) -> Jobs:
     database.rows(
         "INSERT INTO companies (id, name, language, active, ring_timeout_s, talk_limit_s, created_at_ms) "
         "VALUES (1, 'Homes', 'en', ?, 30, 60, 1)",
@@ -43,14 +49,13 @@ def jobs(tmp_path: Path) -> Iterator[Jobs]:
     database.rows("INSERT INTO apartments (id, company_id, house_id, entrance_id, number) VALUES (1, 1, 1, 1, 12)")
     (tmp_path / "key").write_bytes(Fernet.generate_key())
     config = {
-        "database_url": f"sqlite:///{tmp_path}/crm.db",
+        "database_url": url_of(database),
         "redis_url": "redis://127.0.0.1:1/0",
         "sip_domain": "entryphone.test",
         "encryption_key_file": str(tmp_path / "key"),
     }
     (tmp_path / "crm.json").write_text(json.dumps(config), encoding="utf-8")
-    yield Jobs(Context(database, "entryphone.test", Encryption.from_file(tmp_path / "key")))
-    database.forget_connection()
+    return Jobs(Context(database, "entryphone.test", Encryption.from_file(tmp_path / "key")))
 
 
 def _worker(tmp_path: Path) -> subprocess.Popen[bytes]:

@@ -30,6 +30,7 @@ SERVICES = {
     "ast1",
     "ast2",
     "ast-probe",
+    "ast-emergency",
     "agi",
     "sounds",
     "crm",

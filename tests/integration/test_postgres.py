@@ -39,6 +39,7 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         sip_address="127.0.4.10",
         asterisk_nodes={"ast1": "127.0.4.21", "ast2": "127.0.4.22"},
         probe_node=("ast-probe", "127.0.4.23"),
+        emergency_node=("ast-emergency", "127.0.4.24"),
         agi_host="127.0.4.30",
         redis_host="127.0.4.40",
         crm_host="127.0.4.50",
@@ -65,7 +66,15 @@ def test_the_town_is_in_postgres_and_nowhere_else(on_postgres: Stack) -> None:
     assert not (on_postgres.settings.lib / "crm.db").exists()
 
 
-@pytest.mark.timeout(900)
+BESIDE_UNIT_TESTS = (
+    "tests/contract/test_schemathesis.py",
+    "tests/integration/test_jobs_worker.py",
+    "tests/integration/test_code_renewal_killed.py",
+)
+"""What else needs a database of the CRM and nothing of the stack."""
+
+
+@pytest.mark.timeout(1500)
 def test_the_crms_own_tests_pass_on_postgres(on_postgres: Stack) -> None:
     settings = on_postgres.settings
     url = f"postgresql://postgres@{settings.postgres_host}:{settings.postgres_port}/postgres"
@@ -75,6 +84,7 @@ def test_the_crms_own_tests_pass_on_postgres(on_postgres: Stack) -> None:
             "-m",
             "pytest",
             "tests/unit/crm",
+            *BESIDE_UNIT_TESTS,
             "--ignore=tests/unit/crm/test_panel_drivers.py",
             "-q",
             "--maxfail=5",

@@ -59,6 +59,20 @@ async def call_112(
     return call, ring
 
 
+async def call_back(
+    scene: Scene, panel: ScriptedPeer, account: str, number: str, line: str = CITY_LINE
+) -> tuple[OutgoingCall, IncomingCall]:
+    """A dispatcher dials a number, hears the address until he presses a key, and the panel rings."""
+    dispatcher = await scene.peer(line)
+    since_s = time.monotonic()
+    back = await dispatcher.call(DISPATCHER, number)
+    await back.answered()
+    await back.rtp.wait_for_sound(5)
+    assert not [ring for ring in panel.ringing if ring.received.at_s >= since_s], "the address comes first"
+    await back.rtp.press("1")
+    return back, await panel.incoming(account, 5, since_s)
+
+
 def tell(line: str) -> None:
     """Print a measure of the story."""
     sys.stdout.write(f"\n{line}\n")

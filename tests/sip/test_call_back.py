@@ -15,6 +15,7 @@ from tests.sip.emergency_scene import (
     SECOND_LINE,
     SHARED,
     call_112,
+    call_back,
     caller_of,
     desk,
     emergency_record,
@@ -27,7 +28,6 @@ from tests.sip.households import family
 
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall, OutgoingCall
-    from lab.peers.scripted import ScriptedPeer
     from tests.sip.scene import Scene
 
 
@@ -38,20 +38,6 @@ async def _called_from(scene: Scene, index: int = 0) -> str:
     await call.wait_request("BYE", 3)
     await emergency_record(scene, call.call_id)
     return caller_of(ring)
-
-
-async def _rings(
-    scene: Scene, panel: ScriptedPeer, account: str, number: str, line: str = CITY_LINE
-) -> tuple[OutgoingCall, IncomingCall]:
-    """A dispatcher dials a number, hears the address until he presses a key, and the panel rings."""
-    dispatcher = await scene.peer(line)
-    since_s = time.monotonic()
-    back = await dispatcher.call(DISPATCHER, number)
-    await back.answered()
-    await back.rtp.wait_for_sound(5)
-    assert not [ring for ring in panel.ringing if ring.received.at_s >= since_s], "the address comes first"
-    await back.rtp.press("1")
-    return back, await panel.incoming(account, 5, since_s)
 
 
 async def _talks(back: OutgoingCall, ring: IncomingCall) -> None:
@@ -66,7 +52,7 @@ async def test_the_panel_that_holds_the_number_rings_and_the_dispatcher_hears_wh
     at = panel_at(scene)
     number = await _called_from(scene)
     panel = await registered(scene, at)
-    back, ring = await _rings(scene, panel, at.credentials.username, number)
+    back, ring = await call_back(scene, panel, at.credentials.username, number)
     await _talks(back, ring)
     record = await emergency_record(scene, back.call_id)
     assert (record["direction"], record["panel"], record["result"]) == ("back", at.credentials.username, "answered")
@@ -83,7 +69,7 @@ async def test_a_panel_whose_maker_allows_it_is_asked_to_answer_by_itself(
     try:
         number = await _called_from(scene)
         panel = await registered(scene, at)
-        back, ring = await _rings(scene, panel, at.credentials.username, number)
+        back, ring = await call_back(scene, panel, at.credentials.username, number)
         assert ring.invite.get("Answer-Mode") == asked
         assert ("alert-autoanswer" in ring.invite.get("Alert-Info")) is bool(asked)
         await _talks(back, ring)
@@ -98,7 +84,7 @@ async def test_after_the_lease_moved_on_the_new_holder_is_called(scene: Scene) -
     others = [await _called_from(scene, index) for index in (1, 2, 3)]
     holder = panel_at(scene, 1 + others.index(number))
     panel = await registered(scene, holder)
-    await _talks(*await _rings(scene, panel, holder.credentials.username, number))
+    await _talks(*await call_back(scene, panel, holder.credentials.username, number))
 
 
 async def test_a_call_back_to_the_shared_number_reaches_who_called_last(scene: Scene) -> None:
@@ -107,7 +93,7 @@ async def test_a_call_back_to_the_shared_number_reaches_who_called_last(scene: S
     assert numbers[3] == SHARED
     at = panel_at(scene, 3)
     panel = await registered(scene, at)
-    await _talks(*await _rings(scene, panel, at.credentials.username, SHARED))
+    await _talks(*await call_back(scene, panel, at.credentials.username, SHARED))
     await nobody_holds_a_number(scene)
 
 
@@ -147,7 +133,7 @@ async def test_a_panel_that_talks_gives_way_after_a_tone(scene: Scene) -> None:
     await call.answered()
     await rings[0].established()
 
-    back, busy = await _rings(scene, panel, at.credentials.username, number)
+    back, busy = await call_back(scene, panel, at.credentials.username, number)
     busy.reject(486)  # one call at a time
     await call.wait_request("BYE", 10)
     await rings[0].wait_request("BYE", 5)
@@ -171,7 +157,7 @@ async def test_a_dispatcher_who_hangs_up_at_once_reaches_the_panel_a_second_late
     assert time.monotonic() - hung_up_s < 1.0
     await first.answered()
     await first.bye()
-    back, ring = await _rings(scene, panel, at.credentials.username, number)
+    back, ring = await call_back(scene, panel, at.credentials.username, number)
     await _talks(back, ring)
     record = await emergency_record(scene, back.call_id)
     assert (record["panel"], record["number"]) == (at.credentials.username, number)
@@ -183,7 +169,7 @@ async def test_a_call_back_does_not_cut_the_panels_own_call_to_112(scene: Scene)
     panel = await registered(scene, at)
     call, centre = await call_112(scene, at)
     assert caller_of(centre) == number, "while it holds a number it uses the same"
-    back, busy = await _rings(scene, panel, at.credentials.username, number, SECOND_LINE)
+    back, busy = await call_back(scene, panel, at.credentials.username, number, SECOND_LINE)
     busy.reject(486)
     again = await panel.incoming(at.credentials.username, 15, busy.received.at_s + 1e-6)
     assert call.is_established

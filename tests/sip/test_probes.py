@@ -17,7 +17,7 @@ from lab.peers.door import Door
 from lab.peers.g711 import encode_ulaw, tone
 from lab.peers.relay import HttpRelay
 from lab.probes import redis_command
-from tests.sip.emergency_scene import CITY_LINE, DISPATCHER, call_112, caller_of, centre_known, rested, until
+from tests.sip.emergency_scene import CITY_LINE, call_112, call_back, caller_of, centre_known, rested, until
 from tests.sip.households import as_callee, family
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ALWAYS = [{"day": day, "from": "00:00", "until": "24:00"} for day in DAYS]
+QUIET = bytes([encode_ulaw(0)] * 4000)
 
 
 @contextlib.asynccontextmanager
@@ -74,6 +75,18 @@ async def speak(call: IncomingCall, seconds: float) -> None:
         syllable = at_ms % 1100 < 500
         hiss = bytes(encode_ulaw(randint(-40, 40)) for _ in range(160))
         call.rtp.send_packet(sdp.PCMU, sound[at_ms * 8 % 4000 :][:160] if syllable else hiss)
+        call.rtp._timestamp += 160
+        due += 0.02
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+
+async def sing(call: IncomingCall, sound: bytes, seconds: float) -> None:
+    """Send a sound of half a second again and again."""
+    call.rtp.hush()
+    due = began = time.monotonic()
+    while due - began < seconds and not call.ended:
+        at = round((due - began) * 50) % 25 * 160
+        call.rtp.send_packet(sdp.PCMU, sound[at : at + 160])
         call.rtp._timestamp += 160
         due += 0.02
         await asyncio.sleep(max(0.0, due - time.monotonic()))
@@ -153,6 +166,19 @@ async def test_a_resident_is_asked_in_his_language_and_says_a_sentence(scene: Sc
     assert (await scene.office.get(f"/v1/probe-campaigns/{campaign_id}"))["progress"]["verdicts"] == {"good": 1}
 
 
+@pytest.mark.parametrize(("hears", "verdict"), [(True, "good"), (False, "dead_speaker")])
+async def test_a_silent_test_listens_for_its_own_tone(scene: Scene, hears: bool, verdict: str) -> None:
+    it = await probed(scene)
+    async with campaign(scene, it.apartment, kind=3) as campaign_id:
+        call = await it.answered()
+        await call.rtp.wait_for_sound(5)
+        await sing(call, tone(1004) if hears else QUIET, 1.5)
+        await sing(call, QUIET, 2.5)
+        await call.wait_request("BYE", 6)
+        found = await ended(scene, campaign_id)
+    assert (found["outcome"], found["grade"], found["verdict"]) == ("answered", None, verdict), found
+
+
 async def test_a_visitor_takes_the_panel_within_a_second(scene: Scene) -> None:
     it = await probed(scene)
     async with campaign(scene, it.apartment) as campaign_id:
@@ -208,13 +234,7 @@ async def test_no_probe_calls_a_panel_that_a_dispatcher_calls_back(scene: Scene)
     await taken.bye()
     await call.wait_request("BYE", 3)
     number = caller_of(taken)
-    dispatcher = await scene.peer(CITY_LINE)
-    since_s = time.monotonic()
-    back = await dispatcher.call(DISPATCHER, number)
-    await back.answered()
-    await back.rtp.wait_for_sound(5)  # the address
-    await back.rtp.press("1")
-    ring = await it.panel.incoming(it.at.credentials.username, 5, since_s)
+    back, ring = await call_back(scene, it.panel, it.at.credentials.username, number)
     ring.answer()
     await ring.established()
     async with campaign(scene, it.apartment):

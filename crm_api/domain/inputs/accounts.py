@@ -24,7 +24,7 @@ def _check_quiet_hours(sent: set[str], begin: str | None, end: str | None) -> No
 
 
 class NewAccount(Input):
-    """A SIP account. Without `account` a name is made; without `password` a strong one is made and shown once."""
+    """A SIP account. Without `account` a name is made; its password is made here, a strong one, and shown once."""
 
     account: AccountName | None = None
     kind: AccountKind

@@ -121,6 +121,12 @@ def empty_database(directory: Path) -> Iterator[CrmDatabase]:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
+def url_of(database: CrmDatabase) -> str:
+    """Where a database of these tests is, for processes that open it, too."""
+    place = database.peewee.database
+    return _postgres_url(place) if POSTGRES_URL else f"sqlite:///{place}"
+
+
 def _postgres_url(name: str) -> str:
     return POSTGRES_URL.rpartition("/")[0] + f"/{name}"
 

@@ -4,6 +4,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from tests.unit.crm.conftest import REALM
+from tests.unit.crm.furnished import everything_kept
 
 if TYPE_CHECKING:
     from crm_api.tables.database import CrmDatabase
@@ -27,6 +28,11 @@ def changes(database: CrmDatabase) -> list[tuple[int, str]]:
 def test_the_password_is_shown_once_and_only_its_ha1_is_kept(town: Town, database: CrmDatabase) -> None:
     assert len(town.passwords["h12"]) == 24
     assert stored_ha1(database, "h12") == expected_ha1("h12", town.passwords["h12"])
+    assert len(set(town.passwords.values())) == len(town.passwords)
+    fresh = town.platform("POST", "/v1/accounts/h12/rotate-password")["password"]
+    kept = str(everything_kept(database))
+    assert expected_ha1("h12", fresh) in kept
+    assert not [password for password in (fresh, *town.passwords.values()) if password in kept]
     assert set(town.platform("GET", "/v1/accounts/h12")) == {
         "id", "company_id", "apartment_id", "resident_id", "account", "kind", "enabled", "created_at_ms", "phone",
         "quiet_from", "quiet_until", "version",

@@ -13,6 +13,7 @@ import pytest
 
 from crm_api.adapters.messages import NotSentError, TwilioSms
 from crm_api.config import SmsConfig
+from scheduler.code_steps import TellResidents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +113,22 @@ def test_many_messages_do_not_last_into_the_night(
     clock.now = NOON + 21 * 3_600_000
     tell(services, sms)
     assert len(sms.sent) == 2
+
+
+def test_messages_go_out_beside_one_another(town: Town, services: Services, sms: FakeMessenger) -> None:
+    del sms
+    together = threading.Barrier(2)
+
+    class Slow(FakeMessenger):
+        def send(self, address: str, text: str) -> None:
+            together.wait(10)  # one after the other they would never meet
+            super().send(address, text)
+
+    slow = Slow()
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    TellResidents(services.code_notices, {"sms": slow}).step(threading.Event())
+    assert len(slow.sent) == 2
+    assert {n["state"] for n in town.platform("GET", "/v1/code-notices")["items"]} == {"sent"}
 
 
 def test_an_app_is_told_by_push(town: Town, services: Services, sms: FakeMessenger) -> None:

@@ -56,7 +56,8 @@ def test_each_column_that_names_a_row_is_a_foreign_key(database: CrmDatabase) ->
     assert without == OUTLIVES
 
 
-def test_sqlite_is_told_to_hold_them(database: CrmDatabase) -> None:
+def test_sqlite_is_told_to_hold_them_and_keeps_a_log_ahead(database: CrmDatabase) -> None:
     if database.dialect == "sqlite":
         assert database.row("PRAGMA foreign_keys") == (1,)
+        assert database.row("PRAGMA journal_mode") == ("wal",)
     assert len(columns(database)) > 50

@@ -1,21 +1,16 @@
 # ruff: noqa: RUF001 - operators write Russian
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from crm_api.services.delivery import Delivery
-from crm_api.services.job_work import run_job
-from crm_api.services.jobs import ATTEMPTS, SILENT_MS, JobLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from crm_api.bootstrap import Services
     from crm_api.services.context import Context
-    from tests.unit.crm.conftest import Clock, FakeCache, Town
+    from tests.unit.crm.conftest import FakeCache, Town
 
 TABLES = ("houses", "entrances", "apartments", "residents", "resident_phones", "residencies", "rfid_keys", "outbox")
 
@@ -278,120 +273,6 @@ def test_sql_and_script_in_every_field_are_text(town: Town, services: Services) 
     assert counted(services)["houses"] == 3
 
 
-def test_a_great_file_waits_for_the_worker_and_tells_its_progress(town: Town, services: Services) -> None:
-    text = "address\n" + "".join(f"Long street name number {number}\n" for number in range(5000))
-    job = send(town, "houses", text, expect=202)
-    assert (job["state"], job["rows_total"], job["rows_done"], job["result"]) == ("waiting", 5001, 0, None)
-    told: list[int] = []
-    tell = services.jobs.tell
-
-    def listen(taken: Any, rows_done: int, so_far: Any = None) -> None:
-        tell(taken, rows_done, so_far)
-        shown = town.platform("GET", f"/v1/jobs/{job['id']}")
-        told.append(shown["rows_done"])
-        assert shown["state"] == "running"
-
-    services.jobs.tell = listen  # type: ignore[method-assign]
-    assert services.job_work.work(threading.Event())
-    assert told == [1000, 2000, 3000, 4000, 5000, 5000]
-    done = town.platform("GET", f"/v1/jobs/{job['id']}")
-    assert (done["state"], done["result"]["made"]["houses"]) == ("done", 5000)
-    assert not services.job_work.work(threading.Event())
-    assert services.jobs.database.rows("SELECT * FROM job_files") == []
-    assert [row["state"] for row in town.platform("GET", "/v1/jobs?state=done")["items"]] == ["done"]
-
-
-class WorkerKilledError(BaseException):
-    """Stands for kill -9: nothing is tidied up."""
-
-
-def killed(*_: Any, **__: Any) -> None:
-    raise WorkerKilledError
-
-
-@pytest.mark.parametrize("moment", ["tell", "end"])
-def test_a_killed_workers_job_is_done_once_by_the_next(
-    town: Town, services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
-    job = send(town, "houses", "address\nNew 1\n", "&background=true", expect=202)
-    with monkeypatch.context() as patched:
-        patched.setattr(services.jobs, moment, killed)
-        with pytest.raises(WorkerKilledError):
-            services.job_work.work(threading.Event())
-    assert town.platform("GET", f"/v1/jobs/{job['id']}")["state"] == "running"
-    assert not services.job_work.work(threading.Event()), "its worker may still live"
-    town.platform("DELETE", f"/v1/jobs/{job['id']}", expect=409)
-    clock.now += SILENT_MS
-    assert services.job_work.work(threading.Event())
-    done = town.platform("GET", f"/v1/jobs/{job['id']}")
-    assert (done["state"], done["attempts"], done["result"]["made"]) == ("done", 2, {"houses": 1, "entrances": 0})
-    assert counted(services)["houses"] == 3
-
-
-def test_a_worker_that_wakes_up_late_writes_nothing(town: Town, services: Services, clock: Clock) -> None:
-    send(town, "houses", "address\nNew 1\n", "&background=true", expect=202)
-    slow = services.jobs.take()
-    assert slow is not None
-    clock.now += SILENT_MS
-    assert services.job_work.work(threading.Event())
-    run_job(services.jobs, slow, services.imports)
-    assert counted(services)["houses"] == 3
-    with pytest.raises(JobLostError):
-        services.jobs.tell(slow, 1)
-
-
-def test_a_job_that_loses_every_worker_fails_cleanly(town: Town, services: Services, clock: Clock) -> None:
-    job = send(town, "houses", "address\nNew 1\n", "&background=true", expect=202)
-    for _ in range(ATTEMPTS):
-        assert services.jobs.take() is not None
-        clock.now += SILENT_MS
-    assert services.jobs.take() is None
-    failed = town.platform("GET", f"/v1/jobs/{job['id']}")
-    assert failed["state"] == "failed"
-    assert "lost 3 times" in failed["result"]["error"]
-    town.platform("DELETE", f"/v1/jobs/{job['id']}")
-
-
-def test_a_worker_that_has_to_stop_gives_the_job_back(town: Town, services: Services) -> None:
-    text = "address\n" + "".join(f"Street {number}\n" for number in range(2000))
-    job = send(town, "houses", text, "&background=true", expect=202)
-    stopped = threading.Event()
-    stopped.set()
-    services.job_work.work(stopped)
-    waiting = town.platform("GET", f"/v1/jobs/{job['id']}")
-    assert (waiting["state"], waiting["attempts"]) == ("waiting", 0)
-    services.job_work.work(threading.Event())
-    assert town.platform("GET", f"/v1/jobs/{job['id']}")["state"] == "done"
-
-
-def test_rows_that_somebody_else_makes_meanwhile_fail_the_job(
-    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tell = services.jobs.tell
-
-    def meanwhile(taken: Any, rows: int) -> None:
-        tell(taken, rows)
-        town.platform("POST", "/v1/houses", {"company_id": town.company, "address": "New 1"})
-
-    monkeypatch.setattr(services.jobs, "tell", meanwhile)
-    job = send(town, "houses", "address\nNew 1\nNew 2\n")
-    assert job["state"] == "failed"
-    assert "somebody else" in job["result"]["error"].casefold()
-    assert counted(services)["houses"] == 3
-
-
-def test_a_fault_of_ours_fails_the_job_and_not_the_worker(
-    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fault(*_: Any) -> None:
-        raise RuntimeError("bug")
-
-    monkeypatch.setattr(services.jobs, "tell", fault)
-    job = send(town, "houses", "address\nNew 1\n")
-    assert job["state"] == "failed"
-    assert "fault of ours" in job["result"]["error"]
-
-
 def test_an_import_is_in_the_audit_log(town: Town, services: Services) -> None:
     send(town, "houses", "address\nNew 1\n")
     rows = services.jobs.database.rows("SELECT who, action, company_id, state_after FROM audit_log WHERE noun = 'job'")
@@ -411,43 +292,3 @@ def test_plans_with_a_telephone_are_made_anew_when_its_owner_is_imported(
     send(town, "residents", f"name,address,apartment,phones\nAnna,Lenina 1,12,{phone}\nBoris,Lenina 1,13,\n")
     delivery.deliver()
     assert list(cache.plans) == [("p1", "13")]
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        (attempts, meanwhile)
-        for attempts in (1, ATTEMPTS)
-        for meanwhile in ("attempts = 9", "state = 'done', finished_at_ms = 1")
-    ],
-)
-def test_of_two_who_find_a_lost_job_one_has_it(
-    town: Town, services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch, found: tuple[int, str]
-) -> None:
-    """As PostgreSQL orders it: between this worker's look and its write another has taken the job, or ended it."""
-    attempts, meanwhile = found
-    job = send(town, "houses", "address\nNew 1\n", "&background=true", expect=202)["id"]
-    database = services.jobs.database
-    assert services.jobs.take() is not None
-    database.rows("UPDATE jobs SET attempts = ?", (attempts,))
-    clock.now += SILENT_MS
-    rows = database.rows
-
-    def looked(sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        seen = rows(sql, parameters)
-        if sql.strip().startswith("SELECT id, attempts, result FROM jobs"):
-            rows(f"UPDATE jobs SET {meanwhile}, heartbeat_at_ms = ? WHERE id = ?", (clock.now, job))  # noqa: S608
-        return seen
-
-    monkeypatch.setattr(database, "rows", looked)
-    assert services.jobs.take() is None
-    state = "done" if "done" in meanwhile else "running"
-    assert rows("SELECT state FROM jobs") == [(state,)]
-
-
-def test_a_job_of_a_clock_that_was_put_back_is_taken_up(town: Town, services: Services, clock: Clock) -> None:
-    send(town, "houses", "address\nNew 1\n", "&background=true", expect=202)
-    assert services.jobs.take() is not None
-    clock.now -= 24 * 3_600_000
-    assert services.job_work.work(threading.Event())
-    assert counted(services)["houses"] == 3

@@ -13,6 +13,7 @@ import pytest
 from crm_api.openapi import document_text
 from crm_api.resources.declaration import Served
 from crm_api.resources.openapi_page import FILES, PAGE, START, swagger_ui_directory
+from crm_api.resources.rendering import STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from falcon.testing import TestClient
 
 KEPT = Path(__file__).parents[3] / "docs/openapi.json"
+API_PAGE = Path(__file__).parents[3] / "docs/api.md"
 
 
 @pytest.fixture
@@ -88,11 +90,25 @@ def test_every_operation_is_described(document: Any) -> None:
 
 
 def test_every_schema_is_one(document: Any) -> None:
+    assert document["openapi"].startswith("3.1.")
     for schema in document["components"]["schemas"].values():
         jsonschema_rs.meta.validate(schema)
     text = str(document)
     for name in re.findall(r"#/components/schemas/([^'\"]+)", text):
         assert name in document["components"]["schemas"], name
+
+
+def test_programmers_are_told_of_every_kind_of_problem_and_of_no_other() -> None:
+    """Clients decide by `type`: it may not change unnoticed."""
+    lines = re.findall(
+        r"^\| ((?:`[a-z-]+`(?:, )?)+) \| ([0-9, ]+) \|", API_PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    told = {
+        (kind, int(status))
+        for kinds, statuses in lines
+        for kind, status in zip(re.findall("`([a-z-]+)`", kinds), statuses.split(","), strict=True)
+    }
+    assert told == {(kind, status) for kind, (status, _) in STATUS.items()}
 
 
 def test_the_kept_document_is_this_one() -> None:

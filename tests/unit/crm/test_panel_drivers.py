@@ -9,10 +9,12 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from crm_api.adapters import panel_drivers
+from crm_api.adapters.panel_code_drivers import panel_code_drivers
 from crm_api.adapters.panel_drivers import BewardDriver, GenericDriver, PanelAccess, PanelRefusedError
 
 if TYPE_CHECKING:
@@ -131,3 +133,31 @@ def test_a_panel_that_does_not_answer_is_given_up(panel: PanelServer, monkeypatc
 def test_a_panel_that_is_gone_is_told() -> None:
     with pytest.raises(PanelRefusedError, match="did not answer"):
         BewardDriver().open_door(PanelAccess("127.0.0.1:1", None, None), 1)
+
+
+def test_a_beward_keeps_a_code_at_a_place_and_forgets_it(panel: PanelServer) -> None:
+    codes = panel_code_drivers()["beward"]
+    codes.set_code(panel.access, 3, "40719")
+    codes.clear_code(panel.access, 3)
+    told = [parse_qs(urlsplit(path).query) for path in panel.asked]
+    assert {urlsplit(path).path for path in panel.asked} == {"/cgi-bin/apartment_cgi"}
+    assert told == [
+        {"action": ["set"], "Number": ["9003"], "DoorCodeActive": ["on"], "DoorCode": ["40719"], "BlockCMS": ["on"],
+         "PhonesActive": ["off"]},
+        {"action": ["clear"], "FirstNumber": ["9003"], "LastNumber": ["9003"]},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", [(500, b"OK"), (200, b"ERROR"), (200, b"")])
+def test_a_code_that_is_not_confirmed_is_refused_and_in_no_error(
+    panel: PanelServer, answer: tuple[int, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel.answer = answer
+    with pytest.raises(PanelRefusedError) as refused:
+        panel_code_drivers()["beward"].set_code(panel.access, 3, "40719")
+    assert "40719" not in str(refused.value)
+    monkeypatch.setattr(panel_drivers, "ANSWER_TIMEOUT_S", 0.1)
+    panel.silent.set()
+    with pytest.raises(PanelRefusedError) as silent:
+        panel_code_drivers()["beward"].set_code(panel.access, 3, "40719")
+    assert "40719" not in str(silent.value)

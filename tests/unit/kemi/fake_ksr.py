@@ -5,15 +5,13 @@ Where Kamailio would log an error and return False (unknown function, wrong type
 
 from __future__ import annotations
 
-import ast
-import functools
 import json
 import re
 from collections import defaultdict, deque
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tests.unit.kemi.ksr_functions import HANDLERS
+from tests.unit.kemi.ksr_signatures import signatures
 from tests.unit.kemi.sip_message import Contact, Message, Saved
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
     from KSR import Ksr, Value
 
-STUB = Path(__file__).resolve().parents[3] / "stubs" / "KSR.pyi"
-_TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool}
 _READ_ONLY = frozenset(
     ("$ci", "$cs", "$rm", "$si", "$sp", "$ruid", "$T_reply_ruid", "$T_reply_reason", "$branch(count)")
 )
@@ -38,21 +34,6 @@ class NotModelledError(NotImplementedError):
 
 class ReadOnlyError(ValueError):
     """The pseudo-variable cannot be written."""
-
-
-@functools.cache
-def signatures() -> dict[str, tuple[type, ...]]:
-    """Parameter types by `module.function` (core functions without a module), read from the stub."""
-    found: dict[str, tuple[type, ...]] = {}
-    for node in ast.parse(STUB.read_text()).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
-        prefix = "" if node.name == "Ksr" else node.name[1:].lower() + "."
-        for item in node.body:
-            if isinstance(item, ast.FunctionDef) and not item.decorator_list:
-                annotations = [argument.annotation for argument in item.args.posonlyargs[1:]]
-                found[prefix + item.name] = tuple(_TYPES[a.id] for a in annotations if isinstance(a, ast.Name))
-    return found
 
 
 # From here on the class of a reply may be changed.
@@ -76,6 +57,7 @@ class FakeKsr:
         self.defines: dict[str, str] = {}
         self.nodes = ["sip:127.0.0.21:5060", "sip:127.0.0.22:5060"]
         self.node_addresses = {"127.0.0.21", "127.0.0.22"}
+        self.emergency_node = ""  # one of the addresses that is up, and chosen for emergency calls alone
         self.next_nodes: list[str] = []
         self.trunk_rows: list[tuple[str, str, str, str, str, str, int, str]] = []
         self.location: dict[str, list[Contact]] = {}
@@ -356,9 +338,10 @@ class FakeKsr:
         self.dst_uri = self.next_nodes.pop(0)
         return 1
 
-    def select_node(self) -> int:
-        """ds_select_dst: all nodes, in order."""
-        self.next_nodes = list(self.nodes)
+    def select_node(self, group: int) -> int:
+        """ds_select_dst: all nodes of set 1, in order; the one of set 2."""
+        emergency = [f"sip:{self.emergency_node}:5060"] if self.emergency_node else []
+        self.next_nodes = list(self.nodes) if group == 1 else emergency
         return self.next_node()
 
     def mark(self, state: str, uri: str) -> int:
@@ -381,9 +364,10 @@ class FakeKsr:
         self.rpc_answer = json.dumps({"result": {"RECORDS": [{"SET": {"ID": 1, "TARGETS": targets}}]}})
         return 1
 
-    def is_node_uri(self, uri: str) -> int:
-        """ds_is_from_list_uri by address."""
-        return 1 if uri.partition(":")[2].rpartition("@")[2].partition(":")[0] in self.node_addresses else -1
+    def is_node_uri(self, group: int, uri: str) -> int:
+        """ds_is_from_list_uri by address: set 1 holds all nodes, set 2 the one of emergency calls."""
+        known = self.node_addresses if group == 1 else {self.emergency_node} - {""}
+        return 1 if uri.partition(":")[2].rpartition("@")[2].partition(":")[0] in known else -1
 
     def hops(self) -> int:
         """process_maxfwd."""

@@ -235,6 +235,12 @@ def test_a_node_that_misses_probes_but_was_heard_stays_up(fake: FakeKsr) -> None
     assert fake.tables["setup"]["c1"] == "P 127.0.0.21:5060 rings 1"
 
 
+def test_the_node_of_emergency_calls_is_brought_back_in_its_own_set(fake: FakeKsr) -> None:
+    fake.emergency_node = "127.0.0.24"
+    node_life.bring_back(fake.ksr, "sip:127.0.0.24:5060")
+    assert fake.called("dispatcher.ds_mark_addr") == [("ap", 2, "sip:127.0.0.24:5060")]
+
+
 def test_ringing_that_stays_is_said_again_once(fake: FakeKsr) -> None:
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     receiver.bind(("127.0.0.1", 0))

@@ -4,7 +4,8 @@ from operator import attrgetter
 
 import pytest
 
-from tests.unit.kemi.fake_ksr import FakeKsr, NoSuchFunctionError, NotModelledError, ReadOnlyError, signatures
+from tests.unit.kemi.fake_ksr import FakeKsr, NoSuchFunctionError, NotModelledError, ReadOnlyError
+from tests.unit.kemi.ksr_signatures import signatures
 from tests.unit.kemi.sip_message import Contact, Message
 
 

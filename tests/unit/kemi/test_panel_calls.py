@@ -106,6 +106,54 @@ def test_an_emergency_call_tries_every_node_although_none_is_up(fake: FakeKsr, r
     assert fake.replies == [(503, "Service Unavailable")]
 
 
+@pytest.fixture
+def with_emergency_node(fake: FakeKsr) -> FakeKsr:
+    """A third node, for emergency calls alone."""
+    fake.emergency_node = "127.0.0.24"
+    fake.node_addresses.add(fake.emergency_node)
+    return fake
+
+
+def test_only_emergency_calls_go_to_their_node(with_emergency_node: FakeKsr, request_of: Make) -> None:
+    request = request_of(with_emergency_node)
+    panel_calls.send_to_node(with_emergency_node.ksr, request)
+    request.emergency = True
+    panel_calls.send_to_node(with_emergency_node.ksr, request)
+    assert with_emergency_node.relayed == ["sip:127.0.0.21:5060", "sip:127.0.0.24:5060"]
+
+
+def test_an_emergency_call_goes_on_from_its_node_through_every_other_one_once(
+    with_emergency_node: FakeKsr, request_of: Make
+) -> None:
+    fake = with_emergency_node
+    fake.message.ruri = "sip:112@entryphone.test"
+    request = request_of(fake)
+    panel_calls.send_to_node(fake.ksr, request)
+    fake.message.status = 503
+    for _ in range(3):
+        assert fake.replies == []
+        panel_calls.on_failure(fake.ksr, request.settings)
+    assert fake.relayed == [f"sip:127.0.0.{host}:5060" for host in (24, 21, 22)]
+    assert fake.replies == [(503, "Service Unavailable")]
+
+
+def test_the_node_of_emergency_calls_is_tried_last_when_it_is_down(
+    with_emergency_node: FakeKsr, request_of: Make
+) -> None:
+    fake = with_emergency_node
+    fake.message.ruri = "sip:112@entryphone.test"
+    request = request_of(fake)
+    fake.results = {"dispatcher.ds_select_dst": -1}
+    for address in ("127.0.0.21", "127.0.0.22"):
+        node_life.Hearing().note(fake.ksr, address)
+    panel_calls.send_to_node(fake.ksr, request)
+    fake.message.status = 503
+    for _ in range(3):
+        panel_calls.on_failure(fake.ksr, request.settings)
+    assert fake.relayed == [f"sip:127.0.0.{host}:5060" for host in (21, 22, 24)]
+    assert fake.replies == [(503, "Service Unavailable")]
+
+
 @pytest.mark.parametrize(
     ("status", "rang", "logged"),
     [

@@ -68,7 +68,16 @@ def test_noise_is_a_verdict_without_a_key_but_its_absence_is_none(tmp_path: Path
     assert (judgement, found["trouble"]) == (None, "no key was pressed")
 
 
-@pytest.mark.parametrize(("heard", "verdict"), [(TONE + NOISE, "good"), (NOISE, "dead_speaker")])
+@pytest.mark.parametrize(
+    ("heard", "verdict"),
+    [
+        (TONE + NOISE, "good"),
+        (TONE, "good"),
+        (NOISE, "dead_speaker"),
+        (0 * NOISE, "dead_speaker"),
+        (TONE + 100 * NOISE, "noisy"),
+    ],
+)
 def test_a_silent_test_listens_for_its_tone(tmp_path: Path, heard: NDArray[np.float64], verdict: str) -> None:
     write(tmp_path / "7-heard.wav", heard)
     judgement, _ = examine(tmp_path, 7, SILENT_KIND, {**TOLD, "grade": None})
@@ -131,7 +140,7 @@ def test_one_that_breaks_off_in_a_sample_is_judged_by_what_there_is(tmp_path: Pa
 def test_what_the_measure_fails_on_is_told_and_raised_to_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise FloatingPointError("overflow")
 
     monkeypatch.setattr("scheduler.probe_measure.measure", fail)
