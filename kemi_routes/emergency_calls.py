@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from kemi_routes import admission, emergency_table, headers, pidf_lo, policy, story, trunk_branch, trunks
+from kemi_routes import admission, emergency_table, headers, pidf_lo, policy, story, talks, trunk_branch, trunks
 from kemi_routes.digest import STRANGER
 from kemi_routes.emergency_table import ALWAYS, TEST_NUMBER, Way
 from kemi_routes.pipeline import DONE, NEXT, Refusal
@@ -103,6 +103,7 @@ def ring_centre(ksr: Ksr, request: Request) -> Outcome:
     city = emergency_table.city(ksr, "" if city_id == NOTHING else city_id)
     call_id = headers.call_of(call)
     admission.node_dials(ksr, call_id)
+    talks.centre_called(ksr, call_id, panel)
     ways = [] if city is None else _ways(ksr, city, trunk, test=dialled == TEST_NUMBER)
     if city is None or not ways:
         story.emergency(ksr, call_id, panel, ("no_way", f"city {city_id}: no centre, or no trunk to it"))

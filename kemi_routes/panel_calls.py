@@ -147,6 +147,7 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
     silent = ksr.tm.t_branch_timeout() > 0 and ksr.tm.t_branch_replied() < 0
     lost = leg.state == nodes.LOST
     if not lost and (leg.state == nodes.RINGS or not (silent or status in _FAILED_NODE)):
+        talks.centre_left(ksr, call_id)
         _log_end(ksr, call_id, leg, status)
         return
     emergency = ksr.kx.gete_ruser() in (*settings.emergency_numbers, call_backs.USER)
@@ -156,6 +157,7 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
         _relay(ksr, call_id, emergency=emergency)
         return
     ksr.warn(f"node {leg.node} {why}, no node left: call refused with 503; call_id={call_id}\n")
+    talks.centre_left(ksr, call_id)
     story.refused(ksr, call_id, "no Asterisk node left", 503)
     retry_after(ksr, settings.retry_after_s)
     ksr.tm.t_reply(503, "Service Unavailable")

@@ -25,9 +25,9 @@ SEEN_AT = "ep:panels_seen_at_ms"
 # Longer than any call of a panel: for an end that nobody told.
 _LONGEST_CALL_S = "900"
 _REMEMBERED = 10_000
-_TELLING = ('{"event":"dialled"', story.PANEL_CALLED, '{"event":"refused"', '{"event":"ended"')
+_TELLING = ('{"event":"dialled"', story.PANEL_CALLED, '{"event":"refused"', '{"event":"ended"', story.HUNG_UP)
 
-_SIGNS = {"dialled": "+", "panel_called": "*", "refused": "-", "ended": "-"}
+_SIGNS = {"dialled": "+", "panel_called": "*", "refused": "-", "ended": "-", "emergency": "-"}
 
 # A call may be over before its beginning is written: its end leaves a mark. A call to a panel stands beside one that
 # the panel is still in: its end may be written a moment later, and whichever ends first must not free the panel.
@@ -85,7 +85,7 @@ class PanelStates:
             panels = (event["panel"],)
             if len(self._panels) > _REMEMBERED:
                 self._panels.popitem(last=False)
-        elif not panels and "panel" in event:
+        elif not panels and event.get("panel", STRANGER) != STRANGER:
             panels = (event["panel"],)  # a long talk, begun more calls ago than are remembered
         for panel in panels:
             keys += (PANEL_CALL + panel, CALL_OVER + call_id)

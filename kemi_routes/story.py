@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 QUEUE = "story"
 PANEL_CALLED = '{"event":"panel_called"'
+HUNG_UP = '{"event":"emergency","step":"hung_up"'
 _TRUNK = ',"trunk":'
 _FINAL = 200
 _NEGATIVE = 300
@@ -72,6 +73,16 @@ def emergency(ksr: Ksr, call_id: str, panel: str, step: tuple[str, str], number:
         call_id,
         f'{{"event":"emergency","call_id":{quoted(call_id)},"at_ms":{now_ms()},"panel":{quoted(panel)},'
         f'"step":"{step[0]}","detail":{quoted(step[1])},"number":{quoted(number) if number else "null"}}}',
+    )
+
+
+def hung_up(ksr: Ksr, call_id: str, panel: str) -> None:
+    """The panel's leg of an emergency call is over: a step of it, and for the state of panels their end."""
+    ksr.mqueue.mq_add(
+        QUEUE,
+        call_id,
+        f'{HUNG_UP},"call_id":{quoted(call_id)},"at_ms":{now_ms()},"panel":{quoted(panel)},'
+        '"detail":"the panel\'s leg is over"}',
     )
 
 

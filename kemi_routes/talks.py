@@ -3,6 +3,9 @@
 So FastAGI is not asked at the end of every call. It tells the end of all others: nobody answered, or more happens than
 two people talking (a desk, an access code). Asterisk says which is which: a stage that names the source of its plan is
 one of an ordinary call.
+
+The end of a call to a dispatch centre is told by both, for FastAGI may be dead: its panel is free and its number is
+kept from then on.
 """
 
 from __future__ import annotations
@@ -18,10 +21,12 @@ if TYPE_CHECKING:
 
     from kemi_routes.pipeline import Request
 
-# Leg of a panel -> `at <epoch ms of the answer> <panel> <number>`; leg of a stage -> `of <leg of the panel>`.
+# Leg of a panel -> `at <epoch ms of the answer> <panel> <number>`, or `centre <panel>` in a call to a dispatch centre;
+# leg of a stage -> `of <leg of the panel>`.
 _TALKING = "talking"
 _AT = "at "
 _OF = "of "
+_CENTRE = "centre "
 # Asterisk ends a call whose media has stopped, and says so to the side that was silent (RFC 3326).
 _STOPPED = "Q.850;cause=44"
 NO_MEDIA = "no media for 30 s"
@@ -33,13 +38,28 @@ def begins(ksr: Ksr, call_id: str, leg_id: str, whose: str) -> None:
     ksr.htable.sht_sets(_TALKING, leg_id, _OF + call_id)
 
 
+def centre_called(ksr: Ksr, call_id: str, panel: str) -> None:
+    """The call of this panel's leg is on its way to a dispatch centre."""
+    ksr.htable.sht_sets(_TALKING, call_id, _CENTRE + panel)
+
+
+def centre_left(ksr: Ksr, call_id: str) -> bool:
+    """The panel's leg is over: tell so, if it was a call to a dispatch centre."""
+    entry = ksr.htable.sht_get(_TALKING, call_id)
+    if not isinstance(entry, str) or not entry.startswith(_CENTRE):
+        return False
+    ksr.htable.sht_rm(_TALKING, call_id)
+    story.hung_up(ksr, call_id, entry.removeprefix(_CENTRE))
+    return True
+
+
 def ends(ksr: Ksr, request: Request) -> None:
     """A BYE is on its way, of a panel's leg or of any other.
 
     A call during which this proxy was started again is not known here any more: its record stays without an end.
     """
     entry = ksr.htable.sht_get(_TALKING, request.call_id)
-    if not isinstance(entry, str):
+    if not isinstance(entry, str) or centre_left(ksr, request.call_id):
         return
     ksr.htable.sht_rm(_TALKING, request.call_id)
     stopped = request.from_node and _STOPPED in ksr.hdr.gete("Reason")
@@ -66,7 +86,7 @@ def _tell(ksr: Ksr, call_id: str, entry: str, *, stopped: bool) -> None:
 def never_was(ksr: Ksr, call_id: str) -> None:
     """The panel's call has been cancelled; perhaps in the moment in which a device answered."""
     entry = ksr.htable.sht_get(_TALKING, call_id)
-    if isinstance(entry, str):
+    if isinstance(entry, str) and not centre_left(ksr, call_id):
         ksr.htable.sht_rm(_TALKING, call_id)
         _, panel, dialled = entry.removeprefix(_AT).split(" ")
         story.ended(ksr, story.End(call_id, "caller_hung_up", 0, None, unquote(panel), unquote(dialled)))

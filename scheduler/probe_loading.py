@@ -134,9 +134,10 @@ class Loading:
         self._service = ProbeCampaigns(context)
 
     def running_rows(self) -> dict[int, ProbeCampaign]:
-        """Return the campaigns that run, of companies that are customers."""
+        """Return the campaigns that run, of customers; of two that want a panel the older is first."""
         keys = [key for (key,) in self._context.database.rows(_RUNNING, (True,))]
-        return {int(str(row.id)): row for row in ProbeCampaign.select().where(ProbeCampaign.id.in_(keys))}
+        rows = ProbeCampaign.select().where(ProbeCampaign.id.in_(keys)).order_by(ProbeCampaign.id)
+        return {int(str(row.id)): row for row in rows}
 
     def zone(self, row: ProbeCampaign) -> str:
         """Return the zone of a campaign's hours; the office may give a city another one."""

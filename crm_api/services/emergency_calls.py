@@ -40,7 +40,8 @@ WHERE a.account = ?
 _PANEL: Final = "SELECT a.account, p.company_id FROM panels p JOIN accounts a ON a.id = p.account_id WHERE p.id = ?"
 _LAST_ON: Final = """
 SELECT panel, company_id FROM emergency_calls
-WHERE number = ? AND direction = 'out' AND started_at_ms > ? AND panel IS NOT NULL ORDER BY started_at_ms DESC LIMIT 1
+WHERE number = ? AND direction = 'out' AND test = ? AND started_at_ms > ? AND panel IS NOT NULL
+ORDER BY started_at_ms DESC LIMIT 1
 """
 _SHARED: Final = "SELECT 1 FROM city_numbers WHERE number = ? AND shared = ?"
 _LAST_COMPANY: Final = """
@@ -88,7 +89,7 @@ class EmergencyPath:
             row: Any = self._database.row(_PANEL, (panel_id,))
             return self._told(number, row[0], row[1], "lease")
         if self._database.row(_SHARED, (number, True)) is not None:
-            last = self._database.row(_LAST_ON, (number, self._context.now_ms() - SHARED_CALL_BACK_MS))
+            last = self._database.row(_LAST_ON, (number, False, self._context.now_ms() - SHARED_CALL_BACK_MS))
             if last is not None:
                 return self._told(number, last[0], last[1], "last_caller")
         company = self._database.row(_LAST_COMPANY, (number,)) or self._database.row(_COMPANY_OF_CITY, (number, True))

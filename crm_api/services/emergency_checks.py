@@ -33,7 +33,7 @@ class EmergencyChecks:
         """Check every panel; return how many findings there are now."""
         database = self._context.database
         now_ms = self._context.now_ms()
-        cities = emergency_facts.cities(database)
+        cities = emergency_facts.cities(database, now_ms)
         found: dict[tuple[int, str], dict[str, Any]] = {}
         for panel in emergency_facts.panels(database):
             city = None if panel.city_id is None else cities.get(panel.city_id)

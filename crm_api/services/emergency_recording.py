@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
 
 TEST_NUMBER: Final = "*112*"
-NO_LEASE: Final = "nobody"
-"""End of the detail of a step `number` when nobody could tell a lease: it is recorded now."""
+KNOWN: Final = ("told by redis", "told by last_known")
+"""Ends of the detail of a step `number` when the CRM could not be asked, and the panel used the number that it held."""
+HUNG_UP: Final = "hung_up"
+"""Kamailio tells with this step that the panel's leg is over: FastAGI, which tells `ended`, may be dead."""
 _MOST_STEPS: Final = 200
 _PLACE: Final = """
 SELECT v.panel_id, v.company_id, v.city_id FROM kamailio_emergency_panels v WHERE v.account = ?
@@ -96,15 +98,19 @@ class EmergencyRecording:
         elif step.step == "no_way" and not values.get("test"):
             values["result"] = values.get("result") or "no_way"
         elif step.step == "ended":
-            values["ended_at_ms"] = step.at_ms
+            values["ended_at_ms"] = values.get("ended_at_ms") or step.at_ms
             values["result"] = step.result if not values.get("test") else values.get("result")
+        elif step.step == HUNG_UP and not values.get("test"):
+            values["ended_at_ms"] = values.get("ended_at_ms") or step.at_ms
 
     def _follow(self, values: dict[str, Any], steps: list[Event], *, fresh: bool) -> None:
         """Do what follows: end the lease's call, record the lease that could not be taken, tell centre and company."""
         for step in steps:
-            if step.step == "number" and (step.detail or "").endswith(NO_LEASE) and step.number and step.panel:
+            if step.step in {"number", "dial"} and step.number and step.panel and values["direction"] == "out":
                 self._leasing.late(step.number, step.panel, step.call_id, step.at_ms)
-            elif step.step == "ended":
+                if step.step == "number" and (step.detail or "").endswith(KNOWN):
+                    self._leasing.renewed_late(step.number, step.panel, step.call_id, step.at_ms)
+            elif step.step == "ended" or (step.step == HUNG_UP and not values["test"]):
                 # What was leased for a test is free again at once.
                 kept = not (values["test"] and values.get("number_source") == "leased")
                 self._leasing.ended(step.call_id, step.at_ms, kept=kept)

@@ -47,7 +47,7 @@ class Leasing:
         self._database = context.database
         self._sql = {
             name: rows.spelled(context.database, getattr(rows, name))
-            for name in ("RENEW", "SHARED", "FREE_AGAIN", "EXPIRED", "ENDED", "CALLED_BACK")
+            for name in ("RENEW", "SHARED", "FREE_AGAIN", "EXPIRED", "ENDED", "CALLED_BACK", "RENEWED_LATE")
         }
 
     def lease(self, account: str, call_id: str) -> Lease | None:
@@ -118,7 +118,10 @@ class Leasing:
         return True
 
     def late(self, number: str, account: str, call_id: str, at_ms: int) -> None:
-        """Record that the shared number was used when no lease could be taken, inside the caller's transaction."""
+        """Record that the shared number was used, once a call, inside the caller's transaction.
+
+        No lease could be taken: all numbers are held, or nobody could ask for one when the call was made.
+        """
         caller = rows.caller(self._database, account)
         shared = CityNumber.select().where((CityNumber.number == number) & (CityNumber.shared == True)).first()  # noqa: E712 - SQL
         known = NumberLease.select().where(NumberLease.call_id == call_id).first()
@@ -138,6 +141,22 @@ class Leasing:
             ended_at_ms=at_ms,
             end_reason="shared",
         )
+
+    def renewed_late(self, number: str, account: str, call_id: str, at_ms: int) -> None:
+        """Record that a panel called with the number that it held while nobody could tell the CRM so.
+
+        The number is kept as if it had been renewed then. Nothing happens when the panel does not hold it any more, or
+        has called again since. Inside the caller's transaction.
+        """
+        caller = rows.caller(self._database, account)
+        if caller is None or caller.number != number or caller.number_id is None or caller.city_id is None:
+            return
+        until_ms = at_ms + LONGEST_CALL_MS + 1000 * self._keep_s(caller.city_id)
+        found = self._database.rows(
+            self._sql["RENEWED_LATE"], (call_id, until_ms, caller.number_id, caller.panel_id, until_ms, call_id, at_ms)
+        )
+        if found:
+            self._database.rows(rows.RENEWED, (call_id, until_ms, caller.number_id))
 
     def _taken(self, caller: Caller, city_id: int, account: str, call_id: str) -> Lease | None:
         """Renew or take; None when the city has no free number, or what the panel holds has just changed."""

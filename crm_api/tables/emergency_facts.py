@@ -17,10 +17,19 @@ WHERE panel_id IS NOT NULL ORDER BY panel_id
 """
 CITIES: Final = "SELECT city_id, number, centre, public_number FROM kamailio_emergency_cities"
 CENTRE_TRUNKS: Final = """
-SELECT e.city_id FROM emergency_trunks e JOIN trunks t ON t.name = e.trunk AND t.enabled = ? AND t.kind = 'sip'
+SELECT e.city_id, e.trunk FROM emergency_trunks e
+JOIN trunks t ON t.name = e.trunk AND t.enabled = ? AND t.kind = 'sip'
 """
 POOLS: Final = "SELECT DISTINCT city_id FROM city_numbers WHERE in_service = ?"
-ANY_TRUNK: Final = "SELECT 1 FROM trunks WHERE enabled = ? AND kind = 'sip' LIMIT 1"
+ANY_TRUNK: Final = "SELECT name FROM trunks WHERE enabled = ? AND kind = 'sip'"
+LAST_STEPS: Final = """
+SELECT steps FROM emergency_calls WHERE direction = 'out' AND started_at_ms > ? ORDER BY started_at_ms DESC LIMIT 1000
+"""
+LOOKED_BACK_MS: Final = 7 * 86_400_000
+_WORKED: Final = frozenset({"rings", "answered"})
+_FAILED: Final = frozenset({"way_failed", "trunk_failed"})
+# What a dispatcher's own telephone says: the trunk has done its work.
+_SAID_BY_CENTRE: Final = tuple(f"answered {status}" for status in (480, 486, 487, 600, 603))
 MAPPED: Final = "SELECT numbers FROM emergency_rules WHERE company_id = ?"
 DESKS: Final = """
 SELECT d.company_id, a.account FROM concierge_desks d JOIN accounts a ON a.id = d.account_id
@@ -29,7 +38,7 @@ WHERE d.on_duty = ? AND a.enabled = ? ORDER BY d.company_id, d.house_id IS NOT N
 
 
 class CityState(NamedTuple):
-    """Whether the city has a dispatch centre, a trunk that leads there, and a number to call from."""
+    """Whether the city has a dispatch centre, a trunk that leads there and works, and a number to call from."""
 
     has_centre: bool
     has_trunk: bool
@@ -46,11 +55,25 @@ class PanelState(NamedTuple):
     address: str
 
 
-def cities(database: CrmDatabase) -> dict[int, CityState]:
-    """Return the state of every city."""
-    own = {city_id for (city_id,) in database.rows(CENTRE_TRUNKS, (True,))}
+def failing_trunks(database: CrmDatabase, since_ms: int) -> set[str]:
+    """Return the trunks that failed the last emergency call (or test call) since then that was sent to them."""
+    works: dict[str, bool] = {}
+    for (steps,) in database.rows(LAST_STEPS, (since_ms,)):
+        for told in reversed(json.loads(steps)):
+            trunk = told["detail"].partition(" ")[0]
+            if told["step"] in _WORKED:
+                works.setdefault(trunk, True)
+            elif told["step"] in _FAILED:
+                works.setdefault(trunk, told["detail"].endswith(_SAID_BY_CENTRE))
+    return {trunk for trunk, does in works.items() if not does}
+
+
+def cities(database: CrmDatabase, now_ms: int) -> dict[int, CityState]:
+    """Return the state of every city. A trunk works that is enabled and did not fail the last call sent to it."""
+    failing = failing_trunks(database, now_ms - LOOKED_BACK_MS)
+    own = {city_id for city_id, trunk in database.rows(CENTRE_TRUNKS, (True,)) if trunk not in failing}
     pools = {city_id for (city_id,) in database.rows(POOLS, (True,))}
-    any_trunk = database.row(ANY_TRUNK, (True,)) is not None
+    any_trunk = any(trunk not in failing for (trunk,) in database.rows(ANY_TRUNK, (True,)))
     return {
         city_id: CityState(
             has_centre=bool(centre),

@@ -33,6 +33,12 @@ RENEWED: Final = """
 UPDATE number_leases SET calls = calls + 1, call_id = ?, held_until_ms = ? WHERE number_id = ? AND ended_at_ms IS NULL
 """
 
+# Not over a call that the CRM has heard of since, which keeps the number for longer.
+RENEWED_LATE: Final = """
+UPDATE city_numbers SET in_call = {true}, call_id = ?, held_until_ms = ?
+WHERE id = ? AND panel_id = ? AND held_until_ms < ? AND call_id <> ? AND leased_at_ms <= ? RETURNING id
+"""
+
 _FREE: Final = """
 SELECT id FROM city_numbers
 WHERE city_id = ? AND in_service = {true} AND shared = {false} AND held_until_ms <= ?

@@ -53,6 +53,7 @@ async def test_the_panel_that_holds_the_number_rings_and_the_dispatcher_hears_wh
     number = await _called_from(scene)
     panel = await registered(scene, at)
     back, ring = await call_back(scene, panel, at.credentials.username, number)
+    assert f"112 {number}" in ring.invite.get("From"), "the panel shows who calls"
     await _talks(back, ring)
     record = await emergency_record(scene, back.call_id)
     assert (record["direction"], record["panel"], record["result"]) == ("back", at.credentials.username, "answered")
@@ -134,7 +135,12 @@ async def test_a_panel_that_talks_gives_way_after_a_tone(scene: Scene) -> None:
     await rings[0].established()
 
     back, busy = await call_back(scene, panel, at.credentials.username, number)
+    rings[0].rtp.hush()
+    await call.rtp.quiet(0.4)
+    heard = call.rtp.audible_packets
     busy.reject(486)  # one call at a time
+    await call.rtp.wait_for_sound(10, packets=heard + 5)
+    assert call.is_established, "the tone comes before the end"
     await call.wait_request("BYE", 10)
     await rings[0].wait_request("BYE", 5)
     ring = await panel.incoming(at.credentials.username, 10, busy.received.at_s + 1e-6)

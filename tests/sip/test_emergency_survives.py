@@ -9,13 +9,38 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sip.emergency_scene import SHARED, call_112, caller_of, emergency_record, panel_at, rested, tell
+from lab.probes import redis_command
+from lab.services import PANEL_CALLS
+from tests.sip.emergency_scene import (
+    SHARED,
+    call_112,
+    caller_of,
+    emergency_record,
+    number_row,
+    panel_at,
+    rested,
+    tell,
+    until,
+)
 
 if TYPE_CHECKING:
+    from lab.peers.town import Panel
     from tests.sip.scene import Scene
 
 COMPONENTS = ("crm", "redis", "agi", "ast1", "ast2", "ast-emergency", "crm-call-records")
 PAIRS = list(itertools.combinations(COMPONENTS, 2))
+
+
+async def _leased_for(scene: Scene, call_id: str) -> list[str]:
+    """The numbers that the history of leases has for a call."""
+    leases = (await scene.office.get("/v1/number-leases?limit=100"))["items"]
+    return [lease["number"] for lease in leases if lease["call_id"] == call_id]
+
+
+async def _held_by(scene: Scene, at: Panel) -> str | int | None:
+    """Whose call the panel carries, for whoever makes probes."""
+    settings, key = scene.stack.settings, f"{PANEL_CALLS}{at.credentials.username}"
+    return await asyncio.to_thread(redis_command, settings.redis_host, settings.redis_port, "GET", key)
 
 
 async def _reaches(scene: Scene, dead: tuple[str, ...], most_s: float) -> str:
@@ -33,6 +58,7 @@ async def _reaches(scene: Scene, dead: tuple[str, ...], most_s: float) -> str:
     await scene.revive()
     record = await emergency_record(scene, call.call_id, "answered")
     assert record["number"] == caller_of(ring)
+    await until(lambda: _leased_for(scene, call.call_id), lambda numbers: numbers == [caller_of(ring)])
     return caller_of(ring)
 
 
@@ -44,6 +70,22 @@ async def test_112_arrives_with_one_dead(scene: Scene, dead: tuple[str, ...]) ->
 @pytest.mark.parametrize("dead", PAIRS, ids="+".join)
 async def test_112_arrives_with_two_dead(scene: Scene, dead: tuple[str, ...]) -> None:
     await _reaches(scene, dead, 5.0)
+
+
+async def test_the_end_of_a_call_is_known_although_fastagi_died_during_it(scene: Scene) -> None:
+    at = panel_at(scene)
+    await rested(scene)
+    call, ring = await call_112(scene, at)
+    await until(lambda: _held_by(scene, at), lambda holder: holder == f"visitor {call.call_id}")
+    await scene.kill("agi")
+    await ring.bye()
+    await call.wait_request("BYE", 3)
+    record = await emergency_record(scene, call.call_id, "hung_up")
+    assert (record["result"], "ended" in [step["step"] for step in record["steps"]]) == ("answered", False)
+    kept = await until(lambda: number_row(scene, caller_of(ring)), lambda row: row["status"] == "kept")
+    assert kept["held_until_ms"] - record["ended_at_ms"] == 86_400_000
+    await until(lambda: _held_by(scene, at), lambda holder: holder is None)
+    await scene.revive()
 
 
 async def test_112_arrives_with_all_but_kamailio_and_one_asterisk_dead_also_after_a_restart(scene: Scene) -> None:

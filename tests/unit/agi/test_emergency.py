@@ -94,6 +94,22 @@ def test_an_expired_lease_is_not_used(tmp_path: Path) -> None:
     assert leases(Crm(None), Redis(), store)[0].find("p1", "c2") is None
 
 
+@pytest.mark.parametrize("redis_away", [False, True])
+@pytest.mark.parametrize("now_of", ["p2", None], ids=["another panel's", "nobody's"])
+def test_a_number_that_is_another_panels_by_now_is_not_used(
+    tmp_path: Path, now_of: str | None, *, redis_away: bool
+) -> None:
+    """It was promised for the longest call and the time after it; the call was shorter."""
+    crm, redis, store = Crm(LEASE, CallBack("+7495001", now_of)), Redis(), LocalStore(f"{tmp_path}/a.db")
+    found, beside = leases(crm, redis, store)
+    found.find("p1", "c1")
+    found.call_back("+7495001", "b1")
+    beside.shutdown()
+    crm.lease = crm.back = None
+    redis.away = redis_away
+    assert leases(crm, redis, store)[0].find("p1", "c2") is None
+
+
 def run_emergency(found: Found | None, facts: str = FACTS) -> tuple[dict[Variable, str], Events]:
     events = Events()
     made = services(Plans(None), events=events, leases=Leases(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,12 +10,13 @@ import pytest
 from crm_api.domain.number_pool import PoolState, daily_peaks, days_until, forecast
 from crm_api.services.emergency_checks import EmergencyChecks
 from crm_api.services.number_leases import Leasing
+from crm_api.tables.emergency import EmergencyCall
 from crm_api.tables.models import City
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.conftest import Clock, Town
 
 DAY_MS = 86_400_000
 
@@ -221,6 +223,52 @@ def test_the_daily_check_finds_what_is_missing_and_forgets_what_was_mended(
     database.rows("UPDATE companies SET city_id = NULL")
     database.rows("UPDATE houses SET city_id = NULL")
     assert found() == {("p1", "no_city"), ("p2", "no_city")}
+
+
+def test_a_trunk_that_failed_the_last_call_sent_to_it_is_no_working_one(
+    town: Town, database: CrmDatabase, context: Context, clock: Clock
+) -> None:
+    centre(town, database)
+    number(town, database, "+74951110001")
+    with_trunks(town, "city-line", "second-line")
+    checks = EmergencyChecks(context)
+
+    def call(*steps: tuple[str, str]) -> None:
+        clock.now += 60_000
+        told = [{"at_ms": clock.now, "step": step, "detail": detail} for step, detail in steps]
+        EmergencyCall.create(
+            call_id=f"c{clock.now}", direction="out", started_at_ms=clock.now, steps=json.dumps(told), test=True
+        )
+
+    assert checks.check() == 0
+    call(("dial", "city-line 112"), ("way_failed", "city-line 112 silent"), ("answered", "second-line 112"))
+    assert checks.check() == 0, "the other one works"
+    call(("trunk_failed", "second-line cannot be reached"), ("no_way", "x"))
+    assert checks.check() == 2
+    assert {f["problem"] for f in town.platform("GET", "/v1/emergency-findings")["items"]} == {"no_trunk"}
+    call(("way_failed", "city-line 112 answered 486"))
+    assert checks.check() == 0, "the centre itself has spoken"
+    call(("way_failed", "city-line 112 answered 503"))
+    assert checks.check() == 2
+    call(("rings", "city-line 180"), ("way_failed", "city-line 112 answered 500"))
+    assert checks.check() == 2, "the last word counts"
+    clock.now += 8 * DAY_MS
+    assert checks.check() == 0, "long ago: a test call tells what is true now"
+
+
+def test_a_call_back_to_the_shared_number_reaches_nobody_because_of_a_test_call(
+    town: Town, context: Context, database: CrmDatabase
+) -> None:
+    number(town, database, "+74951119999", shared=True)
+    wish = {"number": "+74951119999", "call_id": "b1"}
+    for call_id, panel, test in (("c1", "p1", False), ("c2", "p2", True)):
+        now_ms = context.now_ms() + (1000 if test else 0)
+        EmergencyCall.create(
+            call_id=call_id, direction="out", panel=panel, number="+74951119999", test=test, started_at_ms=now_ms,
+            steps="[]",
+        )  # fmt: skip
+    told = town.service("POST", "/v1/emergency-call-backs", wish)
+    assert (told["panel"], told["source"]) == ("p1", "last_caller")
 
 
 def test_pools_tell_how_full_they_are(town: Town, database: CrmDatabase) -> None:

@@ -21,6 +21,7 @@ from crm_api.services.call_recording import CallRecording
 from crm_api.services.emergency_recording import EmergencyRecording
 from crm_api.services.emergency_tests import EmergencyTests
 from crm_api.services.notice_delivery import NoticeDelivery
+from crm_api.services.number_leases import Leasing
 from tests.unit.crm.test_emergency import centre, city_of, number
 
 if TYPE_CHECKING:
@@ -94,6 +95,69 @@ def test_without_fastagi_kamailios_steps_are_a_record_all_the_same(town: Town, c
     assert (call["panel"], call["number"], call["result"], call["ended_at_ms"]) == (
         "p1", "+74951110001", "answered", None,
     )  # fmt: skip
+    told(context, step("hung_up", 4000, panel="p1", detail="x"))
+    (call,) = calls(town)
+    assert (call["result"], call["ended_at_ms"]) == ("answered", AT_MS + 4000)
+
+
+def test_without_fastagi_the_use_of_the_shared_number_is_in_the_history_once(
+    town: Town, database: CrmDatabase, context: Context
+) -> None:
+    number(town, database, "+74951119999", shared=True)
+    dial = step("dial", 7, panel="p1", number="+74951119999", detail="city-line 112")
+    told(context, dial, {**dial, "at_ms": AT_MS + 1600, "detail": "second-line 112"})
+    told(context, step("hung_up", 700, panel="p1", detail="x"))
+    (lease,) = town.platform("GET", "/v1/number-leases")["items"]
+    assert (lease["panel"], lease["call_id"], lease["end_reason"], lease["ended_at_ms"]) == (
+        "p1", "c1", "shared", AT_MS + 700,
+    )  # fmt: skip
+
+
+def test_a_number_is_kept_from_the_first_end_that_is_told(town: Town, database: CrmDatabase, context: Context) -> None:
+    number(town, database, "+74951110001")
+    town.service("POST", "/v1/emergency-leases", {"panel": "p1", "call_id": "c1"})
+    told(context, *OUT[:4], step("hung_up", 4990, panel="p1", detail="x"))
+    for _ in range(2):
+        (row,) = town.platform("GET", "/v1/city-numbers")["items"]
+        assert (row["status"], row["held_until_ms"]) == ("kept", AT_MS + 4990 + 86_400_000)
+        told(context, OUT[4])
+    (call,) = calls(town)
+    assert (call["ended_at_ms"], call["result"]) == (AT_MS + 4990, "answered")
+
+
+@pytest.mark.parametrize("told_by", ["redis", "last_known"])
+def test_a_number_that_its_panel_used_without_the_crm_is_kept_after_that_call(
+    town: Town, database: CrmDatabase, context: Context, clock: Clock, told_by: str
+) -> None:
+    number(town, database, "+74951110001")
+    town.service("POST", "/v1/emergency-leases", {"panel": "p1", "call_id": "c0"})
+    Leasing(context).ended("c0", clock.now)
+    again_ms = clock.now + 86_000_000  # some minutes before it would be free
+    used = {"event": "emergency", "call_id": "c1", "panel": "p1", "number": "+74951110001"}
+    first = {**used, "at_ms": again_ms, "step": "number", "detail": f"leased, told by {told_by}"}
+    told(context, first)
+    told(context, first)
+    (row,) = town.platform("GET", "/v1/city-numbers")["items"]
+    assert (row["status"], row["panel"]) == ("in_call", "p1")
+    told(context, {**used, "at_ms": again_ms + 60_000, "step": "ended", "direction": "out", "detail": "x"})
+    clock.now = again_ms + 3_600_000  # the CRM is back
+    Leasing(context).expire()
+    (row,) = town.platform("GET", "/v1/city-numbers")["items"]
+    assert (row["status"], row["held_until_ms"]) == ("kept", again_ms + 60_000 + 86_400_000)
+    (lease,) = town.platform("GET", "/v1/number-leases")["items"]
+    assert (lease["calls"], lease["call_id"], lease["ended_at_ms"]) == (2, "c1", None)
+
+
+def test_a_number_that_its_panel_does_not_hold_any_more_is_not_given_to_it_by_a_late_step(
+    town: Town, database: CrmDatabase, context: Context, clock: Clock
+) -> None:
+    number(town, database, "+74951110001")
+    town.service("POST", "/v1/emergency-leases", {"panel": "p2", "call_id": "c0"})
+    late = {"event": "emergency", "call_id": "c1", "panel": "p1", "number": "+74951110001", "step": "number"}
+    before = town.platform("GET", "/v1/city-numbers")["items"]
+    told(context, {**late, "at_ms": clock.now + 5, "detail": "leased, told by redis"})
+    assert town.platform("GET", "/v1/city-numbers")["items"] == before
+    assert before[0]["panel"] == "p2"
 
 
 class Web(BaseHTTPRequestHandler):

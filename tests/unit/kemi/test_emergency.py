@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kemi_routes import (
+    dialogs,
     digest,
     emergency_calls,
     emergency_table,
     headers,
+    nodes,
     panel_calls,
+    settings,
     story,
     trunks,
 )
+from kemi_routes.panel_states import PanelStates
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.emergency_town import LEG, leg
+from tests.unit.kemi.sip_message import Message
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kemi_routes.pipeline import Request
     from tests.unit.kemi.emergency_town import Make
     from tests.unit.kemi.fake_ksr import FakeKsr
@@ -212,6 +219,65 @@ def test_each_trunk_is_told_caller_and_place_as_it_wants(known: FakeKsr, request
     assert known.called("uac.uac_replace_from")[-1] == ("", "sip:7495001@entryphone.test")
     assert known.message.headers == []
     assert len(known.called("textops.set_body")) == 1
+
+
+def test_a_city_without_any_number_is_called_for_all_the_same(known: FakeKsr, request_of: Make, tmp_path: Path) -> None:
+    city = known.views["kamailio_emergency_cities"][0]
+    known.views["kamailio_emergency_cities"][0] = (*city[:3], "", "", *city[5:])
+    known.views["kamailio_city_numbers"] = []
+    emergency_table.EmergencyKeeper(str(tmp_path / "emergency.json"), "").tick(known.ksr)
+    emergency_calls.mark(known.ksr, panel_request(known, request_of, "112"))
+    assert str(known.header(headers.EMERGENCY)).startswith("1|-|-|112|")
+    leg(known, "1|-|-" + LEG[LEG.index("|p10001") :])
+    request = request_of(known)
+    emergency_calls.ring_centre(known.ksr, request)
+    assert known.relayed == ["sip:112@10.0.0.1"]
+    emergency_calls.on_branch(known.ksr, request.settings)
+    assert known.called("uac.uac_replace_from") == [("", "sip:anonymous@entryphone.test")]
+    assert not [name for name, _ in known.message.headers if name == "P-Asserted-Identity"]
+
+
+def panels_bye(fake: FakeKsr, make: Make, call_id: str) -> None:
+    fake.message = Message(method="BYE", source_ip="127.0.0.21", to_tag=True, call_id=call_id)
+    dialogs.pass_in_dialog(fake.ksr, make(fake))
+
+
+def test_the_end_is_told_by_the_panels_leg_whoever_hangs_up_and_frees_the_panel(
+    known: FakeKsr, request_of: Make
+) -> None:
+    """FastAGI may be dead by then."""
+    leg(known)
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    panels_bye(known, request_of, "leg of the centre")
+    assert [name for name, _ in steps(known)] == ["dial"]
+    for _ in range(2):
+        panels_bye(known, request_of, "call-1")
+    assert [name for name, _ in steps(known)] == ["dial", "hung_up"]
+    assert not known.tables["talking"]
+    told = [text for _, text in known.queues[story.QUEUE]]
+    assert PanelStates().command(told)[2:5] == ("2", "ep:panel_call:p10001", "ep:call_over:call-1")
+    assert PanelStates().command(told)[-1] == "-call-1"
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_call_to_the_centre_that_nobody_answered_is_over_as_well(
+    known: FakeKsr, request_of: Make, *, cancelled: bool
+) -> None:
+    leg(known)
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    nodes.keep_panel_leg(known.ksr, "call-1", nodes.PanelLeg("127.0.0.21:5060", nodes.RINGS, "0"))
+    known.message = Message(call_id="call-1", status=480)
+    known.results["tm.t_is_canceled"] = 1 if cancelled else -1
+    panel_calls.on_failure(known.ksr, settings.read(known.ksr))
+    assert [name for name, _ in steps(known)] == ["dial", "hung_up"]
+    assert not known.tables["talking"]
+
+
+def test_the_end_of_a_strangers_call_frees_no_panel(known: FakeKsr, request_of: Make) -> None:
+    leg(known, LEG.replace("p10001", "stranger"))
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    panels_bye(known, request_of, "call-1")
+    assert PanelStates().command([text for _, text in known.queues[story.QUEUE]])[2] == "0"
 
 
 def stranger(fake: FakeKsr, make: Make, per_minute: int) -> tuple[object, Request]:
