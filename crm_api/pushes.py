@@ -57,6 +57,7 @@ class PushProcess:
         context = make_context(config)
         self._stream = PushStream(config.redis_url, f"{socket.gethostname()}-pushes")
         self._events: list[dict[str, Any]] = []
+        self._wished = asyncio.Event()
         pictures = VisitorPictures(context, panel_drivers(), config.public_url)
         self._database = context.database
         self._message_pictures = MessagePictures(context, panel_drivers(), config.public_url)
@@ -87,6 +88,7 @@ class PushProcess:
                 self._take_picture(wanted)
             else:
                 self._pushing.begin(wanted)
+                self._wished.set()
 
     def _take_picture(self, wanted: Wanted) -> None:
         """Have the panel take the picture beside a message; nobody waits for it."""
@@ -102,11 +104,17 @@ class PushProcess:
         task.add_done_callback(taken)
 
     async def _follow_calls(self) -> None:
+        """Read what is told of all calls, but only while a device has been woken for one: each look has its price."""
+        await self._wished.wait()
         entries = await self._stream.told(BLOCK_MS)
-        if entries:  # each look has its price; a phone rings no longer than that for nothing
-            await asyncio.sleep(FOLLOW_EVERY_S)
+        self._look(entries)
         if not self._pushing.rings:
-            return
+            self._wished.clear()
+            self._stream.follow_no_more()
+        elif entries:
+            await asyncio.sleep(FOLLOW_EVERY_S)  # a phone rings no longer than that for nothing
+
+    def _look(self, entries: list[bytes]) -> None:
         for entry in entries:
             try:
                 events = _told.decode(entry)

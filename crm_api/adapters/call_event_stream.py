@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from typing import Any, Final
 
 import redis
@@ -10,6 +12,8 @@ from crm_api.adapters import redis_keys
 
 CLAIM_IDLE_MS: Final = 60_000
 """Entries that a consumer took and did not acknowledge for so long are taken over."""
+FOLLOWED_S: Final = 1.0
+"""Recorded entries stay for so long: pushes follow calls in the same stream (`crm_api.adapters.push_stream`)."""
 
 
 class CallEventStream:
@@ -19,10 +23,12 @@ class CallEventStream:
         self._redis: redis.Redis = redis.Redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=1.0)
         self._consumer = consumer
         self._own_pending_read = False
+        self._recorded: deque[tuple[float, list[str]]] = deque()
 
     def read(self, count: int, block_ms: int) -> list[tuple[str, bytes]]:
         """Return at most `count` (entry id, JSON array of events); first those taken before and never acknowledged."""
         try:
+            self._delete(time.monotonic() - FOLLOWED_S)
             entries = self._unacknowledged(count)
             return entries or self._new(count, block_ms)
         except redis.ResponseError as error:
@@ -32,11 +38,14 @@ class CallEventStream:
             return []
 
     def done(self, entry_ids: list[str]) -> None:
-        """Acknowledge and delete recorded entries: the stream holds only what still waits."""
-        with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.xack(redis_keys.CALL_EVENTS, redis_keys.CALL_RECORDS_GROUP, *entry_ids)
-            pipeline.xdel(redis_keys.CALL_EVENTS, *entry_ids)
-            pipeline.execute()
+        """Acknowledge recorded entries; they are deleted a little later, so that the stream holds what still waits."""
+        self._redis.xack(redis_keys.CALL_EVENTS, redis_keys.CALL_RECORDS_GROUP, *entry_ids)
+        self._recorded.append((time.monotonic(), entry_ids))
+
+    def _delete(self, recorded_until_s: float) -> None:
+        while self._recorded and self._recorded[0][0] <= recorded_until_s:
+            self._redis.xdel(redis_keys.CALL_EVENTS, *self._recorded[0][1])
+            self._recorded.popleft()
 
     def forget_progress(self) -> None:
         """Read this consumer's unacknowledged entries again (after a failure)."""
@@ -50,7 +59,17 @@ class CallEventStream:
         answer: Any = self._redis.xreadgroup(group, self._consumer, {redis_keys.CALL_EVENTS: "0"}, count=count)
         entries = _entries(answer)
         self._own_pending_read = not entries
+        if not entries and not self._recorded:
+            self._delete_left()
         return entries
+
+    def _delete_left(self) -> None:
+        """Delete what a recorder before us has recorded and not deleted: all that was given out, if none waits."""
+        groups: Any = self._redis.xinfo_groups(redis_keys.CALL_EVENTS)
+        for group in groups:
+            if group["name"] == redis_keys.CALL_RECORDS_GROUP.encode() and group["pending"] == 0:
+                at_ms, _, number = group["last-delivered-id"].decode().partition("-")
+                self._redis.xtrim(redis_keys.CALL_EVENTS, minid=f"{at_ms}-{int(number) + 1}", approximate=False)
 
     def _new(self, count: int, block_ms: int) -> list[tuple[str, bytes]]:
         answer: Any = self._redis.xreadgroup(

@@ -12,6 +12,8 @@ from crm_api.adapters import redis_keys
 
 SOURCE: Final = "pushes"
 COUNT: Final = 200
+BEFORE_MS: Final = 100
+"""So much before a wish its call is followed: what is told of one moment is written in any order."""
 
 
 class PushStream:
@@ -20,10 +22,13 @@ class PushStream:
     def __init__(self, url: str, consumer: str) -> None:
         self._redis: redis.asyncio.Redis = redis.asyncio.Redis.from_url(url, socket_connect_timeout=1.0)
         self._consumer = consumer
-        self._told_until = ""  # not `$`: what comes between two looks would be lost
+        self._told_until: tuple[int, int] | None = None
 
     async def wishes(self, block_ms: int) -> list[bytes]:
-        """Return the next wishes. A wish is given out once: one that is late is of no use to anybody."""
+        """Return the next wishes. A wish is given out once: one that is late is of no use to anybody.
+
+        From the moment of each on, `told` tells of calls.
+        """
         stream = redis_keys.PUSHES
         try:
             answer: Any = await self._redis.xreadgroup(
@@ -34,18 +39,31 @@ class PushStream:
                 raise
             await self._redis.xgroup_create(stream, redis_keys.PUSHES_GROUP, id="0", mkstream=True)
             return []
-        return [fields[b"push"] for _, fields in _entries(answer) if b"push" in fields]
-
-    async def told(self, block_ms: int) -> list[bytes]:
-        """Return what has been told of calls since: JSON arrays of events."""
-        if not self._told_until:
-            newest: Any = await self._redis.xrevrange(redis_keys.CALL_EVENTS, count=1)
-            self._told_until = newest[0][0].decode() if newest else "0-0"
-        answer: Any = await self._redis.xread({redis_keys.CALL_EVENTS: self._told_until}, count=COUNT, block=block_ms)
         entries = _entries(answer)
         if entries:
-            self._told_until = entries[-1][0].decode()
+            wished = (_place(entries[0][0])[0] - BEFORE_MS, 0)
+            self._told_until = wished if self._told_until is None else min(self._told_until, wished)
+        return [fields[b"push"] for _, fields in entries if b"push" in fields]
+
+    async def told(self, block_ms: int) -> list[bytes]:
+        """Return what has been told of calls since the last look: JSON arrays of events, some perhaps once more.
+
+        The recorder leaves each for a while when it has recorded it (`crm_api.adapters.call_event_stream.FOLLOWED_S`).
+        """
+        since = self._told_until
+        if since is None:
+            return []
+        answer: Any = await self._redis.xread(
+            {redis_keys.CALL_EVENTS: f"{since[0]}-{since[1]}"}, count=COUNT, block=block_ms
+        )
+        entries = _entries(answer)
+        if entries and self._told_until == since:  # no wish has taken it back meanwhile
+            self._told_until = _place(entries[-1][0])
         return [fields.get(b"events", b"[]") for _, fields in entries]
+
+    def follow_no_more(self) -> None:
+        """Read nothing of calls until the next wish."""
+        self._told_until = None
 
     async def tell(self, events: list[dict[str, Any]]) -> None:
         """Add to the story of calls."""
@@ -59,6 +77,12 @@ class PushStream:
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
+
+
+def _place(entry_id: bytes) -> tuple[int, int]:
+    """Return the moment of an entry by Redis's clock, in epoch milliseconds, and its number within it."""
+    at_ms, _, number = entry_id.partition(b"-")
+    return int(at_ms), int(number)
 
 
 def _entries(answer: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:

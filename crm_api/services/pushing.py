@@ -81,8 +81,10 @@ class Pushing:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, wanted: Wanted) -> None:
-        """Wake the devices of these accounts."""
-        self._start(self._begin(wanted))
+        """Wake the devices of these accounts. From now on `over` is believed, also before they are known."""
+        ringing = _Ringing(wanted, [])
+        self._ringing.setdefault(wanted.call_id, []).append(ringing)
+        self._start(self._begin(ringing)).add_done_callback(lambda _: self._forget_without_devices(ringing))
 
     def tell(self, call_id: str, device: Device, push: Push) -> None:
         """Send a push that rings nothing: a visitor has left a message."""
@@ -110,20 +112,27 @@ class Pushing:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _begin(self, wanted: Wanted) -> None:
+    def _forget_without_devices(self, ringing: _Ringing) -> None:
+        if not ringing.devices and self._is_ringing(ringing):
+            self._stage_over(ringing)
+
+    def _is_ringing(self, ringing: _Ringing) -> bool:
+        return any(other is ringing for other in self._ringing.get(ringing.wanted.call_id, []))
+
+    async def _begin(self, ringing: _Ringing) -> None:
+        wanted = ringing.wanted
         now_ms = self._context.now_ms()
         if now_ms >= wanted.until_ms:
             return
         known = await self._context.database.in_thread(
             push_facts.devices, self._context.database, wanted.panel, wanted.accounts
         )
-        if not known.devices:
+        if not known.devices or not self._is_ringing(ringing):
             return
         link = self._pictures.link(wanted.call_id, known.apartment_id, now_ms)
         if link:
             self._start(self._take_picture(wanted, known.apartment_id))
-        ringing = _Ringing(wanted, known.devices)
-        self._ringing.setdefault(wanted.call_id, []).append(ringing)
+        ringing.devices = known.devices
         loop = asyncio.get_running_loop()
         ringing.ends = loop.call_later((wanted.until_ms - now_ms) / 1000, self._stage_over, ringing)
         for device in known.devices:

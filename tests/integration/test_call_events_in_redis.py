@@ -14,8 +14,9 @@ import redis as redis_py
 from cryptography.fernet import Fernet
 
 from crm_api.adapters import redis_keys
-from crm_api.adapters.call_event_stream import CallEventStream
+from crm_api.adapters.call_event_stream import FOLLOWED_S, CallEventStream
 from crm_api.adapters.encryption import Encryption
+from crm_api.adapters.push_stream import PushStream
 from crm_api.call_records import recorder
 from crm_api.migrations import migrate
 from crm_api.services.call_recording import CallRecording
@@ -57,15 +58,91 @@ def _openings(database: CrmDatabase) -> int:
     return int(database.rows("SELECT count(*) FROM access_records", ())[0][0])
 
 
+def _until_the_stream_is_empty(stream: CallEventStream, client: redis_py.Redis) -> None:
+    deadline_s = time.monotonic() + FOLLOWED_S + 3
+    while client.xlen(redis_keys.CALL_EVENTS):
+        assert time.monotonic() < deadline_s
+        assert stream.read(10, 50) == []
+
+
 def test_events_are_recorded_and_leave_the_stream(url: str, client: redis_py.Redis, database: CrmDatabase) -> None:
-    work = recorder(CallEventStream(url, "one"), _recording(database), Event())
+    stream = CallEventStream(url, "one")
+    work = recorder(stream, _recording(database), Event())
     work()  # makes the group
     for number in range(5):
         _send(client, story(f"call-{number}"))
     work()
     work()
     assert _calls(database) == [f"call-{number}" for number in range(5)]
-    assert client.xlen(redis_keys.CALL_EVENTS) == 0
+    assert client.xlen(redis_keys.CALL_EVENTS) == 5, "pushes follow calls in the same stream"
+    _until_the_stream_is_empty(stream, client)
+
+
+def test_what_a_reader_recorded_and_did_not_delete_before_it_died_leaves_the_stream_too(
+    url: str, client: redis_py.Redis, database: CrmDatabase
+) -> None:
+    died = CallEventStream(url, "one")
+    work = recorder(died, _recording(database), Event())
+    work()  # makes the group
+    _send(client, story("call-1"))
+    work()
+    work()
+    assert _calls(database) == ["call-1"]
+    _send(client, story("call-2"))
+
+    again = CallEventStream(url, "one")
+    recorder(again, _recording(database), Event())()
+    assert _calls(database) == ["call-1", "call-2"]
+    assert client.xlen(redis_keys.CALL_EVENTS) == 1, "call-2 alone: it has just been recorded"
+    _until_the_stream_is_empty(again, client)
+
+
+def test_pushes_read_what_is_told_of_calls_from_the_wish_on_also_when_it_is_recorded(
+    url: str, client: redis_py.Redis, database: CrmDatabase
+) -> None:
+    records = CallEventStream(url, "one")
+    work = recorder(records, _recording(database), Event())
+    work()  # makes the group
+
+    async def follow() -> list[list[bytes]]:
+        pushes = PushStream(url, "one")
+        try:
+            await pushes.wishes(1)  # makes the group
+            before = await pushes.told(1)
+            client.xadd(redis_keys.PUSHES, {"push": "{}"})
+            _send(client, story("call-1"))
+            work()
+            work()
+            assert _calls(database) == ["call-1"]
+            assert await pushes.wishes(1000) == [b"{}"]
+            told = await pushes.told(1000)
+            again = await pushes.told(1)
+            pushes.follow_no_more()
+            _send(client, story("call-2"))
+            return [before, told, again, await pushes.told(1)]
+        finally:
+            await pushes.close()
+
+    assert asyncio.run(follow()) == [[], [json.dumps(story("call-1")).encode()], [], []]
+
+
+def test_a_wish_takes_the_reading_back_to_its_own_moment(url: str, client: redis_py.Redis) -> None:
+    async def follow() -> tuple[list[bytes], list[bytes]]:
+        pushes = PushStream(url, "one")
+        try:
+            await pushes.wishes(1)  # makes the group
+            client.xadd(redis_keys.PUSHES, {"push": "1"})
+            await pushes.wishes(1000)
+            client.xadd(redis_keys.PUSHES, {"push": "2"})
+            _send(client, story("call-2"))
+            told = await pushes.told(1000)
+            await pushes.wishes(1000)
+            return told, await pushes.told(1000)
+        finally:
+            await pushes.close()
+
+    told, again = asyncio.run(follow())
+    assert told == again == [json.dumps(story("call-2")).encode()]
 
 
 def test_a_reader_that_died_between_writing_and_acknowledging_records_nothing_twice(
@@ -85,8 +162,7 @@ def test_a_reader_that_died_between_writing_and_acknowledging_records_nothing_tw
     again.done([entry_id for entry_id, _ in taken])
 
     assert (_calls(database), _openings(database)) == (["call-1"], 1)
-    assert client.xlen(redis_keys.CALL_EVENTS) == 0
-    assert again.read(10, 1) == []
+    _until_the_stream_is_empty(again, client)
 
 
 def test_a_reader_that_died_before_writing_loses_nothing(

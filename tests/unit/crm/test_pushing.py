@@ -100,6 +100,33 @@ def test_the_account_that_answered_is_not_told_to_stop(context: Context) -> None
 
 
 @pytest.mark.usefixtures("device")
+def test_a_call_that_is_over_before_its_devices_are_known_wakes_nobody(context: Context) -> None:
+    service = Service()
+
+    async def run() -> list[bool]:
+        pushes = Pushing(context, {"fcm": service}, VisitorPictures(context, {}, ""), lambda _: None)
+        rings = [pushes.rings]
+        pushes.begin(wanted(context))
+        rings.append(pushes.rings)
+        pushes.over("c1", None)
+        await pushes.idle()
+        return [*rings, pushes.rings]
+
+    assert asyncio.run(run()) == [False, True, False]
+    assert service.sent == []
+
+
+def test_a_call_without_a_device_to_wake_is_not_followed(context: Context) -> None:
+    async def run() -> bool:
+        pushes = Pushing(context, {"fcm": Service()}, VisitorPictures(context, {}, ""), lambda _: None)
+        pushes.begin(wanted(context))
+        await pushes.idle()
+        return pushes.rings
+
+    assert asyncio.run(run()) is False
+
+
+@pytest.mark.usefixtures("device")
 def test_what_fails_for_a_moment_is_tried_again(
     context: Context, driver: FakePanelDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
