@@ -28,6 +28,7 @@ BARS: Final = (
     Bar("ring_all.failed", "at most", 0, "calls of 161/s"),
     Bar("ring_all.invite_to_ringing_ms.p99", "at most", 150, "ms at 100/s"),
     Bar("ring_all.cpu_ratio_to_bare_dialplan", "at most", 1.35, "x"),
+    Bar("ring_all.records_cpu_share", "at most", 0.10, "of a call's CPU"),
     Bar("unlock.key_to_door_ms.p99", "at most", 150, "ms"),
     Bar("unlock.not_opened", "at most", 0, "doors"),
     Bar("overload.accepted_completed_share", "at least", 1, ""),

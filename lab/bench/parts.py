@@ -32,6 +32,7 @@ _LOW_RATES: Final = (100.0, 130.0, PEAK_CPS)
 _EMERGENCY_CPS: Final = 5.0
 _COLD_CPS: Final = 60.0
 _OVERLOAD_FACTOR: Final = 2.0
+_RECORDERS: Final = ("crm-call-records", "redis")
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ class Bench:
         self.report.set("ring_all.cpu_ms_per_call", spent_ms)
         for group, group_ms in sorted(run.cpu_ms_per_call.items()):
             self.report.set(f"ring_all.cpu_ms_per_call_of.{group}", group_ms)
+        recording_ms = sum(run.cpu_ms_per_call[group] for group in _RECORDERS)
+        self.report.set("ring_all.records_cpu_share", recording_ms / spent_ms)
         self.report.set("ring_all.load_generator_cpu_ms_per_call", run.cpu_ms.get(LOAD_GROUP, 0.0) / run.calls)
         if self.bare_run is None:
             raise RuntimeError("the bare dialplan's CPU per call was not measured")
