@@ -82,6 +82,7 @@ def _emergency_parts(bench: Bench, emergency: EmergencyBench, leases: list[Lease
         Part("emergency: start the platform", "emergency", bench.start_platform, platform, starts=True),
         Part("20 emergency calls/s beside 161 calls/s", "emergency.invite", emergency.beside_load, platform),
         Part("2,000 panels call 112 within a minute", "emergency.storm", emergency.storm, platform),
+        Part("112 with each component dead", "emergency.not_arrived_with_one_dead", emergency.one_dead, platform),
         Part("emergency: stop the platform", "emergency", bench.stop_platform),
         *(Part(f"leases on {one.settings.database}", f"leases.{one.settings.database}", one.run) for one in leases),
     ]

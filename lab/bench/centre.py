@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Final, Self
 
-LINE: Final = "127.0.3.11"
-"""Address of the centre's first line in the demo town."""
+LINE, SECOND_LINE = "127.0.3.11", "127.0.3.12"
+"""Addresses of the centre's lines in the demo town."""
 _PANEL: Final = re.compile(r"<dm:deviceID>sip:([^@<]+)@")
 _CALLER: Final = re.compile(r"^From:[^\r]*sip:([^@;>]+)@", re.MULTILINE)
 _COPIED: Final = ("via", "record-route", "from", "call-id", "cseq")

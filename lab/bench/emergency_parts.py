@@ -20,7 +20,7 @@ from crm_api.migrations import migrate
 from crm_api.services.context import Context
 from crm_api.services.number_leases import Leasing
 from crm_api.tables.database import CrmDatabase
-from lab.bench.centre import LINE, Centre
+from lab.bench.centre import LINE, SECOND_LINE, Centre
 from lab.bench.measures import Bar
 from lab.bench.percentiles import Times
 from lab.stack import Stack
@@ -40,10 +40,12 @@ STORM_CPS: Final = 2000 / 60
 STORM_POOL: Final = 50
 CLIENTS: Final = 8
 _PATIENCE_S: Final = 15.0
+_MAY_DIE: Final = ("crm", "redis", "agi", "ast1", "ast2", "ast-emergency", "crm-call-records")
 
 EMERGENCY_BARS: Final = (
     Bar("emergency.invite_to_centre_ms.p99", "at most", 200, "ms at 20/s beside 161/s"),
     Bar("emergency.not_arrived", "at most", 0, "calls"),
+    Bar("emergency.not_arrived_with_one_dead", "at most", 0, "calls"),
     Bar("emergency.storm_not_arrived", "at most", 0, "calls of 2,000 in a minute"),
     Bar("emergency.storm_numbers_of_two_panels", "at most", 0, "numbers"),
 )
@@ -95,20 +97,42 @@ class EmergencyBench:
         self.report.set("emergency.storm_invite_to_centre_ms.p99", Times.of(times).p99)
         _say(f"{count} panels, {missing} did not arrive, {len(self.centre_numbers)} numbers, {twice} of two panels")
 
+    def one_dead(self) -> None:
+        """A call in the moment after each component was killed, and one while the centre's first line is silent."""
+        lost = 0
+        for index, (name, line) in enumerate([*((name, LINE) for name in _MAY_DIE), ("first_line", SECOND_LINE)]):
+            if name in _MAY_DIE:
+                self.bench.stack.kill(name)
+            times, missing = self._call(self.bench.emergency[index:], 1.0, 1, line=line, name=name)
+            lost += missing
+            if times:
+                self.report.set(f"emergency.with_one_dead_ms.{name}", times[0])
+                _say(f"{name} dead: {times[0]:.0f} ms to the centre")
+            if name in _MAY_DIE:
+                self.bench.stack.start(name)
+        self.report.set("emergency.not_arrived_with_one_dead", lost)
+
     def _call(
-        self, households: Sequence[Household], rate: float, count: int, note: dict[str, set[str]] | None = None
+        self,
+        households: Sequence[Household],
+        rate: float,
+        count: int,
+        note: dict[str, set[str]] | None = None,
+        *,
+        line: str = LINE,
+        name: str = "bench",
     ) -> tuple[list[float], int]:
         """Call at a rate; return the milliseconds to the centre of every call that arrived, and how many did not."""
         platform = self.bench.platform
         proxy = (platform.sip_address, platform.sip_port)
-        centre = Centre(LINE)
+        centre = Centre(line)
         began: dict[str, list[float]] = {}
         lock = threading.Lock()
 
         def one(index: int) -> None:
             account = households[index % len(households)].panel
             ha1 = hashlib.md5(f"{account.name}:{platform.domain}:{account.password}".encode()).hexdigest()  # noqa: S324
-            call = ProbeCall(proxy, platform.domain, account.name, ha1, "112", f"bench-{index}-{rate:.0f}", 0.0)
+            call = ProbeCall(proxy, platform.domain, account.name, ha1, "112", f"{name}-{index}-{rate:.0f}", 0.0)
             with lock:
                 began.setdefault(account.name, []).append(time.monotonic())
             SipProbe(call, lambda _step, _detail: None).run()
