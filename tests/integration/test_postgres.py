@@ -88,6 +88,7 @@ def test_the_crms_own_tests_pass_on_postgres(on_postgres: Stack) -> None:
             "--ignore=tests/unit/crm/test_panel_drivers.py",
             "-q",
             "--maxfail=5",
+            "--numprocesses=2",  # each test has a database of its own; PostgreSQL does half of the work
             "--tb=short",
             "-p",
             "no:cacheprovider",
