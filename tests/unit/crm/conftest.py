@@ -353,7 +353,8 @@ def town(services: Services, client: falcon.testing.TestClient) -> Town:
 
 @pytest.fixture
 def world(town: Town, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A campaign of probes, and a scheduler that does not wait between its looks."""
+    """A campaign of probes, and a scheduler that does not wait between its looks, but for its plans."""
     monkeypatch.setattr(probe_runner, "STEP_S", 0.02)
     monkeypatch.setattr(probe_runner, "LOOK_S", 0.01)
+    monkeypatch.setattr(probe_runner, "PLANNED_AT_ONCE_S", 10.0)
     return World(town, services, tmp_path)
