@@ -52,6 +52,17 @@ def test_a_panel_without_contact_is_480(fake: FakeKsr, request_of: Make) -> None
     assert fake.replies == [(480, "Panel Not Registered")]
 
 
+def test_a_probe_that_was_on_its_way_when_a_visitor_came_does_not_reach_the_panel(
+    fake: FakeKsr, request_of: Make
+) -> None:
+    probe(fake, "handset p1 12 header 7")
+    fake.location = {"p1": [Contact("sip:p1@10.0.0.1", "r1")]}
+    request = request_of(fake)
+    probe_calls.give_way(fake.ksr, request.settings, "p1")
+    assert probe_calls.ring_handset(fake.ksr, request) is DONE
+    assert (fake.relayed, fake.replies) == ([], [(486, "Panel Taken")])
+
+
 @pytest.mark.parametrize(
     "target",
     [
