@@ -46,12 +46,12 @@ def of_apartments(database: CrmDatabase, apartment_ids: Iterable[int]) -> list[P
 
 
 def by_apartment(database: CrmDatabase, apartment_ids: Iterable[int]) -> dict[int, list[Pair]]:
-    """Return the pairs that reach each of the apartments; one that no panel reaches is left out."""
+    """Return the pairs that reach each apartment, the oldest panel first; one that no panel reaches is left out."""
     ids = sorted(set(apartment_ids))
     pairs: dict[int, list[Pair]] = {}
     for first in range(0, len(ids), _AT_ONCE):
         batch = ids[first : first + _AT_ONCE]
-        sql = _PAIRS.format(condition=f"ap.id IN ({', '.join('?' * len(batch))})")
+        sql = _PAIRS.format(condition=f"ap.id IN ({', '.join('?' * len(batch))})") + " ORDER BY p.id"
         for panel, code, number, apartment_id in database.rows(sql, batch):
             pairs.setdefault(apartment_id, []).append((panel, number_to_dial(code, number)))
     return pairs
