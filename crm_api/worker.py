@@ -49,6 +49,7 @@ class ReadyWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no 
         self._ready = select.epoll()
         self._stopping, self._over = (os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(2))
         self._idle: dict[int, Any] = {}
+        self._keeping = True
         self.keepalived_conns = self._idle  # gthread counts it, to keep no more than `worker_connections`
         super().init_process()
 
@@ -95,6 +96,7 @@ class ReadyWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no 
         while self._idle and time.monotonic() < until_s:
             self.notify()
             time.sleep(_LAST_LOOKS_S)
+        self._keeping = False
         self._close_idle(float("inf"))
 
     def _serve(self, listeners: dict[int, Any]) -> None:
@@ -147,6 +149,8 @@ class ReadyWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no 
         file = connection.sock.fileno()
         self._idle[file] = connection  # before it is armed: another thread may have its next request at once
         arm(file, _ONE_READER)
+        if not self._keeping:  # answered just before the stop; nobody would close it any more
+            self._close_idle(float("inf"))
 
     def _close_idle(self, now_s: float) -> None:
         """Close connections on which nothing has come for long."""

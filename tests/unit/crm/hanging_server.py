@@ -1,4 +1,4 @@
-"""The API's worker with answers that come when they are let go: `-m tests.unit.crm.hanging_server <port> <pipe>`."""
+"""The API's worker with answers that come when they are let go: `-m tests.unit.crm.hanging_server <port> <folder>`."""
 
 from __future__ import annotations
 
@@ -12,33 +12,39 @@ from crm_api.config import CrmConfig
 from crm_api.server import CrmServer
 
 THREADS = 2
+HANGING = ("/hang", "/hang-too")
+
+
+def pipe_of(pipes: Path, path: str) -> Path:
+    """Return the named pipe that a hanging path waits for."""
+    return pipes / path.removeprefix("/")
 
 
 class Answer:
-    """`GET /now` at once, `GET /hang` when somebody has written to the named pipe."""
+    """`GET /now` at once, one of `HANGING` when somebody has written to the named pipe of that name."""
 
-    def __init__(self, let_go: Path) -> None:
-        self._let_go = let_go
+    def __init__(self, pipes: Path) -> None:
+        self._pipes = pipes
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer."""
-        if req.path == "/hang":
-            self._let_go.read_text()
+        if req.path in HANGING:
+            pipe_of(self._pipes, req.path).read_text()
         resp.text = req.path
 
 
 class HangingServer(CrmServer):
     """One process with few threads."""
 
-    def __init__(self, port: int, let_go: Path) -> None:
-        self._let_go = let_go
+    def __init__(self, port: int, pipes: Path) -> None:
+        self._pipes = pipes
         super().__init__(CrmConfig.model_construct(bind=f"127.0.0.1:{port}", workers=1, threads=THREADS))
 
     def load(self) -> Any:
         """Make the application in the worker."""
         app = falcon.App()
-        for path in ("/now", "/hang"):
-            app.add_route(path, Answer(self._let_go))
+        for path in ("/now", *HANGING):
+            app.add_route(path, Answer(self._pipes))
         return app
 
 

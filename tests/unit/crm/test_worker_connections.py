@@ -11,11 +11,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from tests.unit.crm.hanging_server import THREADS
+from tests.unit.crm.hanging_server import HANGING, THREADS, pipe_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,14 +26,15 @@ WITHIN_S = 10.0
 class Server:
     """The server in a process of its own."""
 
-    def __init__(self, let_go: Path) -> None:
-        os.mkfifo(let_go)
-        self._let_go = let_go
+    def __init__(self, pipes: Path) -> None:
+        for path in HANGING:
+            os.mkfifo(pipe_of(pipes, path))
+        self._pipes = pipes
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         module = "tests.unit.crm.hanging_server"
-        self.process = subprocess.Popen([sys.executable, "-m", module, str(self.port), str(let_go)])
+        self.process = subprocess.Popen([sys.executable, "-m", module, str(self.port), str(pipes)])
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a connection, once the server listens."""
@@ -49,14 +50,23 @@ class Server:
             else:
                 return connection
 
-    def let_go(self) -> None:
-        """Let one hanging request be answered; waits until there is one."""
-        self._let_go.write_text("go")
+    def hanging(self, path: str) -> IO[str]:
+        """Wait until a request for `path` hangs; it is answered when what this returns is closed."""
+        return pipe_of(self._pipes, path).open("w")
+
+    def wait_for_stop(self) -> None:
+        """Wait until nobody can connect any more."""
+        until_s = time.monotonic() + WITHIN_S
+        with contextlib.suppress(ConnectionRefusedError):
+            while True:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                assert time.monotonic() < until_s, "it still listens"
+                time.sleep(0.02)  # nothing tells when somebody listens no more
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "let-go")
+    server = Server(tmp_path)
     try:
         with contextlib.closing(server.connect()) as first:
             get(first, "/now")
@@ -108,7 +118,7 @@ def test_connections_that_say_nothing_and_a_request_that_hangs_hold_up_nobody(
     for _ in range(5):
         assert get(connect(), "/now") == "/now"
     assert [get(connection, "/now") for connection in silent] == ["/now"] * len(silent)
-    server.let_go()
+    server.hanging("/hang").close()
     assert read(hanging) == "/hang"
 
 
@@ -152,8 +162,24 @@ def test_a_stop_answers_what_is_on_its_way_and_closes_what_is_idle(
     assert get(idle, "/now") == "/now"
     server.process.send_signal(signal.SIGTERM)
     assert idle.sock.recv(1) == b""
-    server.let_go()
+    server.hanging("/hang").close()
     assert read(hanging) == "/hang"
+    assert server.process.wait(WITHIN_S) == 0
+
+
+def test_a_connection_whose_request_is_answered_after_the_stop_is_closed(
+    server: Server, connect: Callable[[], http.client.HTTPConnection]
+) -> None:
+    first, second = connect(), connect()
+    first.request("GET", "/hang")
+    second.request("GET", "/hang-too")
+    with server.hanging("/hang-too"):
+        with server.hanging("/hang"):
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_for_stop()
+        assert read(first) == "/hang"
+        assert first.sock.recv(1) == b""
+    assert read(second) == "/hang-too"
     assert server.process.wait(WITHIN_S) == 0
 
 
