@@ -62,5 +62,6 @@ class Threads:
             finally:
                 self._busy.discard(name)
 
-        self._scheduler.add_job(run, Now(), id=name, name=name)
+        # Each has an id of its own: APScheduler hears late that one is over, and would leave out the next of its id.
+        self._scheduler.add_job(run, Now(), name=name)
         return True
