@@ -37,6 +37,15 @@ def test_of_one_name_one_runs(threads: Threads) -> None:
     ends.set()
 
 
+def test_what_is_begun_just_before_the_stop_runs_to_its_end() -> None:
+    for _ in range(20):
+        threads, ran = Threads(), threading.Event()
+        threads.start()
+        assert threads.begin("run 1", ran.set)
+        threads.stop()
+        assert ran.is_set()
+
+
 def test_what_is_begun_as_the_last_one_has_just_ended_runs(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
     """APScheduler hears a moment later that something is over; what it did not begin then was never begun again."""
     executor: Any = threads._scheduler._lookup_executor("default")
