@@ -23,7 +23,7 @@ DAY_MS = 86_400_000
 
 @dataclass
 class FakePanels:
-    """Panels by address that keep codes at places; those in `offline` do not answer, the driver cannot cope with `odd` ones."""
+    """Panels by address that keep codes at places; `offline` ones do not answer, `odd` ones the driver cannot cope with."""
 
     kept: dict[str, dict[int, str]] = field(default_factory=dict)
     offline: set[str] = field(default_factory=set)
