@@ -23,7 +23,7 @@ DAY_MS = 86_400_000
 
 @dataclass
 class FakePanels:
-    """Panels by address that keep codes at places; `offline` ones do not answer, `odd` ones the driver cannot cope with."""
+    """Panels by address that keep codes at places; `offline` ones do not answer, of `odd` ones the driver raises."""
 
     kept: dict[str, dict[int, str]] = field(default_factory=dict)
     offline: set[str] = field(default_factory=set)
