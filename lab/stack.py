@@ -229,7 +229,7 @@ class Stack:
         processes = members(everything, service.name, record.pid if record else None)
         problem = ""
         if leader is None:
-            problem = "never started" if record is None else "has ended"
+            problem = "not started" if record is None else "has ended"
             if processes:
                 problem = f"its main process has ended, {len(processes)} others run"
         else:

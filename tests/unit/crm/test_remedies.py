@@ -12,7 +12,7 @@ import pytest
 from crm_api.resources.remedies import PATTERNS
 
 if TYPE_CHECKING:
-    from tests.unit.crm.furnished import Town
+    from tests.unit.crm.conftest import Town
 
 OPENAPI = Path(__file__).parents[3] / "docs" / "openapi.json"
 OF_HEADERS_AND_ANSWERS = {
