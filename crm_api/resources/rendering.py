@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from crm_api.domain.inputs.base import Input
 from crm_api.domain.problems import FieldProblem, InvalidFieldsError, ProblemError
 from crm_api.resources.declaration import operation_of
+from crm_api.resources.remedies import remedy_of
 from crm_api.tables.database import DatabaseErrors, ValueErrors
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ STATUS: Final = {
     "stale": (412, "Changed by somebody else"),
     "precondition-required": (428, "If-Match is needed"),
     "not-found": (404, "Not found"),
+    "method-not-allowed": (405, "Not done here"),
     "conflict": (409, "Contradicts what is kept"),
     "forbidden": (403, "This token may not do this"),
     "unauthorised": (401, "A token is needed"),
@@ -196,7 +198,7 @@ def _field(error: ErrorDetails, document: Any) -> FieldProblem:
         value = value[:MAX_ECHO]
     elif not isinstance(value, (int, float, bool, type(None))):
         value = str(value)[:MAX_ECHO] if not isinstance(value, dict) else "(object)"
-    return FieldProblem(path, value, error["msg"].removeprefix("Value error, "))
+    return FieldProblem(path, value, remedy_of(error))
 
 
 def _headers_of(error: ProblemError) -> dict[str, str]:
@@ -204,6 +206,14 @@ def _headers_of(error: ProblemError) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="entryphone"'}
     wait_s: int | None = getattr(error, "wait_s", None)
     return {} if wait_s is None else {"Retry-After": str(wait_s)}
+
+
+def _told(error: falcon.HTTPError, req: falcon.Request, resp: falcon.Response) -> str:
+    if isinstance(error, falcon.HTTPRouteNotFound):
+        return f"There is nothing at {req.path[:MAX_ECHO]}: /v1/openapi.json lists every address"
+    if isinstance(error, falcon.HTTPMethodNotAllowed):
+        return f"{req.path[:MAX_ECHO]} takes {resp.get_header('Allow')}, not {req.method}"
+    return error.description or error.title or ""
 
 
 def install_error_handlers(app: falcon.App[Any, Any], database: CrmDatabase) -> None:
@@ -225,11 +235,11 @@ def install_error_handlers(app: falcon.App[Any, Any], database: CrmDatabase) -> 
         send_problem(resp, "unavailable", "The database did not answer; try again shortly")
         resp.set_header("Retry-After", "1")
 
-    def http(_req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
+    def http(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
         status = error.status_code
         for name, value in (error.headers or {}).items():  # type: ignore[union-attr]
             resp.set_header(name, value)
-        send_problem(resp, _slug(error.status), error.description or error.title or "", status=status)
+        send_problem(resp, _slug(error.status), _told(error, req, resp), status=status)
 
     def fault(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
         _log.error("fault", method=req.method, path=req.path, exc_info=error)
