@@ -43,6 +43,7 @@ STATUS: Final = {
     "unauthorised": (401, "A token is needed"),
     "too-many-logins": (429, "Too many wrong logins"),
     "too-large": (413, "The body is too large"),
+    "broken-off": (408, "The body broke off"),
     "elsewhere": (502, "Another service did not do it"),
     "unavailable": (503, "The database is away"),
     "internal": (500, "A fault of ours"),
@@ -89,14 +90,35 @@ def _writable(value: Any) -> Any:
 def body_of(req: falcon.Request, model: type[Body]) -> Body:
     """Return the checked body, or raise `InvalidFieldsError` naming everything that is wrong with it."""
     _must_be_declared(req, "body", model)
-    raw = req.bounded_stream.read(MAX_BODY_BYTES + 1)
-    if len(raw) > MAX_BODY_BYTES:
-        raise TooLargeError(f"The body is longer than {MAX_BODY_BYTES} bytes: send less at once")
-    document = parsed(raw)
+    document = parsed(content_of(req, MAX_BODY_BYTES, "send less at once"))
     try:
         return model.model_validate(document)
     except ValidationError as error:
         raise _invalid(error, document) from None
+
+
+def content_of(req: falcon.Request, most_bytes: int, remedy: str) -> bytes:
+    """Return the body as it was sent, all of it.
+
+    Raises:
+        TooLargeError: longer than this; what to do then is told.
+        BrokenOffError: a part of a file must never be taken for the whole.
+    """
+    length = req.content_length
+    is_chunked = length is None and "chunked" in (req.get_header("Transfer-Encoding") or "").lower()
+    try:
+        raw: bytes = (req.stream if is_chunked else req.bounded_stream).read(most_bytes + 1)
+    except OSError as error:
+        raise BrokenOffError(error.strerror or str(error)) from None
+    except Exception as error:
+        if is_chunked:  # the server says in its own ways that pieces are none, or missing
+            raise BrokenOffError(f"in the middle of a chunk ({type(error).__name__})") from None
+        raise
+    if len(raw) > most_bytes:
+        raise TooLargeError(f"The body is longer than {most_bytes} bytes: {remedy}")
+    if len(raw) < (length or 0):
+        raise BrokenOffError(f"{len(raw)} bytes came, Content-Length says {length}")
+    return raw
 
 
 def parsed(raw: bytes) -> Any:
@@ -138,6 +160,15 @@ class TooLargeError(ProblemError):
     """More than is read from anybody."""
 
     kind = "too-large"
+
+
+class BrokenOffError(ProblemError):
+    """Not all of the body has come."""
+
+    kind = "broken-off"
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"The body broke off, {how}: send it again, as a whole")
 
 
 def _invalid(error: ValidationError, document: Any) -> InvalidFieldsError:
