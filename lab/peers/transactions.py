@@ -137,11 +137,10 @@ class SipSocket(asyncio.DatagramProtocol):
 
     def _arrived_s(self) -> float:
         """Return when the datagram that was just read arrived (socket(7), SIOCGSTAMP): a busy peer reads it late."""
-        stamp = fcntl.ioctl(
-            self._open_transport().get_extra_info("socket").fileno(), _SIOCGSTAMPNS, bytes(_TIMESPEC.size)
-        )
-        seconds, nanoseconds = _TIMESPEC.unpack(stamp)
-        return time.monotonic() - max(0.0, time.time() - seconds - nanoseconds / 1e9)
+        file: int = self._open_transport().get_extra_info("socket").fileno()
+        seconds, nanoseconds = _TIMESPEC.unpack(fcntl.ioctl(file, _SIOCGSTAMPNS, bytes(_TIMESPEC.size)))
+        ago_s: float = time.time() - seconds - nanoseconds / 1e9
+        return time.monotonic() - max(0.0, ago_s)
 
     def send_bytes(self, data: bytes, destination: tuple[str, int] | None = None) -> None:
         """Send any bytes, well formed or not."""
