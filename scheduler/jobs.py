@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from crm_api.adapters.billing import CsvBilling, HttpBilling
 from crm_api.services.billing import FRESH_MS, Billing
 from crm_api.services.call_sounds import remove_expired
+from crm_api.services.code_notices import CodeNotices
 from crm_api.services.code_renewal import AccessCodeRules, CodeRenewal
 from crm_api.services.job_runs import JobRuns
 from crm_api.services.probe_recordings import remove_old
@@ -34,6 +35,7 @@ def billing_source(config: CrmConfig) -> BillingSource | None:
 def make_jobs(context: Context, billing: BillingSource | None, recordings: Path | None = None) -> dict[str, Job]:
     """Return what does a run, by the kinds of `crm_api.services.timetable`."""
     runs, customers = JobRuns(context), Billing(context, billing)
+    code_notices = CodeNotices(context)
     renewal, rules, one_at_a_time = CodeRenewal(context), AccessCodeRules(context), threading.Lock()
 
     def clean_up(telling: Telling) -> dict[str, Any]:
@@ -42,8 +44,16 @@ def make_jobs(context: Context, billing: BillingSource | None, recordings: Path 
         while removed := remove_expired(context):
             sounds += removed
             telling.tell(sounds)
+        notices = 0
+        while removed := code_notices.forget():
+            notices += removed
+            telling.tell(sounds + notices)
         probes = 0 if recordings is None else remove_old(recordings, context.now_ms())
-        return {"call_sounds_removed": sounds, "probe_recordings_removed": probes}
+        return {
+            "call_sounds_removed": sounds,
+            "code_notices_removed": notices,
+            "probe_recordings_removed": probes,
+        }
 
     def synchronise(_: Telling) -> dict[str, Any]:
         return customers.synchronise()

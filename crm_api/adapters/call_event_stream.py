@@ -12,6 +12,8 @@ from crm_api.adapters import redis_keys
 
 CLAIM_IDLE_MS: Final = 60_000
 """Entries that a consumer took and did not acknowledge for so long are taken over."""
+CLAIM_EVERY_S: Final = 30.0
+"""How often they are looked for: a recorder may die on another host, or come back under another name."""
 FOLLOWED_S: Final = 1.0
 """Recorded entries stay for so long: pushes follow calls in the same stream (`crm_api.adapters.push_stream`)."""
 
@@ -23,6 +25,8 @@ class CallEventStream:
         self._redis: redis.Redis = redis.Redis.from_url(url, socket_timeout=5.0, socket_connect_timeout=1.0)
         self._consumer = consumer
         self._own_pending_read = False
+        self._claim_at_s = 0.0
+        self._is_first_look = True
         self._recorded: deque[tuple[float, list[str]]] = deque()
 
     def read(self, count: int, block_ms: int) -> list[tuple[str, bytes]]:
@@ -52,15 +56,18 @@ class CallEventStream:
         self._own_pending_read = False
 
     def _unacknowledged(self, count: int) -> list[tuple[str, bytes]]:
-        if self._own_pending_read:
+        if self._own_pending_read and time.monotonic() < self._claim_at_s:
             return []
         group = redis_keys.CALL_RECORDS_GROUP
         self._redis.xautoclaim(redis_keys.CALL_EVENTS, group, self._consumer, CLAIM_IDLE_MS, "0-0", count=count)
         answer: Any = self._redis.xreadgroup(group, self._consumer, {redis_keys.CALL_EVENTS: "0"}, count=count)
         entries = _entries(answer)
         self._own_pending_read = not entries
-        if not entries and not self._recorded:
-            self._delete_left()
+        if not entries:
+            self._claim_at_s = time.monotonic() + CLAIM_EVERY_S
+            if self._is_first_look and not self._recorded:
+                self._delete_left()
+            self._is_first_look = False
         return entries
 
     def _delete_left(self) -> None:

@@ -25,6 +25,9 @@ SENDING_MS: Final = 5 * 60_000
 """A message that has been on its way for so long has lost its sender."""
 TRIES: Final = 8
 RETRY_MS: Final = 60_000
+KEPT_MS: Final = 90 * 86_400_000
+"""Who was told stays on record for so long: each week adds a row for every app and phone."""
+FORGOTTEN_AT_ONCE: Final = 2000
 
 TEXTS: Final = {
     "en": "New code of {address}, entrance {entrance}: {code}.",
@@ -75,6 +78,11 @@ _SENDING: Final = """
 UPDATE code_notices SET state = 'sending', tries = tries + 1, next_try_ms = ? WHERE id = ? AND state = 'waiting'
 RETURNING id
 """
+_SETTLED: Final = """
+SELECT id FROM code_notices WHERE state IN ('sent', 'failed') AND next_try_ms < ? ORDER BY id LIMIT ?
+"""
+"""Looks through the table: asked outside a transaction, so that no writer waits."""
+_FORGET: Final = "DELETE FROM code_notices WHERE id = ?"
 _SENT: Final = "UPDATE code_notices SET state = 'sent', sent_at_ms = ?, last_error = NULL WHERE id = ?"
 _NOT_SENT: Final = "UPDATE code_notices SET state = ?, next_try_ms = ?, last_error = ? WHERE id = ?"
 
@@ -135,6 +143,13 @@ class CodeNotices(Listed[CodeNotice]):
             for told in [threads.submit(self._tell, notice, messengers) for notice in due]:
                 told.result()
         return len(due)
+
+    def forget(self) -> int:
+        """Remove some notices that were settled long ago; return how many. Called again as long as there are any."""
+        old = self.database.rows(_SETTLED, (self.context.now_ms() - KEPT_MS, FORGOTTEN_AT_ONCE))
+        with self.database.transaction():
+            self.database.many(_FORGET, old)
+        return len(old)
 
     def _tell(self, notice: _Due, messengers: Mapping[str, Messenger]) -> None:
         """Send one message, if people are awake and nobody else does."""

@@ -13,7 +13,7 @@ import pytest
 import redis as redis_py
 from cryptography.fernet import Fernet
 
-from crm_api.adapters import redis_keys
+from crm_api.adapters import call_event_stream, redis_keys
 from crm_api.adapters.call_event_stream import FOLLOWED_S, CallEventStream
 from crm_api.adapters.encryption import Encryption
 from crm_api.adapters.push_stream import PushStream
@@ -175,6 +175,27 @@ def test_a_reader_that_died_before_writing_loses_nothing(
 
     recorder(CallEventStream(url, "one"), _recording(database), Event())()
 
+    assert _calls(database) == ["call-1"]
+
+
+def test_what_a_reader_of_another_name_took_and_did_not_record_is_taken_over(
+    url: str, client: redis_py.Redis, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another host, or the same one under a new name: it was begun anew before its entries counted as left."""
+    monkeypatch.setattr(call_event_stream, "CLAIM_EVERY_S", 0.0)
+    died = CallEventStream(url, "one")
+    died.read(10, 1)
+    _send(client, story("call-1"))
+    assert died.read(10, 1000) or died.read(10, 1000)  # and here the process dies
+
+    work = recorder(CallEventStream(url, "two"), _recording(database), Event())
+    work()
+    assert _calls(database) == [], "it may be on its way"
+    monkeypatch.setattr(call_event_stream, "CLAIM_IDLE_MS", 1)
+    deadline_s = time.monotonic() + 60
+    while not _calls(database):
+        assert time.monotonic() < deadline_s
+        work()
     assert _calls(database) == ["call-1"]
 
 

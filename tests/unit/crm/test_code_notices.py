@@ -13,7 +13,11 @@ import pytest
 
 from crm_api.adapters.messages import NotSentError, TwilioSms
 from crm_api.config import SmsConfig
+from crm_api.services.code_notices import KEPT_MS
+from crm_api.services.timetable import Timetable
 from scheduler.code_steps import TellResidents
+from scheduler.jobs import make_jobs
+from scheduler.work import Telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -250,3 +254,30 @@ def test_what_twilio_refuses(twilio: FakeTwilio, status: int, final: bool) -> No
     with pytest.raises(NotSentError, match=str(status)) as refused:
         made(twilio).send("+1", "x")
     assert refused.value.final is final
+
+
+def test_who_was_told_is_forgotten_after_a_while(
+    town: Town, services: Services, sms: FakeMessenger, clock: Clock
+) -> None:
+    context = services.jobs.context
+    Timetable(context).fill()
+    (job,) = town.platform("GET", "/v1/scheduled-jobs?kind=clean_up")["items"]
+
+    def clean_up() -> int:
+        town.platform("POST", f"/v1/scheduled-jobs/{job['id']}/start")
+        run = services.job_runs.take("here")
+        assert run is not None
+        result = make_jobs(context, None)["clean_up"](Telling(run, services.job_runs, threading.Event()))
+        services.job_runs.end(run, result)
+        removed: int = result["code_notices_removed"]
+        return removed
+
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    tell(services, sms)
+    clock.now += KEPT_MS - 1000
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    services.code_notices.prepare()
+    assert clean_up() == 0
+    clock.now += 2000
+    assert clean_up() == 2
+    assert {notice["state"] for notice in town.platform("GET", "/v1/code-notices")["items"]} == {"waiting"}
