@@ -72,6 +72,8 @@ class LateRinging:
             ksr.htable.sht_rm(_TABLE, key)
             if self._socket is None:
                 self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                # Of several addresses the kernel would take the interface's first: then `keep` would not know us.
+                self._socket.bind((self._us[0], 0))
             try:
                 self._socket.sendto(waiting.pop(key).encode(), self._us)
             except OSError as error:

@@ -12,6 +12,7 @@ import pytest
 from lab.probes import redis_command
 from lab.services import PANEL_CALLS
 from tests.sip.emergency_scene import (
+    CITY_LINE,
     SHARED,
     call_112,
     caller_of,
@@ -70,6 +71,31 @@ async def test_112_arrives_with_one_dead(scene: Scene, dead: tuple[str, ...]) ->
 @pytest.mark.parametrize("dead", PAIRS, ids="+".join)
 async def test_112_arrives_with_two_dead(scene: Scene, dead: tuple[str, ...]) -> None:
     await _reaches(scene, dead, 5.0)
+
+
+async def test_the_centre_is_not_rung_for_nobody_when_a_node_dies(scene: Scene) -> None:
+    """The call goes on through another node; what the dead one has begun ends."""
+    at = panel_at(scene)
+    await rested(scene)
+    centre = await scene.peer(CITY_LINE)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, "112")
+    first = await centre.incoming("112", 8)
+    first.ring()
+    await call.ringing()
+
+    await scene.kill("ast-emergency")
+
+    await first.wait_cancelled(10)
+    again = await centre.incoming("112", 10, first.received.at_s + 1e-6)
+    again.ring()
+    again.answer()
+    await call.answered()
+    await again.established()
+    await call.bye()
+    await scene.revive()
+    record = await emergency_record(scene, call.call_id, "answered")
+    assert record["number"] == caller_of(again)
 
 
 async def test_the_end_of_a_call_is_known_although_fastagi_died_during_it(scene: Scene) -> None:

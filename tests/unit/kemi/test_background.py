@@ -214,9 +214,11 @@ def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
     fake.tables["provisional"]["c1"] = PROVISIONAL
     fake.message.ruri = "sip:127.0.0.21:5060"
     nodes.node_event(fake.ksr, "dispatcher:dst-down")
-    watch = nodes.NodeWatch(settings.read(fake.ksr))
+    closed: list[str] = []
+    watch = nodes.NodeWatch(settings.read(fake.ksr), (lambda _ksr, leg_id: closed.append(leg_id),))
     watch.tick(fake.ksr)
     assert receiver.recv(2000).startswith(b"SIP/2.0 503")
+    assert closed == ["s1"], "an app that wakes now must not be rung for nobody"
     assert fake.called("tmx.t_cancel_callid") == [("s1", "7", 0)]
     assert fake.tables["setup"]["c1"] == "P 127.0.0.21:5060 lost 1"
     assert fake.tables["setup"]["c2"] == "P 127.0.0.22:5060 rings 1"
@@ -243,9 +245,9 @@ def test_the_node_of_emergency_calls_is_brought_back_in_its_own_set(fake: FakeKs
 
 def test_ringing_that_stays_is_said_again_once(fake: FakeKsr) -> None:
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    receiver.bind(("127.0.0.1", 0))
+    receiver.bind(("127.0.0.9", 0))
     receiver.settimeout(5)
-    fake.defines |= {"EP_SIP_ADDRESS": "127.0.0.1", "EP_SIP_PORT": str(receiver.getsockname()[1])}
+    fake.defines |= {"EP_SIP_ADDRESS": "127.0.0.9", "EP_SIP_PORT": str(receiver.getsockname()[1])}
     again = late_ringing.LateRinging(settings.read(fake.ksr))
     fake.tables["ringing"] |= {"s1 127.0.2.1 5060": "late", "s1 127.0.2.2 5060": "in time"}
     again.tick(fake.ksr)
@@ -253,7 +255,9 @@ def test_ringing_that_stays_is_said_again_once(fake: FakeKsr) -> None:
     del fake.tables["ringing"]["s1 127.0.2.2 5060"]
     fake.tables["ringing"]["s2 127.0.2.3 5060"] = "just now"
     again.tick(fake.ksr)
-    assert receiver.recv(2000) == b"late"
+    text, (source, _) = receiver.recvfrom(2000)
+    assert text == b"late"
+    assert source == "127.0.0.9", "else it would be kept once more, and said again for ever"
     assert list(fake.tables["ringing"]) == ["s2 127.0.2.3 5060"]
     again.tick(fake.ksr)
     assert receiver.recv(2000) == b"just now"
