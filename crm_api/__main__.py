@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from peewee import ProgrammingError
 from pydantic import ValidationError
 
 from crm_api.bootstrap import make_context, set_up_logging
@@ -19,6 +20,7 @@ from crm_api.services.context import Tenant
 from crm_api.services.history import CallRecords
 from crm_api.services.principals import Staff
 from crm_api.services.tokens import KINDS, Tokens
+from crm_api.tables.database import DatabaseErrors
 from crm_api.tables.people import Principal
 
 if TYPE_CHECKING:
@@ -43,8 +45,16 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             tokens = Tokens(make_context(config))
             sys.stdout.write(tokens.create(asked.name, asked.kind, asked.company, replace=asked.replace) + "\n")
-    except (ConfigError, ProblemError, ValueError) as error:
+    except ProblemError as error:
+        told = "; ".join(f"{wrong.field}={wrong.value!r}: {wrong.remedy}" for wrong in error.fields)
+        sys.stderr.write(f"crm_api: {told or error}\n")
+        return 2
+    except (ConfigError, ValueError) as error:
         sys.stderr.write(f"crm_api: {error}\n")
+        return 2
+    except (*DatabaseErrors, ProgrammingError) as error:
+        said = str(error).splitlines()[0]
+        sys.stderr.write(f"crm_api: the database: {said}; is it up, and has `crm_api migrate` been run?\n")
         return 2
     return 0
 
@@ -52,6 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _serve(config: CrmConfig) -> None:
     from crm_api.server import CrmServer  # noqa: PLC0415 - gunicorn is not needed by the other commands
 
+    make_context(config)  # what is wrong is told here, once, and not by each worker
     CrmServer(config).run()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,11 +12,14 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from crm_api.adapters.plan_cache import RedisErrors
+from crm_api.bootstrap import set_up_logging
+from crm_api.config import ConfigError, read_config
 from crm_api.tables.database import DatabaseErrors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from crm_api.config import CrmConfig
     from crm_api.tables.database import CrmDatabase
 
 FIRST_RETRY_S: Final = 0.1
@@ -24,12 +28,18 @@ LAST_RETRY_S: Final = 1.0
 _log = structlog.get_logger("crm_api.background")
 
 
-def config_path(program: str, description: str) -> Path:
-    """Return the path given with --config."""
-    parser = argparse.ArgumentParser(prog=program, description=description)
+def start(program: str, run: Callable[[CrmConfig], None]) -> None:
+    """Run a process with the file given as --config; a wrong setting ends it with status 2, told in one line."""
+    parser = argparse.ArgumentParser(prog=program, description=run.__doc__)
     parser.add_argument("--config", type=Path, required=True)
-    path: Path = parser.parse_args().config
-    return path
+    path = parser.parse_args().config
+    try:
+        config = read_config(path)
+        set_up_logging(config)
+        run(config)
+    except ConfigError as error:
+        sys.stderr.write(f"{program}: {error}\n")
+        sys.exit(2)
 
 
 def stop_on_signal() -> threading.Event:

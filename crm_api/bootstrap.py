@@ -14,6 +14,7 @@ from crm_api.adapters.panel_drivers import panel_drivers
 from crm_api.adapters.plan_cache import PlanCache
 from crm_api.adapters.redis_queues import RedisQueues
 from crm_api.adapters.twilio_numbers import TwilioNumberSource
+from crm_api.config import ConfigError
 from crm_api.services.access_codes import AccessCodes
 from crm_api.services.accounts import Accounts
 from crm_api.services.apartments import Apartments
@@ -155,11 +156,25 @@ class Services:
 
 
 def make_context(config: CrmConfig) -> Context:
-    """Open the database and read the key."""
+    """Open the database and read the key.
+
+    Raises:
+        ConfigError: one of the two cannot be what `crm.json` says.
+    """
+    try:
+        database = CrmDatabase(config.database_url)
+    except OSError as error:
+        raise ConfigError(f"database_url: {error}: make the directory, or name another file") from error
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    try:
+        encryption = Encryption.from_file(config.encryption_key_file)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"encryption_key_file {config.encryption_key_file}: {error}") from error
     return Context(
-        database=CrmDatabase(config.database_url),
+        database=database,
         realm=config.sip_domain,
-        encryption=Encryption.from_file(config.encryption_key_file),
+        encryption=encryption,
         trusted_proxies=frozenset(config.trusted_proxies),
     )
 

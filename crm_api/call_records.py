@@ -6,14 +6,15 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from crm_api.adapters.call_event_stream import CallEventStream
-from crm_api.background import config_path, repeat, stop_on_signal
-from crm_api.bootstrap import make_context, set_up_logging
-from crm_api.config import read_config
+from crm_api.background import repeat, start, stop_on_signal
+from crm_api.bootstrap import make_context
 from crm_api.services.call_recording import CallRecording
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
+
+    from crm_api.config import CrmConfig
 
 BATCH: Final = 2000
 BLOCK_MS: Final = 1000
@@ -41,10 +42,8 @@ def recorder(stream: CallEventStream, recording: CallRecording, stopped: threadi
     return work
 
 
-def main() -> None:
+def run(config: CrmConfig) -> None:
     """Record until SIGTERM."""
-    config = read_config(config_path("crm_api.call_records", main.__doc__ or ""))
-    set_up_logging(config)
     context = make_context(config)
     stream = CallEventStream(config.redis_url, f"{socket.gethostname()}-records")
     stopped = stop_on_signal()
@@ -52,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start("crm_api.call_records", run)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_SECRET: Final = re.compile("token|secret|password")
+_PASSWORD_IN_URL: Final = re.compile("://[^/]*@")
+_ADDRESS: Final = r"^[^\s:]+:[0-9]{1,5}$"
 
 
 def _network(text: str) -> str:
@@ -67,7 +75,7 @@ class ProbesConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     asterisk: tuple[ManagerConfig, ...]
-    kamailio: str
+    kamailio: Annotated[str, Field(pattern=_ADDRESS)]
     """`host:port`, as Asterisk calls it."""
     recordings: Path
     """What Asterisk knows as `/var/lib/entryphone/probes`."""
@@ -132,10 +140,10 @@ class CrmConfig(BaseModel):
     database_url: str
     """`sqlite:////absolute/path.db` or `postgresql://user:password@host:port/name`."""
 
-    redis_url: str
+    redis_url: Annotated[str, Field(pattern="^(redis|rediss|unix)://")]
     """`redis://host:port/0`."""
 
-    sip_domain: str
+    sip_domain: Annotated[str, Field(min_length=1)]
     """SIP domain and digest realm: HA1 depends on it, so it must never change."""
 
     encryption_key_file: Path
@@ -176,10 +184,10 @@ class CrmConfig(BaseModel):
 
     panel_codes_per_s: Annotated[float, Field(gt=0, le=1000)] = 50.0
     """How many panels a second are told their codes."""
-    sip_proxy: str | None = None
+    sip_proxy: Annotated[str, Field(pattern=_ADDRESS)] | None = None
     """`host:port` of Kamailio, for test calls to the emergency number."""
 
-    smtp_url: str | None = None
+    smtp_url: Annotated[str, Field(pattern="^smtps?://")] | None = None
     """Mail server for notices of emergency calls: `smtp://[user:password@]host[:port]`, `smtps://` for TLS."""
 
     mail_from: str = "entryphone@localhost"
@@ -206,7 +214,7 @@ class CrmConfig(BaseModel):
 
 
 class ConfigError(Exception):
-    """The file is missing or wrong; the sentence names it and every wrong field."""
+    """The file is missing or wrong; the sentence names it and every wrong field, and no secret."""
 
 
 def read_config(path: Path) -> CrmConfig:
@@ -220,7 +228,21 @@ def read_config(path: Path) -> CrmConfig:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give the right path with --config") from error
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'file'}={e['input']!r}: {e['msg']}" for e in error.errors()
-        )
-        raise ConfigError(f"{path}: {wrong}") from error
+        wrong = "; ".join(map(_told, error.errors()))
+        raise ConfigError(f"{path}: {wrong} (crm_api/config.py describes every field)") from None
+
+
+def _told(error: ErrorDetails) -> str:
+    """One wrong field, its value unless it is a secret, and what would be right."""
+    field = ".".join(map(str, error["loc"])) or "file"
+    value = error["input"]
+    if error["type"] == "missing":
+        return f"{field} is missing"
+    if error["type"] == "extra_forbidden":
+        return f"{field}: there is no such field"
+    shown = isinstance(value, str | int | float | None) and _SECRET.search(field) is None
+    return f"{field}{_shown(value) if shown else ''}: {error['msg']}"
+
+
+def _shown(value: object) -> str:
+    return "=" + (repr(_PASSWORD_IN_URL.sub("://...@", value)) if isinstance(value, str) else repr(value))

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from crm_api.adapters.notice_senders import notice_senders
-from crm_api.background import config_path, repeat, stop_on_signal
-from crm_api.bootstrap import make_context, set_up_logging
-from crm_api.config import read_config
+from crm_api.background import repeat, start, stop_on_signal
+from crm_api.bootstrap import make_context
 from crm_api.services.city_numbers import CityNumbers
 from crm_api.services.emergency_checks import EmergencyChecks
 from crm_api.services.emergency_notices import Notices
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from crm_api.adapters.notice_senders import NoticeSender
+    from crm_api.config import CrmConfig
     from crm_api.services.context import Context
 
 POLL_S: Final = 0.5
@@ -90,10 +90,8 @@ def worker(context: Context, senders: dict[str, NoticeSender], proxy: tuple[str,
     return work
 
 
-def main() -> None:
+def run(config: CrmConfig) -> None:
     """Work until SIGTERM."""
-    config = read_config(config_path("crm_api.emergency", main.__doc__ or ""))
-    set_up_logging(config)
     context = make_context(config)
     host, _, port = (config.sip_proxy or "").rpartition(":")
     proxy = (host, int(port)) if host else None
@@ -101,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start("crm_api.emergency", run)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from crm_api.background import config_path, repeat, stop_on_signal
-from crm_api.bootstrap import make_context, make_services, set_up_logging
-from crm_api.config import read_config
+from crm_api.background import repeat, start, stop_on_signal
+from crm_api.bootstrap import make_context, make_services
 from crm_api.services.record_retention import RecordRetention
 from crm_api.services.unfinished_calls import UnfinishedCalls
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
+    from crm_api.config import CrmConfig
     from crm_api.services.context import Context
 
 POLL_S: Final = 0.2
@@ -41,14 +41,12 @@ def worker(context: Context, stopped: threading.Event) -> Callable[[], None]:
     return work
 
 
-def main() -> None:
+def run(config: CrmConfig) -> None:
     """Work until SIGTERM; a job that is being looked at then is given back, one that is being written is finished."""
-    config = read_config(config_path("crm_api.jobs", main.__doc__ or ""))
-    set_up_logging(config)
     context = make_context(config)
     stopped = stop_on_signal()
     repeat(worker(context, stopped), context.database, stopped, POLL_S)
 
 
 if __name__ == "__main__":
-    main()
+    start("crm_api.jobs", run)

@@ -14,9 +14,8 @@ from crm_api.adapters.panel_drivers import panel_drivers
 from crm_api.adapters.plan_cache import RedisErrors
 from crm_api.adapters.push_services import push_services
 from crm_api.adapters.push_stream import PushStream
-from crm_api.background import FIRST_RETRY_S, LAST_RETRY_S, config_path
-from crm_api.bootstrap import make_context, set_up_logging
-from crm_api.config import read_config
+from crm_api.background import FIRST_RETRY_S, LAST_RETRY_S, start
+from crm_api.bootstrap import make_context
 from crm_api.services.desk_pushes import DeskPushes
 from crm_api.services.message_pictures import MessagePictures
 from crm_api.services.message_pushes import MessagePushes
@@ -167,12 +166,10 @@ async def _run(config: CrmConfig) -> None:
     await PushProcess(config).run(stopped)
 
 
-def main() -> None:
+def run(config: CrmConfig) -> None:
     """Push until SIGTERM."""
-    config = read_config(config_path("crm_api.pushes", main.__doc__ or ""))
-    set_up_logging(config)
     asyncio.run(_run(config))
 
 
 if __name__ == "__main__":
-    main()
+    start("crm_api.pushes", run)

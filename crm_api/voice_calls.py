@@ -13,13 +13,13 @@ import structlog
 
 from crm_api.adapters.twilio_voice import TwilioVoice
 from crm_api.adapters.voice_stream import VoiceStream
-from crm_api.background import config_path, repeat, stop_on_signal
-from crm_api.bootstrap import make_context, set_up_logging
-from crm_api.config import read_config
+from crm_api.background import repeat, start, stop_on_signal
+from crm_api.bootstrap import make_context
 from crm_api.services.voice_calls import VoiceCalls, VoiceWish
 from crm_api.tables.database import DatabaseErrors
 
 if TYPE_CHECKING:
+    from crm_api.config import CrmConfig
     from crm_api.services.context import Context
 
 BLOCK_MS: Final = 500
@@ -73,10 +73,8 @@ class VoiceWorker:
             self._context.database.forget_connection()
 
 
-def main() -> None:
+def run(config: CrmConfig) -> None:
     """Call until SIGTERM."""
-    config = read_config(config_path("crm_api.voice_calls", main.__doc__ or ""))
-    set_up_logging(config)
     context = make_context(config)
     stream = VoiceStream(config.redis_url, f"{socket.gethostname()}-voice")
     worker = VoiceWorker(context, stream, VoiceCalls(context, TwilioVoice(config.twilio_api_url), config.public_url))
@@ -89,4 +87,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start("crm_api.voice_calls", run)

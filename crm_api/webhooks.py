@@ -7,9 +7,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from crm_api.adapters.customer_posts import client_of, networks_of
-from crm_api.background import config_path, repeat, stop_on_signal
-from crm_api.bootstrap import make_context, set_up_logging
-from crm_api.config import read_config
+from crm_api.background import repeat, start, stop_on_signal
+from crm_api.bootstrap import make_context
 from crm_api.services.message_pictures import MessagePictures
 from crm_api.services.telling import Telling, is_due, prune
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from crm_api.adapters.customer_posts import Networks
+    from crm_api.config import CrmConfig
     from crm_api.services.context import Context
 
 POLL_S: Final = 0.5
@@ -44,10 +44,8 @@ def teller(context: Context, public_url: str, networks: Networks = ()) -> Callab
     return work
 
 
-def main() -> None:
+def run(config: CrmConfig) -> None:
     """Tell until SIGTERM."""
-    config = read_config(config_path("crm_api.webhooks", main.__doc__ or ""))
-    set_up_logging(config)
     context = make_context(config)
     repeat(
         teller(context, config.public_url, networks_of(config.webhook_networks)),
@@ -58,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start("crm_api.webhooks", run)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from kemi_routes import nodes, table_rows
+from kemi_routes import headers, table_rows
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -38,12 +38,10 @@ def is_ringing(ksr: Ksr) -> bool:
 
 
 def keep(ksr: Ksr, settings: Settings) -> None:
-    """Keep the provisional reply of a device, before tm has it."""
-    if ksr.kx.get_srcip() == settings.sip_address:
+    """Keep the provisional reply of a stage's device, before tm has it. In other calls nobody else answers."""
+    if ksr.kx.get_tuser() != headers.STAGE_USER or ksr.kx.get_srcip() == settings.sip_address:
         return
     call_id = ksr.kx.get_callid() or ""
-    if nodes.panel_leg(ksr, call_id) is not None:
-        return
     try:
         text = ksr.kx.get_msgbuf()
     except UnicodeDecodeError:
@@ -72,7 +70,7 @@ class LateRinging:
             ksr.htable.sht_rm(_TABLE, key)
             if self._socket is None:
                 self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                # Of several addresses the kernel would take the interface's first: then `keep` would not know us.
+                # It must come from our own address: by that `keep` knows what was said again.
                 self._socket.bind((self._us[0], 0))
             try:
                 self._socket.sendto(waiting.pop(key).encode(), self._us)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, late_ringing, registration, trunk_addresses, trunks
+from kemi_routes import headers, registration, trunk_addresses, trunks
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -17,7 +17,6 @@ _CHALLENGED = "$avp(trunk_challenged)"
 _USER, _REALM, _HA1 = "$avp(uac_user)", "$avp(uac_realm)", "$avp(uac_ha1)"
 _IS_HA1 = 1
 _CHALLENGE = frozenset((401, 407))
-_FINAL = 200
 _NEGATIVE = 300
 
 
@@ -53,8 +52,6 @@ def _relay(ksr: Ksr, relaying: Relaying) -> bool:
 def clean_reply(ksr: Ksr, status: int) -> None:
     """Take our headers from a trunk's reply, and note where it came from when that is not what its Contact says."""
     headers.strip_private(ksr)
-    if status < _FINAL:
-        late_ringing.let_go(ksr, ksr.kx.get_callid() or "")
     if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
         ksr.nathelper.set_contact_alias()
 

@@ -71,10 +71,14 @@ def status(settings: LabSettings, _arguments: argparse.Namespace) -> int:
 
 def logs(settings: LabSettings, arguments: argparse.Namespace) -> int:
     """Print the end of the logs; follow them when asked to."""
-    names = arguments.names or list(Stack(settings).services)
+    services = Stack(settings).services
+    unknown = set(arguments.names) - services.keys()
+    if unknown:
+        raise StartError(f"no service {', '.join(sorted(unknown))}; there are {', '.join(services)}")
+    names = arguments.names or list(services)
     files = [str(path) for path in (settings.log / f"{name}.log" for name in names) if path.exists()]
     if not files:
-        print(f"no logs in {settings.log}")
+        print(f"no logs in {settings.log}: nothing was started here yet, `make up` does")
         return 0
     follow = ["--follow=name"] if arguments.follow else []
     return subprocess.run(["tail", f"--lines={arguments.lines}", *follow, *files], check=False).returncode

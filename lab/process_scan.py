@@ -71,6 +71,21 @@ def environment_of(pid: int) -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
 
+def other_instances(directory: Path) -> set[str]:
+    """Directories of other instances that run in this network namespace: they have the addresses."""
+    here = _network_of(os.getpid())
+    pids = [process.pid for process in all_processes() if _network_of(process.pid) == here]
+    return {environment_of(pid).get(LAB_MARK, "") for pid in pids} - {"", str(directory)}
+
+
+def _network_of(pid: int) -> str | None:
+    """The network namespace of a process; None when it is gone or not ours to see."""
+    try:
+        return str((PROC / str(pid) / "ns" / "net").readlink())
+    except OSError:
+        return None
+
+
 def processes_of(directory: Path, run_directory: Path) -> list[RunningProcess]:
     """Every process of the instance at `directory`, except this one and those it was started by."""
     ours = ancestors(os.getpid())

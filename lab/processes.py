@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shlex
+import socket
 import subprocess
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +37,7 @@ class Service:
         start_timeout_s: longest time from start to the first healthy probe.
         stop_timeout_s: how long it may take to end after TERM.
         optional: not started by `make up`.
+        listens: address and TCP port that it takes; it is not started while somebody else has them.
         nice: below 0 it comes before others when the processor is short (docs/decisions/0019).
     """
 
@@ -47,7 +50,20 @@ class Service:
     start_timeout_s: float = 20.0
     stop_timeout_s: float = 5.0
     optional: bool = False
+    listens: tuple[str, int] | None = None
     nice: int = 0
+
+    def taken_address(self) -> str | None:
+        """Address and port of ours at which somebody listens; None: nobody does."""
+        if self.listens is None:
+            return None
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: who has left is not in the way
+            try:
+                probe.bind(self.listens)
+            except OSError as error:
+                return f"{self.listens[0]}:{self.listens[1]}" if error.errno == errno.EADDRINUSE else None
+        return None
 
 
 @dataclass(frozen=True)

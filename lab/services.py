@@ -48,6 +48,7 @@ def _redis(settings: LabSettings) -> Service:
             *("--save", "", "--maxmemory", "512mb", "--maxmemory-policy", "volatile-ttl", "--daemonize", "no"),
         ),
         probe=functools.partial(probes.probe_redis, settings.redis_host, settings.redis_port),
+        listens=(settings.redis_host, settings.redis_port),
         nice=ADVISER_NICE,
     )
 
@@ -66,6 +67,7 @@ def _kamailio(settings: LabSettings) -> Service:
             *("-m", "2048", "-M", "1280", "-x", "fm", "-X", "fm"),
         ),
         probe=functools.partial(_kamailio_health, settings),
+        listens=(settings.sip_address, settings.sip_port),
         needs_database=True,
         nice=DOOR_NICE,
         start_timeout_s=60.0,  # 9 s of them for reading 600,000 contacts
@@ -100,6 +102,7 @@ def _agi(settings: LabSettings) -> Service:
         name="agi",
         command=(str(settings.python), "-m", "agi_apps", "--config", str(settings.etc / "agi.json")),
         probe=functools.partial(probes.probe_http, settings.agi_host, settings.agi_port, "/health"),
+        listens=(settings.agi_host, settings.agi_port),
         nice=ADVISER_NICE,
     )
 
@@ -124,6 +127,7 @@ def _crm(settings: LabSettings) -> list[Service]:
             name="crm",
             command=(str(settings.python), "-m", "crm_api", "serve", *config),
             probe=functools.partial(probes.probe_http, settings.crm_host, settings.crm_port, "/health"),
+            listens=(settings.crm_host, settings.crm_port),
             needs_database=True,
             nice=ADVISER_NICE,
         ),
@@ -204,5 +208,6 @@ def _postgres(settings: LabSettings) -> Service:
         optional=settings.database != "postgres",
         command=("/bin/sh", "-c", start),
         probe=functools.partial(probes.probe_postgres, settings.postgres_host, settings.postgres_port),
+        listens=(settings.postgres_host, settings.postgres_port),
         start_timeout_s=60.0,
     )

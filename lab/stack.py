@@ -22,6 +22,7 @@ from lab.process_scan import (
     RunningProcess,
     end_processes,
     members,
+    other_instances,
     processes_of,
     send_signal,
     wait_for_exit,
@@ -116,6 +117,7 @@ class Stack:
         chosen = [self.services[name] for name in names or self.default_names]
         missing = [service for service in chosen if self._leader(service.name) is None]
         whole = bool(missing) and not names
+        self._refuse_taken_addresses(missing)
         if missing:
             ensure_root(self.settings.root)
             self.settings.create_directories()
@@ -133,6 +135,16 @@ class Stack:
         self._wait_until_healthy(chosen)
         if whole:
             self._load_town(secrets)
+
+    def _refuse_taken_addresses(self, services: list[Service]) -> None:
+        """Start nothing where others listen: two instances would read each other's Redis."""
+        addresses = {service.name: service.taken_address() for service in services}
+        # What is ours is ended before the start.
+        taken = [f"{address} of {name}" for name, address in addresses.items() if address and not self._members(name)]
+        if taken:
+            others = ", ".join(sorted(other_instances(self.settings.directory)))
+            remedy = f"the lab of {others} runs: `make down` in its checkout" if others else "end what listens there"
+            raise StartError(f"in use already: {', '.join(taken)}; nothing was started; {remedy}")
 
     def _load_town(self, secrets: InstanceSecrets) -> None:
         """Load the demo town (what is there stays) and write `town.json`."""
@@ -217,7 +229,7 @@ class Stack:
         processes = members(everything, service.name, record.pid if record else None)
         problem = ""
         if leader is None:
-            problem = "never started" if record is None else "has ended"
+            problem = "not started" if record is None else "has ended"
             if processes:
                 problem = f"its main process has ended, {len(processes)} others run"
         else:

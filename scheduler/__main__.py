@@ -14,9 +14,8 @@ from crm_api.adapters.panel_handsets import panel_handsets
 from crm_api.adapters.push_messages import PushMessages
 from crm_api.adapters.push_services import push_services
 from crm_api.adapters.redis_keys import SCHEDULER_AT_KEY
-from crm_api.background import config_path, repeat, stop_on_signal
-from crm_api.bootstrap import make_context, set_up_logging
-from crm_api.config import read_config
+from crm_api.background import repeat, start, stop_on_signal
+from crm_api.bootstrap import make_context
 from crm_api.services.code_notices import CodeNotices
 from crm_api.services.panel_codes import PanelCodes
 from crm_api.services.scheduler_lease import SchedulerLease
@@ -71,10 +70,8 @@ def _say(link: redis.Redis, at_ms: int) -> None:
     link.set(SCHEDULER_AT_KEY, at_ms)
 
 
-def main() -> None:
+def run(config: CrmConfig) -> None:
     """Run until SIGTERM."""
-    config = read_config(config_path("scheduler", main.__doc__ or ""))
-    set_up_logging(config)
     context = make_context(config)
     stopped = stop_on_signal()
     link = redis.Redis.from_url(config.redis_url, socket_timeout=SILENT_S, socket_connect_timeout=SILENT_S)
@@ -95,4 +92,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start("scheduler", run)

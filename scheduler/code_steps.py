@@ -6,6 +6,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from crm_api.adapters.panel_drivers import PanelRefusedError
 from crm_api.services.panel_codes import Outcome
 
@@ -27,6 +29,8 @@ SWEEP_EVERY_S: Final = 5.0
 NOTICES: Final = 200
 SENT_AT_ONCE: Final = 16
 """Messages on their way beside one another: one that is not answered holds a place for twenty seconds."""
+
+_log = structlog.get_logger("scheduler.codes")
 
 
 class TellPanels:
@@ -74,6 +78,10 @@ class TellPanels:
                 driver.clear_code(errand.access, errand.place)
         except PanelRefusedError as error:
             return Outcome(errand, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever a driver may raise
+            # One panel that its driver cannot cope with must not keep every other from its code.
+            _log.exception("a panel could not be told", panel=errand.access.address)
+            return Outcome(errand, f"the panel could not be told: {type(error).__name__}")
         return Outcome(errand)
 
 

@@ -6,6 +6,7 @@ memory of one process and are late by an hour when the clock is put back by one.
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WORKERS: Final = 8
+HANDED_S: Final = 0.01
 _LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -42,7 +44,9 @@ class Threads:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Return when everything that runs has ended."""
+        """Return when everything that was begun has ended."""
+        while self._scheduler.get_jobs():  # APScheduler must not be ended while it hands something to a thread
+            time.sleep(HANDED_S)
         self._scheduler.shutdown(wait=True)
 
     @property
@@ -62,5 +66,6 @@ class Threads:
             finally:
                 self._busy.discard(name)
 
-        self._scheduler.add_job(run, Now(), id=name, name=name)
+        # Each has an id of its own: APScheduler hears late that one is over, and would leave out the next of its id.
+        self._scheduler.add_job(run, Now(), name=name)
         return True

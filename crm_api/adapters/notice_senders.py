@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import json
 import smtplib
+import time
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -14,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from twilio.base.exceptions import TwilioException
 
 from crm_api.adapters.customer_posts import NotPostedError, client_of, networks_of, post
+from crm_api.adapters.signing import SIGNATURE, signature
 from crm_api.adapters.twilio_numbers import client_at
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from crm_api.config import CrmConfig
 
 TIMEOUT_S: Final = 5.0
-SIGNATURE: Final = "X-Entryphone-Signature"
 _WORDS: Final = {
     "address": "Address",
     "entrance": "Entrance",
@@ -77,7 +76,7 @@ class MailSender:
 
 
 class WebhookSender:
-    """`POST` of the JSON document; `X-Entryphone-Signature: sha256=<HMAC of the body>` where there is a secret."""
+    """`POST` of the JSON document, signed where there is a secret."""
 
     def __init__(self, networks: Networks = ()) -> None:
         self._networks = networks
@@ -87,7 +86,7 @@ class WebhookSender:
         data = json.dumps(body, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json"}
         if secret is not None:
-            headers[SIGNATURE] = f"sha256={hmac.new(secret.encode(), data, hashlib.sha256).hexdigest()}"
+            headers[SIGNATURE] = signature(secret, int(time.time()), data)
         try:
             asyncio.run(self._post(destination, data, headers))
         except NotPostedError as error:

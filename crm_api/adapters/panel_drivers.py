@@ -108,7 +108,9 @@ class PanelHttp:
         """Return the beginning of the body of a 200 answer."""
         headers = {"Connection": "close"}
         if access.user is not None:
-            headers.update(urllib3.make_headers(basic_auth=f"{access.user}:{access.password or ''}"))
+            headers.update(
+                urllib3.make_headers(basic_auth=f"{access.user}:{access.password or ''}", basic_auth_encoding="utf-8")
+            )
         url = f"http://{access.address}{path}"
         try:
             response = self._pool.request("GET", url, headers=headers, redirect=False, preload_content=False)

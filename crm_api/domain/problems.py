@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class ConflictError(ProblemError):
     """The request is well formed, yet contradicts what is kept already."""
 
     kind = "conflict"
+
+    def name_values(self, given: Mapping[str, object]) -> None:
+        """Name the values of the request: SQLite tells columns only, PostgreSQL all values of an index as one text."""
+        self.fields = tuple(replace(field, value=given.get(field.field, field.value)) for field in self.fields)
 
 
 class ForbiddenError(ProblemError):

@@ -60,7 +60,8 @@ def why(call: dict[str, Any], account: str, facts: AccountFacts | None) -> Answe
         return Answer(False, f"{account} {_not_rung(reached[-1], call)}.")
     if branches:
         return Answer(False, f"{account} was to ring, but {_offline(branches[-1], pushes)}.")
-    return Answer(False, f"{account} was not called: {_not_called(call, facts)}.")
+    not_called = "it made this call" if account == call.get("panel") else _not_called(call, facts)
+    return Answer(False, f"{account} was not called: {not_called}.")
 
 
 def _after(branch: dict[str, Any], start_ms: int) -> str:

@@ -16,7 +16,7 @@ _SIGNED: Final = (
     "Called by Twilio alone: the header `X-Twilio-Signature` is checked with the account's token against `public_url`. "
     "What is told again, or late, is refused."
 )
-_PROBLEMS: Final = frozenset({"forbidden", "conflict", "too-large", "invalid-fields"})
+_PROBLEMS: Final = frozenset({"forbidden", "conflict", "too-large", "broken-off", "invalid-fields"})
 
 
 def endpoints(services: Services) -> tuple[Endpoint, ...]:

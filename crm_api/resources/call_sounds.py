@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from crm_api.domain.inputs.call_sounds import NewCallSound
 from crm_api.resources.authentication import tenant_of
-from crm_api.resources.rendering import TooLargeError, query_of, send
+from crm_api.resources.rendering import content_of, query_of, send
 
 if TYPE_CHECKING:
     import falcon
@@ -29,9 +29,7 @@ class RecordedSound:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Keep what was recorded; sent again it is kept once."""
         new = query_of(req, NewCallSound)
-        content = req.bounded_stream.read(MAX_SOUND_BYTES + 1)
-        if len(content) > MAX_SOUND_BYTES:
-            raise TooLargeError(f"The sound is longer than {MAX_SOUND_BYTES} bytes")
+        content = content_of(req, MAX_SOUND_BYTES, "an hour is the longest sound")
         send(resp, self._sounds.keep(new, content), 201)
 
 

@@ -169,7 +169,7 @@ def problems_of(operation: Operation, endpoint: Endpoint) -> frozenset[str]:
     if endpoint.keys:
         kinds |= {"not-found", "invalid-fields"}  # invalid: a NUL in a name, which the database does not take
     if operation.body is not None or operation.upload:
-        kinds |= {"invalid-fields", "too-large"}
+        kinds |= {"invalid-fields", "too-large", "broken-off"}
     if operation.query is not None:
         kinds.add("invalid-fields")
         if issubclass(operation.query, PageQuery):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from crm_api.domain.inputs import emergency as asked
 from crm_api.resources.authentication import tenant_of
 from crm_api.resources.preconditions import expected_of
-from crm_api.resources.rendering import MAX_BODY_BYTES, TooLargeError, body_of, query_of, send
+from crm_api.resources.rendering import MAX_BODY_BYTES, body_of, content_of, query_of, send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,9 +50,7 @@ class NumberUpload:
     def on_post(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
         """Load."""
         query = query_of(req, asked.NumberUploadQuery)
-        content = req.bounded_stream.read(MAX_BODY_BYTES + 1)
-        if len(content) > MAX_BODY_BYTES:
-            raise TooLargeError(f"The file is longer than {MAX_BODY_BYTES} bytes: cut it into several")
+        content = content_of(req, MAX_BODY_BYTES, "cut the file into several")
         send(resp, self._numbers.upload(tenant_of(req), key, content, dry_run=query.dry_run))
 
 

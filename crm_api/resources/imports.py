@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from crm_api.resources.authentication import tenant_of
 from crm_api.resources.preconditions import repeatable_of
-from crm_api.resources.rendering import TooLargeError, query_of, send
+from crm_api.resources.rendering import content_of, query_of, send
 
 if TYPE_CHECKING:
     import falcon
@@ -28,9 +28,7 @@ class Import:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Import; 200 with what came of it, or 202 while it is done in the background."""
         query = query_of(req, self._query)
-        content = req.bounded_stream.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise TooLargeError(f"The file is longer than {MAX_FILE_BYTES} bytes: cut it into several")
+        content = content_of(req, MAX_FILE_BYTES, "cut the file into several")
         options = query.model_dump(exclude={"company_id"})
         wish = repeatable_of(req, content)
         job = self._imports.submit(tenant_of(req), self._kind, query.company_id, options, content, wish=wish)

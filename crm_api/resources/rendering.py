@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from crm_api.domain.inputs.base import Input
 from crm_api.domain.problems import FieldProblem, InvalidFieldsError, ProblemError
 from crm_api.resources.declaration import operation_of
+from crm_api.resources.remedies import remedy_of
 from crm_api.tables.database import DatabaseErrors, ValueErrors
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ STATUS: Final = {
     "stale": (412, "Changed by somebody else"),
     "precondition-required": (428, "If-Match is needed"),
     "not-found": (404, "Not found"),
+    "method-not-allowed": (405, "Not done here"),
     "conflict": (409, "Contradicts what is kept"),
     "forbidden": (403, "This token may not do this"),
     "unauthorised": (401, "A token is needed"),
     "too-many-logins": (429, "Too many wrong logins"),
     "too-large": (413, "The body is too large"),
+    "broken-off": (408, "The body broke off"),
     "elsewhere": (502, "Another service did not do it"),
     "unavailable": (503, "The database is away"),
     "internal": (500, "A fault of ours"),
@@ -87,14 +90,35 @@ def _writable(value: Any) -> Any:
 def body_of(req: falcon.Request, model: type[Body]) -> Body:
     """Return the checked body, or raise `InvalidFieldsError` naming everything that is wrong with it."""
     _must_be_declared(req, "body", model)
-    raw = req.bounded_stream.read(MAX_BODY_BYTES + 1)
-    if len(raw) > MAX_BODY_BYTES:
-        raise TooLargeError(f"The body is longer than {MAX_BODY_BYTES} bytes: send less at once")
-    document = parsed(raw)
+    document = parsed(content_of(req, MAX_BODY_BYTES, "send less at once"))
     try:
         return model.model_validate(document)
     except ValidationError as error:
         raise _invalid(error, document) from None
+
+
+def content_of(req: falcon.Request, most_bytes: int, remedy: str) -> bytes:
+    """Return the body as it was sent, all of it.
+
+    Raises:
+        TooLargeError: longer than this; what to do then is told.
+        BrokenOffError: a part of a file must never be taken for the whole.
+    """
+    length = req.content_length
+    is_chunked = length is None and "chunked" in (req.get_header("Transfer-Encoding") or "").lower()
+    try:
+        raw: bytes = (req.stream if is_chunked else req.bounded_stream).read(most_bytes + 1)
+    except OSError as error:
+        raise BrokenOffError(error.strerror or str(error)) from None
+    except Exception as error:
+        if is_chunked:  # the server says in its own ways that pieces are none, or missing
+            raise BrokenOffError(f"in the middle of a chunk ({type(error).__name__})") from None
+        raise
+    if len(raw) > most_bytes:
+        raise TooLargeError(f"The body is longer than {most_bytes} bytes: {remedy}")
+    if len(raw) < (length or 0):
+        raise BrokenOffError(f"{len(raw)} bytes came, Content-Length says {length}")
+    return raw
 
 
 def parsed(raw: bytes) -> Any:
@@ -138,6 +162,15 @@ class TooLargeError(ProblemError):
     kind = "too-large"
 
 
+class BrokenOffError(ProblemError):
+    """Not all of the body has come."""
+
+    kind = "broken-off"
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"The body broke off, {how}: send it again, as a whole")
+
+
 def _invalid(error: ValidationError, document: Any) -> InvalidFieldsError:
     fields = tuple(_field(e, document) for e in error.errors(include_url=False))
     return InvalidFieldsError(f"{len(fields)} wrong: {', '.join(f.field for f in fields)}", fields)
@@ -165,7 +198,7 @@ def _field(error: ErrorDetails, document: Any) -> FieldProblem:
         value = value[:MAX_ECHO]
     elif not isinstance(value, (int, float, bool, type(None))):
         value = str(value)[:MAX_ECHO] if not isinstance(value, dict) else "(object)"
-    return FieldProblem(path, value, error["msg"].removeprefix("Value error, "))
+    return FieldProblem(path, value, remedy_of(error))
 
 
 def _headers_of(error: ProblemError) -> dict[str, str]:
@@ -173,6 +206,14 @@ def _headers_of(error: ProblemError) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="entryphone"'}
     wait_s: int | None = getattr(error, "wait_s", None)
     return {} if wait_s is None else {"Retry-After": str(wait_s)}
+
+
+def _told(error: falcon.HTTPError, req: falcon.Request, resp: falcon.Response) -> str:
+    if isinstance(error, falcon.HTTPRouteNotFound):
+        return f"There is nothing at {req.path[:MAX_ECHO]}: /v1/openapi.json lists every address"
+    if isinstance(error, falcon.HTTPMethodNotAllowed):
+        return f"{req.path[:MAX_ECHO]} takes {resp.get_header('Allow')}, not {req.method}"
+    return error.description or error.title or ""
 
 
 def install_error_handlers(app: falcon.App[Any, Any], database: CrmDatabase) -> None:
@@ -194,11 +235,11 @@ def install_error_handlers(app: falcon.App[Any, Any], database: CrmDatabase) -> 
         send_problem(resp, "unavailable", "The database did not answer; try again shortly")
         resp.set_header("Retry-After", "1")
 
-    def http(_req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
+    def http(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, Any]) -> None:
         status = error.status_code
         for name, value in (error.headers or {}).items():  # type: ignore[union-attr]
             resp.set_header(name, value)
-        send_problem(resp, _slug(error.status), error.description or error.title or "", status=status)
+        send_problem(resp, _slug(error.status), _told(error, req, resp), status=status)
 
     def fault(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
         _log.error("fault", method=req.method, path=req.path, exc_info=error)

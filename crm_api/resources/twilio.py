@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from crm_api.domain.problems import InvalidFieldsError
-from crm_api.resources.rendering import TooLargeError
+from crm_api.resources.rendering import content_of
 
 if TYPE_CHECKING:
     import falcon
@@ -20,9 +20,7 @@ MAX_FIELDS: Final = 200
 
 
 def _form_of(req: falcon.Request) -> dict[str, str]:
-    raw = req.bounded_stream.read(MAX_FORM_BYTES + 1)
-    if len(raw) > MAX_FORM_BYTES:
-        raise TooLargeError(f"The body is longer than {MAX_FORM_BYTES} bytes")
+    raw = content_of(req, MAX_FORM_BYTES, "no form of Twilio is")
     try:
         return dict(parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError as error:

@@ -14,6 +14,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from crm_api.domain.problems import ConflictError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -104,6 +106,15 @@ def audited(action: str) -> Callable[[Method], Method]:
     def wrap(method: Method) -> Method:
         @functools.wraps(method)
         def wrapped(self: Any, tenant: Tenant, subject: Any, *arguments: Any, **more: Any) -> Any:
+            try:
+                return done(self, tenant, subject, *arguments, **more)
+            except ConflictError as conflict:
+                asked = subject if action == "create" else next(iter(arguments), None)
+                given = asked if isinstance(asked, dict) else getattr(asked, "__dict__", {})
+                conflict.name_values({name: value for name, value in given.items() if name not in SECRETS})
+                raise
+
+        def done(self: Any, tenant: Tenant, subject: Any, *arguments: Any, **more: Any) -> Any:
             with self.database.transaction():
                 before = None if action == "create" else self.got(tenant, subject)
                 answer = method(self, tenant, subject, *arguments, **more)

@@ -194,7 +194,7 @@ def test_commands_wait_for_one_another(instance: Instance) -> None:
         command.kill()
 
 
-def test_a_server_that_cannot_start_is_named_with_its_reason(instance: Instance) -> None:
+def test_nothing_is_started_where_somebody_else_listens(instance: Instance) -> None:
     (instance.settings.etc).mkdir(parents=True, exist_ok=True)
     blocker = subprocess.Popen(
         [*instance._prefix, str(instance.settings.python), "-c", HOLD_REDIS_PORT], stdout=subprocess.PIPE, text=True
@@ -204,9 +204,9 @@ def test_a_server_that_cannot_start_is_named_with_its_reason(instance: Instance)
         assert blocker.stdout.readline() == "bound\n"
         done = instance.lab("up")
         assert done.returncode == 1
-        assert "redis" in done.stderr
-        assert "redis.log" in done.stderr
+        assert "127.0.0.40:6379 of redis" in done.stderr
         assert "Traceback" not in done.stderr
+        assert_nothing_left(instance)
     finally:
         blocker.kill()
         blocker.wait()
@@ -214,6 +214,15 @@ def test_a_server_that_cannot_start_is_named_with_its_reason(instance: Instance)
         blocker.stdout.close()
         assert instance.lab("down").returncode == 0
     assert_nothing_left(instance)
+
+
+def test_a_lab_of_another_checkout_is_named(running: Instance, tmp_path: Path) -> None:
+    other = [*running._prefix, *running._command[:-1], str(tmp_path / "other")]
+    done = subprocess.run([*other, "up"], cwd=running.settings.repository, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"the lab of {running.settings.directory} runs: `make down`" in done.stderr
+    assert processes_of(tmp_path / "other", tmp_path / "other" / "run") == []
+    assert running.status()[0] == 0
 
 
 HOLD_REDIS_PORT = """

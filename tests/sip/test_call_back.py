@@ -19,10 +19,12 @@ from tests.sip.emergency_scene import (
     caller_of,
     desk,
     emergency_record,
+    held_by,
     nobody_holds_a_number,
     panel_at,
     registered,
     tell,
+    until,
 )
 from tests.sip.households import family
 
@@ -249,3 +251,7 @@ async def test_a_call_back_needs_neither_crm_nor_redis_nor_fastagi(scene: Scene,
     await ring.established()
     tell(f"call back with {'+'.join(dead)} dead: {ring.received.at_s - since_s:.1f} s to the panel")
     await back.bye()
+    await ring.wait_request("BYE", 5)
+    await scene.revive()
+    if "agi" not in dead:  # which alone tells the end of a call back
+        await until(lambda: held_by(scene, at), lambda holder: holder is None)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.probes import redis_command
-from lab.services import PANEL_CALLS
 from tests.sip.emergency_scene import (
     CITY_LINE,
     SHARED,
     call_112,
     caller_of,
     emergency_record,
+    held_by,
     number_row,
     panel_at,
     rested,
@@ -36,12 +35,6 @@ async def _leased_for(scene: Scene, call_id: str) -> list[str]:
     """The numbers that the history of leases has for a call."""
     leases = (await scene.office.get("/v1/number-leases?limit=100"))["items"]
     return [lease["number"] for lease in leases if lease["call_id"] == call_id]
-
-
-async def _held_by(scene: Scene, at: Panel) -> str | int | None:
-    """Whose call the panel carries, for whoever makes probes."""
-    settings, key = scene.stack.settings, f"{PANEL_CALLS}{at.credentials.username}"
-    return await asyncio.to_thread(redis_command, settings.redis_host, settings.redis_port, "GET", key)
 
 
 async def _reaches(scene: Scene, dead: tuple[str, ...], most_s: float) -> str:
@@ -102,7 +95,7 @@ async def test_the_end_of_a_call_is_known_although_fastagi_died_during_it(scene:
     at = panel_at(scene)
     await rested(scene)
     call, ring = await call_112(scene, at)
-    await until(lambda: _held_by(scene, at), lambda holder: holder == f"visitor {call.call_id}")
+    await until(lambda: held_by(scene, at), lambda holder: holder == f"visitor {call.call_id}")
     await scene.kill("agi")
     await ring.bye()
     await call.wait_request("BYE", 3)
@@ -110,7 +103,7 @@ async def test_the_end_of_a_call_is_known_although_fastagi_died_during_it(scene:
     assert (record["result"], "ended" in [step["step"] for step in record["steps"]]) == ("answered", False)
     kept = await until(lambda: number_row(scene, caller_of(ring)), lambda row: row["status"] == "kept")
     assert kept["held_until_ms"] - record["ended_at_ms"] == 86_400_000
-    await until(lambda: _held_by(scene, at), lambda holder: holder is None)
+    await until(lambda: held_by(scene, at), lambda holder: holder is None)
     await scene.revive()
 
 

@@ -8,11 +8,18 @@ from typing import Any
 
 import falcon
 
+from crm_api.client_socket import ClientSocket
 from crm_api.config import CrmConfig
+from crm_api.resources.rendering import content_of, install_error_handlers
 from crm_api.server import CrmServer
+from crm_api.tables.database import CrmDatabase
+from crm_api.worker import ReadyWorker
 
 THREADS = 2
 HANGING = ("/hang", "/hang-too")
+LONG = "/long"
+LONG_BYTES = 64 * 1024 * 1024
+"""More than any socket takes in."""
 
 
 def pipe_of(pipes: Path, path: str) -> Path:
@@ -21,7 +28,7 @@ def pipe_of(pipes: Path, path: str) -> Path:
 
 
 class Answer:
-    """`GET /now` at once, one of `HANGING` when somebody has written to the named pipe of that name."""
+    """`GET /now` and `/long` at once, one of `HANGING` when somebody has written to the named pipe of that name."""
 
     def __init__(self, pipes: Path) -> None:
         self._pipes = pipes
@@ -30,7 +37,14 @@ class Answer:
         """Answer."""
         if req.path in HANGING:
             pipe_of(self._pipes, req.path).read_text()
-        resp.text = req.path
+        if req.path == LONG:
+            resp.data = bytes(LONG_BYTES)
+        else:
+            resp.text = req.path
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Tell how long the body is."""
+        resp.text = str(len(content_of(req, LONG_BYTES, "send less")))
 
 
 class HangingServer(CrmServer):
@@ -43,10 +57,12 @@ class HangingServer(CrmServer):
     def load(self) -> Any:
         """Make the application in the worker."""
         app = falcon.App()
-        for path in ("/now", *HANGING):
+        install_error_handlers(app, CrmDatabase(f"sqlite:///{self._pipes}/crm.db"))
+        for path in ("/now", LONG, *HANGING):
             app.add_route(path, Answer(self._pipes))
         return app
 
 
 if __name__ == "__main__":
+    ReadyWorker.head_s = ClientSocket.silent_s = ClientSocket.takes_s = 1.0
     HangingServer(int(sys.argv[1]), Path(sys.argv[2])).run()

@@ -203,3 +203,23 @@ def test_what_is_refused_is_told_and_changes_nothing(town: Town, database: CrmDa
     assert answer.json["type"] == f"urn:entryphone:problem:{refused.problem}"
     assert answer.json["detail"]
     assert everything_kept(database) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/apartments", {"entrance_id": 1, "number": 12}, "number"),
+        ("/v1/accounts", {"account": "h12", "kind": "app", "apartment_id": 1}, "account"),
+        ("/v1/entrances", {"house_id": 1, "number": 1}, "number"),
+    ],
+)
+def test_a_value_that_is_taken_is_named(town: Town, path: str, body: dict[str, Any], field: str) -> None:
+    told = town.platform("POST", path, body, 409)
+    assert [(wrong["field"], wrong["value"]) for wrong in told["errors"]] == [(field, body[field])]
+    assert "is taken" in told["detail"]
+
+
+def test_a_value_that_is_taken_is_named_when_something_is_changed(town: Town) -> None:
+    made = town.platform("POST", "/v1/entrances", {"house_id": 1, "number": 7}, 201)
+    told = town.platform("PATCH", f"/v1/entrances/{made['id']}", {"number": 1}, 409)
+    assert [(wrong["field"], wrong["value"]) for wrong in told["errors"]] == [("number", 1)]

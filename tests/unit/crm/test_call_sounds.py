@@ -18,13 +18,21 @@ URL = "https://door.example"
 SOUND = wav_of(b"\x7f" * 8000)
 
 
-def kept(town: Town, at_ms: int, kind: str = "message", call_id: str = "c@1", panel: str = "p1", **more: Any) -> Any:
+def kept(  # noqa: PLR0917 - what a request is made of
+    town: Town,
+    at_ms: int,
+    kind: str = "message",
+    call_id: str = "c@1",
+    panel: str = "p1",
+    body: bytes = SOUND,
+    **more: Any,
+) -> Any:
     query = urlencode({"kind": kind, "call_id": call_id, "panel": panel, "dialled": "12", "at_ms": at_ms, **more})
     return town.client.simulate_post(
         "/v1/recorded-sounds",
         query_string=query,
-        headers={**town.service._headers, "Content-Type": "audio/wav"},
-        body=SOUND,
+        headers={**town.service._headers, "Content-Type": "audio/wav", "Content-Length": str(len(SOUND))},
+        body=body,
     )
 
 
@@ -47,6 +55,15 @@ def test_what_is_sent_again_is_kept_once(town: Town, clock: Clock) -> None:
     assert kept(town, clock.now).json == kept(town, clock.now).json
     assert kept(town, clock.now, kind="recording").status_code == 201
     assert len(town.platform("GET", "/v1/call-sounds")["items"]) == 2
+
+
+def test_a_part_of_a_sound_is_not_taken_for_the_whole(town: Town, clock: Clock) -> None:
+    broken_off = kept(town, clock.now, body=SOUND[:4000])
+    assert broken_off.status_code == 408
+    assert broken_off.json["detail"].endswith(
+        f"4000 bytes came, Content-Length says {len(SOUND)}: send it again, as a whole"
+    )
+    assert kept(town, clock.now).json["duration_ms"] == 1000
 
 
 @pytest.mark.parametrize(("kind", "field"), [("message", "message_kept_days"), ("recording", "recording_kept_days")])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,7 +95,7 @@ def test_staff_of_companies(config: Path, capsys: pytest.CaptureFixture[str]) ->
     ("arguments", "told"),
     [
         (("create", "--login", "a b"), "login='a b'"),
-        (("create", "--login", "chief", "--company", "Nowhere"), "name an existing company"),
+        (("create", "--login", "chief", "--company", "Nowhere"), "company='Nowhere': name an existing company"),
         (("password", "--login", "nobody"), "nobody"),
     ],
 )
@@ -118,3 +120,58 @@ def test_the_labs_tokens_are_the_same_after_another_migrate(config: Path) -> Non
     here = context(config)
     assert Tokens(here).principal(f"Bearer {GIVEN}").token_id == first
     here.database.forget_connection()
+
+
+def test_a_login_that_is_taken_is_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(config, "migrate")
+    assert run(config, "staff", "create", "--login", "chief") == 0
+    capsys.readouterr()
+    assert run(config, "staff", "create", "--login", "chief") == 2
+    assert capsys.readouterr().err.startswith("crm_api: login='chief': is taken")
+    context(config).database.forget_connection()
+
+
+def test_a_database_without_tables_is_told_in_one_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(config, "staff", "create", "--login", "chief") == 2
+    error = capsys.readouterr().err
+    assert "no such table" in error
+    assert "`crm_api migrate`" in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("database_url", "sqlite:////nowhere/crm.db", "'/nowhere/crm.db': make the directory"),
+        ("encryption_key_file", "/nowhere/key", "encryption_key_file /nowhere/key: "),
+        ("redis_url", "http://127.0.0.1", "redis_url='http://127.0.0.1'"),
+        ("redis_url", "http://me:geheim@127.0.0.1", "redis_url='http://...@127.0.0.1'"),
+        ("sip_domain", "", "sip_domain=''"),
+        ("sip_proxy", "127.0.0.10", "sip_proxy='127.0.0.10'"),
+        ("colour", "geheim", "colour: there is no such field"),
+        ("bootstrap_tokens", [{"name": "x", "kind": "service", "token": "geheim"}], "bootstrap_tokens.0.token: "),
+        ("sip_domain", None, "sip_domain is missing"),
+    ],
+)
+def test_a_wrong_setting_is_told_in_one_line_and_no_secret_with_it(
+    config: Path, capsys: pytest.CaptureFixture[str], setting: str, value: object, told: str
+) -> None:
+    settings = json.loads(config.read_text()) | {setting: value}
+    config.write_text(json.dumps({name: value for name, value in settings.items() if value is not None}))
+    assert run(config, "migrate") == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert len(error.splitlines()) == 1
+    assert "geheim" not in error
+    assert GIVEN not in error
+
+
+def test_a_process_with_a_wrong_file_ends_with_a_line(tmp_path: Path) -> None:
+    for module in ("crm_api.outbox", "scheduler"):
+        command = [sys.executable, "-m", module, "--config", str(tmp_path / "none.json")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert (
+            done.stderr
+            == f"{module}: {tmp_path}/none.json: No such file or directory; give the right path with --config\n"
+        )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crm_api.adapters.customer_posts import networks_of
-from crm_api.adapters.notice_senders import SIGNATURE, MailSender, SendError, SmsSender, WebhookSender, text_of
+from crm_api.adapters.notice_senders import MailSender, SendError, SmsSender, WebhookSender, text_of
 from crm_api.domain.call_record import Event
 from crm_api.emergency import worker
 from crm_api.services.call_recording import CallRecording
@@ -208,14 +208,15 @@ def test_centre_and_company_are_told_at_once_with_address_map_and_entrance_code(
     assert delivery.deliver() == 2
     sent = {path: (headers, body) for path, headers, body in got}
     headers, body = sent["/centre"]
-    assert headers[SIGNATURE] == "sha256=" + hmac.new(b"a secret of sixteen", body, hashlib.sha256).hexdigest()
+    told_at, signed = (part.partition("=")[2] for part in headers["Entryphone-Signature"].split(","))
+    assert signed == hmac.new(b"a secret of sixteen", told_at.encode() + b"." + body, hashlib.sha256).hexdigest()
     document = json.loads(body)
     assert (document["event"], document["address"], document["entrance"], document["city"]) == (
         "emergency_call", "Lenina 1", 1, "Riverside",
     )  # fmt: skip
     assert (document["entrance_code"], document["latitude"], document["longitude"]) == (code, 55.5, 37.25)
     assert "mlat=55.5&mlon=37.25" in document["map"]
-    assert SIGNATURE not in sent["/broken"][0]
+    assert "Entryphone-Signature" not in sent["/broken"][0]
     assert "entrance_code" not in json.loads(sent["/broken"][1])
     assert b"Lenina+1" in next(body for path, _, body in got if "Messages" in path)
     shown = town.platform("GET", "/v1/emergency-notices")["items"]

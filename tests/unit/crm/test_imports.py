@@ -95,6 +95,18 @@ def test_every_wrong_row_is_told_and_nothing_is_half_imported(town: Town, servic
     assert counted(services) == before
 
 
+def test_a_file_that_breaks_off_is_not_imported_by_half(town: Town, services: Services) -> None:
+    before = counted(services)
+    answer = town.client.simulate_post(
+        "/v1/imports/houses",
+        query_string=f"company_id={town.company}",
+        headers={**town.platform._headers, "Content-Type": "text/csv", "Content-Length": "500"},
+        body=b"address\nPolar street 1\n",
+    )
+    assert (answer.status_code, answer.json["type"]) == (408, "urn:entryphone:problem:broken-off")
+    assert counted(services) == before
+
+
 def test_a_dry_run_looks_and_writes_nothing(town: Town, services: Services) -> None:
     before = counted(services)
     job = send(town, "houses", "address\nNew 1\nNew 2\n", "&dry_run=true")

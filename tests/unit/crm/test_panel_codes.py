@@ -23,10 +23,11 @@ DAY_MS = 86_400_000
 
 @dataclass
 class FakePanels:
-    """Panels by address that keep codes at places; those in `offline` do not answer."""
+    """Panels by address that keep codes at places; `offline` ones do not answer, of `odd` ones the driver raises."""
 
     kept: dict[str, dict[int, str]] = field(default_factory=dict)
     offline: set[str] = field(default_factory=set)
+    odd: set[str] = field(default_factory=set)
     commands: int = 0
 
     def set_code(self, access: PanelAccess, place: int, code: str) -> None:
@@ -39,6 +40,8 @@ class FakePanels:
 
     def _reach(self, access: PanelAccess) -> None:
         self.commands += 1
+        if access.address in self.odd:
+            raise ValueError(access.address)
         if access.address in self.offline:
             raise PanelRefusedError(f"the panel at {access.address} did not answer")
 
@@ -119,6 +122,21 @@ def test_a_panel_that_is_offline_keeps_the_old_code_until_it_has_the_new_one(
     settle(services, panels)
     assert list(panels.kept[beward].values()) == [new]
     assert not services.access_codes.typed(1, old).opens
+
+
+def test_a_panel_that_its_driver_cannot_cope_with_keeps_no_other_from_its_code(
+    town: Town, services: Services, panels: FakePanels, beward: str
+) -> None:
+    town.platform("POST", "/v1/accounts", {"company_id": town.company, "account": "p9", "kind": "panel"})
+    other = {"account": "p9", "name": "Second", "driver": "beward", "address": "10.0.0.2"}
+    second = town.platform("POST", "/v1/panels", {**other, "places": [{"entrance_id": town.entrance}]})["id"]
+    panels.odd = {beward}
+    code = renew(services, town, MONDAY)
+    settle(services, panels)
+    assert panels.opens("10.0.0.2", code)
+    states = {row["panel_id"]: row for row in town.platform("GET", "/v1/panel-codes")["items"]}
+    assert states[second]["state"] == "done"
+    assert (states[1]["state"], states[1]["last_error"]) == ("waiting", "the panel could not be told: ValueError")
 
 
 def test_a_code_that_never_reached_a_panel_is_overtaken_by_the_next(

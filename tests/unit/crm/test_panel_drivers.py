@@ -116,8 +116,9 @@ def test_what_is_not_confirmed_is_refused(panel: PanelServer, answer: tuple[int,
     assert len(panel.asked) == 1
 
 
-def test_a_wrong_login_is_refused(panel: PanelServer) -> None:
-    access = PanelAccess(panel.access.address, "admin", "wrong")
+@pytest.mark.parametrize("password", ["wrong", "неверный"])
+def test_a_wrong_login_is_refused(panel: PanelServer, password: str) -> None:
+    access = PanelAccess(panel.access.address, "admin", password)
     with pytest.raises(PanelRefusedError, match="401"):
         BewardDriver().open_door(access, 1)
 

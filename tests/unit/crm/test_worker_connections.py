@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from tests.unit.crm.hanging_server import HANGING, THREADS, pipe_of
+from tests.unit.crm.hanging_server import HANGING, LONG, THREADS, pipe_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,6 +134,79 @@ def test_requests_that_come_together_are_all_answered(connect: Callable[[], http
     assert received.count(b"HTTP/1.1 200 OK") == 3
 
 
+def test_requests_that_are_begun_and_not_ended_hold_up_nobody(
+    connect: Callable[[], http.client.HTTPConnection],
+) -> None:
+    begun = [connect() for _ in range(2 * THREADS)]
+    for connection in begun:
+        connection.sock.sendall(b"GET /now HTTP/1.1\r\nHost:")
+    for _ in range(3):
+        assert get(connect(), "/now") == "/now"
+    begun[0].sock.sendall(b" test\r\n\r\n")
+    assert begun[0].sock.recv(4096).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert [connection.sock.recv(1) for connection in begun[1:]] == [b""] * (len(begun) - 1), "each is closed in time"
+
+
+def test_a_request_may_come_in_pieces(connect: Callable[[], http.client.HTTPConnection]) -> None:
+    connection = connect()
+    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for piece in (b"POST /now HTTP/1.1\r", b"\nHost: test\r\nContent-Length: 6\r\n\r", b"\nab", b"cd", b"efGET /n"):
+        connection.sock.sendall(piece)
+        assert get(connect(), "/now") == "/now", "what came before is read by now, or soon"
+    received = connection.sock.recv(4096)
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    connection.sock.sendall(b"ow HTTP/1.1\r\nHost: test\r\n\r\n")
+    while not received.endswith(b"/now"):
+        more = connection.sock.recv(4096)
+        assert more, received
+        received += more
+    assert b"\r\n\r\n6HTTP/1.1 200 OK" in received
+
+
+def test_bodies_that_never_come_hold_up_nobody_for_long(connect: Callable[[], http.client.HTTPConnection]) -> None:
+    begun = [connect() for _ in range(2 * THREADS)]
+    for connection in begun:
+        connection.sock.sendall(b"POST /now HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nabc")
+    assert get(connect(), "/now") == "/now"
+    for connection in begun:
+        with http.client.HTTPResponse(connection.sock) as answer:
+            answer.begin()
+            assert answer.status == http.HTTPStatus.REQUEST_TIMEOUT
+            assert b"send it again, as a whole" in answer.read()
+        assert connection.sock.recv(1) == b"", "nobody knows where the next request begins"
+
+
+def test_a_client_that_ends_in_the_middle_of_a_body_is_told_so(
+    connect: Callable[[], http.client.HTTPConnection],
+) -> None:
+    connection = connect()
+    connection.sock.sendall(b"POST /now HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\nabc")
+    connection.sock.shutdown(socket.SHUT_WR)
+    with http.client.HTTPResponse(connection.sock) as answer:
+        answer.begin()
+        assert answer.status == http.HTTPStatus.REQUEST_TIMEOUT
+        assert b"3 bytes came, Content-Length says 10" in answer.read()
+
+
+def test_a_body_may_come_in_chunks(connect: Callable[[], http.client.HTTPConnection]) -> None:
+    connection = connect()
+    connection.request("POST", "/now", iter([b"abc", b"defg"]), encode_chunked=True)
+    assert read(connection) == "7"
+    connection.sock.sendall(b"POST /now HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab")
+    connection.sock.shutdown(socket.SHUT_WR)
+    with http.client.HTTPResponse(connection.sock) as answer:
+        answer.begin()
+        assert answer.status == http.HTTPStatus.REQUEST_TIMEOUT
+
+
+def test_clients_that_do_not_take_their_answers_hold_up_nobody_for_long(
+    connect: Callable[[], http.client.HTTPConnection],
+) -> None:
+    for _ in range(2 * THREADS):
+        connect().request("GET", LONG)
+    assert get(connect(), "/now") == "/now"
+
+
 def test_a_client_that_goes_away_is_forgotten(
     server: Server, connect: Callable[[], http.client.HTTPConnection]
 ) -> None:
@@ -164,6 +237,21 @@ def test_a_stop_answers_what_is_on_its_way_and_closes_what_is_idle(
     assert idle.sock.recv(1) == b""
     server.hanging("/hang").close()
     assert read(hanging) == "/hang"
+    assert server.process.wait(WITHIN_S) == 0
+
+
+def test_a_stop_answers_what_waits_for_a_thread(
+    server: Server, connect: Callable[[], http.client.HTTPConnection]
+) -> None:
+    idle, first, second, waiting = (connect() for _ in range(4))
+    assert get(idle, "/now") == "/now"
+    first.request("GET", "/hang")
+    second.request("GET", "/hang-too")
+    with server.hanging("/hang-too"), server.hanging("/hang"):
+        waiting.request("GET", "/now")
+        server.process.send_signal(signal.SIGTERM)
+        assert idle.sock.recv(1) == b"", "who has asked nothing is sent away in the end"
+    assert [read(connection) for connection in (first, second, waiting)] == ["/hang", "/hang-too", "/now"]
     assert server.process.wait(WITHIN_S) == 0
 
 

@@ -99,7 +99,7 @@ def test_a_phone_that_rings_after_another_answered_tells_nothing(fake: FakeKsr, 
     fake.location = {"h2": [Contact("sip:a@1", "r1")], "h3": [Contact("sip:c@3", "r2")]}
     stage_calls.ring_stage(fake.ksr, request_of(fake))
     for ruid, status, source_ip in (("r1", 180, "127.0.2.1"), ("r1", 200, "127.0.2.1"), ("r2", 180, "127.0.2.2")):
-        fake.message.status, fake.message.source_ip = status, source_ip
+        fake.message.status, fake.message.source_ip, fake.message.to_user = status, source_ip, "stage"
         fake.pvs["$T_reply_ruid"] = ruid
         if late_ringing.is_ringing(fake.ksr):
             late_ringing.keep(fake.ksr, request_of(fake).settings)
@@ -132,14 +132,14 @@ def test_asterisk_hears_once_that_a_stage_rings(fake: FakeKsr, request_of: Make)
 def test_only_ringing_of_devices_is_kept(fake: FakeKsr) -> None:
     made = router.build(fake.ksr, first=False)
     us = fake.defines["EP_SIP_ADDRESS"]
-    for status, source_ip, call_id, kept in (
-        (100, "127.0.2.1", "leg-1", 0),
-        (200, "127.0.2.1", "leg-1", 0),
-        (180, us, "leg-1", 0),
-        (180, "127.0.0.21", "call-1", 0),
-        (183, "127.0.2.1", "leg-1", 1),
+    for status, source_ip, to_user, kept in (
+        (100, "127.0.2.1", "stage", 0),
+        (200, "127.0.2.1", "stage", 0),
+        (180, us, "stage", 0),
+        (180, "127.0.0.21", "12", 0),
+        (180, "127.0.2.1", "probe", 0),
+        (183, "127.0.2.1", "stage", 1),
     ):
-        fake.tables["setup"] = {"call-1": "P 127.0.0.21:5060 sent 1", "leg-1": "S 127.0.0.21:5060 7"}
-        fake.message = Message(status=status, source_ip=source_ip, call_id=call_id)
+        fake.message = Message(status=status, source_ip=source_ip, call_id="leg-1", to_user=to_user)
         made.ksr_reply_route(None)
         assert len(fake.tables["ringing"]) == kept
