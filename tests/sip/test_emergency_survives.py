@@ -24,7 +24,6 @@ from tests.sip.emergency_scene import (
 )
 
 if TYPE_CHECKING:
-    from lab.peers.town import Panel
     from tests.sip.scene import Scene
 
 COMPONENTS = ("crm", "redis", "agi", "ast1", "ast2", "ast-emergency", "crm-call-records")
