@@ -104,7 +104,7 @@ class CallEvents:
             self._release_panels()
 
     def _release_panels(self) -> None:
-        """Say which panels are free again; with Redis away it is said the next time, else they are busy for 15 minutes."""
+        """Say which panels are free again; what Redis does not take is said again (else: busy for 15 minutes)."""
         over = [self._over.popleft() for _ in range(min(BATCH_EVENTS, len(self._over)))]
         if not over:
             return
