@@ -188,7 +188,7 @@ def tell_what_next(town: Town, call_id: str) -> str:
     return f"""
 The stack is still running. Try next:
 
-  A softphone as a resident: account {resident.credentials.username}, password {resident.credentials.password},
+  A softphone on this machine: account {resident.credentials.username}, password {resident.credentials.password},
     domain {town.sip.domain}, outbound proxy {server} over UDP; then call as the panel:
     account {panel.credentials.username}, password {panel.credentials.password}, dial {number}. While talking, # opens.
   All panels, apartments, accounts and passwords: var/lab/town.json

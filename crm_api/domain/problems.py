@@ -61,6 +61,10 @@ class ConflictError(ProblemError):
         self.fields = tuple(replace(field, value=given.get(field.field, field.value)) for field in self.fields)
 
 
+class ReferredError(ConflictError):
+    """A row that something else refers to cannot go, and what is not there cannot be referred to."""
+
+
 class ForbiddenError(ProblemError):
     """The token is good, but not for this."""
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 from peewee import TextField, Tuple
 
-from crm_api.domain.problems import ForbiddenError, InvalidFieldsError, ProblemError
+from crm_api.domain.problems import ForbiddenError, InvalidFieldsError, ProblemError, ReferredError
 from crm_api.services.audit import AuditTrail, audited
 from crm_api.services.changes import Changes
 from crm_api.services.context import Row, Tenant, find, visible
 from crm_api.services.idempotency import Idempotency
 from crm_api.services.paging import Asked, Page, cursor_after, position
 from crm_api.tables.models import Company
+from crm_api.tables.references import referring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -178,10 +179,17 @@ class Kept(Listed[Row]):
 
         Raises:
             StaleError: its ETag is none of `expected`.
+            ReferredError: others refer to it; names how many of what.
         """
-        with self.database.transaction():
-            self._must_be_expected(tenant, key, expected)
-            self.remove(tenant, key)
+        try:
+            with self.database.transaction():
+                self._must_be_expected(tenant, key, expected)
+                self.remove(tenant, key)
+        except ReferredError as error:
+            row: Any = self.row(tenant, key)
+            found = referring(self.database, row._meta.table_name, row.id)  # noqa: SLF001 - peewee's name for it
+            told = ", ".join(f"{name.replace('_', ' ')} ({count})" for name, count in found.items())
+            raise ReferredError(f"Others refer to this {self.noun}: {told}; remove them first") from error
 
     def update(self, row: Row, **values: Any) -> None:
         """Write the values given, and count the change.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from crm_api.domain.problems import ConflictError, FieldProblem
+from crm_api.domain.problems import ConflictError, FieldProblem, ReferredError
 
 _SQLITE_UNIQUE = re.compile(r"UNIQUE constraint failed: (?P<columns>[\w., ]+)")
 _POSTGRES_UNIQUE = re.compile(r"Key \((?P<columns>[^)]*)\)=\((?P<values>[^)]*)\) already exists")
@@ -21,7 +21,7 @@ def conflict_of(error: Exception) -> ConflictError:
         value = unique.groupdict().get("values")
         return ConflictError(f"{' and '.join(columns)}: {remedy}", (FieldProblem(told, value, remedy),))
     if "FOREIGN KEY" in text.upper():
-        return ConflictError(
+        return ReferredError(
             "Something else refers to this, or it refers to something that is not there: "
             "remove what refers to it first, or name what exists"
         )

@@ -9,7 +9,7 @@ import time
 from urllib.parse import urlsplit
 
 from crm_api.migrations import migrate
-from crm_api.tables.database import CrmDatabase
+from crm_api.tables.database import CrmDatabase, DatabaseErrors
 from lab.settings import LabSettings
 from lab.stack import Stack
 from lab.town.city.build import SEED, NotEmptyError, build_city
@@ -29,6 +29,10 @@ def main() -> int:
             where = _into_lab(settings, SIZES[asked.size], asked.seed)
     except (NotEmptyError, ValueError) as error:
         print(f"town: {error}", file=sys.stderr)
+        return 1
+    except (OSError, *DatabaseErrors) as error:
+        told = str(error).splitlines()[0]
+        print(f"town: {told}; is DATABASE one that can be reached or made?", file=sys.stderr)
         return 1
     print(f"{asked.size} in {where} after {time.monotonic() - started:.0f} s")
     return 0

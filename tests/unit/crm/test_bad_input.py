@@ -223,3 +223,17 @@ def test_a_value_that_is_taken_is_named_when_something_is_changed(town: Town) ->
     made = town.platform("POST", "/v1/entrances", {"house_id": 1, "number": 7}, 201)
     told = town.platform("PATCH", f"/v1/entrances/{made['id']}", {"number": 1}, 409)
     assert [(wrong["field"], wrong["value"]) for wrong in told["errors"]] == [("number", 1)]
+
+
+def test_what_still_refers_to_a_row_is_named(town: Town, database: CrmDatabase) -> None:
+    before = everything_kept(database)
+    told = town.platform("DELETE", f"/v1/houses/{town.house}", None, 409)
+    assert told["type"] == "urn:entryphone:problem:conflict"
+    counted = {
+        name: database.rows(f"SELECT count(*) FROM {name} WHERE house_id = ?", (town.house,))[0][0]  # noqa: S608
+        for name in ("apartments", "entrances")
+    }
+    for name, count in counted.items():
+        assert f"{name} ({count})" in told["detail"]
+    assert told["detail"].endswith("; remove them first")
+    assert everything_kept(database) == before
