@@ -227,7 +227,7 @@ def on_failure(ksr: Ksr) -> None:
 
 def _goes_on(ksr: Ksr) -> bool:
     leg, way = _leg(ksr), _now(ksr)
-    if ksr.tm.t_is_canceled() > 0:
+    if ksr.tm.t_is_canceled() > 0 or not nodes.is_in_setup(ksr, ksr.kx.get_callid() or ""):
         return False
     status = ksr.tm.t_get_status_code()
     silent = trunk_branch.was_silent(ksr)

@@ -166,6 +166,8 @@ class NodeWatch:
                     ksr.notice(f"stage of lost node {node} has ended by itself; call_id={call_id}\n")
                 else:
                     cancelled += 1
+                # What cannot be cancelled, as nobody has replied yet, finds here that it is over.
+                end_stage_leg(ksr, call_id)
             else:
                 keep_panel_leg(ksr, call_id, PanelLeg(node, LOST, entry[3]))
                 self._answer(ksr, call_id)

@@ -177,7 +177,7 @@ def _goes_on(ksr: Ksr) -> bool:
     if voice_trunks.is_known(ksr, now.trunk):
         voice_calls.close(ksr, ksr.kx.get_callid() or "")
         return False
-    if ksr.tm.t_is_canceled() > 0:
+    if ksr.tm.t_is_canceled() > 0 or not nodes.is_in_setup(ksr, ksr.kx.get_callid() or ""):
         _tell(ksr, leg, now, "cancelled", None)
         return False
     status = ksr.tm.t_get_status_code()

@@ -189,6 +189,17 @@ def test_a_leg_to_the_centre_is_known_by_its_node_until_it_has_its_final_answer(
     assert not known.tables["setup"]
 
 
+def test_a_leg_whose_node_was_lost_tries_no_other_way(known: FakeKsr, request_of: Make) -> None:
+    """The panel's call comes again through another node; a line that was silent cannot be cancelled."""
+    leg(known)
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    known.queues["lost_nodes"].append(("sip:127.0.0.21:5060", "dispatcher:dst-down"))
+    nodes.NodeWatch(settings.read(known.ksr)).tick(known.ksr)
+    assert known.called("tmx.t_cancel_callid") == [("call-1", "1", 0)]
+    fail(known, 408, silent=True)
+    assert len(known.relayed) == 1
+
+
 @pytest.mark.parametrize("status", [603, 487])
 def test_what_the_dispatcher_says_ends_the_call(known: FakeKsr, request_of: Make, status: int) -> None:
     leg(known)
