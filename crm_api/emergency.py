@@ -79,11 +79,11 @@ def worker(context: Context, senders: dict[str, NoticeSender], proxy: tuple[str,
         tests.step()
         now = time.monotonic()
         if now >= due["minute"]:
-            due["minute"] = now + MINUTE_S
             each_minute()
+            due["minute"] = now + MINUTE_S
         if now >= due["day"]:
-            due["day"] = now + DAY_S
             found = checks.check()
+            due["day"] = now + DAY_S  # only now: with the database away it is checked as soon as it is back
             if found:
                 _log.warning("panels from which an emergency call would not go the whole way", findings=found)
 

@@ -32,11 +32,11 @@ def worker(context: Context, stopped: threading.Event) -> Callable[[], None]:
         while not stopped.is_set() and services.job_work.work(stopped):
             pass
         if time.monotonic() - tidied_s[0] > TIDY_EVERY_S:
-            tidied_s[0] = time.monotonic()
             services.jobs.prune()
             services.visitor_pictures.forget()
             retention.prune()
             unfinished.end()
+            tidied_s[0] = time.monotonic()  # at last: with the database away it is done as soon as it is back
 
     return work
 

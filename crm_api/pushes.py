@@ -154,6 +154,9 @@ async def _repeat(step: Callable[[], Awaitable[None]]) -> None:
                 _log.error("away; trying again", reason=str(error) or type(error).__name__)
             retry_s = min(max(retry_s * 2, FIRST_RETRY_S), LAST_RETRY_S)
             await asyncio.sleep(retry_s)
+        except Exception:  # noqa: BLE001 - the one boundary of a step, which must not end while the process goes on
+            _log.exception("step failed; trying again")
+            await asyncio.sleep(LAST_RETRY_S)
         else:
             retry_s = 0.0
 

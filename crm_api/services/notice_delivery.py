@@ -49,15 +49,24 @@ class NoticeDelivery:
             return 0
         secrets = {row.id: self._secret(row) for row in due}
         with ThreadPoolExecutor(len(due)) as threads:
-            errors = list(threads.map(lambda row: self._send(row, secrets[row.id]), due))
+            errors = list(threads.map(lambda row: self._sent(row, secrets[row.id]), due))
         for row, error in zip(due, errors, strict=True):
             self._note(row, error)
         return errors.count(None)
 
-    def _send(self, row: Any, secret: str | None) -> str | None:
+    def _sent(self, row: Any, secret: str | None) -> str | None:
+        """Send; return what went wrong. One notice that cannot be sent must not keep others from being sent."""
+        try:
+            return self._send(row, secret)
+        except Exception as error:  # noqa: BLE001 - whatever a sender may raise
+            _log.exception("notice not sent", notice=row.id, channel=row.channel)
+            return f"{type(error).__name__}: {error}"
+
+    def _send(self, row: Any, kept: str | None) -> str | None:
         sender = self._senders.get(row.channel)
         if sender is None:
             return f"no {row.channel} is set up in crm.json"
+        secret = None if kept is None else self._context.encryption.decrypted(kept)
         try:
             sender.send(row.destination, json.loads(row.body), secret)
         except SendError as error:
@@ -82,7 +91,7 @@ class NoticeDelivery:
         EmergencyNotice.update(values).where(EmergencyNotice.id == row.id).execute()
 
     def _secret(self, row: Any) -> str | None:
-        """Return the secret that signs a webhook: the centre's or the company's."""
+        """Return the secret that signs a webhook, as it is kept: the centre's or the company's."""
         if row.channel != "webhook":
             return None
         # Of this city and this company: others may have the same receiver, under secrets of their own.
@@ -92,5 +101,4 @@ class NoticeDelivery:
         rule = EmergencyRule.get_or_none(
             (EmergencyRule.company_id == row.company_id) & (EmergencyRule.webhook_url == row.destination)
         )
-        kept = next((found.webhook_secret for found in (centre, rule) if found and found.webhook_secret), None)
-        return None if kept is None else self._context.encryption.decrypted(kept)
+        return next((found.webhook_secret for found in (centre, rule) if found and found.webhook_secret), None)

@@ -24,7 +24,10 @@ ANY_DUE: Final = """
 SELECT 1 FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
 WHERE d.state = 'waiting' AND d.due_at_ms <= ? AND w.enabled = ? LIMIT 1
 """
-LEASE: Final = "UPDATE webhook_deliveries SET due_at_ms = ? WHERE id = ? AND state = 'waiting'"
+LEASE: Final = """
+UPDATE webhook_deliveries SET due_at_ms = ? WHERE id = ? AND state = 'waiting' AND due_at_ms <= ? RETURNING id
+"""
+"""Of two processes that have found the same one it is due to the first alone."""
 DELIVERED: Final = """
 UPDATE webhook_deliveries SET state = 'delivered', attempts = ?, delivered_at_ms = ?, last_error = NULL WHERE id = ?
 """

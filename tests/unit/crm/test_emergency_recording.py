@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
+import peewee
 import pytest
 
 from crm_api.adapters.customer_posts import networks_of
@@ -18,6 +19,7 @@ from crm_api.adapters.notice_senders import MailSender, SendError, SmsSender, We
 from crm_api.domain.call_record import Event
 from crm_api.emergency import worker
 from crm_api.services.call_recording import CallRecording
+from crm_api.services.emergency_checks import EmergencyChecks
 from crm_api.services.emergency_recording import EmergencyRecording
 from crm_api.services.emergency_tests import EmergencyTests
 from crm_api.services.notice_delivery import NoticeDelivery
@@ -270,7 +272,7 @@ def test_steps_that_are_told_at_one_moment_are_all_kept(town: Town, context: Con
 
     def note(teller: int) -> None:
         try:
-            together.wait(5)
+            together.wait(60)
             for number in range(10):
                 if teller % 2:
                     tests._note(call["call_id"], f"told {teller} {number}", "")
@@ -299,21 +301,68 @@ def test_a_test_call_that_rings_for_long_keeps_no_notice_waiting(
 
     def ring(*_: Any) -> None:
         rings.set()
-        was_sent.append(sent.wait(10))
+        was_sent.append(sent.wait(60))
 
     monkeypatch.setattr(EmergencyTests, "place_one", ring)
     town.platform("POST", "/v1/emergency-test-calls", {"panel": "p1"})
     centre(town, database, email="duty@112.example")
     work = worker(context, {"email": Sender()}, None)
     work()
-    assert rings.wait(5)
+    assert rings.wait(60)
     told(context, OUT[1])
     work()
     assert sent.is_set()
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 60
     while not was_sent and time.monotonic() < deadline_s:
         sent.wait(0.01)
     assert was_sent == [True]
+
+
+def test_a_notice_that_cannot_be_sent_keeps_no_other_from_being_sent(
+    town: Town, database: CrmDatabase, context: Context
+) -> None:
+    sent: list[str] = []
+
+    class Sender:
+        def send(self, destination: str, _body: dict[str, Any], _secret: str | None) -> None:
+            if destination == "duty@112.example":
+                raise ValueError("what no sender should raise")
+            sent.append(destination)
+
+    url = "https://112.example/hook"
+    centre(town, database, email="duty@112.example", webhook_url=url, webhook_secret="a secret of sixteen")
+    rules = {"webhook_url": f"{url}/of-the-company", "email": "company@112.example"}
+    town.platform("PUT", f"/v1/companies/{town.company}/emergency-rules", rules)
+    with database.transaction():
+        database.rows("UPDATE emergency_centres SET webhook_secret = 'of another key'")
+    told(context, OUT[1])
+    assert NoticeDelivery(context, {"email": Sender(), "webhook": Sender()}).deliver() == 2
+    assert sorted(sent) == ["company@112.example", f"{url}/of-the-company"]
+    notices = {notice["destination"]: notice for notice in town.platform("GET", "/v1/emergency-notices")["items"]}
+    assert notices["duty@112.example"]["last_error"] == "ValueError: what no sender should raise"
+    assert "encryption_key_file" in notices[url]["last_error"]
+
+
+def test_a_daily_check_that_the_database_prevented_is_done_as_soon_as_it_is_back(
+    town: Town, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert town.company
+    checked = 0
+
+    def check(_: EmergencyChecks) -> int:
+        nonlocal checked
+        checked += 1
+        if checked == 1:
+            raise peewee.OperationalError("away")
+        return 0
+
+    monkeypatch.setattr(EmergencyChecks, "check", check)
+    work = worker(context, {}, None)
+    with pytest.raises(peewee.OperationalError):
+        work()
+    work()
+    work()
+    assert checked == 2
 
 
 def test_a_channel_that_is_not_set_up_is_said_so(town: Town, database: CrmDatabase, context: Context) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from crm_api import jobs
+from crm_api import jobs, pushes
 from crm_api.adapters.push_services.push import ACCEPTED, Push, Verdict
 from crm_api.services import pushing
 from crm_api.services.pushing import Pushing, Wanted
@@ -202,3 +202,27 @@ def test_pictures_go_after_an_hour_also_when_no_visitor_comes_any_more(
     clock.now += KEPT_MS + 1000
     jobs.worker(context, threading.Event())()
     assert context.database.row(count) == (0,)
+
+
+def test_a_fault_of_ours_ends_no_step_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that had ended unseen would wake nobody until somebody started the process anew."""
+    monkeypatch.setattr(pushes, "LAST_RETRY_S", 0.0)
+
+    async def play() -> None:
+        done, turns = asyncio.Event(), 0
+
+        async def step() -> None:
+            nonlocal turns
+            turns += 1
+            if turns == 1:
+                raise ValueError("what nobody thought of")
+            done.set()
+            await asyncio.Event().wait()
+
+        steps = asyncio.create_task(pushes._repeat(step))
+        waiting = asyncio.create_task(done.wait())
+        await asyncio.wait({steps, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        assert done.is_set()
+        steps.cancel()
+
+    asyncio.run(play())

@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import hmac
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -12,7 +14,7 @@ import pytest
 from crm_api.adapters.customer_posts import client_of, networks_of
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.message_pictures import MessagePictures
-from crm_api.services.telling import KEPT_MS, UNDELIVERED_KEPT_MS, Telling, is_due, prune
+from crm_api.services.telling import BATCH, KEPT_MS, LEASE_MS, UNDELIVERED_KEPT_MS, Telling, is_due, prune
 from tests.unit.crm.test_call_records import T, entry, story
 from tests.unit.crm.test_call_sounds import kept
 
@@ -170,3 +172,41 @@ def test_an_address_that_nobody_can_connect_to_keeps_nobody_else_from_being_told
     (tried,) = town.platform("GET", "/v1/webhook-deliveries")["items"]
     assert (tried["state"], tried["attempts"]) == ("waiting", 1)
     assert tried["last_error"]
+
+
+def test_a_secret_that_cannot_be_read_has_nobody_else_told_twice(
+    town: Town, context: Context, clock: Clock, company: Company
+) -> None:
+    other = town.platform("POST", "/v1/webhooks", {"company_id": town.company, "url": f"{URL}-too"})["id"]
+    with context.database.transaction():
+        context.database.rows("UPDATE webhooks SET secret = 'of another key' WHERE id = ?", (other,))
+    CallRecording(context).record([entry(1, story("c1")[:1] + story("c1")[-1:])])
+    clock.now += 2000
+    assert tell(context, company) == 2
+    clock.now += LEASE_MS
+    tell(context, company)
+    assert len(company.told) == 1
+    states = {row["webhook_id"]: row for row in town.platform("GET", "/v1/webhook-deliveries")["items"]}
+    assert states.pop(other)["last_error"].endswith("check encryption_key_file")
+    assert [row["state"] for row in states.values()] == ["delivered"]
+
+
+@pytest.mark.usefixtures("company")
+def test_what_two_processes_find_at_one_moment_is_told_by_one(context: Context, clock: Clock) -> None:
+    for number in range(BATCH // 2):
+        CallRecording(context).record([entry(number, story(f"c{number}"))])
+    clock.now += 2000
+    together = Barrier(4)
+
+    def take() -> list[int]:
+        context.database.ping()  # connected by now
+        together.wait(30)
+        try:
+            telling = Telling(context, httpx.AsyncClient(), MessagePictures(context, {}, "https://door.example"))
+            return [delivery.key for delivery in telling._take()]
+        finally:
+            context.database.forget_connection()
+
+    with ThreadPoolExecutor(4) as threads:
+        taken = [key for future in [threads.submit(take) for _ in range(4)] for key in future.result()]
+    assert len(taken) == len(set(taken)) == BATCH
