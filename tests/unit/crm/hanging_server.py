@@ -16,6 +16,7 @@ from crm_api.tables.database import CrmDatabase
 from crm_api.worker import ReadyWorker
 
 THREADS = 2
+GRACEFUL_S = 50
 HANGING = ("/hang", "/hang-too")
 LONG = "/long"
 LONG_BYTES = 64 * 1024 * 1024
@@ -53,6 +54,11 @@ class HangingServer(CrmServer):
     def __init__(self, port: int, pipes: Path) -> None:
         self._pipes = pipes
         super().__init__(CrmConfig.model_construct(bind=f"127.0.0.1:{port}", workers=1, threads=THREADS))
+
+    def load_config(self) -> None:
+        """Give a busy machine time."""
+        super().load_config()
+        self.cfg.set("graceful_timeout", GRACEFUL_S)
 
     def load(self) -> Any:
         """Make the application in the worker."""

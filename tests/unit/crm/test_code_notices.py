@@ -121,7 +121,7 @@ def test_messages_go_out_beside_one_another(town: Town, services: Services, sms:
 
     class Slow(FakeMessenger):
         def send(self, address: str, text: str) -> None:
-            together.wait(10)  # one after the other they would never meet
+            together.wait(60)  # one after the other they would never meet
             super().send(address, text)
 
     slow = Slow()

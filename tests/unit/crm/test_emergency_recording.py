@@ -272,7 +272,7 @@ def test_steps_that_are_told_at_one_moment_are_all_kept(town: Town, context: Con
 
     def note(teller: int) -> None:
         try:
-            together.wait(5)
+            together.wait(60)
             for number in range(10):
                 if teller % 2:
                     tests._note(call["call_id"], f"told {teller} {number}", "")
@@ -301,18 +301,18 @@ def test_a_test_call_that_rings_for_long_keeps_no_notice_waiting(
 
     def ring(*_: Any) -> None:
         rings.set()
-        was_sent.append(sent.wait(10))
+        was_sent.append(sent.wait(60))
 
     monkeypatch.setattr(EmergencyTests, "place_one", ring)
     town.platform("POST", "/v1/emergency-test-calls", {"panel": "p1"})
     centre(town, database, email="duty@112.example")
     work = worker(context, {"email": Sender()}, None)
     work()
-    assert rings.wait(5)
+    assert rings.wait(60)
     told(context, OUT[1])
     work()
     assert sent.is_set()
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 60
     while not was_sent and time.monotonic() < deadline_s:
         sent.wait(0.01)
     assert was_sent == [True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -97,5 +98,16 @@ def test_waiting_in_vain_says_for_what() -> None:
         del caller
         with pytest.raises(TimeoutError, match="no call rang h1"):
             await callee.incoming("h1", timeout_s=0.05)
+
+    _play(story)
+
+
+def test_a_peer_that_looks_late_knows_when_a_message_came() -> None:
+    async def story(caller: ScriptedPeer, callee: ScriptedPeer) -> None:
+        caller.socket.send_bytes(caller.request("OPTIONS", "sip:entryphone.test", "p1").encode())
+        sent_s = time.monotonic()
+        time.sleep(0.2)  # noqa: ASYNC251 - the loop is busy, and the message waits in the kernel
+        await callee.socket.watch.until(lambda: bool(callee.socket.received), 2, lambda: "nothing came")
+        assert callee.socket.received[0].at_s - sent_s < 0.1
 
     _play(story)

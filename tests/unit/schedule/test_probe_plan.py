@@ -43,6 +43,21 @@ def test_a_panel_has_one_call_at_a_time_and_a_pause_after_it() -> None:
     assert [one.item_id for one in planner.due(NOON + 80_000, free)] == [1]
 
 
+def test_an_apartment_that_is_tried_again_in_days_keeps_no_other_waiting() -> None:
+    """A panel of a tall house, where the first apartment does not answer."""
+    limits = Limits(calls_at_once=1, entrance_calls_per_minute=60, panel_pause_s=0, longest_call_s=60)
+    planner = Planner(ALWAYS, limits, [Candidate(item, "p1", 1) for item in range(144)], NOON)
+    now_ms, called = NOON, []
+    while now_ms < NOON + 3_600_000:
+        for candidate in planner.due(now_ms, free):
+            called.append(candidate.item_id)
+            again_at_ms = now_ms + 86_400_000 if len(called) == 1 else None
+            planner.ended(candidate, now_ms, again_at_ms)
+        now_ms += 1000
+    assert called == list(range(144))
+    assert planner.waiting == 1
+
+
 def test_not_more_calls_than_allowed_at_once_and_the_longest_queue_first() -> None:
     planner = Planner(ALWAYS, LIMITS, [*handsets(8, 4), Candidate(99, "p3", 3)], NOON)
     begun = planner.due(NOON, free)

@@ -65,6 +65,6 @@ def test_what_is_begun_as_the_last_one_has_just_ended_runs(threads: Threads, mon
     assert threads.begin("step", work)
     assert over.wait(WITHIN_S)
     assert threads.begin("step", runs_again.set)
-    ran = runs_again.wait(5)
+    ran = runs_again.wait(WITHIN_S)
     may_hear.set()
-    assert ran
+    assert ran, "it was left out"
