@@ -104,7 +104,7 @@ class CallEvents:
             self._release_panels()
 
     def _release_panels(self) -> None:
-        """Say which panels are free again; with Redis away they become so by themselves, later."""
+        """Say which panels are free again; what Redis does not take is said again (else: busy for 15 minutes)."""
         over = [self._over.popleft() for _ in range(min(BATCH_EVENTS, len(self._over)))]
         if not over:
             return
@@ -112,7 +112,7 @@ class CallEvents:
         try:
             self._redis.execute("EVAL", RELEASE_PANELS, len(keys), *keys, CALL_OVER_S, *(call for _, call in over))
         except RedisAway:
-            return
+            self._over.extendleft(reversed(over))
 
     def _take(self, limit: int) -> list[bytes]:
         waiting = self._waiting

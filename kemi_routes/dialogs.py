@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from kemi_routes.pipeline import Outcome, Request
 
 _TARGET_REFRESH = frozenset(("INVITE", "UPDATE"))
+ON_REPLY = "on_dialog_reply"
+_NEGATIVE = 300
 
 
 def pass_cancel(ksr: Ksr, request: Request) -> Outcome:
@@ -30,13 +32,17 @@ def pass_cancel(ksr: Ksr, request: Request) -> Outcome:
 
 
 def pass_ack(ksr: Ksr, request: Request) -> Outcome:
-    """ACK without a route of ours belongs to a transaction here, or to nothing: it is never answered."""
+    """ACK of a 2xx follows its route; any other belongs to a transaction here, or to nothing: it is never answered.
+
+    The ACK of a refusal has the Route of its INVITE (RFC 3261, 17.1.1.3), which ends here: a device with an outbound
+    proxy set names us there. tm takes it, and says the refusal no more.
+    """
     if request.method != "ACK":
         return NEXT
-    if request.in_dialog and ksr.rr.loose_route() > 0:
-        if _may_pass(ksr, request):
-            _relay(ksr, request)
-    elif ksr.tm.t_check_trans() > 0:
+    has_route = request.in_dialog and ksr.rr.loose_route() > 0
+    if has_route and _may_pass(ksr, request):
+        _relay(ksr, request)
+    elif ksr.tm.t_check_trans() > 0 and not has_route:
         ksr.tm.t_relay()
     return DONE
 
@@ -68,10 +74,22 @@ def _may_pass(ksr: Ksr, request: Request) -> bool:
 def _relay(ksr: Ksr, request: Request) -> None:
     if request.from_node:
         ksr.nathelper.handle_ruri_alias()
+        if request.method in _TARGET_REFRESH:
+            ksr.tm.t_on_reply(ON_REPLY)
     elif request.method in _TARGET_REFRESH and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
         ksr.nathelper.set_contact_alias()
     if ksr.tm.t_relay() < 0 and request.method != "ACK":
         ksr.sl.send_reply_error()
+
+
+def on_reply(ksr: Ksr) -> None:
+    """A device's answer to a change of the session: its Contact is where the dialog leads from now on.
+
+    Without the alias the BYE of Asterisk would go to the address that a device behind NAT has inside (RFC 3261,
+    12.2.1.2).
+    """
+    if ksr.kx.get_status() < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS_OF_REPLY) > 0:
+        ksr.nathelper.set_contact_alias()
 
 
 def absorb_retransmission(ksr: Ksr, request: Request) -> Outcome:

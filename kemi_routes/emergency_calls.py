@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from kemi_routes import admission, emergency_table, headers, pidf_lo, policy, story, talks, trunk_branch, trunks
+from kemi_routes import admission, emergency_table, headers, nodes, pidf_lo, policy, story, talks, trunk_branch, trunks
 from kemi_routes.digest import STRANGER
 from kemi_routes.emergency_table import ALWAYS, TEST_NUMBER, Way
 from kemi_routes.pipeline import DONE, NEXT, Refusal
@@ -113,12 +113,14 @@ def ring_centre(ksr: Ksr, request: Request) -> Outcome:
     for name in ("Route", "P-Asserted-Identity", "Geolocation", "Geolocation-Routing"):
         ksr.hdr.remove(name)
     ksr.rr.record_route()
+    nodes.keep_stage_leg(ksr, request.call_id, f"{request.source_ip}:{ksr.kx.get_srcport()}", str(ksr.pv.get("$cs")))
     leg = _Leg(call_id, panel, city.city_id, shown)
     if shown:
         ksr.htable.sht_sets(_HELD, shown, panel)
     ksr.pv.sets(_LEG, "\n".join(leg))
     ksr.pv.sets(_LEFT, "\n".join(f"{w.trunk} {w.number} {w.caller_in} {int(w.sends_location)}" for w in ways))
     if not _try_next(ksr, leg):
+        nodes.end_stage_leg(ksr, request.call_id)
         ksr.sl.send_reply(503, "No Trunk")
     return DONE
 
@@ -144,6 +146,11 @@ def _now(ksr: Ksr) -> Way:
     return Way(trunk, number, caller_in, located == "1")
 
 
+def _relaying(ksr: Ksr) -> trunk_branch.Relaying:
+    """The last way has all the time it needs."""
+    return RELAYING if ksr.pv.get(_LEFT) else _LAST
+
+
 def _try_next(ksr: Ksr, leg: _Leg) -> bool:
     while left := str(ksr.pv.get(_LEFT) or ""):
         first, _, rest = left.partition("\n")
@@ -154,7 +161,7 @@ def _try_next(ksr: Ksr, leg: _Leg) -> bool:
         if trunk is None:
             continue
         story.emergency(ksr, leg.call_id, leg.panel, ("dial", f"{way.trunk} {way.number}"), leg.number)
-        if trunk_branch.send(ksr, RELAYING if rest else _LAST, trunk.uri(way.number)):
+        if trunk_branch.send(ksr, _relaying(ksr), trunk.uri(way.number)):
             return True
         trunks.rest(ksr, way.trunk)
         story.emergency(ksr, leg.call_id, leg.panel, ("trunk_failed", f"{way.trunk} cannot be reached"))
@@ -208,26 +215,33 @@ def on_reply(ksr: Ksr) -> None:
         ksr.tm.t_set_fr(_RING_MS, _SILENT_MS)
         story.emergency(ksr, leg.call_id, leg.panel, ("rings", f"{way.trunk} {status}"), leg.number)
     elif status < _NEGATIVE:
+        nodes.end_stage_leg(ksr, ksr.kx.get_callid() or "")
         story.emergency(ksr, leg.call_id, leg.panel, ("answered", f"{way.trunk} {way.number}"), leg.number)
 
 
 def on_failure(ksr: Ksr) -> None:
     """The way has failed: answer its challenge, take the next one, or let Asterisk tell the caller."""
+    if not _goes_on(ksr):
+        nodes.end_stage_leg(ksr, ksr.kx.get_callid() or "")
+
+
+def _goes_on(ksr: Ksr) -> bool:
     leg, way = _leg(ksr), _now(ksr)
-    if ksr.tm.t_is_canceled() > 0:
-        return
+    if ksr.tm.t_is_canceled() > 0 or not nodes.is_in_setup(ksr, ksr.kx.get_callid() or ""):
+        return False
     status = ksr.tm.t_get_status_code()
     silent = trunk_branch.was_silent(ksr)
-    if trunk_branch.answer_challenge(ksr, RELAYING, way.trunk, status):
-        return
+    if trunk_branch.answer_challenge(ksr, _relaying(ksr), way.trunk, status):
+        return True
     why = "silent" if silent else "does not ring" if ksr.tm.t_branch_timeout() > 0 else f"answered {status}"
     story.emergency(ksr, leg.call_id, leg.panel, ("way_failed", f"{way.trunk} {way.number} {why}"))
     if status in _SAID_BY_CENTRE and not silent:
-        return
+        return False
     # Under overload the centre's answer may wait at our own door: nobody is blamed for being silent then.
     if (silent and not admission.is_overloaded(ksr)) or (not silent and status >= _SERVER_FAILS):
         trunks.rest(ksr, way.trunk)
     if _try_next(ksr, leg):
         ksr.warn(f"emergency call: {way.trunk} {way.number} {why}, {_now(ksr).trunk} next; call_id={leg.call_id}\n")
-    else:
-        ksr.err(f"emergency call: {way.trunk} {way.number} {why}, no way is left; call_id={leg.call_id}\n")
+        return True
+    ksr.err(f"emergency call: {way.trunk} {way.number} {why}, no way is left; call_id={leg.call_id}\n")
+    return False

@@ -2,11 +2,12 @@
 
 A leg in setup is kept in shared memory under its Call-ID, from the INVITE to the final reply:
 `P <node> <state> <sent_ms>` a panel's call (state `sent`, `dials`, `rings`, `lost`; receipt of admission.setup_begins),
-`S <node> <cseq>` a stage that Asterisk has rung.
+`S <node> <cseq>` what Asterisk has rung: a stage, a phone, a dispatch centre.
 
-When the dispatcher finds a node dead, and it has sent nothing either (node_life.py), its stages are cancelled, so that
-no handset rings for nobody. Its panels' calls get, in the node's name, the answer it can no longer give: 503 on the
-branch, made from its first provisional reply and sent to ourselves. So the transaction ends that branch the ordinary
+When the dispatcher finds a node dead, and it has sent nothing either (node_life.py), what it rings is cancelled, so
+that no handset and no dispatcher is rung for nobody, and none is busy when the call comes again through the next node.
+Its panels' calls get, in the node's name, the answer it can no longer give: 503 on the branch, made from its first
+provisional reply and sent to ourselves. So the transaction ends that branch the ordinary
 way (a transport failure counts as 503, RFC 3261, 8.1.3.1), its failure route runs and relays to the next node.
 """
 
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from kemi_routes.node_life import address_of, bring_back, lives, name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from KSR import Ksr
 
     from kemi_routes.settings import Settings
@@ -58,6 +61,12 @@ def keep_panel_leg(ksr: Ksr, call_id: str, leg: PanelLeg) -> None:
 def keep_stage_leg(ksr: Ksr, call_id: str, node: str, cseq: str) -> None:
     """Write the leg of a stage."""
     ksr.htable.sht_sets(_SETUP, call_id, f"S {node} {cseq}")
+
+
+def node_of_stage(ksr: Ksr, call_id: str) -> str:
+    """Return `host:port` of the node whose stage this is, empty when it is not in setup any more."""
+    entry = ksr.htable.sht_get(_SETUP, call_id)
+    return entry.split(" ")[1] if isinstance(entry, str) and entry.startswith("S ") else ""
 
 
 def stage_cseq(ksr: Ksr, call_id: str) -> str:
@@ -127,7 +136,9 @@ def as_503(provisional: str) -> bytes:
 class NodeWatch:
     """Answers for dead nodes, in a process of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, closing: tuple[Callable[[Ksr, str], None], ...] = ()) -> None:
+        """`closing` is called with the Call-ID of each leg that is cancelled, so that nobody joins it any more."""
+        self._closing = closing
         self._us = (settings.sip_address, settings.sip_port)
         self._socket: socket.socket | None = None
 
@@ -149,15 +160,19 @@ class NodeWatch:
         moved = cancelled = 0
         for call_id, entry in legs:
             if entry[0] == "S":
+                for close in self._closing:
+                    close(ksr, call_id)
                 if ksr.tmx.t_cancel_callid(call_id, entry[2], 0) < 0:
                     ksr.notice(f"stage of lost node {node} has ended by itself; call_id={call_id}\n")
                 else:
                     cancelled += 1
+                # What cannot be cancelled, as nobody has replied yet, finds here that it is over.
+                end_stage_leg(ksr, call_id)
             else:
                 keep_panel_leg(ksr, call_id, PanelLeg(node, LOST, entry[3]))
                 self._answer(ksr, call_id)
                 moved += 1
-        ksr.warn(f"node {node} lost: {moved} calls in setup sent on, {cancelled} ringing stages cancelled\n")
+        ksr.warn(f"node {node} lost: {moved} calls in setup sent on, {cancelled} ringing legs that rang cancelled\n")
 
     def _answer(self, ksr: Ksr, call_id: str) -> None:
         provisional = ksr.htable.sht_get(_PROVISIONAL, call_id)

@@ -33,6 +33,7 @@ from kemi_routes import (
     trunk_calls,
     voice_calls,
     voice_wishes,
+    waking,
 )
 from kemi_routes.pipeline import DONE, NEXT, Refusal, Request, run
 from kemi_routes.replies import refuse
@@ -143,7 +144,7 @@ class Router:
         self._story = streams.StoryShipper(streams.RedisStream(self._settings.redis_url))
         self._voice = voice_wishes.VoiceShipper(streams.RedisStream(self._settings.redis_url))
         self._hearing = node_life.Hearing()
-        self._nodes = nodes.NodeWatch(self._settings)
+        self._nodes = nodes.NodeWatch(self._settings, (waking.close, voice_calls.close))
         self._setups = admission.SetupWatch(self._settings)
         self._emergency = emergency_table.EmergencyKeeper(self._settings.emergency_file, self._settings.default_city)
         self._late_ringing = late_ringing.LateRinging(self._settings)
@@ -211,6 +212,11 @@ class Router:
     def on_stage_resume(self, _message: object) -> None:
         """An app has woken for a stage in which nobody rings."""
         stage_calls.on_resume(self._ksr, self._settings)
+
+    @guard
+    def on_dialog_reply(self, _message: object) -> None:
+        """Replies of devices to what changes a session."""
+        dialogs.on_reply(self._ksr)
 
     @guard
     def on_trunk_branch(self, _message: object) -> None:

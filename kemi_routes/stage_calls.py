@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
 
 from kemi_routes import (
     admission,
@@ -261,10 +262,12 @@ def _tell(ksr: Ksr, stage: Kept, index: int, status: int) -> None:
     if _ANSWER <= status < _NEGATIVE:
         if not nodes.is_in_setup(ksr, leg_id):
             return
-        nodes.end_stage_leg(ksr, leg_id)
-        waking.end(ksr, leg_id)
         if stage.plan_source:
             talks.begins(ksr, stage.call_id, leg_id, stage.whose)
+        elif unquote(stage.whose.partition(",")[2]) == account:  # a panel was called by its name
+            talks.look_begins(ksr, leg_id, account, nodes.node_of_stage(ksr, leg_id), stage.call_id)
+        nodes.end_stage_leg(ksr, leg_id)
+        waking.end(ksr, leg_id)
         events = [story.BranchEvent(index, account, contact, "answered", status)]
         # The others are being cancelled by tm, which passes their 487 to no callback once the call is answered.
         events += [

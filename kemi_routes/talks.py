@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from kemi_routes import story
+from kemi_routes import call_backs, story
 from kemi_routes.clock import now_ms
 
 if TYPE_CHECKING:
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from kemi_routes.pipeline import Request
 
 # Leg of a panel -> `at <epoch ms of the answer> <panel> <number> <who hung up>`, or `centre <panel>` in a call to a
-# dispatch centre; leg of a stage -> `of <leg of the panel>`.
+# dispatch centre; leg of a stage -> `of <leg of the panel>`; leg to a panel through which somebody looks ->
+# `look <panel> <leg of who looks>`.
 _TALKING = "talking"
 _AT = "at "
 _OF = "of "
 _CENTRE = "centre "
+_LOOK = "look "
 # Asterisk ends a call whose media has stopped, and says so to the side that was silent (RFC 3326).
 _STOPPED = "Q.850;cause=44"
 NO_MEDIA = "no media for 30 s"
@@ -36,6 +38,12 @@ def begins(ksr: Ksr, call_id: str, leg_id: str, whose: str) -> None:
     """A device has answered the stage whose leg this is; `whose` is panel and number, URI-encoded, with a comma."""
     ksr.htable.sht_sets(_TALKING, call_id, f"{_AT}{now_ms()} {whose.replace(',', ' ')} {story.PLATFORM}")
     ksr.htable.sht_sets(_TALKING, leg_id, _OF + call_id)
+
+
+def look_begins(ksr: Ksr, leg_id: str, panel: str, node: str, call_id: str) -> None:
+    """Somebody looks through a panel; a dispatcher who calls it back ends that like any talk of the panel."""
+    call_backs.talk_begins(ksr, panel, node, call_id)
+    ksr.htable.sht_sets(_TALKING, leg_id, f"{_LOOK}{panel} {call_id}")
 
 
 def centre_called(ksr: Ksr, call_id: str, panel: str) -> None:
@@ -62,6 +70,10 @@ def ends(ksr: Ksr, request: Request) -> None:
     if not isinstance(entry, str) or centre_left(ksr, request.call_id):
         return
     ksr.htable.sht_rm(_TALKING, request.call_id)
+    if entry.startswith(_LOOK):
+        panel, _, looks = entry.removeprefix(_LOOK).partition(" ")
+        call_backs.talk_ends(ksr, panel, looks)
+        return
     stopped = request.from_node and _STOPPED in ksr.hdr.gete("Reason")
     if entry.startswith(_AT):
         _tell(ksr, request.call_id, entry if request.from_node else _by(entry, story.CALLER), stopped=stopped)

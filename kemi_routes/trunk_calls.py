@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import admission, headers, story, trunk_branch, trunks, voice_calls, voice_trunks
+from kemi_routes import admission, headers, nodes, story, trunk_branch, trunks, voice_calls, voice_trunks
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -74,11 +74,13 @@ def ring_phone(ksr: Ksr, request: Request) -> Outcome:
     ksr.hdr.remove("Route")
     ksr.hdr.remove("P-Asserted-Identity")
     ksr.rr.record_route()
+    nodes.keep_stage_leg(ksr, request.call_id, f"{request.source_ip}:{ksr.kx.get_srcport()}", str(ksr.pv.get("$cs")))
     ksr.pv.sets(_LEG, "\n".join((leg.call_id, str(leg.stage), leg.account, leg.number)))
     ksr.pv.sets(_LEFT, ",".join(f"{name}={shown[name]}" for name in names))
     if voice_trunks.is_known(ksr, names[0]) and ksr.tm.t_newtran() == 0:
         return DONE
     if not _try_next(ksr, leg, -1):
+        nodes.end_stage_leg(ksr, request.call_id)
         ksr.sl.send_reply(503, "No Trunk")
     return DONE
 
@@ -158,6 +160,7 @@ def on_reply(ksr: Ksr) -> None:
     if status < _ANSWER:
         _tell(ksr, leg, now, "ringing", status)
     elif status < _NEGATIVE:
+        nodes.end_stage_leg(ksr, ksr.kx.get_callid() or "")
         _tell(ksr, leg, now, "answered", status)
         ksr.hdr.append(f"{headers.ANSWERED_BY}: {leg.account}\r\n")
         ksr.hdr.append(f"{headers.TRUNK}: {now.place} {leg.account} {now.trunk}\r\n")
@@ -165,18 +168,23 @@ def on_reply(ksr: Ksr) -> None:
 
 def on_failure(ksr: Ksr) -> None:
     """The trunk has refused or is silent: answer its challenge, try the next, or let Asterisk judge."""
+    if not _goes_on(ksr):
+        nodes.end_stage_leg(ksr, ksr.kx.get_callid() or "")
+
+
+def _goes_on(ksr: Ksr) -> bool:
     leg, now = _leg(ksr), _now(ksr)
     if voice_trunks.is_known(ksr, now.trunk):
         voice_calls.close(ksr, ksr.kx.get_callid() or "")
-        return
-    if ksr.tm.t_is_canceled() > 0:
+        return False
+    if ksr.tm.t_is_canceled() > 0 or not nodes.is_in_setup(ksr, ksr.kx.get_callid() or ""):
         _tell(ksr, leg, now, "cancelled", None)
-        return
+        return False
     status = ksr.tm.t_get_status_code()
     silent = trunk_branch.was_silent(ksr)
-    if trunk_branch.answer_challenge(ksr, RELAYING, now.trunk, status):
-        return
-    _judge(ksr, leg, now, status, silent=silent)
+    return trunk_branch.answer_challenge(ksr, RELAYING, now.trunk, status) or _judge(
+        ksr, leg, now, status, silent=silent
+    )
 
 
 def on_resume(ksr: Ksr) -> None:
@@ -184,6 +192,7 @@ def on_resume(ksr: Ksr) -> None:
     leg, now = _leg(ksr), _now(ksr)
     status = voice_calls.result_of(ksr, ksr.kx.get_callid() or "")
     if not _judge(ksr, leg, now, status, silent=False):
+        nodes.end_stage_leg(ksr, ksr.kx.get_callid() or "")
         ksr.tm.t_reply(status, "From The Voice API")
 
 

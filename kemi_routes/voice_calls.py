@@ -16,7 +16,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, node_life, registration, story, table_rows, voice_trunks, voice_wishes
+from kemi_routes import headers, node_life, nodes, registration, story, table_rows, voice_trunks, voice_wishes
 from kemi_routes.clock import now_ms
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import refuse
@@ -149,6 +149,7 @@ def join(ksr: Ksr, request: Request) -> Outcome:
     leg = _take(ksr, request.number) if is_known else None
     if leg is None or not node_life.is_node(ksr, f"sip:{leg.node}"):
         return refuse(ksr, request, Refusal(404, "Nobody Waits", "the call that this phone was called for is over"))
+    nodes.end_stage_leg(ksr, leg.leg_id)
     story.branches(ksr, leg.call_id, leg.stage, [leg.event("answered", 200)])
     for name in ("Route", "Alert-Info", "Call-Info"):
         ksr.hdr.remove(name)
@@ -170,6 +171,7 @@ def close(ksr: Ksr, leg_id: str) -> None:
         return
     leg = _take(ksr, token)
     if leg is not None:
+        nodes.end_stage_leg(ksr, leg_id)
         story.branches(ksr, leg.call_id, leg.stage, [leg.event("cancelled", None)])
         voice_wishes.add(ksr, {"event": "end", "token": token})
 

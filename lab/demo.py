@@ -24,6 +24,7 @@ from lab.peers.panel import SimulatedPanel
 from lab.peers.town import Apartment, Panel, Resident, Town, read_town
 from lab.process_scan import LAB_MARK
 from lab.settings import LabSettings
+from lab.stack import instance_lock
 
 if TYPE_CHECKING:
     from lab.peers.digest import Credentials
@@ -206,7 +207,10 @@ def main() -> int:
     began_s = time.monotonic()
     try:
         town = read_town(settings.town_file)
-        with tempfile.TemporaryDirectory(prefix="demo-", dir=settings.directory) as directory:
+        with (
+            instance_lock(settings.directory / "demo"),  # two calls at once would be played by the same phones
+            tempfile.TemporaryDirectory(prefix="demo-", dir=settings.directory) as directory,
+        ):
             call_id, _ = asyncio.run(play(town, settings, Path(directory)))
         record = asyncio.run(Office(town).call_record(call_id, _RECORD_LIMIT_S))
     except FileNotFoundError as error:

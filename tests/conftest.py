@@ -7,6 +7,7 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from lab.settings import TEST_DIRECTORY, LabSettings
@@ -23,8 +24,15 @@ def in_own_network() -> bool:
 
 
 def pytest_configure() -> None:
-    """Let TERM end the session like Ctrl-C does, so that the servers are ended, too."""
+    """Let TERM end the session like Ctrl-C does, so that the servers are ended, too.
+
+    Examples may take as long as they do: on a busy machine Hypothesis would fail a test for a moment's standstill.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hypothesis.settings.register_profile(
+        "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

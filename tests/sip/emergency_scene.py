@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from lab.peers import message
 from lab.peers.digest import Credentials
-from lab.probes import kamailio_rpc
+from lab.probes import kamailio_rpc, redis_command
+from lab.services import PANEL_CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,6 +160,12 @@ async def number_row(scene: Scene, number: str) -> dict[str, Any]:
     found = await scene.office.get(f"/v1/city-numbers?number={quote(number)}")
     row: dict[str, Any] = found["items"][0]
     return row
+
+
+async def held_by(scene: Scene, at: Panel) -> str | int | None:
+    """Whose call the panel carries, for whoever makes probes."""
+    settings, key = scene.stack.settings, f"{PANEL_CALLS}{at.credentials.username}"
+    return await asyncio.to_thread(redis_command, settings.redis_host, settings.redis_port, "GET", key)
 
 
 async def nobody_holds_a_number(scene: Scene) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 import tempfile
 import time
 from contextlib import AsyncExitStack
@@ -19,6 +20,8 @@ from lab.peers.office import Office
 from lab.peers.panel import SimulatedPanel
 from lab.peers.scripted import ScriptedPeer
 from lab.peers.town import read_town
+from lab.probes import redis_command
+from lab.services import OUTBOX_HEARTBEAT
 from tests.at_rest import await_rest
 
 if TYPE_CHECKING:
@@ -183,6 +186,15 @@ class Scene:
         await asyncio.to_thread(self.stack.kill, service)
         await asyncio.to_thread(self.stack.start, service)
 
+    async def felt(self) -> None:
+        """Wait until a change just made is felt: a second, or longer where the machine is too busy to deliver it."""
+        changed_ms, deadline = time.time() * 1000, time.monotonic() + 15
+        await asyncio.sleep(1)
+        redis = (self.stack.settings.redis_host, self.stack.settings.redis_port)
+        while int(await asyncio.to_thread(redis_command, *redis, "GET", OUTBOX_HEARTBEAT) or 0) < changed_ms:
+            assert time.monotonic() < deadline, "the CRM has not delivered its changes"
+            await asyncio.sleep(0.05)
+
     @contextlib.asynccontextmanager
     async def agi_settings(self, **changes: object) -> AsyncIterator[None]:
         """FastAGI runs with other settings inside the block."""
@@ -195,6 +207,19 @@ class Scene:
         finally:
             path.write_text(usual, encoding="utf-8")
             await asyncio.to_thread(self.stack.restart, "agi")
+
+    def console(self, node: str, command: str) -> str:
+        """One command on the console of an Asterisk node; returns what it prints."""
+        (pid, *_) = self.stack.pids(node)
+        enter = ["nsenter", f"--target={pid}", "--mount", "--root", "--wd=/"]
+        config = f"/etc/entryphone/asterisk/{node}/asterisk.conf"
+        done = subprocess.run(
+            [*enter, "/usr/sbin/asterisk", "-C", config, "-r", "-x", command],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
 
     def log_lines(self, log: str, *parts: str) -> list[str]:
         """The lines that a log has gained in this story and that contain every part; `log` is a path without `.log`."""

@@ -19,10 +19,12 @@ from tests.sip.emergency_scene import (
     caller_of,
     desk,
     emergency_record,
+    held_by,
     nobody_holds_a_number,
     panel_at,
     registered,
     tell,
+    until,
 )
 from tests.sip.households import family
 
@@ -122,17 +124,42 @@ async def test_only_known_trunks_and_only_the_citys_numbers_call_back(scene: Sce
     assert (await unknown.final(5)).status == 404
 
 
-async def test_a_panel_that_talks_gives_way_after_a_tone(scene: Scene) -> None:
+_SIXTEENTH = ("PJSIP/kamailio-0000000f", "PJSIP/kamailio-00000010")
+
+
+async def _next_caller_is_the_sixteenth(scene: Scene) -> None:
+    """Let the name of the next caller's channel end in `f` on each node, and so that of who is called in `0`."""
+    _, at, _ = family(scene.town)
+    visitor = await scene.visitor(at)
+    nodes = scene.stack.settings.asterisk_nodes
+    for name in nodes:
+        await scene.restart(name)
+    for _ in range(15 * len(nodes)):  # the nodes take calls in turn; of an unknown number each has one channel
+        call = await visitor.call(at.credentials, "9899")
+        await call.wait_status(183, 5)
+        await call.cancel()
+
+
+@pytest.mark.parametrize("sixteenth", [False, True])
+async def test_a_panel_that_talks_gives_way_after_a_tone(scene: Scene, *, sixteenth: bool) -> None:
+    """Whichever of the channels of the talk the node finds first: it looks through them by their last digits."""
     apartment, at, dialled = family(scene.town)
     index = scene.town.panels.index(at)
     number = await _called_from(scene, index)
     panel = await registered(scene, at)
     home = await scene.home(apartment)
+    if sixteenth:
+        await _next_caller_is_the_sixteenth(scene)
+    since_s = time.monotonic()
     call = await panel.call(at.credentials, dialled)
-    rings = await home.all_ring()
+    rings = await home.all_ring(since_s=since_s)
     rings[0].answer()
     await call.answered()
     await rings[0].established()
+    if sixteenth:
+        nodes = scene.stack.settings.asterisk_nodes
+        shown = "".join(scene.console(node, f"core show channel {name}") for node in nodes for name in _SIXTEENTH)
+        assert shown.count("Call Identifer") + shown.count("Call Identifier") == 2, shown
 
     back, busy = await call_back(scene, panel, at.credentials.username, number)
     rings[0].rtp.hush()
@@ -146,6 +173,27 @@ async def test_a_panel_that_talks_gives_way_after_a_tone(scene: Scene) -> None:
     ring = await panel.incoming(at.credentials.username, 10, busy.received.at_s + 1e-6)
     await _talks(back, ring)
     record = await scene.office.call_record(call.call_id)
+    assert record["result"] == "answered", record
+
+
+async def test_a_resident_who_looks_through_the_panel_gives_way(scene: Scene) -> None:
+    apartment, at, _ = family(scene.town)
+    resident, account = apartment.residents[0], at.credentials.username
+    number = await _called_from(scene, scene.town.panels.index(at))
+    panel = await registered(scene, at)
+    phone = await scene.resident(resident)
+    look = await phone.call(resident.credentials, account)
+    seen = await panel.incoming(account)
+    seen.answer()
+    await look.answered()
+    await seen.established()
+
+    back, busy = await call_back(scene, panel, account, number)
+    busy.reject(486)  # one call at a time
+    await look.wait_request("BYE", 15)
+    await seen.wait_request("BYE", 5)
+    await _talks(back, await panel.incoming(account, 10, busy.received.at_s + 1e-6))
+    record = await scene.office.call_record(look.call_id)
     assert record["result"] == "answered", record
 
 
@@ -203,3 +251,7 @@ async def test_a_call_back_needs_neither_crm_nor_redis_nor_fastagi(scene: Scene,
     await ring.established()
     tell(f"call back with {'+'.join(dead)} dead: {ring.received.at_s - since_s:.1f} s to the panel")
     await back.bye()
+    await ring.wait_request("BYE", 5)
+    await scene.revive()
+    if "agi" not in dead:  # which alone tells the end of a call back
+        await until(lambda: held_by(scene, at), lambda holder: holder is None)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.probes import redis_command
-from lab.services import PANEL_CALLS
 from tests.sip.emergency_scene import (
+    CITY_LINE,
     SHARED,
     call_112,
     caller_of,
     emergency_record,
+    held_by,
     number_row,
     panel_at,
     rested,
@@ -24,7 +24,6 @@ from tests.sip.emergency_scene import (
 )
 
 if TYPE_CHECKING:
-    from lab.peers.town import Panel
     from tests.sip.scene import Scene
 
 COMPONENTS = ("crm", "redis", "agi", "ast1", "ast2", "ast-emergency", "crm-call-records")
@@ -35,12 +34,6 @@ async def _leased_for(scene: Scene, call_id: str) -> list[str]:
     """The numbers that the history of leases has for a call."""
     leases = (await scene.office.get("/v1/number-leases?limit=100"))["items"]
     return [lease["number"] for lease in leases if lease["call_id"] == call_id]
-
-
-async def _held_by(scene: Scene, at: Panel) -> str | int | None:
-    """Whose call the panel carries, for whoever makes probes."""
-    settings, key = scene.stack.settings, f"{PANEL_CALLS}{at.credentials.username}"
-    return await asyncio.to_thread(redis_command, settings.redis_host, settings.redis_port, "GET", key)
 
 
 async def _reaches(scene: Scene, dead: tuple[str, ...], most_s: float) -> str:
@@ -72,11 +65,36 @@ async def test_112_arrives_with_two_dead(scene: Scene, dead: tuple[str, ...]) ->
     await _reaches(scene, dead, 5.0)
 
 
+async def test_the_centre_is_not_rung_for_nobody_when_a_node_dies(scene: Scene) -> None:
+    """The call goes on through another node; what the dead one has begun ends."""
+    at = panel_at(scene)
+    await rested(scene)
+    centre = await scene.peer(CITY_LINE)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, "112")
+    first = await centre.incoming("112", 8)
+    first.ring()
+    await call.ringing()
+
+    await scene.kill("ast-emergency")
+
+    await first.wait_cancelled(10)
+    again = await centre.incoming("112", 10, first.received.at_s + 1e-6)
+    again.ring()
+    again.answer()
+    await call.answered()
+    await again.established()
+    await call.bye()
+    await scene.revive()
+    record = await emergency_record(scene, call.call_id, "answered")
+    assert record["number"] == caller_of(again)
+
+
 async def test_the_end_of_a_call_is_known_although_fastagi_died_during_it(scene: Scene) -> None:
     at = panel_at(scene)
     await rested(scene)
     call, ring = await call_112(scene, at)
-    await until(lambda: _held_by(scene, at), lambda holder: holder == f"visitor {call.call_id}")
+    await until(lambda: held_by(scene, at), lambda holder: holder == f"visitor {call.call_id}")
     await scene.kill("agi")
     await ring.bye()
     await call.wait_request("BYE", 3)
@@ -84,7 +102,7 @@ async def test_the_end_of_a_call_is_known_although_fastagi_died_during_it(scene:
     assert (record["result"], "ended" in [step["step"] for step in record["steps"]]) == ("answered", False)
     kept = await until(lambda: number_row(scene, caller_of(ring)), lambda row: row["status"] == "kept")
     assert kept["held_until_ms"] - record["ended_at_ms"] == 86_400_000
-    await until(lambda: _held_by(scene, at), lambda holder: holder is None)
+    await until(lambda: held_by(scene, at), lambda holder: holder is None)
     await scene.revive()
 
 

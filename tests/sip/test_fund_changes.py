@@ -32,11 +32,6 @@ async def _home_of(scene: Scene, place: Place) -> dict[str, Any]:
     return found
 
 
-async def _a_second_passes() -> None:
-    """Wait as long as a change may take to be felt, and no longer."""
-    await asyncio.sleep(_FELT_WITHIN_S)
-
-
 @contextlib.asynccontextmanager
 async def _made(scene: Scene, noun: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     """Something that the office makes for the story, and removes after it."""
@@ -69,9 +64,8 @@ async def test_an_account_that_is_added_rings_and_one_that_is_disabled_does_not(
     name = f"added-{secrets.token_hex(4)}"
     async with _made(scene, "accounts", {"account": name, "kind": "app", "apartment_id": lives_in}) as made:
         added = await scene.peer(_GUEST)
-        began_s = time.monotonic()
         await _registered(added, Credentials(name, made["password"]))
-        await asyncio.sleep(max(0.0, _FELT_WITHIN_S - (time.monotonic() - began_s)))
+        await scene.felt()
         call = await _call(scene, place)
         ring = await added.incoming(name)
         ring.ring()
@@ -82,7 +76,7 @@ async def test_an_account_that_is_added_rings_and_one_that_is_disabled_does_not(
         assert (await scene.office.call_record(call.call_id))["answered_by"] == name
 
         await scene.office.send("PATCH", f"/v1/accounts/{name}", {"enabled": False})
-        await _a_second_passes()
+        await scene.felt()
 
         since_s, rung_before = time.monotonic(), len(added.ringing)
         call = await _call(scene, place)
@@ -92,7 +86,7 @@ async def test_an_account_that_is_added_rings_and_one_that_is_disabled_does_not(
         assert name not in {branch["account"] for branch in record["branches"]}
         assert len(added.ringing) == rung_before
         await scene.office.send("PATCH", f"/v1/accounts/{name}", {"enabled": True})
-        await _a_second_passes()
+        await scene.felt()
         assert (await added.register(Credentials(name, made["password"]), expires_s=0, contact="*")).status == 200
 
 
@@ -104,7 +98,7 @@ async def test_a_block_that_is_put_on_is_explained_and_lifted_it_rings_again(sce
     async with _made(scene, "block-kinds", kind) as made:
         wanted = {"apartment_id": known["apartment_id"], "kind_id": made["id"], "reason": "pipes"}
         async with _made(scene, "blocks", wanted) as block:
-            await _a_second_passes()
+            await scene.felt()
             call = await _call(scene, place)
             await call.wait_status(183, 1.0)
             await call.rtp.wait_for_sound(2.0)
@@ -113,7 +107,7 @@ async def test_a_block_that_is_put_on_is_explained_and_lifted_it_rings_again(sce
             assert all(peer.ringing == [] for _, peer in home.phones)
 
             await scene.office.send("POST", f"/v1/blocks/{block['id']}/lift", {"reason": "repaired"})
-            await _a_second_passes()
+            await scene.felt()
             since_s = time.monotonic()
             call = await _call(scene, place)
             await home.all_ring(since_s=since_s)
@@ -144,7 +138,7 @@ async def test_a_desk_rings_after_the_home_the_second_when_the_first_does_not_an
         ]
         plan = {"apartment_id": known["apartment_id"], "stages": stages}
         await office.enter_async_context(_made(scene, "ring-plans", plan))
-        await _a_second_passes()
+        await scene.felt()
 
         call = await _call(scene, place)
         await home.all_ring()
@@ -182,7 +176,7 @@ async def test_a_phone_of_the_household_is_no_hindrance_while_no_carrier_answers
             {"ring_timeout_s": 30, "targets": [{"kind": "all"}]},
         ]
         async with _made(scene, "ring-plans", {"apartment_id": known["apartment_id"], "stages": stages}):
-            await _a_second_passes()
+            await scene.felt()
             call = await _call(scene, place)
             await home.all_ring(timeout_s=10)  # each carrier has its time to say something
             await call.cancel()
@@ -211,7 +205,7 @@ async def test_a_door_that_a_relay_opens(scene: Scene) -> None:
         door = {"output": 1, "name": "Door", "method": "relay", "relay_id": relay["id"], "relay_output": 1}
         await scene.office.send("PATCH", f"/v1/panels/{panel['id']}", {"doors": [door]})
         try:
-            await _a_second_passes()
+            await scene.felt()
             call, ring, _ = await scene.talk(place[0], at, place[2])
             await ring.rtp.wait_for_sound(3)
             await ring.rtp.press("#")
@@ -235,7 +229,7 @@ async def test_a_change_while_redis_is_away_is_delivered_when_it_is_back(scene: 
     await scene.office.send("PATCH", f"/v1/accounts/{name}", {"enabled": False})  # neither lost nor blocked
     try:
         await scene.revive()
-        await _a_second_passes()
+        await scene.felt()
         since_s = time.monotonic()
         call = await _call(scene, place)
         others = [(resident, peer) for resident, peer in home.phones if resident.credentials.username != name]
@@ -271,9 +265,9 @@ async def test_an_account_that_is_made_again_does_not_ring_the_phone_of_the_remo
     left = await scene.peer(_GUEST)
     async with _made(scene, "accounts", account) as made:
         await _registered(left, Credentials(account["account"], made["password"]))
-    await _a_second_passes()
+    await scene.felt()
     async with _made(scene, "accounts", account):
-        await _a_second_passes()
+        await scene.felt()
         call = await _call(scene, place)
         await home.all_ring()
         await call.cancel()

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _HEADER_BYTES = 58
 _BYTES_PER_S = 8_000
-_FELT_WITHIN_S = 1.0
 
 
 @contextlib.asynccontextmanager
@@ -25,12 +24,12 @@ async def _company_with(scene: Scene, **rules: Any) -> AsyncIterator[None]:
     company = (await scene.office.get("/v1/companies"))["items"][0]
     path = f"/v1/companies/{company['id']}"
     await scene.office.send("PATCH", path, rules)
-    await asyncio.sleep(_FELT_WITHIN_S)  # as long as a change may take to be felt, and no longer
+    await scene.felt()
     try:
         yield
     finally:
         await scene.office.send("PATCH", path, {name: company[name] for name in rules})
-        await asyncio.sleep(_FELT_WITHIN_S)
+        await scene.felt()
 
 
 async def _sound_of(scene: Scene, call_id: str, timeout_s: float = 15.0) -> dict[str, Any]:

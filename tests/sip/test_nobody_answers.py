@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,24 +49,19 @@ async def test_the_visitor_is_told_in_the_language_of_the_company(scene: Scene, 
     company = (await scene.office.get("/v1/companies"))["items"][0]
     await scene.office.send("PATCH", f"/v1/companies/{company['id']}", {"language": language})
     try:
-        await _felt()
+        await scene.felt()
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         await call.final(_PROMPT_LIMIT_S)
     finally:
         await scene.office.send("PATCH", f"/v1/companies/{company['id']}", {"language": company["language"]})
-        await _felt()
+        await scene.felt()
     frames = (_SOUNDS / spoken / "blocked.gsm").stat().st_size // _GSM_FRAME_BYTES
     assert abs(call.rtp.packets - frames) < 10
     others = [
         (_SOUNDS / o / "blocked.gsm").stat().st_size // _GSM_FRAME_BYTES for o in ("en", "ru", "zh") if o != spoken
     ]
     assert all(abs(call.rtp.packets - other) > 10 for other in others), (frames, others)
-
-
-async def _felt() -> None:
-    """Wait as long as a change may take to be felt, and no longer."""
-    await asyncio.sleep(1)
 
 
 async def test_an_apartment_that_does_not_exist_is_explained(scene: Scene) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +27,6 @@ async def _until(read: Callable[[], object], wanted: object) -> None:
         await asyncio.sleep(0.25)
 
 
-def _asterisk(scene: Scene, node: str, command: str) -> str:
-    """One command on the node's console."""
-    (pid, *_) = scene.stack.pids(node)
-    enter = ["nsenter", f"--target={pid}", "--mount", "--root", "--wd=/"]
-    config = f"/etc/entryphone/asterisk/{node}/asterisk.conf"
-    done = subprocess.run(
-        [*enter, "/usr/sbin/asterisk", "-C", config, "-r", "-x", command], capture_output=True, text=True, check=True
-    )
-    return done.stdout
-
-
 def _kamailio(scene: Scene, method: str, *parameters: str) -> Any:
     answer = kamailio_rpc(scene.stack.settings.run / "kamailio" / "rpc.sock", method, *parameters)
     assert "result" in answer, answer
@@ -48,7 +36,7 @@ def _kamailio(scene: Scene, method: str, *parameters: str) -> Any:
 @pytest.mark.parametrize("node", ["ast1", "ast2", "ast-probe", "ast-emergency"])
 async def test_no_channel_is_left(scene: Scene, node: str) -> None:
     def channels() -> int:
-        found = re.search(r"^(\d+) active channels?$", _asterisk(scene, node, "core show channels count"), re.MULTILINE)
+        found = re.search(r"^(\d+) active channels?$", scene.console(node, "core show channels count"), re.MULTILINE)
         assert found is not None
         return int(found[1])
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from lab.peers.town import Apartment
     from tests.sip.scene import Scene
 
-_FELT_WITHIN_S = 1.0
-
 
 @contextlib.asynccontextmanager
 async def _made(scene: Scene, noun: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -213,7 +211,7 @@ async def test_a_plan_whose_only_target_is_gone_is_nobody_home(scene: Scene) -> 
     stages = [{"ring_timeout_s": 10, "targets": [{"account": name}]}]
     async with _made(scene, "ring-plans", {"apartment_id": home, "stages": stages}):
         await scene.office.send("DELETE", f"/v1/accounts/{name}")
-        await asyncio.sleep(_FELT_WITHIN_S)
+        await scene.felt()
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         await call.wait_status(183, 3)
@@ -235,7 +233,7 @@ async def test_of_forty_targets_thirty_ring_and_one_answer_ends_the_others(scene
             credentials = Credentials(name, made["password"])
             exits.push_async_callback(hall.register, credentials, expires_s=0, contact="*")
             names.append(credentials)
-        await asyncio.sleep(_FELT_WITHIN_S)
+        await scene.felt()
         for credentials in names:
             assert (await hall.register(credentials)).status == 200
         visitor = await scene.visitor(at)

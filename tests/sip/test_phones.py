@@ -112,6 +112,31 @@ async def test_a_carrier_that_fails_gives_way_to_the_next_which_wants_a_password
     assert (leg["trunk"], leg["cost_micros"]) == ("carrier-b", 19_000)
 
 
+async def test_a_phone_stops_ringing_when_the_node_that_has_dialled_it_dies(scene: Scene) -> None:
+    """It is rung once more, by the other node: it must not be busy with a call of nobody."""
+    await rested(scene)
+    apartment, at, number = scene.town.apartment("phone only")
+    (mobile,) = apartment.mobiles
+    carrier = await scene.peer(_FIRST)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    ring = await _dialled(carrier, mobile.number)
+    ring.ring()
+    await call.ringing()
+    described = ring.invite.body.decode()
+    nodes = scene.stack.settings.asterisk_nodes
+
+    await scene.kill(next(name for name, address in nodes.items() if address in described))
+
+    await ring.wait_cancelled(10)
+    again = await _dialled(carrier, mobile.number, 10, ring.received.at_s + 1e-6)
+    again.ring()
+    again.answer()
+    await call.answered()
+    await again.established()
+    assert await call.bye() == 200
+
+
 async def test_a_carrier_that_never_answers_gives_way(scene: Scene) -> None:
     apartment, at, number = scene.town.apartment("phone only")
     (mobile,) = apartment.mobiles
@@ -210,12 +235,12 @@ async def _company_with(scene: Scene, **rules: Any) -> AsyncIterator[None]:
     company = (await scene.office.get("/v1/companies"))["items"][0]
     path = f"/v1/companies/{company['id']}"
     await scene.office.send("PATCH", path, rules)
-    await asyncio.sleep(1)  # as long as a change may take to be felt, and no longer
+    await scene.felt()
     try:
         yield
     finally:
         await scene.office.send("PATCH", path, {name: company[name] for name in rules})
-        await asyncio.sleep(1)
+        await scene.felt()
 
 
 async def _no_phone_is_dialled(scene: Scene, carriers: Sequence[ScriptedPeer]) -> None:
@@ -270,7 +295,7 @@ async def test_the_minute_that_uses_up_the_month_is_the_last(scene: Scene) -> No
         await call.bye()
         await scene.office.phone_legs(call.call_id, 1)
         assert await charged() == (used_s + 60, calls + 1)
-        await asyncio.sleep(1)  # as long as a change may take to be felt, and no longer
+        await scene.felt()
         await _no_phone_is_dialled(scene, carriers)
 
 

@@ -94,7 +94,7 @@ async def test_a_gate_with_a_separator_is_dialled_by_house_and_apartment(
     visitor = await scene.visitor(gate)
     await scene.office.send("PATCH", f"/v1/panels/{row['id']}", {"separator": separator})
     try:
-        await asyncio.sleep(1)  # as long as a change may take to be felt, and no longer
+        await scene.felt()
         call = await visitor.call(gate.credentials, f"{number[:2]}{in_the_uri}{number[2:]}")
         await home.all_ring()
         await call.cancel()
@@ -104,7 +104,7 @@ async def test_a_gate_with_a_separator_is_dialled_by_house_and_apartment(
         assert (await call.final(15)).status == 404
     finally:
         await scene.office.send("PATCH", f"/v1/panels/{row['id']}", {"separator": None})
-        await asyncio.sleep(1)
+        await scene.felt()
 
 
 async def test_the_gate_does_not_take_a_number_without_its_code(scene: Scene) -> None:

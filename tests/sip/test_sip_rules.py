@@ -156,6 +156,20 @@ async def test_a_late_200_after_the_cancel_does_not_leave_a_call_behind(scene: S
     await ring.wait_request("BYE", 5)
 
 
+async def test_the_ack_of_a_refusal_is_taken_with_the_route_that_its_invite_had(scene: Scene) -> None:
+    """A panel with an outbound proxy set has a Route in its INVITE, and so in this ACK (RFC 3261, 17.1.1.3)."""
+    apartment, at, number = family(scene.town)
+    phone = await scene.resident(apartment.residents[0])
+    visitor = await scene.visitor(at)
+    route = f"<sip:{scene.town.sip.address}:{scene.town.sip.port};lr>"
+    call = await visitor.call(at.credentials, number, headers=(("Route", route),))
+    (await phone.incoming()).ring()
+    await call.ringing()
+    assert (await call.cancel()).status == 487
+    await asyncio.sleep(1.2)  # a refusal whose ACK is missed is said again every half a second (timer G)
+    assert call.statuses.count(487) == 1
+
+
 async def test_a_bye_for_no_call_is_481(scene: Scene) -> None:
     _, at, _ = family(scene.town)
     visitor = await scene.visitor(at)

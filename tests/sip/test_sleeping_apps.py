@@ -53,7 +53,7 @@ async def _plan_knows(scene: Scene, resident: Resident, *, wakes: bool = True) -
         plan = await scene.office.get(f"/v1/ring-plans/{panel}/{number}")
         targets = {t["account"]: t.get("wakes", False) for stage in plan["stages"] for t in stage["targets"]}
         if targets.get(resident.credentials.username) is wakes:
-            await asyncio.sleep(1.0)  # the cache of plans has nothing to wait on
+            await scene.felt()
             return
     raise AssertionError(f"the plan of {panel}:{number} does not say that {resident.credentials.username} wakes")
 

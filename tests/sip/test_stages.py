@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tests.sip.scene import Scene
 
 _GATEWAY_STAGE_S = 8
-_FELT_WITHIN_S = 1.0
 
 
 @contextlib.asynccontextmanager
@@ -27,7 +26,7 @@ async def _with(scene: Scene, path: str, **values: Any) -> AsyncIterator[None]:
     """Something of the fund has other values while the story lasts."""
     before = await scene.office.get(path)
     await scene.office.send("PATCH", path, values)
-    await asyncio.sleep(_FELT_WITHIN_S)  # as long as a change may take to be felt, and no longer
+    await scene.felt()
     try:
         yield
     finally:

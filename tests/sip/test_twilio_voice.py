@@ -26,7 +26,6 @@ _ACCOUNT, _TOKEN = "AC" + "0" * 32, "a token of the account"
 _NUMBER = "+74953330003"
 _EDGE, _STRANGER = "127.0.3.21", "127.0.3.22"
 _CARRIERS = ("127.0.3.1", "127.0.3.2")
-_FELT_WITHIN_S = 1.0
 
 
 @contextlib.asynccontextmanager
@@ -46,14 +45,14 @@ async def _twilio(scene: Scene, *, carriers: bool = False) -> AsyncIterator[Twil
     others = [trunk for trunk in others if trunk["name"].startswith("carrier")]
     for trunk in others:
         await office.send("PATCH", f"/v1/trunks/{trunk['id']}", {"enabled": False})
-    await asyncio.sleep(_FELT_WITHIN_S)  # as long as a change may take to be felt, and no longer
+    await scene.felt()
     try:
         yield twilio
     finally:
         await office.send("DELETE", f"/v1/trunks/{made['id']}")
         for trunk in others:
             await office.send("PATCH", f"/v1/trunks/{trunk['id']}", {"enabled": True})
-        await asyncio.sleep(_FELT_WITHIN_S)
+        await scene.felt()
 
 
 class Called(NamedTuple):

@@ -97,7 +97,7 @@ async def test_a_message_of_a_visitor_is_told(scene: Scene) -> None:
     company, _ = await _listening(scene, refusals=0)
     await scene.office.send("PATCH", path, {"message_limit_s": 2})
     try:
-        await asyncio.sleep(1)  # as long as a change may take to be felt, and no longer
+        await scene.felt()
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         await call.answered()

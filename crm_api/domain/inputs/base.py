@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from ipaddress import IPv4Address
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 MAX_ID = 2**63 - 1
 MAX_MS = 2**53 - 1
@@ -20,6 +21,25 @@ Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")
 Flag = Annotated[bool, Field(strict=True)]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, strict=True)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, strict=True)]
+
+HIGHEST_PORT: Final = 65535
+
+
+def _reachable(text: str) -> str:
+    """Refuse a port or an IPv4 address that cannot be: who is called there would be silent for ever."""
+    host, colon, port = text.partition(":")
+    if colon and not 1 <= int(port) <= HIGHEST_PORT:
+        raise ValueError(f"give a port from 1 to {HIGHEST_PORT}")
+    if not host.strip("0123456789."):
+        try:
+            IPv4Address(host)
+        except ValueError:
+            raise ValueError("give a name, or an IPv4 address such as 192.0.2.10") from None
+    return text
+
+
+Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$"), AfterValidator(_reachable)]
+"""A name or an IPv4 address, with or without port."""
 
 
 class Input(BaseModel):

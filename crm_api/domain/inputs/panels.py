@@ -12,6 +12,7 @@ from crm_api.domain.inputs.base import (
     FilterId,
     FilterMs,
     FilterText,
+    Host,
     Id,
     Input,
     Latitude,
@@ -27,7 +28,6 @@ Separator = Literal["*", "#"]
 Dtmf = Annotated[str, StringConstraints(pattern=r"^[0-9A-D*#]{1,8}$")]
 Output = Annotated[int, Field(ge=1, le=16, strict=True)]
 Driver = Literal["beward", "generic"]
-Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$")]
 
 
 class NewPlace(Input):
@@ -98,7 +98,7 @@ class NewPanel(Input):
     maker: Name | None = None
     model: Name | None = None
     driver: Driver = "generic"
-    address: Address | None = None
+    address: Host | None = None
     credentials: Credentials | None = None
     latitude: Latitude | None = None
     longitude: Longitude | None = None
@@ -129,7 +129,7 @@ class PanelChange(Input):
     maker: Name | None = unchanged()
     model: Name | None = unchanged()
     driver: Driver = unchanged()
-    address: Address | None = unchanged()
+    address: Host | None = unchanged()
     credentials: Credentials | None = unchanged()
     latitude: Latitude | None = unchanged()
     longitude: Longitude | None = unchanged()
@@ -151,7 +151,7 @@ class NewRelay(Input):
     maker: Name | None = None
     model: Name | None = None
     driver: Driver = "generic"
-    address: Address
+    address: Host
     credentials: Credentials | None = None
     latitude: Latitude | None = None
     longitude: Longitude | None = None
@@ -172,7 +172,7 @@ class RelayChange(Input):
     maker: Name | None = unchanged()
     model: Name | None = unchanged()
     driver: Driver = unchanged()
-    address: Address = unchanged()
+    address: Host = unchanged()
     credentials: Credentials | None = unchanged()
     latitude: Latitude | None = unchanged()
     longitude: Longitude | None = unchanged()

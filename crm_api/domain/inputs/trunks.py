@@ -7,11 +7,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from crm_api.domain.inputs.base import PRINTABLE, FilterText, Flag, Id, Input, PageQuery, unchanged
+from crm_api.domain.inputs.base import PRINTABLE, FilterText, Flag, Host, Id, Input, PageQuery, unchanged
 from crm_api.domain.inputs.people import Phone  # noqa: TC001 - pydantic reads the annotations
 
 TrunkName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,31}$")]
-TrunkAddress = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$")]
 TrunkUser = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+][A-Za-z0-9._@+-]{0,63}$")]
 Realm = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
 Secret = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=PRINTABLE)]
@@ -63,7 +62,7 @@ class NewTrunk(Input):
 
     name: TrunkName
     kind: Literal["sip", "twilio_voice"] = "sip"
-    address: TrunkAddress | None = None
+    address: Host | None = None
     transport: Literal["udp", "tcp"] = "udp"
     username: TrunkUser | None = None
     password: Secret | None = None
@@ -105,7 +104,7 @@ class NewTrunk(Input):
 class TrunkChange(Input):
     """Fields of a trunk that may change; `routes` replaces what there was."""
 
-    address: TrunkAddress = unchanged()
+    address: Host = unchanged()
     transport: Literal["udp", "tcp"] = unchanged()
     username: TrunkUser = unchanged()
     password: Secret = unchanged()

@@ -57,6 +57,20 @@ def test_a_wrong_field_is_told_with_its_remedy(town: Town, body: Any, field: str
     assert (wrong["field"], wrong["remedy"]) == (field, remedy)
 
 
+@pytest.mark.parametrize(
+    ("address", "remedy"),
+    [
+        ("127.0.3.21:99999", "give a port from 1 to 65535"),
+        ("sip.carrier.example:0", "give a port from 1 to 65535"),
+        ("300.0.3.21", "give a name, or an IPv4 address such as 192.0.2.10"),
+        ("http://carrier.example", "give a host, with or without port, such as sip.carrier.example:5060"),
+    ],
+)
+def test_an_address_where_nobody_can_be_is_refused(town: Town, address: str, remedy: str) -> None:
+    (wrong,) = town.platform("POST", "/v1/trunks", {"name": "carrier-x", "address": address}, 422)["errors"]
+    assert (wrong["field"], wrong["value"], wrong["remedy"]) == ("address", address, remedy)
+
+
 def test_an_address_that_is_none_is_told_as_such(town: Town) -> None:
     assert "/v1/hous" in town.platform("GET", "/v1/hous", None, 404)["detail"]
     told = town.platform("PUT", "/v1/houses", {}, 405)

@@ -214,9 +214,11 @@ def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
     fake.tables["provisional"]["c1"] = PROVISIONAL
     fake.message.ruri = "sip:127.0.0.21:5060"
     nodes.node_event(fake.ksr, "dispatcher:dst-down")
-    watch = nodes.NodeWatch(settings.read(fake.ksr))
+    closed: list[str] = []
+    watch = nodes.NodeWatch(settings.read(fake.ksr), (lambda _ksr, leg_id: closed.append(leg_id),))
     watch.tick(fake.ksr)
     assert receiver.recv(2000).startswith(b"SIP/2.0 503")
+    assert closed == ["s1"], "an app that wakes now must not be rung for nobody"
     assert fake.called("tmx.t_cancel_callid") == [("s1", "7", 0)]
     assert fake.tables["setup"]["c1"] == "P 127.0.0.21:5060 lost 1"
     assert fake.tables["setup"]["c2"] == "P 127.0.0.22:5060 rings 1"

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import call_backs, dialogs, emergency_calls, headers
+from kemi_routes import call_backs, dialogs, emergency_calls, headers, stage_calls
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.emergency_town import leg
+from tests.unit.kemi.sip_message import Contact, Message
 
 if TYPE_CHECKING:
     from kemi_routes.pipeline import Request
@@ -49,6 +50,28 @@ def test_an_address_that_is_no_trunks_is_a_stranger(known: FakeKsr, request_of: 
     request = from_trunk(known, request_of, "+7495001", "10.9.9.9")
     assert call_backs.take(known.ksr, request) is NEXT
     assert request.kind == ""
+
+
+@pytest.mark.parametrize(
+    ("whose", "is_freed"),
+    [("h12,p10001", True), ("city-line,%2B7495001", False)],
+    ids=["a resident looks", "a dispatcher calls back"],
+)
+def test_a_panel_through_which_somebody_looks_can_be_freed_and_one_that_a_dispatcher_has_called_cannot(
+    known: FakeKsr, request_of: Make, whose: str, *, is_freed: bool
+) -> None:
+    known.message = Message(
+        ruri="sip:stage@127.0.0.10", source_ip="127.0.0.21", call_id="leg-1",
+        headers=[(headers.STAGE, f"0 p10001 call-9,{whose}")],
+    )  # fmt: skip
+    known.location = {"p10001": [Contact("sip:p10001@127.0.1.1", "r1")]}
+    stage_calls.ring_stage(known.ksr, request_of(known))
+    known.message.status, known.pvs["$T_reply_ruid"] = 200, "r1"
+    stage_calls.on_reply(known.ksr)
+    assert known.tables["talks"] == ({"p10001": "127.0.0.21:5060 call-9"} if is_freed else {})
+    known.message = Message(method="BYE", ruri="sip:x@127.0.0.21:5060", to_tag=True, call_id="leg-1")
+    dialogs.pass_in_dialog(known.ksr, request_of(known))
+    assert known.tables["talks"] == known.tables["talking"] == {}
 
 
 def test_a_panels_talk_is_known_from_its_answer_to_its_end(known: FakeKsr, request_of: Make) -> None:

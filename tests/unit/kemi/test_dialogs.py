@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import dialogs, panel_calls, settings, stage_calls, talks
+from kemi_routes import dialogs, panel_calls, router, settings, stage_calls, talks
 from kemi_routes.pipeline import DONE
 from tests.unit.kemi.sip_message import Contact, Message
 from tests.unit.kemi.steps import events, stage
@@ -145,6 +145,36 @@ def test_a_stray_ack_is_dropped_without_an_answer(fake: FakeKsr, request_of: Mak
     fake.results = {"rr.loose_route": -1, "tm.t_check_trans": -1}
     assert dialogs.pass_ack(fake.ksr, request_of(fake)) is DONE
     assert fake.relayed == []
+
+
+def test_the_ack_of_a_refusal_is_taken_although_the_route_of_its_invite_leads_nowhere(
+    fake: FakeKsr, request_of: Make
+) -> None:
+    """A device with an outbound proxy set repeats its Route here (RFC 3261, 17.1.1.3); the route ends at us."""
+    fake.message = Message(method="ACK", to_tag=True)
+    fake.results = {"rr.loose_route": 1, "tm.t_check_trans": 0}
+    assert dialogs.pass_ack(fake.ksr, request_of(fake)) is DONE
+    assert len(fake.called("tm.t_check_trans")) == 1
+    fake.results["tm.t_check_trans"] = 1  # of a 2xx, perhaps: no way to anybody but a node
+    dialogs.pass_ack(fake.ksr, request_of(fake))
+    assert fake.relayed == []
+
+
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_where_a_device_behind_nat_says_it_is_is_noted_in_its_answer_to_a_change_of_the_session(
+    fake: FakeKsr, request_of: Make, method: str
+) -> None:
+    """Its Contact is the remote target from then on (RFC 3261, 12.2.1.2): Asterisk sends the BYE there."""
+    made = router.build(fake.ksr, first=False)
+    fake.message = Message(method=method, ruri="sip:a@10.0.0.1", source_ip="127.0.0.21", to_tag=True)
+    dialogs.pass_in_dialog(fake.ksr, request_of(fake))
+    ((armed,),) = fake.called("tm.t_on_reply")
+    fake.message = Message(status=200, natted=True)
+    getattr(made, str(armed))(None)
+    assert len(fake.called("nathelper.set_contact_alias")) == 1
+    fake.message = Message(method="BYE", ruri="sip:a@10.0.0.1", source_ip="127.0.0.21", to_tag=True)
+    dialogs.pass_in_dialog(fake.ksr, request_of(fake))
+    assert len(fake.called("tm.t_on_reply")) == 1, "nothing else changes it"
 
 
 def test_a_repeated_invite_is_absorbed(fake: FakeKsr, request_of: Make) -> None:

@@ -156,6 +156,50 @@ def test_a_way_that_does_not_ring_has_six_seconds_the_last_one_and_one_that_ring
     assert len(known.relayed) == 5
 
 
+def test_the_last_way_has_all_the_time_it_needs_after_its_challenge_too(known: FakeKsr, request_of: Make) -> None:
+    known.trunk_rows = [(*row[:3], "user", "realm", "ha1", *row[6:]) for row in known.trunk_rows]
+    keeper = trunks.TrunkKeeper()
+    keeper.tick(known.ksr)
+    leg(known)
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    fail(known, 407)
+    for _ in range(4):
+        fail(known, 500)
+    fail(known, 407)
+    given_ms = [ring_ms for ring_ms, _ in known.called("tm.t_set_fr")]
+    assert given_ms == [6000, 6000, 6000, 6000, 6000, 180_000, 180_000]
+
+
+def test_a_leg_to_the_centre_is_known_by_its_node_until_it_has_its_final_answer(
+    known: FakeKsr, request_of: Make
+) -> None:
+    """So that it ends when the node dies: nobody would talk with the dispatcher who takes it."""
+    leg(known)
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    assert known.tables["setup"] == {"call-1": "S 127.0.0.21:5060 1"}
+    fail(known, 503)
+    assert known.tables["setup"], "the next way is tried"
+    known.message.status = 200
+    emergency_calls.on_reply(known.ksr)
+    assert not known.tables["setup"]
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    leg(known)
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    fail(known, 603)
+    assert not known.tables["setup"]
+
+
+def test_a_leg_whose_node_was_lost_tries_no_other_way(known: FakeKsr, request_of: Make) -> None:
+    """The panel's call comes again through another node; a line that was silent cannot be cancelled."""
+    leg(known)
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    known.queues["lost_nodes"].append(("sip:127.0.0.21:5060", "dispatcher:dst-down"))
+    nodes.NodeWatch(settings.read(known.ksr)).tick(known.ksr)
+    assert known.called("tmx.t_cancel_callid") == [("call-1", "1", 0)]
+    fail(known, 408, silent=True)
+    assert len(known.relayed) == 1
+
+
 @pytest.mark.parametrize("status", [603, 487])
 def test_what_the_dispatcher_says_ends_the_call(known: FakeKsr, request_of: Make, status: int) -> None:
     leg(known)

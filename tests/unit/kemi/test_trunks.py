@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import changes, headers, router, story, trunk_calls, trunks
+from kemi_routes import changes, headers, nodes, router, settings, story, trunk_calls, trunks
 from kemi_routes.pipeline import DONE
 
 if TYPE_CHECKING:
@@ -83,6 +83,15 @@ def test_what_the_called_side_says_ends_the_leg(phone: FakeKsr, request_of: Make
     fail(phone, status)
     assert len(phone.relayed) == 1
     assert told(phone)[1:] == [("carrier-a", outcome, 0)]
+
+
+def test_a_leg_whose_node_was_lost_tries_no_other_trunk(phone: FakeKsr, request_of: Make) -> None:
+    trunk_calls.ring_phone(phone.ksr, request_of(phone))
+    phone.queues["lost_nodes"].append(("sip:127.0.0.21:5060", "dispatcher:dst-down"))
+    nodes.NodeWatch(settings.read(phone.ksr)).tick(phone.ksr)
+    fail(phone, 408, silent=True)
+    assert len(phone.relayed) == 1
+    assert told(phone)[-1] == ("carrier-a", "cancelled", 0)
 
 
 def test_a_challenge_is_answered_once(phone: FakeKsr, request_of: Make) -> None:

@@ -71,7 +71,7 @@ def waits(fake: FakeKsr, request_of: Make) -> str:
 
 
 def nothing_is_left(fake: FakeKsr) -> bool:
-    return not any(fake.tables[name] for name in ("voice_calls", "voice_legs", "voice_results"))
+    return not any(fake.tables[name] for name in ("voice_calls", "voice_legs", "voice_results", "setup"))
 
 
 def call_in(fake: FakeKsr, user: str, source_ip: str = EDGE) -> None:
@@ -266,6 +266,8 @@ def test_a_leg_that_cannot_wait_uses_the_carrier(phone: FakeKsr, request_of: Mak
     trunk_calls.ring_phone(phone.ksr, request_of(phone))
     assert wishes(phone) == []
     assert phone.relayed == ["sip:+79160000012@10.0.0.1"]
+    assert list(phone.tables["setup"]) == [LEG], "the carrier rings"
+    del phone.tables["setup"][LEG]
     assert nothing_is_left(phone)
 
 

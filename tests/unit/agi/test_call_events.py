@@ -1,0 +1,48 @@
+"""Call events on their way to Redis: what of them waits while Redis is away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from agi_apps.call_events import CallEvents
+from agi_apps.local_store import LocalStore
+from agi_apps.redis_keys import CALL_OVER_PREFIX, PANEL_CALL_PREFIX
+from agi_apps.redis_link import RedisAway
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agi_apps.redis_link import Argument, RedisLink, Reply
+
+
+class _Redis:
+    """Takes commands, or is away."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.taken: list[tuple[Argument, ...]] = []
+
+    def execute(self, *command: Argument) -> Reply:
+        if self.is_away:
+            raise RedisAway("connection refused")
+        self.taken.append(command)
+        return b"OK"
+
+
+def test_a_panel_whose_call_ended_while_redis_was_away_is_freed_when_it_is_back(tmp_path: Path) -> None:
+    """Kamailio tells its beginning then: without the end the panel would be busy for a quarter of an hour."""
+    redis, store = _Redis(), LocalStore(str(tmp_path / "agi.db"))
+    events = CallEvents(cast("RedisLink", redis), store)
+    events.panel_is_free("p10001", "back-1")
+    events.add({"event": "ended", "panel": "p10002", "dialled": "12", "call_id": "call-2"})
+    events.deliver()
+    assert redis.taken == []
+    redis.is_away = False
+    events.deliver()
+    events.deliver()
+    store.close()
+    (freed,) = [command for command in redis.taken if command[0] == "EVAL"]
+    keys = [f"{PANEL_CALL_PREFIX}p10001", f"{CALL_OVER_PREFIX}back-1"]
+    keys += [f"{PANEL_CALL_PREFIX}p10002", f"{CALL_OVER_PREFIX}call-2"]
+    assert freed[3:7] == tuple(keys)
+    assert freed[8:] == ("back-1", "call-2")
