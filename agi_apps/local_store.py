@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_AGAIN_S = 0.01
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS last_known_plan (
     panel TEXT NOT NULL, dialled TEXT NOT NULL, plan BLOB NOT NULL, PRIMARY KEY (panel, dialled)
@@ -41,12 +43,25 @@ class LocalStore:
     def __init__(self, path: str, busy_timeout_s: float = 5.0) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._writer = sqlite3.connect(path, busy_timeout_s, isolation_level=None, check_same_thread=False)
-        self._writer.execute("PRAGMA journal_mode=WAL")
+        self._make_wal(busy_timeout_s)
         self._writer.execute("PRAGMA synchronous=NORMAL")
         self._writer.executescript(_SCHEMA)
         self._reader = sqlite3.connect(path, 0.05, isolation_level=None, check_same_thread=False)
         self._writing = threading.Lock()
         self._reading = threading.Lock()
+
+    def _make_wal(self, limit_s: float) -> None:
+        """Switch to WAL: SQLite does not wait by itself when another worker does the same with a new file."""
+        until_s = time.monotonic() + limit_s
+        while True:
+            try:
+                self._writer.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(_AGAIN_S)
+            else:
+                return
 
     def last_known_plan(self, panel: str, dialled: str) -> bytes | None:
         """The plan last seen for this number, None when there never was one."""

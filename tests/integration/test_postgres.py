@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
+from kemi_routes.database import REST_S
 from lab.peers.digest import Credentials
 from lab.settings import LabSettings
 from lab.stack import Stack
@@ -24,6 +28,7 @@ from tests.sip.scene import Scene
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_UNAUTHORIZED, _UNAVAILABLE = 401, 503
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
 
 
@@ -140,6 +145,48 @@ def test_a_changed_password_is_felt_within_a_second_on_postgres(on_postgres: Sta
             await scene.close()
 
     asyncio.run(play())
+
+
+def test_postgres_that_hangs_keeps_no_sip_worker(on_postgres: Stack) -> None:
+    """Whoever is not cached is asked of it: more of them than there are SIP workers, and each is answered."""
+
+    async def play() -> None:
+        scene = Scene(on_postgres)
+        try:
+            await a_good_call(scene)
+            peers = [await scene.peer(f"127.0.3.{41 + number}") for number in range(8)]
+            with _hanging(on_postgres):
+                strangers = [
+                    asyncio.create_task(peer.register(Credentials(f"stranger-{number}", "x"), timeout_s=20))
+                    for peer in peers
+                    for number in range(5)
+                ]
+                refused = await asyncio.gather(*strangers)
+                assert {final.status for final in refused} == {_UNAVAILABLE}
+            back_s = time.monotonic()
+            while (await peers[0].register(Credentials("stranger-0", "x"), timeout_s=20)).status != _UNAUTHORIZED:
+                assert time.monotonic() - back_s < 2 * REST_S
+                await asyncio.sleep(1)  # nobody tells when the database is asked again
+            await a_good_call(scene)
+        finally:
+            await scene.close()
+
+    asyncio.run(play())
+
+
+@contextlib.contextmanager
+def _hanging(stack: Stack) -> Iterator[None]:
+    """PostgreSQL takes connections and says nothing."""
+    (first, *_) = stack.pids("postgres")
+    children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    pids = [first, *(int(child) for child in children)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_calls_ring_while_postgres_is_away(on_postgres: Stack) -> None:
