@@ -1,4 +1,4 @@
-"""A town at rest: nothing in it has just been changed."""
+"""A town at rest: nothing in it has just been changed, and every node is counted upon."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import redis
+
+from lab.probes import kamailio_rpc
 
 if TYPE_CHECKING:
     from lab.settings import LabSettings
@@ -29,3 +31,20 @@ def await_rest(settings: LabSettings, timeout_s: float = 10.0) -> None:
             time.sleep(0.05)
     finally:
         client.close()
+
+
+def await_nodes(settings: LabSettings, timeout_s: float = 10.0) -> None:
+    """Wait until Kamailio counts every Asterisk node as up: after a node's start its pings decide, seconds later."""
+    deadline = time.monotonic() + timeout_s
+    while down := _down(settings):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Kamailio counts {', '.join(sorted(down))} as down after {timeout_s} s")
+        time.sleep(0.05)
+
+
+def _down(settings: LabSettings) -> set[str]:
+    """The nodes that are up in none of the sets that they are in; the probes' node is off in its set, nothing rings it."""
+    listed: Any = kamailio_rpc(settings.run / "kamailio" / "rpc.sock", "dispatcher.list")["result"]
+    nodes = [target["DEST"] for entry in listed["RECORDS"] for target in entry["SET"]["TARGETS"]]
+    pinged = {node["URI"] for node in nodes if not node["FLAGS"].startswith("D")}
+    return pinged - {node["URI"] for node in nodes if node["FLAGS"] == "AP"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,25 @@ SQLITE_PRAGMAS = (
 )
 
 
+class _Postgres(peewee.PostgresqlDatabase):
+    """Opens a new connection when the server has closed the one at hand: after its restart no request fails for that.
+
+    A connection at rest has nothing to say but its end. Within a transaction it is not replaced, and no statement is
+    ever repeated: whether a server that died has done it, nobody knows.
+    """
+
+    def cursor(self, named_cursor: str | None = None) -> Any:
+        if not self.is_closed() and self.transaction_depth() == 0 and _has_something_to_say(self.connection()):
+            self.close()
+        return super().cursor(named_cursor)
+
+
+def _has_something_to_say(connection: psycopg.Connection[Any]) -> bool:
+    looks = select.poll()
+    looks.register(connection.pgconn.socket, select.POLLIN)
+    return bool(looks.poll(0))
+
+
 class CrmDatabase:
     """The database of one process: a connection for each thread, opened when first used."""
 
@@ -71,7 +91,7 @@ class CrmDatabase:
             )
         elif parts.scheme == "postgresql" and len(parts.path) > 1:
             self.dialect = "postgresql"
-            self.peewee = peewee.PostgresqlDatabase(
+            self.peewee = _Postgres(
                 unquote(parts.path[1:]),
                 host=parts.hostname,
                 port=parts.port or 5432,

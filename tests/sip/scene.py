@@ -22,7 +22,7 @@ from lab.peers.scripted import ScriptedPeer
 from lab.peers.town import read_town
 from lab.probes import redis_command
 from lab.services import OUTBOX_HEARTBEAT
-from tests.at_rest import await_rest
+from tests.at_rest import await_nodes, await_rest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -180,6 +180,7 @@ class Scene:
         killed, self._killed = self._killed, []
         await asyncio.to_thread(self.stack.start, *killed)
         await asyncio.to_thread(await_rest, self.stack.settings)
+        await asyncio.to_thread(await_nodes, self.stack.settings)
 
     async def restart(self, service: str) -> None:
         """Kill a service with signal 9 and start it again."""

@@ -65,11 +65,6 @@ async def test_112_arrives_with_two_dead(scene: Scene, dead: tuple[str, ...]) ->
     await _reaches(scene, dead, 5.0)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="once, in a whole run, Kamailio did not know the centre's leg as one in setup when the node died, and no "
-    "CANCEL came; alone, and after all other stories of this file, it passes; the cause is not found",
-)
 async def test_the_centre_is_not_rung_for_nobody_when_a_node_dies(scene: Scene) -> None:
     """The call goes on through another node; what the dead one has begun ends."""
     at = panel_at(scene)
