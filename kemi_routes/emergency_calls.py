@@ -113,7 +113,7 @@ def ring_centre(ksr: Ksr, request: Request) -> Outcome:
     for name in ("Route", "P-Asserted-Identity", "Geolocation", "Geolocation-Routing"):
         ksr.hdr.remove(name)
     ksr.rr.record_route()
-    nodes.keep_stage_leg(ksr, request.call_id, f"{request.source_ip}:{ksr.kx.get_srcport()}", str(ksr.pv.get("$cs")))
+    nodes.keep_stage_leg(ksr, request.call_id)
     leg = _Leg(call_id, panel, city.city_id, shown)
     if shown:
         ksr.htable.sht_sets(_HELD, shown, panel)

@@ -58,9 +58,10 @@ def keep_panel_leg(ksr: Ksr, call_id: str, leg: PanelLeg) -> None:
     ksr.htable.sht_sets(_SETUP, call_id, f"P {leg.node} {leg.state} {leg.sent_ms}")
 
 
-def keep_stage_leg(ksr: Ksr, call_id: str, node: str, cseq: str) -> None:
-    """Write the leg of a stage."""
-    ksr.htable.sht_sets(_SETUP, call_id, f"S {node} {cseq}")
+def keep_stage_leg(ksr: Ksr, call_id: str) -> None:
+    """Write the leg of a stage; the request at hand is the node's INVITE."""
+    node = f"{ksr.kx.get_srcip()}:{ksr.kx.get_srcport()}"
+    ksr.htable.sht_sets(_SETUP, call_id, f"S {node} {ksr.pv.get('$cs')}")
 
 
 def node_of_stage(ksr: Ksr, call_id: str) -> str:

@@ -96,8 +96,7 @@ def _prepare(ksr: Ksr, request: Request) -> None:
     headers.strip_stage(ksr)
     ksr.hdr.remove("Route")
     ksr.rr.record_route()
-    node = f"{request.source_ip}:{ksr.kx.get_srcport()}"
-    nodes.keep_stage_leg(ksr, request.call_id, node, str(ksr.pv.get("$cs")))
+    nodes.keep_stage_leg(ksr, request.call_id)
 
 
 def _relay(ksr: Ksr) -> bool:

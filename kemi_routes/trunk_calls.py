@@ -74,7 +74,7 @@ def ring_phone(ksr: Ksr, request: Request) -> Outcome:
     ksr.hdr.remove("Route")
     ksr.hdr.remove("P-Asserted-Identity")
     ksr.rr.record_route()
-    nodes.keep_stage_leg(ksr, request.call_id, f"{request.source_ip}:{ksr.kx.get_srcport()}", str(ksr.pv.get("$cs")))
+    nodes.keep_stage_leg(ksr, request.call_id)
     ksr.pv.sets(_LEG, "\n".join((leg.call_id, str(leg.stage), leg.account, leg.number)))
     ksr.pv.sets(_LEFT, ",".join(f"{name}={shown[name]}" for name in names))
     if voice_trunks.is_known(ksr, names[0]) and ksr.tm.t_newtran() == 0:

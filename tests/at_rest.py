@@ -43,7 +43,7 @@ def await_nodes(settings: LabSettings, timeout_s: float = 10.0) -> None:
 
 
 def _down(settings: LabSettings) -> set[str]:
-    """The nodes that are up in none of the sets that they are in; the probes' node is off in its set, nothing rings it."""
+    """The nodes that are up in none of their sets. The probes' node is off in its set for good."""
     listed: Any = kamailio_rpc(settings.run / "kamailio" / "rpc.sock", "dispatcher.list")["result"]
     nodes = [target["DEST"] for entry in listed["RECORDS"] for target in entry["SET"]["TARGETS"]]
     pinged = {node["URI"] for node in nodes if not node["FLAGS"].startswith("D")}

@@ -51,9 +51,10 @@ class _Postgres(peewee.PostgresqlDatabase):
     """
 
     def cursor(self, named_cursor: str | None = None) -> Any:
-        if not self.is_closed() and self.transaction_depth() == 0 and _has_something_to_say(self.connection()):
+        base: Any = super()  # peewee publishes no types
+        if not self.is_closed() and self.transaction_depth() == 0 and _has_something_to_say(base.connection()):
             self.close()
-        return super().cursor(named_cursor)
+        return base.cursor(named_cursor)
 
 
 def _has_something_to_say(connection: psycopg.Connection[Any]) -> bool:
