@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from crm_api.background import repeat, start, stop_on_signal
 from crm_api.bootstrap import make_context, make_services
+from crm_api.services.code_retention import CodeRetention
 from crm_api.services.record_retention import RecordRetention
 from crm_api.services.unfinished_calls import UnfinishedCalls
 
@@ -24,7 +25,7 @@ TIDY_EVERY_S: Final = 3600.0
 def worker(context: Context, stopped: threading.Event) -> Callable[[], None]:
     """Return one pass: every job that waits, and each hour what nobody asks for: old records go, lost calls end."""
     services = make_services(context)
-    retention = RecordRetention(context)
+    records, codes = RecordRetention(context), CodeRetention(context)
     unfinished = UnfinishedCalls(context)
     tidied_s = [-TIDY_EVERY_S]
 
@@ -34,7 +35,8 @@ def worker(context: Context, stopped: threading.Event) -> Callable[[], None]:
         if time.monotonic() - tidied_s[0] > TIDY_EVERY_S:
             services.jobs.prune()
             services.visitor_pictures.forget()
-            retention.prune()
+            records.prune()
+            codes.prune()
             unfinished.end()
             tidied_s[0] = time.monotonic()  # at last: with the database away it is done as soon as it is back
 

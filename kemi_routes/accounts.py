@@ -43,7 +43,7 @@ def _read(ksr: Ksr, name: str) -> Account | None:
         DatabaseAwayError: the query failed.
     """
     query = f"select ha1, kind, enabled from kamailio_accounts where account='{name}'"  # noqa: S608 - name is checked
-    rows = database.rows(ksr, _RESULT, query, 3)
+    rows = database.rows_for_worker(ksr, _RESULT, query, 3)
     if rows is None:
         raise DatabaseAwayError(name)
     if not rows:

@@ -1,7 +1,8 @@
 """The CRM's database, read through its views (docs/contracts.md); nothing is ever written there.
 
 A database that is gone says so at once. One that hangs (its machine, or the network to it) costs whoever asks seconds
-(db_postgres in modules.cfg), and SIP workers are few: so it then rests, and one asks it again now and then.
+(db_postgres in modules.cfg), and SIP workers are few: so one of them is always left for all that needs no database, and
+what hangs then rests, and is asked again by one now and then.
 """
 
 from __future__ import annotations
@@ -18,6 +19,42 @@ _RESTS = "rests_until"
 _HANGS_S: Final = 1.0
 """A query that fails after so long has not been refused."""
 REST_S: Final = 10
+_ASKING: Final = "asking"
+_WORKERS: Final = "workers"
+_PATIENCE_S: Final = 0.1
+"""How long a SIP worker waits for its turn. Queries take a millisecond: it then waits for those that hang."""
+_PAUSE_S: Final = 0.002
+_SHORT_REST_S: Final = 1
+
+
+def rows_for_worker(ksr: Ksr, result: str, query: str, columns: int) -> list[tuple[str, ...]] | None:
+    """As `rows`, for a SIP worker: not all of them ask at one time."""
+    if not (most := _most_at_once(ksr)):
+        return rows(ksr, result, query, columns)
+    if _rests(ksr) or not _has_turn(ksr, most):
+        return None
+    try:
+        return _asked(ksr, result, query, columns)
+    finally:
+        ksr.htable.sht_dec(_ASKING, _WORKERS)
+
+
+def _most_at_once(ksr: Ksr) -> int:
+    """How many SIP workers may ask at one time; 0: all, because SQLite is a file, and does not hang."""
+    is_remote = str(ksr.kx.get_def("EP_CRM_DB_URL")).startswith("postgres")
+    return max(1, int(ksr.kx.get_def("EP_CHILDREN") or 1) - 1) if is_remote else 0
+
+
+def _has_turn(ksr: Ksr, most: int) -> bool:
+    """Wait for a turn, which has to be given back; False when others keep theirs for too long."""
+    until_s = time.monotonic() + _PATIENCE_S
+    while ksr.htable.sht_inc(_ASKING, _WORKERS) > most:
+        ksr.htable.sht_dec(_ASKING, _WORKERS)
+        if time.monotonic() >= until_s:
+            _rest(ksr, _SHORT_REST_S)
+            return False
+        time.sleep(_PAUSE_S)
+    return True
 
 
 def rows(ksr: Ksr, result: str, query: str, columns: int) -> list[tuple[str, ...]] | None:
@@ -29,8 +66,10 @@ def rows(ksr: Ksr, result: str, query: str, columns: int) -> list[tuple[str, ...
         query: SQL. What is put into it has been checked: the module knows no parameters.
         columns: how many columns a row has.
     """
-    if _rests(ksr):
-        return None
+    return None if _rests(ksr) else _asked(ksr, result, query, columns)
+
+
+def _asked(ksr: Ksr, result: str, query: str, columns: int) -> list[tuple[str, ...]] | None:
     began_s, is_again = time.monotonic(), False
     while ksr.sqlops.sql_query(_CONNECTION, query, result) < 0:
         if time.monotonic() - began_s >= _HANGS_S:
@@ -53,14 +92,20 @@ def rows(ksr: Ksr, result: str, query: str, columns: int) -> list[tuple[str, ...
 
 
 def _rests(ksr: Ksr) -> bool:
-    until = ksr.htable.sht_get(_TABLE, _RESTS)
-    if not isinstance(until, str):
+    until_s = _rests_until_s(ksr)
+    if not until_s:
         return False
-    if time.time() < int(until):
+    if time.time() < until_s:
         return True
     _rest(ksr)  # for all others, while this worker asks
     return False
 
 
-def _rest(ksr: Ksr) -> None:
-    ksr.htable.sht_sets(_TABLE, _RESTS, str(int(time.time()) + REST_S))
+def _rests_until_s(ksr: Ksr) -> int:
+    until_s = ksr.htable.sht_get(_TABLE, _RESTS)
+    return int(until_s) if isinstance(until_s, str) else 0
+
+
+def _rest(ksr: Ksr, for_s: int = REST_S) -> None:
+    until_s = max(int(time.time()) + for_s, _rests_until_s(ksr))
+    ksr.htable.sht_sets(_TABLE, _RESTS, str(until_s))

@@ -78,8 +78,9 @@ class EmergencyTests:
                 & (EmergencyCall.started_at_ms > now_ms - GIVEN_UP_MS)
             )
             for row in waiting.order_by(EmergencyCall.id):
-                steps = json.loads(str(row.steps))
-                if [step["step"] for step in steps] == [ASKED]:
+                # Locked and looked at again: another process may have taken it since.
+                now = locked_call(self._context.database, row.call_id) if _is_only_asked(row) else None
+                if now is not None and _is_only_asked(now):
                     self._note(row.call_id, PLACED, "on its way")
                     return row
         return None
@@ -107,3 +108,7 @@ class EmergencyTests:
             if result is not None:
                 values |= {"result": result, "ended_at_ms": now_ms}
             EmergencyCall.update(values).where(EmergencyCall.call_id == call_id).execute()
+
+
+def _is_only_asked(row: Any) -> bool:
+    return [step["step"] for step in json.loads(str(row.steps))] == [ASKED]

@@ -21,12 +21,14 @@ AT_ONCE: Final = 16
 FIRST_PAUSE_MS: Final = 1_000
 LONGEST_PAUSE_MS: Final = 30 * 60_000
 GIVEN_UP_AFTER_MS: Final = 24 * 3_600_000
+TAKEN_FOR_MS: Final = 60_000
+"""Longer than any sender takes. A notice whose process died while it sent is due again then."""
 
 _log = structlog.get_logger("crm_api.emergency")
 
 
 class NoticeDelivery:
-    """One pass at a time."""
+    """One pass at a time; of several processes that find the same notice one sends it."""
 
     def __init__(self, context: Context, senders: Mapping[str, NoticeSender]) -> None:
         self._context = context
@@ -35,7 +37,7 @@ class NoticeDelivery:
     def deliver(self) -> int:
         """Send everything that is due, several at once; return how many were sent."""
         now_ms = self._context.now_ms()
-        due = list(
+        found = list(
             EmergencyNotice.select()
             .where(
                 (EmergencyNotice.due_at_ms <= now_ms)
@@ -45,6 +47,7 @@ class NoticeDelivery:
             .order_by(EmergencyNotice.id)
             .limit(AT_ONCE)
         )
+        due = [row for row in found if self._is_taken(row, now_ms)]
         if not due:
             return 0
         secrets = {row.id: self._secret(row) for row in due}
@@ -53,6 +56,16 @@ class NoticeDelivery:
         for row, error in zip(due, errors, strict=True):
             self._note(row, error)
         return errors.count(None)
+
+    def _is_taken(self, row: Any, now_ms: int) -> bool:
+        """Take a notice: whoever else has found it finds it changed."""
+        taken = EmergencyNotice.update(due_at_ms=now_ms + TAKEN_FOR_MS).where(
+            (EmergencyNotice.id == row.id)
+            & (EmergencyNotice.due_at_ms == row.due_at_ms)
+            & EmergencyNotice.sent_at_ms.is_null()
+            & EmergencyNotice.given_up_at_ms.is_null()
+        )
+        return bool(taken.execute())
 
     def _sent(self, row: Any, secret: str | None) -> str | None:
         """Send; return what went wrong. One notice that cannot be sent must not keep others from being sent."""

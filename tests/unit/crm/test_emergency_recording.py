@@ -22,7 +22,7 @@ from crm_api.services.call_recording import CallRecording
 from crm_api.services.emergency_checks import EmergencyChecks
 from crm_api.services.emergency_recording import EmergencyRecording
 from crm_api.services.emergency_tests import EmergencyTests
-from crm_api.services.notice_delivery import NoticeDelivery
+from crm_api.services.notice_delivery import TAKEN_FOR_MS, NoticeDelivery
 from crm_api.services.number_leases import Leasing
 from tests.unit.crm.test_emergency import centre, city_of, number
 
@@ -262,6 +262,48 @@ def test_receivers_of_one_address_are_sent_what_is_signed_with_their_own_secret(
     told(context, OUT[1])
     assert NoticeDelivery(context, {"webhook": Sender()}).deliver() == 1
     assert posted == [(url, "secret of our company")]
+
+
+def test_what_two_processes_find_at_one_moment_is_sent_by_one(
+    town: Town, database: CrmDatabase, context: Context, clock: Clock
+) -> None:
+    centre(town, database, webhook_url="https://112.example/hook")
+    told(context, OUT[1])
+    sent: list[str] = []
+
+    class Sender:
+        """While it sends, the other process looks as well; then this one dies."""
+
+        def send(self, destination: str, _body: dict[str, Any], _secret: str | None) -> None:
+            sent.append(destination)
+            try:
+                assert NoticeDelivery(context, {"webhook": self}).deliver() == 0
+            finally:
+                context.database.forget_connection()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        NoticeDelivery(context, {"webhook": Sender()}).deliver()
+    assert len(sent) == 1
+    clock.now += TAKEN_FOR_MS
+    with pytest.raises(KeyboardInterrupt):
+        NoticeDelivery(context, {"webhook": Sender()}).deliver()
+    assert len(sent) == 2, "what a dead process had taken is sent by the next"
+
+
+def test_a_test_call_is_placed_by_one_of_several_processes(town: Town, context: Context) -> None:
+    town.platform("POST", "/v1/emergency-test-calls", {"panel": "p1"})
+    together = threading.Barrier(4)
+
+    def take(_: int) -> bool:
+        try:
+            together.wait(60)
+            return EmergencyTests(context).take() is not None
+        finally:
+            context.database.forget_connection()
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(take, range(4))) == 1
 
 
 def test_steps_that_are_told_at_one_moment_are_all_kept(town: Town, context: Context) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crm_api.adapters.panel_drivers import PanelRefusedError
+from crm_api.services.code_notices import KEPT_MS
+from crm_api.services.code_retention import CodeRetention
 from crm_api.services.panel_codes import FIRST_RETRY_MS
 from scheduler.code_steps import TellPanels
 
@@ -202,3 +204,42 @@ def test_the_old_code_ends_when_no_panel_keeps_codes_any_more(  # noqa: PLR0917 
     settle(services, panels)
     assert not services.access_codes.typed(panel, old).opens
     assert services.access_codes.typed(panel, new).opens
+
+
+def test_codes_that_ended_long_ago_leave_with_what_panels_were_told(
+    town: Town, services: Services, panels: FakePanels, beward: str, clock: Clock
+) -> None:
+    context = services.panel_codes.context
+    entrances = len(town.platform("GET", "/v1/entrances")["items"])
+    for week in range(3):
+        renew(services, town, f"2026-12-{7 * week + 7:02}T05:00")
+        settle(services, panels)
+        clock.now += 7 * DAY_MS
+        settle(services, panels)
+    assert CodeRetention(context).prune() == 0
+    clock.now += KEPT_MS
+    assert CodeRetention(context).prune() == 2 * entrances
+    assert [code["state"] for code in town.platform("GET", "/v1/panel-codes")["items"]] == ["done"]
+    assert len(panels.kept[beward]) == 1, "the one in use stays"
+
+
+def test_a_code_that_an_offline_panel_still_opens_to_is_not_forgotten(
+    town: Town, services: Services, panels: FakePanels, beward: str, clock: Clock
+) -> None:
+    codes = CodeRetention(services.panel_codes.context)
+    old = renew(services, town, MONDAY)
+    settle(services, panels)
+    panels.offline.add(beward)
+    for row in town.platform("GET", "/v1/access-codes")["items"]:
+        town.platform("POST", f"/v1/access-codes/{row['id']}/end", {"reason": "known to too many"})
+    for _ in range(2):
+        settle(services, panels)
+        clock.now += KEPT_MS
+    codes.prune()
+    (left,) = town.platform("GET", "/v1/access-codes")["items"]
+    assert left["entrance_id"] == town.entrance
+    assert panels.opens(beward, old)
+    panels.offline.clear()
+    settle(services, panels)
+    assert not panels.opens(beward, old)
+    assert codes.prune() == 1

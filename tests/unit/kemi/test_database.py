@@ -81,3 +81,63 @@ def test_a_database_that_is_back_is_asked_by_all(
     fake.database = {"p1": ("h", "panel", 1)}
     for _ in range(3):
         assert database.rows(fake.ksr, "account", _QUERY, 3) == [("h", "panel", "1")]
+
+
+def test_one_sip_worker_is_left_while_the_others_wait_for_the_database(
+    fake: FakeKsr, spend: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.defines |= {"EP_CRM_DB_URL": "postgres://crm@db/crm", "EP_CHILDREN": "3"}
+    monkeypatch.setattr("kemi_routes.database.time.sleep", spend)
+    asked: list[str] = []
+
+    def query(text: str) -> int:
+        """Each that asks hangs until the next worker has had its turn."""
+        asked.append(text)
+        if len(asked) < 3:
+            assert database.rows_for_worker(fake.ksr, "account", text, 3) is None
+        spend(4.0)
+        return -1
+
+    monkeypatch.setattr(fake, "query", query)
+    assert database.rows_for_worker(fake.ksr, "account", _QUERY, 3) is None
+    assert len(asked) == 2, "the third worker went on with other things"
+    assert fake.tables["asking"] == {"workers": 0}, "turns are given back"
+    spend(database.REST_S)
+    monkeypatch.undo()
+    fake.database = {"p1": ("h", "panel", 1)}
+    assert database.rows_for_worker(fake.ksr, "account", _QUERY, 3) == [("h", "panel", "1")]
+
+
+def test_whoever_waited_in_vain_spares_the_next_the_wait(
+    fake: FakeKsr, spend: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.defines |= {"EP_CRM_DB_URL": "postgres://crm@db/crm", "EP_CHILDREN": "2"}
+    waits: list[float] = []
+
+    def pause(seconds: float) -> None:
+        waits.append(seconds)
+        spend(seconds)
+
+    monkeypatch.setattr("kemi_routes.database.time.sleep", pause)
+    fake.tables["asking"]["workers"] = 1
+    assert database.rows_for_worker(fake.ksr, "account", _QUERY, 3) is None
+    assert waits
+    waits.clear()
+    for _ in range(3):
+        assert database.rows_for_worker(fake.ksr, "account", _QUERY, 3) is None
+    assert not waits
+
+
+def test_a_worker_waits_for_its_turn(
+    fake: FakeKsr, spend: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.defines |= {"EP_CRM_DB_URL": "postgres://crm@db/crm", "EP_CHILDREN": "2"}
+    fake.database = {"p1": ("h", "panel", 1)}
+    fake.tables["asking"]["workers"] = 1
+
+    def pause(seconds: float) -> None:
+        spend(seconds)
+        fake.tables["asking"]["workers"] = 0
+
+    monkeypatch.setattr("kemi_routes.database.time.sleep", pause)
+    assert database.rows_for_worker(fake.ksr, "account", _QUERY, 3) == [("h", "panel", "1")]
