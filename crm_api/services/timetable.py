@@ -6,12 +6,15 @@ run, and says how many it stands for. The clock may jump: what has run is known 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from crm_api.domain.slots import Slot, latest_due, slot_after, slot_from
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crm_api.services.context import Context
 
 
@@ -30,6 +33,8 @@ KINDS: Final = (
     Kind("access_codes", "0 5 * * 1", of_companies=True),
 )
 PLATFORM_ZONE: Final = "UTC"
+JUMP_MS: Final = 1000
+"""By more than this the clock does not go wrong between two looks: it was set."""
 
 _MISSING: Final = """
 INSERT INTO scheduled_jobs (company_id, kind, cron, enabled)
@@ -73,8 +78,12 @@ class _Job:
 class Timetable:
     """Turns time into runs."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         self._context = context
+        self._monotonic_s = monotonic_s
+        self._looked_ms, self._looked_s = 0, 0.0
+        self._right: dict[int, _Job] = {}
+        """Jobs whose next slot has been worked out anew, and was right: so it stays while the clock goes on."""
 
     def fill(self) -> None:
         """Make the jobs that are missing: the platform's, and those of new companies."""
@@ -86,8 +95,17 @@ class Timetable:
     def look(self) -> int:
         """Make a run of every slot that has come; return how many were made."""
         now_ms = self._context.now_ms()
+        if self._was_set(now_ms):
+            self._right.clear()
         rows = self._context.database.rows(_JOBS, (PLATFORM_ZONE, True))
         return sum(self._look_at(_Job(*row), now_ms) for row in rows)
+
+    def _was_set(self, now_ms: int) -> bool:
+        """Say whether somebody has set the clock since the last look."""
+        now_s = self._monotonic_s()
+        expected_ms = self._looked_ms + (now_s - self._looked_s) * 1000
+        self._looked_ms, self._looked_s = now_ms, now_s
+        return abs(now_ms - expected_ms) > JUMP_MS
 
     def _look_at(self, job: _Job, now_ms: int) -> bool:
         """Look at one job; say whether a run was made."""
@@ -95,9 +113,13 @@ class Timetable:
             self._move(job, slot_from(job.cron, job.zone, now_ms))
             return False
         if job.next_at_ms > now_ms:
+            if self._right.get(job.job_id) == job:
+                return False
             # The clock may have been ahead, or the city has another zone: the next slot is the first that has not run.
             wanted = self._not_run(job, slot_from(job.cron, job.zone, now_ms), job.next_at_ms)
-            if wanted != Slot(job.next_slot, job.next_at_ms):
+            if wanted == Slot(job.next_slot, job.next_at_ms):
+                self._right[job.job_id] = job
+            else:
                 self._move(job, wanted)
             return False
         first = Slot(job.next_slot, job.next_at_ms)

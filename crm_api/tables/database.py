@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import select
 import sqlite3
+import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple
@@ -43,18 +45,37 @@ SQLITE_PRAGMAS = (
 )
 
 
+_REST_S = 0.1
+
+
 class _Postgres(peewee.PostgresqlDatabase):
     """Opens a new connection when the server has closed the one at hand: after its restart no request fails for that.
 
     A connection at rest has nothing to say but its end. Within a transaction it is not replaced, and no statement is
-    ever repeated: whether a server that died has done it, nobody knows.
+    ever repeated: whether a server that died has done it, nobody knows. A server does not start anew within `_REST_S`.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._last = _LastUse()
 
     def cursor(self, named_cursor: str | None = None) -> Any:
         base: Any = super()  # peewee publishes no types
-        if not self.is_closed() and self.transaction_depth() == 0 and _has_something_to_say(base.connection()):
+        before_s, self._last.at_s = self._last.at_s, time.monotonic()
+        if (
+            self._last.at_s - before_s > _REST_S
+            and not self.is_closed()
+            and self.transaction_depth() == 0
+            and _has_something_to_say(base.connection())
+        ):
             self.close()
         return base.cursor(named_cursor)
+
+
+class _LastUse(threading.local):
+    """When this thread has used its connection last, by a clock that nobody can set."""
+
+    at_s = 0.0
 
 
 def _has_something_to_say(connection: psycopg.Connection[Any]) -> bool:

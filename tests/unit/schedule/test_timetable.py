@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from crm_api.domain.slots import Slot
+
 HOUR_MS = 3_600_000
 EARLIEST, LATEST = datetime.fromisoformat("2026-03-01"), datetime.fromisoformat("2026-11-10")
 
@@ -105,6 +107,30 @@ def test_a_clock_put_back_does_not_run_a_slot_again(context: Context, clock: Set
     clock.now_ms = ms("2026-11-22T20:00")
     run_through(context, clock, "2026-11-30T02:00")
     assert slots(context) == ["2026-11-23T05:00", "2026-11-30T05:00"]
+
+
+def test_a_slot_is_worked_out_again_when_the_clock_was_set_and_not_at_every_look(
+    context: Context, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked_out: list[str] = []
+
+    def counted(cron: str, zone: str, now_ms: int) -> Slot:
+        worked_out.append(cron)
+        return slot_from(cron, zone, now_ms)
+
+    monkeypatch.setattr(timetable, "slot_from", counted)
+    passed_s = 100.0
+    table = Timetable(context, lambda: passed_s)
+    table.fill()
+    for _ in range(5):
+        table.look()
+        passed_s += 1
+        clock.now_ms += 1000
+    once_and_again = len(worked_out)
+    assert once_and_again == 2 * len(set(context.database.rows("SELECT id FROM scheduled_jobs")))
+    clock.now_ms -= 60_000
+    table.look()
+    assert len(worked_out) > once_and_again
 
 
 def test_a_clock_that_was_years_ahead_for_a_moment_costs_no_monday(context: Context, clock: SetClock) -> None:
