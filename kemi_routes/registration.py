@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,19 +30,18 @@ NAT_TESTS = 2 | 16 | 32 | 128
 # Of a reply: its topmost Via is our own.
 NAT_TESTS_OF_REPLY = 32 | 128
 
-# Contacts whose row is written: `account URI` -> `digest of all that the row says but moments, ruid`.
+# Contacts whose row is written: `account URI` -> `fingerprint of all that the row says but moments, ruid`.
 _WRITTEN = "written"
 _MAX_CONTACTS = 10
-# One contact in angle brackets; no list (a comma), no `*`.
-_ONE_CONTACT = re.compile(r"[^<>,]*<([^<>,\s]{5,255})>[^<>,]*")
+_SHORTEST_URI, _LONGEST_URI = 5, 255
 
 
 class _Contact(NamedTuple):
-    """The one contact of a REGISTER: its name in the table `written`, its URI, a digest of what its row says."""
+    """The one contact of a REGISTER: its name in the table `written`, its URI, a fingerprint of what its row says."""
 
     key: str
     uri: str
-    digest: str
+    fingerprint: str
 
 
 def save_contacts(ksr: Ksr, request: Request) -> Outcome:
@@ -78,23 +75,21 @@ def _only_contact(ksr: Ksr, request: Request, *, natted: bool) -> _Contact | Non
     if refreshes.journal_of(request.settings.location_url) is None:
         return None
     text = ksr.hdr.gete("Contact")
-    found = _ONE_CONTACT.fullmatch(text)
-    if found is None or ksr.hdr.get_idx("Contact", 1) is not None:
+    uri = _only_uri(text)
+    if not uri or ksr.hdr.get_idx("Contact", 1) is not None:
         return None
     kx = ksr.kx
-    said = "\n".join(
-        (
-            text,
-            ksr.hdr.gete("Expires"),
-            kx.get_ua() or "",
-            kx.get_proto() or "",
-            request.source_ip,
-            str(kx.get_srcport()),
-            str(natted),
-        )
-    )
-    digest = hashlib.md5(said.encode(), usedforsecurity=False).hexdigest()
-    return _Contact(f"{request.account} {found[1]}", found[1], digest)
+    said = (text, ksr.hdr.gete("Expires"), kx.get_ua(), kx.get_proto(), request.source_ip, kx.get_srcport(), natted)
+    # Equal in every worker: the seed of hash() was drawn before the fork. A restart draws anew, with an empty table.
+    return _Contact(f"{request.account} {uri}", uri, f"{hash(said):x}")
+
+
+def _only_uri(contact: str) -> str:
+    """Return the URI in angle brackets; empty for a list (a comma), for `*`, and for what is no URI."""
+    before, _, rest = contact.partition("<")
+    uri, closed, after = rest.partition(">")
+    odd = "," in contact or ">" in before or "<" in rest or ">" in after or uri.split() != [uri]
+    return "" if odd or not closed or not _SHORTEST_URI <= len(uri) <= _LONGEST_URI else uri
 
 
 def _save(ksr: Ksr, request: Request, contact: _Contact | None) -> int:
@@ -102,12 +97,12 @@ def _save(ksr: Ksr, request: Request, contact: _Contact | None) -> int:
     if contact is None:
         return _write_through(ksr)
     entry = ksr.htable.sht_get(_WRITTEN, contact.key)
-    digest, _, written_ruid = entry.partition(" ") if isinstance(entry, str) else ("", "", "")
-    if digest != contact.digest:
+    fingerprint, _, written_ruid = entry.partition(" ") if isinstance(entry, str) else ("", "", "")
+    if fingerprint != contact.fingerprint:
         kept = _write_through(ksr)
         ruid, _ = _find(ksr, contact.uri)
         if kept in (_INSERTED, _UPDATED) and ruid:
-            ksr.htable.sht_sets(_WRITTEN, contact.key, f"{contact.digest} {ruid}")
+            ksr.htable.sht_sets(_WRITTEN, contact.key, f"{contact.fingerprint} {ruid}")
             # In the journal as well, so that what it still holds of this contact from before does not come last.
             _note(ksr, request, contact)
         return kept

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from kemi_routes import registration
 from kemi_routes.pipeline import DONE
 
@@ -52,3 +54,19 @@ def test_a_strangers_path_is_refused(fake: FakeKsr, request_of: Make) -> None:
     request.kind = "handset"
     registration.save_contacts(fake.ksr, request)
     assert fake.replies == [(403, "Forbidden")]
+
+
+@pytest.mark.parametrize(
+    "contact", ["<sip:a@1.2.3.4>", '"A. B" <sip:a@1.2.3.4:5061;transport=tcp>;expires=60;+sip.instance="x"']
+)
+def test_a_contact_that_is_alone_may_go_to_the_journal(contact: str) -> None:
+    assert registration._only_uri(contact) == contact.partition("<")[2].partition(">")[0]
+
+
+@pytest.mark.parametrize(
+    "contact",
+    ["", "*", "sip:a@1.2.3.4", "<sip:a@1.2.3.4", "<sip:a@1.2.3.4>, <sip:b@1.2.3.4>", "<<sip:a@1.2.3.4>>",
+     "<sip:a@1.2.3.4>>", "a>b <sip:a@1.2.3.4>", "< sip:a@1.2.3.4>", "<sip:a @1.2.3.4>", "<>", "<sip:>", f"<sip:{'a' * 252}>"],
+)  # fmt: skip
+def test_any_other_is_written_through(contact: str) -> None:
+    assert not registration._only_uri(contact)
