@@ -66,7 +66,8 @@ def test_a_contact_that_is_alone_may_go_to_the_journal(contact: str) -> None:
 @pytest.mark.parametrize(
     "contact",
     ["", "*", "sip:a@1.2.3.4", "<sip:a@1.2.3.4", "<sip:a@1.2.3.4>, <sip:b@1.2.3.4>", "<<sip:a@1.2.3.4>>",
-     "<sip:a@1.2.3.4>>", "a>b <sip:a@1.2.3.4>", "< sip:a@1.2.3.4>", "<sip:a @1.2.3.4>", "<>", "<sip:>", f"<sip:{'a' * 252}>"],
+     "<sip:a@1.2.3.4>>", "a>b <sip:a@1.2.3.4>", "< sip:a@1.2.3.4>", "<sip:a @1.2.3.4>", "<>",
+     "<sip:>", f"<sip:{'a' * 252}>"],
 )  # fmt: skip
 def test_any_other_is_written_through(contact: str) -> None:
     assert not registration._only_uri(contact)
