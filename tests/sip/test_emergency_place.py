@@ -72,11 +72,23 @@ async def test_the_dispatcher_hears_the_address_on_a_key(scene: Scene) -> None:
     await ring.rtp.wait_for_sound(3)
     call.rtp.hush()
     await ring.rtp.quiet(0.4)
-    before = ring.rtp.audible_packets
-    await ring.rtp.press("0")
-    await ring.rtp.wait_for_sound(5, packets=before + 25)
+    await _press_until_heard(ring, "0")
     assert "0" not in [press.key for press in call.rtp.keys]
     await call.bye()
+
+
+async def _press_until_heard(ring: IncomingCall, key: str, presses: int = 3) -> None:
+    """As a person does: Asterisk takes no key whose packets come 0.3 s apart, and a busy machine may do that."""
+    before = ring.rtp.audible_packets
+    for left in reversed(range(presses)):
+        await ring.rtp.press(key)
+        try:
+            await ring.rtp.wait_for_sound(3, packets=before + 25)
+        except TimeoutError:
+            if not left:
+                raise
+        else:
+            return
 
 
 async def test_a_test_call_goes_the_whole_way_and_tells_each_step(scene: Scene) -> None:
