@@ -22,6 +22,7 @@ _HEADER = struct.Struct("!BBHII")
 _EVENT = struct.Struct("!BBH")
 _END_BIT = 0x80
 _END_REPEATS = 3  # RFC 4733 section 2.5.1.4
+_STALLS_AFTER = 3  # packets of a key
 _VOLUME_DBM0 = 10
 _tone = g711.tone(425)
 
@@ -101,8 +102,13 @@ class RtpStream(asyncio.DatagramProtocol):
             self._talker.cancel()
             self._talker = None
 
-    async def press(self, key: str, duration_ms: int = 120) -> float:
+    async def press(self, key: str, duration_ms: int = 120, stall_s: float = 0.0) -> float:
         """Send one key as RFC 4733 events; returns the monotonic time of the first end packet.
+
+        Args:
+            key: one of `KEYS`.
+            duration_ms: how long it is held down.
+            stall_s: how long the network holds back what follows the first packets.
 
         Raises:
             RuntimeError: the other side offered no telephone-event: send a SIP INFO instead.
@@ -117,7 +123,7 @@ class RtpStream(asyncio.DatagramProtocol):
             payload = _EVENT.pack(event, (_END_BIT if ended else 0) | _VOLUME_DBM0, duration)
             self._send(self._event_type, payload, timestamp, marker=index == 0)
             if not ended:
-                await asyncio.sleep(FRAME_S)
+                await asyncio.sleep(FRAME_S + (stall_s if index == _STALLS_AFTER else 0.0))
             ended_s = ended_s or (time.monotonic() if ended else 0.0)
         self._timestamp += (frames + 1) * FRAME_SAMPLES
         return ended_s
