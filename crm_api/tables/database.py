@@ -35,6 +35,8 @@ SQLITE_FILE_MODE = 0o664
 
 SQLITE_BUSY_MS = 5000
 LOCK_AT_ONCE_MS = 20
+_REST_S = 0.1
+"""After so long without a statement a connection is looked at before it is used."""
 
 SQLITE_PRAGMAS = (
     ("journal_mode", "wal"),
@@ -43,9 +45,6 @@ SQLITE_PRAGMAS = (
     ("cache_size", -32 * 1024),
     ("mmap_size", 256 * 1024 * 1024),
 )
-
-
-_REST_S = 0.1
 
 
 class _Postgres(peewee.PostgresqlDatabase):

@@ -22,7 +22,7 @@ from lab.stack import Stack
 from tests.at_rest import await_rest
 from tests.conftest import in_own_network
 from tests.sip.households import family
-from tests.sip.ordinary import ANSWER_LIMIT_S, a_good_call
+from tests.sip.ordinary import a_good_call, an_answered_call, answered_within_a_second
 from tests.sip.scene import Scene
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def test_postgres_that_hangs_keeps_no_sip_worker(on_postgres: Stack) -> None:
                     for peer in peers
                     for number in range(5)
                 ]
-                await _a_call_rings(scene)  # while a worker waits
+                await _a_call_is_answered(scene)  # while a worker waits
                 refused = await asyncio.gather(*strangers)
                 assert {final.status for final in refused} == {_UNAVAILABLE}
             back_s = time.monotonic()
@@ -209,19 +209,10 @@ def _hanging(stack: Stack) -> Iterator[None]:
         stack.kill("postgres", signal.SIGCONT)
 
 
-async def _a_call_rings(scene: Scene) -> None:
+async def _a_call_is_answered(scene: Scene) -> None:
     """Of a family that has registered before: all the proxy needs is cached. What `#` does then is not told here."""
-    apartment, at, number = family(scene.town)
-    began_s = time.monotonic()
-    home = await scene.home(apartment)  # registered anew: the accounts come from the cache
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, number)
-    rings = await home.all_ring(since_s=began_s)
-    await call.ringing()
-    assert time.monotonic() - began_s < ANSWER_LIMIT_S
-    rings[0].answer()
-    await call.answered()
-    await rings[0].established()
+    with answered_within_a_second():
+        call, _, _ = await an_answered_call(scene)  # registered anew: the accounts come from the cache
     await call.bye()
 
 
@@ -233,7 +224,7 @@ def test_calls_ring_while_postgres_is_away(on_postgres: Stack) -> None:
         try:
             await a_good_call(scene)
             await scene.kill("postgres")
-            await _a_call_rings(scene)
+            await _a_call_is_answered(scene)
         finally:
             await scene.close()
 

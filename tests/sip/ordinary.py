@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests.sip.households import family
@@ -10,15 +11,15 @@ from tests.sip.households import family
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lab.peers.calls import IncomingCall, OutgoingCall
+    from lab.peers.town import Panel
     from tests.sip.scene import Scene
-
-from contextlib import contextmanager
 
 ANSWER_LIMIT_S = 1.0
 
 
-async def a_good_call(scene: Scene) -> None:
-    """The family rings within a second, one answers, the key opens, the visitor hangs up."""
+async def an_answered_call(scene: Scene) -> tuple[OutgoingCall, IncomingCall, Panel]:
+    """The family rings within a second, one answers; the call goes on."""
     apartment, at, number = family(scene.town)
     home = await scene.home(apartment)
     visitor = await scene.visitor(at)
@@ -30,10 +31,16 @@ async def a_good_call(scene: Scene) -> None:
     rings[0].answer()
     await call.answered()
     await rings[0].established()
-    await rings[0].rtp.press("#")
+    return call, rings[0], at
+
+
+async def a_good_call(scene: Scene) -> None:
+    """As above, and then the key opens, and the visitor hangs up."""
+    call, ring, at = await an_answered_call(scene)
+    await ring.rtp.press("#")
     await call.rtp.wait_for_key(at.door_code[0], 3)
     assert await call.bye() == 200
-    await rings[0].wait_request("BYE", 3)
+    await ring.wait_request("BYE", 3)
 
 
 @contextmanager

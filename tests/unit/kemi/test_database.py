@@ -98,12 +98,12 @@ def test_one_sip_worker_is_left_while_the_others_wait_for_the_database(
         spend(4.0)
         return -1
 
-    monkeypatch.setattr(fake, "query", query)
-    assert database.rows_for_worker(fake.ksr, "account", _QUERY, 3) is None
+    with monkeypatch.context() as hanging:
+        hanging.setattr(fake, "query", query)
+        assert database.rows_for_worker(fake.ksr, "account", _QUERY, 3) is None
     assert len(asked) == 2, "the third worker went on with other things"
     assert fake.tables["asking"] == {"workers": 0}, "turns are given back"
     spend(database.REST_S)
-    monkeypatch.undo()
     fake.database = {"p1": ("h", "panel", 1)}
     assert database.rows_for_worker(fake.ksr, "account", _QUERY, 3) == [("h", "panel", "1")]
 
