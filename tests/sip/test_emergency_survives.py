@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from tests.sip.scene import Scene
 
 COMPONENTS = ("crm", "redis", "agi", "ast1", "ast2", "ast-emergency", "crm-call-records")
+"""What has a part in the call or in its record."""
 PAIRS = list(itertools.combinations(COMPONENTS, 2))
+BESIDE = (
+    "ast-probe", "crm-emergency", "crm-jobs", "crm-outbox", "crm-pushes", "crm-voice", "crm-webhooks", "scheduler",
+    "sounds",
+)  # fmt: skip
+"""What has none; in turn alone."""
 
 
 async def _leased_for(scene: Scene, call_id: str) -> list[str]:
@@ -55,7 +61,7 @@ async def _reaches(scene: Scene, dead: tuple[str, ...], most_s: float) -> str:
     return caller_of(ring)
 
 
-@pytest.mark.parametrize("dead", [(name,) for name in COMPONENTS], ids="+".join)
+@pytest.mark.parametrize("dead", [(name,) for name in (*COMPONENTS, *BESIDE)], ids="+".join)
 async def test_112_arrives_with_one_dead(scene: Scene, dead: tuple[str, ...]) -> None:
     await _reaches(scene, dead, 3.0)
 
