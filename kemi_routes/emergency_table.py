@@ -28,8 +28,8 @@ _NUMBERS = "city_numbers"
 _DEFAULT = "default"
 _RESULT = "emergency"
 _CITIES_EVERY_S = 2.0
-# Reading all panels may take a hundredth of the time; a few are read as often as the cities.
-_PLACES_SHARE = 100
+# Reading all panels may take this part of the time; a few are read as often as the cities.
+_PLACES_SHARE = 1 / 500
 _PAGE = 1000
 _FIRST_APARTMENT, _LAST_APARTMENT = 101, 104
 
@@ -135,6 +135,7 @@ class EmergencyKeeper:
         self._cities_at = self._places_due = float("-inf")
         self._reading_s = 0.0
         self._reading: dict[str, str] | None = None
+        self._told: dict[str, int] = {}
         self._apartments: dict[str, set[str]] = {}
         self._after = ""
         self._away = False
@@ -198,22 +199,35 @@ class EmergencyKeeper:
         if rows is None:
             self._reading, self._places_due = None, time.monotonic() + _CITIES_EVERY_S
             return False
-        for account, city_id, address, entrance, latitude, longitude, numbers, sos, language in rows:
-            taken = self._apartments.get(account, set())
-            mapped = [ALWAYS, *(n for n in json.loads(numbers) if n not in taken)]
-            if sos:
-                mapped.append(sos)
-            self._reading[account] = json.dumps(
-                [city_id, address, int(entrance or 0), latitude, longitude, mapped, language], ensure_ascii=False
-            )
-            self._after = account
+        for row in rows:
+            self._after = row[0]
+            self._reading[row[0]] = self._entry(row)
         if len(rows) == _PAGE:
             return False
         found, self._reading = self._reading, None
-        self._places_due = time.monotonic() + max(_CITIES_EVERY_S, self._reading_s * _PLACES_SHARE)
+        self._places_due = time.monotonic() + max(_CITIES_EVERY_S, self._reading_s / _PLACES_SHARE)
         self._reading_s = 0.0
+        if found == self._places:
+            return False
+        for account in self._told.keys() - found.keys():
+            del self._told[account]
         self._put_sos(ksr, found)
         return self._put(ksr, _PLACES, self._places, found)
+
+    def _entry(self, row: tuple[str, ...]) -> str:
+        """Return the entry of a panel; the one it has when the database tells the same as the last time."""
+        account, city_id, address, entrance, latitude, longitude, numbers, sos, language = row
+        taken = self._apartments.get(account, set())
+        told = hash((row, *sorted(taken)))
+        if self._told.get(account) == told and (kept := self._places.get(account)):
+            return kept
+        self._told[account] = told
+        mapped = [ALWAYS, *(n for n in json.loads(numbers) if n not in taken)]
+        if sos:
+            mapped.append(sos)
+        return json.dumps(
+            [city_id, address, int(entrance or 0), latitude, longitude, mapped, language], ensure_ascii=False
+        )
 
     def _put_sos(self, ksr: Ksr, places: dict[str, str]) -> None:
         usual = {ALWAYS, *(str(n) for n in range(_FIRST_APARTMENT, _LAST_APARTMENT + 1))}

@@ -85,14 +85,14 @@ def parse(answer: dict[str, object]) -> list[Function]:
 
 
 def _returns(function: Function) -> str:
-    """Python type of the result; narrower than `Value` where the C source always gives text."""
+    """Python type of the result; narrower than `Value` where the C source always gives text, or a number."""
     if function.returns != "xval":
         return _PYTHON_TYPE[function.returns]
-    if function.module in ("hdr", "kx"):
-        return (
-            "str" if function.name.startswith(("gete_", "getw_")) or function.name in ("gete", "getw") else "str | None"
-        )
-    return "Value"
+    if function.module not in ("hdr", "kx"):
+        return "Value"
+    if function.name.endswith("port"):
+        return "int"
+    return "str" if function.name.startswith(("gete_", "getw_")) or function.name in ("gete", "getw") else "str | None"
 
 
 def _method(function: Function) -> str:

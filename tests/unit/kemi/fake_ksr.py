@@ -63,6 +63,7 @@ class FakeKsr:
         self.location: dict[str, list[Contact]] = {}
         self.database: dict[str, tuple[str, str, int]] | None = {}
         self.changes: list[tuple[int, str]] = []
+        self.queried: list[str] = []
         self.tables: dict[str, dict[str, str | int]] = defaultdict(dict)
         self.queues: dict[str, deque[tuple[str, str]]] = defaultdict(deque)
         self.passwords: dict[str, str] = {}
@@ -260,6 +261,7 @@ class FakeKsr:
 
     def query(self, text: str) -> int:
         """Run one of our queries."""
+        self.queried.append(text)
         if self.database is None:
             return -1
         if text.startswith("pragma "):
@@ -279,14 +281,18 @@ class FakeKsr:
             self._rows = [row[:2] for row in self.trunk_rows]
         elif "from kamailio_trunks" in text:
             self._rows = list(self.trunk_rows)
-        elif "max(id)" in text:
-            self._rows = [(max((i for i, _ in self.changes), default=0), 0)]
         else:
-            floor = re.search(r"id > (-?\d+)", text)
-            if floor is None:
-                raise NotModelledError(text)
-            self._rows = sorted(row for row in self.changes if row[0] > int(floor[1]))
+            self._rows = self._rows_of_changes(text)
         return 1
+
+    def _rows_of_changes(self, text: str) -> list[tuple[object, ...]]:
+        if "max(id)" in text:
+            return [(max((i for i, _ in self.changes), default=0), 0)]
+        floor = re.search(r"id > (-?\d+)", text)
+        if floor is None:
+            raise NotModelledError(text)
+        rows = sorted(row for row in self.changes if row[0] > int(floor[1]))
+        return [(len(rows), sum(i for i, _ in rows))] if "count(*)" in text else [*rows]
 
     def rows(self) -> list[tuple[object, ...]]:
         """Rows of the last query."""

@@ -91,6 +91,20 @@ def test_a_lower_id_that_commits_later_is_seen(fake: FakeKsr) -> None:
     assert not fake.tables["accounts"]
 
 
+def test_a_quiet_tick_reads_one_row(fake: FakeKsr) -> None:
+    fake.changes = [(number, f"h{number}") for number in range(1, 101)]
+    follower = ChangeFollower("entryphone.test")
+    for _ in range(3):
+        follower.tick(fake.ksr)
+    del fake.queried[:]
+    follower.tick(fake.ksr)
+    assert ["count(*)" in text for text in fake.queried if "kamailio_changes" in text] == [True]
+    cached(fake, "h50")
+    fake.changes.append((101, "h50"))
+    follower.tick(fake.ksr)
+    assert not fake.tables["accounts"], "what is new is read"
+
+
 def test_nothing_is_lost_while_the_database_is_away(fake: FakeKsr) -> None:
     follower = ChangeFollower("entryphone.test")
     follower.tick(fake.ksr)

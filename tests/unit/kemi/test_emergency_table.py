@@ -75,6 +75,20 @@ def test_what_the_crm_removes_is_gone_here_too(known: FakeKsr, tmp_path: Path) -
     assert emergency_table.place(known.ksr, "p10002") is None
 
 
+def test_an_apartment_that_comes_to_be_takes_its_number_from_the_emergency_calls(
+    known: FakeKsr, tmp_path: Path
+) -> None:
+    """The panel's own row is the same as before."""
+    keeper = EmergencyKeeper(str(tmp_path / "emergency.json"), "")
+    keeper.tick(known.ksr)
+    known.views["kamailio_emergency_apartments"].append(("p10001", 102))
+    keeper._places_due = float("-inf")
+    keeper.tick(known.ksr)
+    panel = emergency_table.place(known.ksr, "p10001")
+    assert panel is not None
+    assert panel.numbers == ("112", "911")
+
+
 def test_an_sos_number_that_no_company_has_any_more_is_none(known: FakeKsr, tmp_path: Path) -> None:
     """It would keep calls to an apartment of that number past every limit until the next restart."""
     path = tmp_path / "emergency.json"
