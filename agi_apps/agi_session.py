@@ -6,6 +6,7 @@ As released (0.5.1) it installs a signal handler, echoes to stderr, quotes nothi
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
 from asterisk.agi import AGI, AGIAppError, AGIInvalidCommand, AGIResultHangup, AGIUnknownError, AGIUsageError, re_kv
@@ -25,7 +26,9 @@ _MSET_LIMIT_BYTES = 1_940
 _RECV_BYTES = 4_096
 _OK, _INVALID, _DEAD, _USAGE = "200", "510", "511", "520"
 
-_QUOTED = str.maketrans({"\\": "\\\\", '"': '\\"', **dict.fromkeys((*range(32), 127), " ")})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# What applications ask of the environment.
+_ASKED = ("agi_arg_", "agi_network_script: ")
 
 
 class ByteStream(Protocol):
@@ -56,8 +59,9 @@ class _Silence:
 class AgiSession(AGI):  # type: ignore[misc]  # pyst2 publishes no types
     """One FastAGI connection: the environment is read on construction, then commands and their answers.
 
-    `env` holds the environment as text, undecodable bytes replaced. A repeated key keeps its first value, except
-    `agi_arg_*`, which keeps the last: a caller's name with line breaks in it can then forge neither.
+    `env` holds what is asked of the environment, the application's name and its arguments, as text, undecodable bytes
+    replaced. The name keeps its first value, an argument its last: a caller's name with line breaks in it can then
+    forge neither.
 
     Raises:
         CallHungUp: the peer closed before the environment was complete.
@@ -127,11 +131,10 @@ class AgiSession(AGI):  # type: ignore[misc]  # pyst2 publishes no types
             raise ProtocolError(f"environment over {ENVIRONMENT_LIMIT_LINES} lines")
         env = self.env
         for line in lines:
-            key, _, value = line.partition(": ")
-            if key.startswith("agi_arg_"):
-                env[key] = value
-            else:
-                env.setdefault(key, value)
+            if line.startswith(_ASKED):
+                key, _, value = line.partition(": ")
+                if key not in env or key.startswith("agi_arg_"):
+                    env[key] = value
 
     def _readline(self) -> str:
         buffer = self._received
@@ -147,7 +150,8 @@ class AgiSession(AGI):  # type: ignore[misc]  # pyst2 publishes no types
 
     def _quote(self, string: object) -> str:
         """One quoted argument: quotes and backslashes escaped, line breaks and control characters made spaces."""
-        return f'"{str(string).translate(_QUOTED)}"'
+        text = _CONTROL.sub(" ", str(string)).replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{text}"'
 
     def send_command(self, command: str, *args: object) -> None:
         """Send one command line.

@@ -74,7 +74,7 @@ class Connections:
         application = self._applications.get(session.application)
         if application is None:
             raise ProtocolError(f"no application {session.application!r}; there are {', '.join(self._applications)}")
-        arguments = [unquote(value) if "%" in value else value for value in session.arguments()]
+        arguments = [_decoded(value) for value in session.arguments()]
         if len(arguments) != len(application.arguments):
             expected = ", ".join(application.arguments)
             raise ProtocolError(f"{application.name} got {len(arguments)} arguments, takes {expected}")
@@ -101,6 +101,12 @@ class Connections:
                 session.set_variables(outputs)
         else:
             turn.wait_for_late(PEER_DEADLINE_S)
+
+
+def _decoded(value: str) -> str:
+    """URI-decoded; most Call-IDs have an `@` and nothing else that `unquote` is needed for."""
+    text = value.replace("%40", "@")
+    return unquote(text) if "%" in text else text
 
 
 def _answer(session: AgiSession, outputs: Mapping[Variable, str], call_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,8 @@ _RINGS = frozenset({Decision.DIAL, Decision.LOOK, Decision.DESK, Decision.PHONE}
 # character would end the AGI line.
 _HARMLESS = str.maketrans({'"': "'", "\\": "/", **dict.fromkeys((*range(32), 127), " ")})
 _BRACKETS = str.maketrans("", "", "()[]")
+# Almost no value has any of these.
+_NEEDS_CARE = re.compile(r'[\x00-\x1f\x7f"\\()\[\]]')
 
 
 def _balanced(text: str) -> bool:
@@ -90,6 +93,8 @@ def mset_value(value: str) -> str:
     brackets that do not pair are dropped, because Asterisk counts brackets even inside quotes (main/app.c,
     `__ast_app_separate_args`) and would swallow the variables that follow.
     """
+    if _NEEDS_CARE.search(value) is None:
+        return f'"{value}"'
     text = value.translate(_HARMLESS)
     if not _balanced(text):
         text = text.translate(_BRACKETS)
@@ -102,15 +107,24 @@ def mset_arguments(values: Mapping[Variable, str], limit_bytes: int) -> list[str
     Raises:
         ValueError: one value alone is over the limit.
     """
+    ordered = [f"{name}={mset_value(value)}" for name, value in values.items() if name is not Variable.DECISION]
+    if Variable.DECISION in values:
+        ordered.append(f"{Variable.DECISION}={mset_value(values[Variable.DECISION])}")
+    whole = ",".join(ordered)
+    if len(whole.encode()) <= limit_bytes:
+        return [whole] if whole else []
+    return _in_pieces(ordered, limit_bytes)
+
+
+def _in_pieces(assignments: list[str], limit_bytes: int) -> list[str]:
     arguments: list[str] = []
     parts: list[str] = []
     size = 0
-    ordered = sorted(values.items(), key=lambda item: item[0] is Variable.DECISION)
-    for name, value in ordered:
-        part = f"{name.value}={mset_value(value)}"
+    for part in assignments:
         part_size = len(part.encode()) + 1
         if part_size > limit_bytes:
-            raise ValueError(f"{name.value} is {part_size} bytes, at most {limit_bytes} fit one AGI command")
+            name = part.partition("=")[0]
+            raise ValueError(f"{name} is {part_size} bytes, at most {limit_bytes} fit one AGI command")
         if size + part_size > limit_bytes:
             arguments.append(",".join(parts))
             parts, size = [], 0

@@ -84,8 +84,8 @@ def parse_stage(value: str) -> Stage:
 
 
 def _call_id(call: str) -> str:
-    """Return the first part of EP_CALL as it was."""
-    text = call.partition(",")[0]
+    """Return the first part of EP_CALL as it was; most Call-IDs have an `@` and nothing else to be decoded."""
+    text = call.partition(",")[0].replace("%40", "@")
     return unquote(text) if "%" in text else text
 
 

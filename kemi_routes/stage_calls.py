@@ -51,13 +51,21 @@ _RINGING = 180
 
 
 class Kept(NamedTuple):
-    """What is kept of a stage while it rings."""
+    """What is kept of a stage while it rings; a branch is `ruid TAB account TAB contact`."""
 
     call_id: str
-    stage: int
+    stage: str
     plan_source: str
     whose: str
-    branches: list[Branch]
+    branches: list[str]
+
+    def index_of(self, ruid: object) -> int:
+        """Return the place of the branch with this ruid, -1 when it is none of ours."""
+        own = f"{ruid}\t"
+        for index, branch in enumerate(self.branches):
+            if branch.startswith(own):
+                return index
+        return -1
 
 
 def ring_stage(ksr: Ksr, request: Request) -> Outcome:
@@ -198,8 +206,8 @@ def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[li
 
 def parse_branches(text: str) -> Kept:
     """Read what is kept with the transaction."""
-    call_id, stage, plan_source, whose, *lines = text.split("\n")[:-1]
-    return Kept(call_id, int(stage), plan_source, whose, [Branch(*line.split("\t")) for line in lines])
+    call_id, stage, plan_source, whose, *branches = text.split("\n")[:-1]
+    return Kept(call_id, stage, plan_source, whose, branches)
 
 
 def on_reply(ksr: Ksr) -> None:
@@ -225,13 +233,14 @@ def on_reply(ksr: Ksr) -> None:
     stage = parse_branches(kept)
     if not stage.branches:  # some may wake: the list grows, and is kept where the others add to it
         leg = waking.find(ksr, ksr.kx.get_callid() or "")
-        stage = stage._replace(branches=leg.contacts if leg is not None else [])
-    for index, branch in enumerate(stage.branches):
-        if branch.ruid == ruid:
-            _tell(ksr, stage, index, status)
-            if _ANSWER <= status < _NEGATIVE:
-                ksr.hdr.append(f"{headers.ANSWERED_BY}: {branch.account}\r\n")
-            return
+        stage = stage._replace(branches=["\t".join(contact) for contact in leg.contacts] if leg is not None else [])
+    index = stage.index_of(ruid)
+    if index < 0:
+        return
+    branch = Branch(*stage.branches[index].split("\t"))
+    _tell(ksr, stage, index, branch, status)
+    if _ANSWER <= status < _NEGATIVE:
+        ksr.hdr.append(f"{headers.ANSWERED_BY}: {branch.account}\r\n")
 
 
 def _make_ours(ksr: Ksr, status: int) -> None:
@@ -254,32 +263,31 @@ def _rings_already(ksr: Ksr) -> bool:
     return False
 
 
-def _tell(ksr: Ksr, stage: Kept, index: int, status: int) -> None:
+def _tell(ksr: Ksr, stage: Kept, index: int, branch: Branch, status: int) -> None:
     """Write the story of a reply. A final one is told once, though 200 and negative replies are repeated."""
     leg_id = ksr.kx.get_callid() or ""
-    _, account, contact = stage.branches[index]
-    if _ANSWER <= status < _NEGATIVE:
-        if not nodes.is_in_setup(ksr, leg_id):
-            return
-        if stage.plan_source:
-            talks.begins(ksr, stage.call_id, leg_id, stage.whose)
-        elif unquote(stage.whose.partition(",")[2]) == account:  # a panel was called by its name
-            talks.look_begins(ksr, leg_id, account, nodes.node_of_stage(ksr, leg_id), stage.call_id)
-        nodes.end_stage_leg(ksr, leg_id)
-        waking.end(ksr, leg_id)
-        events = [story.BranchEvent(index, account, contact, "answered", status)]
-        # The others are being cancelled by tm, which passes their 487 to no callback once the call is answered.
-        events += [
-            story.BranchEvent(other, other_account, other_contact, "cancelled", None)
-            for other, (ruid, other_account, other_contact) in enumerate(stage.branches)
-            if other != index and ksr.htable.sht_get(_ENDED, f"{leg_id} {ruid}") is None
-        ]
-        story.branches(ksr, stage.call_id, stage.stage, events, stage.plan_source)
+    if not _ANSWER <= status < _NEGATIVE:
+        if status >= _NEGATIVE:
+            ksr.htable.sht_seti(_ENDED, f"{leg_id} {branch.ruid}", 1)
+        event = story.BranchEvent(index, branch.account, branch.contact, story.outcome_of(status), status)
+        story.branches(ksr, stage.call_id, int(stage.stage), [event])
         return
-    if status >= _NEGATIVE:
-        ksr.htable.sht_seti(_ENDED, f"{leg_id} {stage.branches[index].ruid}", 1)
-    event = story.BranchEvent(index, account, contact, story.outcome_of(status), status)
-    story.branches(ksr, stage.call_id, stage.stage, [event])
+    if not nodes.is_in_setup(ksr, leg_id):
+        return
+    if stage.plan_source:
+        talks.begins(ksr, stage.call_id, leg_id, stage.whose)
+    elif unquote(stage.whose.partition(",")[2]) == branch.account:  # a panel was called by its name
+        talks.look_begins(ksr, leg_id, branch.account, nodes.node_of_stage(ksr, leg_id), stage.call_id)
+    nodes.end_stage_leg(ksr, leg_id)
+    waking.end(ksr, leg_id)
+    events = [story.BranchEvent(index, branch.account, branch.contact, "answered", status)]
+    # The others are being cancelled by tm, which passes their 487 to no callback once the call is answered.
+    events += [
+        story.BranchEvent(other, account, contact, "cancelled", None)
+        for other, (ruid, account, contact) in enumerate(line.split("\t") for line in stage.branches)
+        if other != index and ksr.htable.sht_get(_ENDED, f"{leg_id} {ruid}") is None
+    ]
+    story.branches(ksr, stage.call_id, int(stage.stage), events, stage.plan_source)
 
 
 def on_failure(ksr: Ksr, settings: Settings) -> None:

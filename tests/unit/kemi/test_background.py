@@ -345,11 +345,11 @@ def test_a_story_is_json_whatever_is_in_it(call_id: str, account: str, contact: 
 
 @given(st.lists(ACCOUNT, min_size=1, max_size=5))
 def test_branches_survive_the_transaction(names: list[str]) -> None:
-    branches = [stage_calls.Branch(f"uloc-{i}", name, f"sip:{name}@h") for i, name in enumerate(names)]
-    lines = "".join("\t".join(branch) + "\n" for branch in branches)
-    assert stage_calls.parse_branches(f"c\n2\nredis\np1,12\n{lines}") == stage_calls.Kept(
-        "c", 2, "redis", "p1,12", branches
-    )
+    branches = [f"uloc-{i}\t{name}\tsip:{name}@h" for i, name in enumerate(names)]
+    lines = "".join(branch + "\n" for branch in branches)
+    kept = stage_calls.parse_branches(f"c\n2\nredis\np1,12\n{lines}")
+    assert kept == stage_calls.Kept("c", "2", "redis", "p1,12", branches)
+    assert [kept.index_of(f"uloc-{i}") for i in range(-1, len(names))] == list(range(-1, len(names)))
     assert stage_calls.parse_branches(f"c\n2\n\np1,12\n{lines}").plan_source == ""
 
 
