@@ -50,8 +50,15 @@ def stop_on_signal() -> threading.Event:
     return stopped
 
 
-def repeat(work: Callable[[], object], database: CrmDatabase, stopped: threading.Event, pause_s: float) -> None:
-    """Call `work` again and again, `pause_s` apart, until stopped; while a server is away, try less often.
+def repeat(
+    work: Callable[[], object],
+    database: CrmDatabase,
+    stopped: threading.Event,
+    pause: float | Callable[[], object],
+) -> None:
+    """Call `work` again and again until stopped, so many seconds apart, or as `pause` waits for what there is to do.
+
+    While a server is away, try less often.
 
     An outage is logged once when it begins and once when it ends.
     """
@@ -69,4 +76,7 @@ def repeat(work: Callable[[], object], database: CrmDatabase, stopped: threading
         if retry_s:
             _log.info("back")
             retry_s = 0.0
-        stopped.wait(pause_s)
+        if callable(pause):
+            pause()
+        else:
+            stopped.wait(pause)

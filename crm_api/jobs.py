@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crm_api.config import CrmConfig
     from crm_api.services.context import Context
 
-POLL_S: Final = 0.2
+POLL_S: Final = 0.4
 TIDY_EVERY_S: Final = 3600.0
 
 

@@ -22,13 +22,14 @@ from crm_api.services.message_pushes import MessagePushes
 from crm_api.services.pushing import Pushing, Wanted
 from crm_api.services.visitor_pictures import VisitorPictures
 from crm_api.tables.database import DatabaseErrors
+from crm_api.tables.database_thread import DatabaseThread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from crm_api.config import CrmConfig
 
-BLOCK_MS: Final = 1000
+BLOCK_MS: Final = 3000
 TELL_EVERY_S: Final = 0.1
 FOLLOW_EVERY_S: Final = 0.1
 MESSAGES_EVERY_S: Final = 1.0
@@ -56,13 +57,16 @@ class PushProcess:
         context = make_context(config)
         self._stream = PushStream(config.redis_url, f"{socket.gethostname()}-pushes")
         self._events: list[dict[str, Any]] = []
+        self._noted = asyncio.Event()
         self._wished = asyncio.Event()
         pictures = VisitorPictures(context, panel_drivers(), config.public_url)
         self._database = context.database
         self._message_pictures = MessagePictures(context, panel_drivers(), config.public_url)
+        self._looking = DatabaseThread(context.database, "messages")
+        self._reading = DatabaseThread(context.database, "devices")  # its reads wait for no writer
         self._to_tell = (DeskPushes(context).take, MessagePushes(context, self._message_pictures).take)
         self._taking: set[asyncio.Task[bool]] = set()
-        self._pushing = Pushing(context, push_services(config.push), pictures, self._events.append)
+        self._pushing = Pushing(context, push_services(config.push), pictures, self._note, self._reading)
 
     async def run(self, stopped: asyncio.Event) -> None:
         """Work until stopped, then finish what is on its way for a moment."""
@@ -74,6 +78,8 @@ class PushProcess:
         for task in work:
             task.cancel()
         await asyncio.gather(*work, *self._taking, return_exceptions=True)
+        await self._looking.close()
+        await self._reading.close()
         await self._stream.close()
 
     async def _take_wishes(self) -> None:
@@ -129,18 +135,25 @@ class PushProcess:
         await asyncio.sleep(MESSAGES_EVERY_S)
         try:
             for take in self._to_tell:
-                for message in await self._database.in_thread(take):
+                for message in await self._looking.run(take):
                     self._pushing.tell(message.call_id, message.device, message.push)
         except DatabaseErrors as error:
             _log.error("messages to apps and desks wait", reason=str(error).strip() or type(error).__name__)
             await asyncio.sleep(LAST_RETRY_S)
 
+    def _note(self, event: dict[str, Any]) -> None:
+        """Have an event told soon, with those that come meanwhile."""
+        self._events.append(event)
+        self._noted.set()
+
     async def _tell(self) -> None:
+        await self._noted.wait()
         await asyncio.sleep(TELL_EVERY_S)
-        if self._events:
-            events = self._events[:]
-            await self._stream.tell(events)
-            del self._events[: len(events)]
+        events = self._events[:]
+        await self._stream.tell(events)
+        del self._events[: len(events)]
+        if not self._events:
+            self._noted.clear()
 
 
 async def _repeat(step: Callable[[], Awaitable[None]]) -> None:

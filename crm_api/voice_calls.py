@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from crm_api.config import CrmConfig
     from crm_api.services.context import Context
 
-BLOCK_MS: Final = 500
+BLOCK_MS: Final = 1000
 MOST_AT_ONCE: Final = 32
 """Calls that are being placed or ended; further ones wait, and are left out when they are late."""
 COUNT_EVERY_S: Final = 30.0

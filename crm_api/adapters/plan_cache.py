@@ -17,6 +17,12 @@ SCAN_COUNT: Final = 2000
 
 RedisErrors = (redis.RedisError, OSError)
 
+_SAY_DELIVERED: Final = """
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or ''
+if run == ARGV[2] then redis.call('SET', KEYS[1], ARGV[1]) end
+return run
+"""
+
 
 class PlanCache:
     """Drops cached plans. Every method raises one of `RedisErrors` when Redis is away."""
@@ -35,14 +41,12 @@ class PlanCache:
         keys = self._redis.scan_iter(match=f"{redis_keys.RING_PLAN_PREFIX}*", count=SCAN_COUNT)
         return self._drop_keys(str(key) for key in keys)
 
-    def say_delivered(self, at_ms: int) -> None:
-        """Write the heartbeat: every change up to this moment has been delivered."""
-        self._redis.set(redis_keys.CRM_DELIVERED_AT_MS, str(at_ms))
+    def say_delivered(self, at_ms: int, run_id: str) -> str:
+        """Write the heartbeat: every change up to this moment has been delivered; but only to this run of the server.
 
-    def server_run_id(self) -> str:
-        """Return what names this run of the server: another one after each restart or failover."""
-        information = self._redis.info("server")
-        return str(information["run_id"]) if isinstance(information, dict) else ""
+        Return which run there is: another one after each restart or failover.
+        """
+        return str(self._redis.eval(_SAY_DELIVERED, 1, redis_keys.CRM_DELIVERED_AT_MS, str(at_ms), run_id))
 
     def ping(self) -> None:
         """Raise when Redis does not answer."""

@@ -17,6 +17,12 @@ HEARTBEAT_MS: Final = 1000
 PRUNE_EVERY_MS: Final = 3_600_000
 ACCOUNT_CHANGES_KEPT_MS: Final = 7 * 24 * 3_600_000
 RUN_ID: Final = "redis_run_id"
+_DUE: Final = "SELECT id, scope, payload FROM outbox WHERE due_at_ms <= ? ORDER BY id LIMIT ?"
+_NEXT: Final = "SELECT min(due_at_ms) FROM outbox"
+_KNOWN_RUN: Final = "SELECT value FROM delivery_state WHERE name = ?"
+_KNOW_RUN: Final = """
+INSERT INTO delivery_state (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
 
 
 class Cache(Protocol):
@@ -28,11 +34,8 @@ class Cache(Protocol):
     def drop_everything(self) -> int:
         """Drop all plans."""
 
-    def say_delivered(self, at_ms: int) -> None:
-        """Write the heartbeat."""
-
-    def server_run_id(self) -> str:
-        """Name this run of the server."""
+    def say_delivered(self, at_ms: int, run_id: str) -> str:
+        """Write the heartbeat if this run of the server still lasts; name the run there is."""
 
 
 class Delivery:
@@ -43,6 +46,8 @@ class Delivery:
         self._cache = cache
         self._heartbeat_at_ms = 0
         self._pruned_at_ms = 0
+        self._next_at_ms = 0
+        self._run_id: str | None = None
 
     def deliver(self) -> int:
         """Deliver everything that is due; return how many rows. Raises when Redis or the database is away.
@@ -54,14 +59,7 @@ class Delivery:
         delivered = 0
         while True:
             now_ms = self._context.now_ms()
-            rows = database.rows(
-                "SELECT id, scope, payload FROM outbox WHERE due_at_ms <= ? ORDER BY id LIMIT ?", (now_ms, BATCH)
-            )
-            heartbeat_due = now_ms - self._heartbeat_at_ms >= HEARTBEAT_MS
-            if not rows and not heartbeat_due and delivered == 0:
-                return 0
-            if heartbeat_due:
-                self._distrust_older_state()
+            rows = database.rows(_DUE, (now_ms, BATCH))
             for _, scope, payload in rows:
                 self._cache.drop(self._pairs(scope, payload))
             if rows:
@@ -69,10 +67,18 @@ class Delivery:
                     database.many("DELETE FROM outbox WHERE id = ?", [(row[0],) for row in rows])
             delivered += len(rows)
             if len(rows) < BATCH:
-                self._cache.say_delivered(now_ms)
-                self._heartbeat_at_ms = now_ms
-                self._prune(now_ms)
+                if delivered or abs(now_ms - self._heartbeat_at_ms) >= HEARTBEAT_MS:  # the clock may be put back
+                    self._say_delivered(now_ms)
+                    self._prune(now_ms)
+                following = database.row(_NEXT)
+                self._next_at_ms = self._heartbeat_at_ms + HEARTBEAT_MS
+                if following is not None and following[0] is not None:
+                    self._next_at_ms = min(self._next_at_ms, following[0])
                 return delivered
+
+    def rest_s(self) -> float:
+        """Return for how long nothing is to be done, unless somebody makes a change."""
+        return max(0, min(self._next_at_ms - self._context.now_ms(), HEARTBEAT_MS)) / 1000
 
     def _pairs(self, scope: str, payload: str) -> Iterable[tuple[str, str]]:
         if scope == "numbers":
@@ -80,20 +86,21 @@ class Delivery:
         wider: dict[str, dialled_numbers.Scope] = {"panel": "panel", "house": "house", "company": "company"}
         return dialled_numbers.of_scope(self._context.database, wider.get(scope, "city"), int(payload))
 
-    def _distrust_older_state(self) -> None:
-        """Drop all plans when Redis is another run than before: it may have loaded plans that were dropped since."""
-        run_id = self._cache.server_run_id()
+    def _say_delivered(self, now_ms: int) -> None:
+        """Write the heartbeat; first drop all plans of a Redis that is another run than before.
+
+        It may have loaded plans that were dropped since.
+        """
         database = self._context.database
-        known = database.row("SELECT value FROM delivery_state WHERE name = ?", (RUN_ID,))
-        if known is not None and known[0] == run_id:
-            return
-        self._cache.drop_everything()
-        with database.transaction():
-            database.rows(
-                "INSERT INTO delivery_state (name, value) VALUES (?, ?) "
-                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (RUN_ID, run_id),
-            )
+        if self._run_id is None:
+            known = database.row(_KNOWN_RUN, (RUN_ID,))
+            self._run_id = "" if known is None else str(known[0])
+        while (run_id := self._cache.say_delivered(now_ms, self._run_id)) != self._run_id:
+            self._cache.drop_everything()
+            with database.transaction():
+                database.rows(_KNOW_RUN, (RUN_ID, run_id))
+            self._run_id = run_id
+        self._heartbeat_at_ms = now_ms
 
     def _prune(self, now_ms: int) -> None:
         if now_ms - self._pruned_at_ms < PRUNE_EVERY_MS:

@@ -21,6 +21,7 @@ LASTS_MS: Final = 60_000
 NO_CALL_ONLY: Final = "apns_voip"
 """A push of this kind must ring (Apple, PushKit): an app that takes it for anything else is ended and woken no more."""
 
+_ANY: Final = "SELECT 1 FROM call_sounds WHERE kind = 'message' AND told_at_ms IS NULL LIMIT 1"
 _TAKE: Final = """
 UPDATE call_sounds SET told_at_ms = ?
 WHERE id IN (SELECT id FROM call_sounds WHERE kind = 'message' AND told_at_ms IS NULL ORDER BY at_ms LIMIT 20)
@@ -58,6 +59,8 @@ class MessagePushes:
 
     def _taken(self) -> list[MessagePush]:
         database, now_ms = self._context.database, self._context.now_ms()
+        if database.row(_ANY) is None:
+            return []
         with database.transaction():
             rows = database.rows(_TAKE, (now_ms,))
         pushes: list[MessagePush] = []

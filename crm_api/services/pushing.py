@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from crm_api.adapters.push_services.push import PushService
     from crm_api.services.context import Context
     from crm_api.services.visitor_pictures import VisitorPictures
+    from crm_api.tables.database_thread import DatabaseThread
     from crm_api.tables.push_facts import Device
 
 FIRST_PAUSE_S: Final = 0.5
@@ -70,12 +71,19 @@ class Pushing:
     """Sends pushes in parallel; one slow service delays nobody else's."""
 
     def __init__(
-        self, context: Context, services: Mapping[str, PushService], pictures: VisitorPictures, tell: Tell
+        self,
+        context: Context,
+        services: Mapping[str, PushService],
+        pictures: VisitorPictures,
+        tell: Tell,
+        reading: DatabaseThread | None = None,
     ) -> None:
+        """Take what it works with; devices are looked up in the thread `reading`, which its owner closes."""
         self._context = context
         self._services = services
         self._pictures = pictures
         self._tell = tell
+        self._reading = reading
         self._ringing: dict[str, list[_Ringing]] = {}
         self._on_their_way: dict[str, int] = dict.fromkeys(services, 0)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -124,9 +132,8 @@ class Pushing:
         now_ms = self._context.now_ms()
         if now_ms >= wanted.until_ms:
             return
-        known = await self._context.database.in_thread(
-            push_facts.devices, self._context.database, wanted.panel, wanted.accounts
-        )
+        in_thread = self._context.database.in_thread if self._reading is None else self._reading.run
+        known = await in_thread(push_facts.devices, self._context.database, wanted.panel, wanted.accounts)
         if not known.devices or not self._is_ringing(ringing):
             return
         link = self._pictures.link(wanted.call_id, known.apartment_id, now_ms)

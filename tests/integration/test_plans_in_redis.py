@@ -203,11 +203,15 @@ def test_everything_is_dropped_after_redis_came_back_with_an_older_state(
     keys = [redis_keys.ring_plan(_PANEL, str(number)) for number in range(2500)]
     client.mset(dict.fromkeys(keys, "old"))
     client.set("ep:other", "kept")
-    before = cache.server_run_id()
+    before = cache.say_delivered(1, "another run")
+    assert client.get(redis_keys.CRM_DELIVERED_AT_MS) is None
+    assert cache.say_delivered(2, before) == before
+    assert client.get(redis_keys.CRM_DELIVERED_AT_MS) == b"2"
 
     assert cache.drop_everything() == len(keys)
 
     assert set(client.mget(keys)) == {b""}
     assert client.get("ep:other") == b"kept"
     redis_lab.restart("redis")
-    assert cache.server_run_id() != before
+    assert cache.say_delivered(3, before) != before
+    assert client.get(redis_keys.CRM_DELIVERED_AT_MS) is None

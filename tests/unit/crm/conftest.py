@@ -81,12 +81,10 @@ class FakeCache:
         self._reach()
         return self.drop(list(self.plans))
 
-    def say_delivered(self, at_ms: int) -> None:
+    def say_delivered(self, at_ms: int, run_id: str) -> str:
         self._reach()
-        self.delivered_at_ms = at_ms
-
-    def server_run_id(self) -> str:
-        self._reach()
+        if run_id == self.run_id:
+            self.delivered_at_ms = at_ms
         return self.run_id
 
     def ping(self) -> None:

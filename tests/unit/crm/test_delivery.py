@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crm_api.domain.problems import ConflictError
+from crm_api.services.changes import Changes
 from crm_api.services.delivery import Delivery
 
 if TYPE_CHECKING:
@@ -227,6 +228,40 @@ def test_a_restarted_redis_is_not_trusted(delivery: Delivery, cache: FakeCache, 
     clock.now += 2000
     delivery.deliver()
     assert cache.plans == {}
+
+
+def test_a_redis_that_was_restarted_while_nobody_delivered_is_not_trusted(
+    context: Context, delivery: Delivery, cache: FakeCache
+) -> None:
+    delivery.deliver()
+    cache.plans[("p1", "12")] = "loaded from an old file"
+    Delivery(context, cache).deliver()
+    assert cache.plans, "the same Redis, another process"
+    cache.run_id = "run-2"
+    Delivery(context, cache).deliver()
+    assert cache.plans == {}
+
+
+def test_it_rests_until_the_heartbeat_or_until_a_change_is_due(
+    delivery: Delivery, context: Context, clock: Clock
+) -> None:
+    delivery.deliver()
+    assert 0.9 < delivery.rest_s() <= 1.0
+    with context.database.transaction():
+        Changes(context).numbers([("p1", "12")], clock.now + 400)
+    delivery.deliver()
+    assert 0.3 < delivery.rest_s() <= 0.4
+    clock.now += 400
+    assert delivery.rest_s() == 0.0
+    assert delivery.deliver() == 1
+
+
+def test_the_heartbeat_goes_on_when_the_clock_was_put_back(delivery: Delivery, cache: FakeCache, clock: Clock) -> None:
+    delivery.deliver()
+    clock.now -= 3_600_000
+    assert delivery.rest_s() <= 1.0
+    delivery.deliver()
+    assert cache.delivered_at_ms == clock.now
 
 
 def test_a_change_that_fails_leaves_no_message(services: Services, context: Context, town: Town) -> None:

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 
 from crm_api import jobs, pushes
 from crm_api.adapters.push_services.push import ACCEPTED, Push, Verdict
+from crm_api.config import CrmConfig
 from crm_api.services import pushing
 from crm_api.services.pushing import Pushing, Wanted
 from crm_api.services.visitor_pictures import KEPT_MS, VisitorPictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from crm_api.adapters.push_services.push import PushService
     from crm_api.services.context import Context
@@ -226,3 +229,42 @@ def test_a_fault_of_ours_ends_no_step_of_the_process(monkeypatch: pytest.MonkeyP
         steps.cancel()
 
     asyncio.run(play())
+
+
+def test_what_came_of_pushes_is_told_when_redis_is_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody looks for events that have not come; those that could not be told wait, with those that come then."""
+    monkeypatch.setattr(pushes, "TELL_EVERY_S", 0.0)
+    key = tmp_path / "key"
+    key.write_bytes(Fernet.generate_key())
+    config = CrmConfig(
+        database_url=f"sqlite:///{tmp_path}/crm.db",
+        redis_url="redis://127.0.0.1:1",
+        sip_domain="entryphone.test",
+        encryption_key_file=key,
+    )
+    told: list[list[str]] = []
+    is_away = True
+
+    async def tell(events: list[dict[str, Any]]) -> None:
+        if is_away:
+            raise ConnectionError("redis is away")
+        told.append([event["outcome"] for event in events])
+
+    async def play() -> None:
+        nonlocal is_away
+        process = pushes.PushProcess(config)
+        monkeypatch.setattr(process._stream, "tell", tell)
+        process._note({"outcome": "queued"})
+        with pytest.raises(ConnectionError):
+            await process._tell()
+        is_away = False
+        process._note({"outcome": "sent"})
+        await process._tell()
+        nothing = asyncio.create_task(process._tell())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        process._note({"outcome": "accepted"})
+        await nothing
+
+    asyncio.run(play())
+    assert told == [["queued", "sent"], ["accepted"]]
