@@ -45,18 +45,27 @@ class TellPanels:
         self._swept_s = -SWEEP_EVERY_S
         self._next_s = 0.0
 
+    def is_due(self) -> bool:
+        """Say whether a panel has to be told something, or it has to be decided what."""
+        return self._is_sweep_due() or self._codes.is_any_due()
+
     def step(self, stopped: threading.Event) -> None:
         """Decide now and then what should be where, then tell what is due."""
-        if time.monotonic() - self._swept_s >= SWEEP_EVERY_S:
+        if self._is_sweep_due():
             self._codes.sweep()
             self._swept_s = time.monotonic()
         until_s = time.monotonic() + TURN_S
         while time.monotonic() < until_s and not stopped.is_set() and self._stretch(stopped):
             pass
 
+    def _is_sweep_due(self) -> bool:
+        return time.monotonic() - self._swept_s >= SWEEP_EVERY_S
+
     def _stretch(self, stopped: threading.Event) -> bool:
         """Tell what is due, as much as fits a stretch; say whether there was anything."""
         errands = self._codes.due(max(1, int(self._per_s * STRETCH_S)))
+        if not errands:
+            return False
         with ThreadPoolExecutor(AT_ONCE, "panel") as threads:
             told = []
             for errand in errands:
@@ -65,7 +74,7 @@ class TellPanels:
                     break
                 told.append(threads.submit(self._tell, errand))
             self._codes.settle([future.result() for future in told])
-        return bool(errands)
+        return True
 
     def _tell(self, errand: Errand) -> Outcome:
         driver = self._drivers.get(errand.driver)
@@ -93,6 +102,10 @@ class TellResidents:
     def __init__(self, notices: CodeNotices, messengers: Mapping[str, Messenger]) -> None:
         self._notices = notices
         self._messengers = messengers
+
+    def is_due(self) -> bool:
+        """Say whether there is a code to tell of, or a message to send."""
+        return self._notices.is_any_due()
 
     def step(self, stopped: threading.Event) -> None:
         """Write what is to be told, and send."""

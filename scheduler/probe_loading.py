@@ -133,6 +133,10 @@ class Loading:
         self._context = context
         self._service = ProbeCampaigns(context)
 
+    def is_any_running(self) -> bool:
+        """Say whether `running_rows` would return any."""
+        return self._context.database.row(_RUNNING, (True,)) is not None
+
     def running_rows(self) -> dict[int, ProbeCampaign]:
         """Return the campaigns that run, of customers; of two that want a panel the older is first."""
         keys = [key for (key,) in self._context.database.rows(_RUNNING, (True,))]

@@ -85,6 +85,10 @@ class RunProbes:
         self._asking = ThreadPoolExecutor(ASKED_AT_ONCE, "handset")
         self._clocks = (time.monotonic(), context.now_ms())
 
+    def is_due(self) -> bool:
+        """Say whether a campaign runs, or may have been left behind."""
+        return bool(self._callers.nodes) and (self._is_new or bool(self._campaigns) or self._loading.is_any_running())
+
     def step(self, stopped: threading.Event) -> None:
         """Go on with every campaign for some seconds."""
         if not self._callers.nodes:
@@ -120,7 +124,8 @@ class RunProbes:
         before_s, before_ms = self._clocks
         self._clocks = (time.monotonic(), self._now())
         moved_ms = self._clocks[1] - before_ms - (self._clocks[0] - before_s) * 1000
-        if abs(moved_ms) > CLOCK_JUMP_MS:
+        # Without a campaign nobody has looked for long, and clocks that are kept right drift from one another.
+        if self._campaigns and abs(moved_ms) > CLOCK_JUMP_MS:
             _log.warning("the clock was set: campaigns are planned anew", by_s=round(moved_ms / 1000))
             for campaign in self._campaigns.values():
                 campaign.is_stale = True

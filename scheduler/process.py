@@ -30,7 +30,7 @@ _log = structlog.get_logger("scheduler")
 
 
 class SchedulerProcess:
-    """Beats once a second: keeps the lease, looks at the timetable, takes runs, and lets the steps go on.
+    """Beats once a second: keeps the lease, looks at the timetable, takes runs, and lets steps go on that are due.
 
     Args:
         context: database and clock.
@@ -89,7 +89,10 @@ class SchedulerProcess:
         while (run := self._runs.take(self._lease.holder, self._own())) is not None:
             self._threads.begin(f"run {run.run_id}", functools.partial(self._do, run))
         for step in self._steps:
-            self._threads.begin(f"step {step.name}", functools.partial(self._step, step))
+            name = f"step {step.name}"
+            # Handing a step to a thread costs more than asking: most seconds of a day it would be for nothing.
+            if name not in self._threads.busy and step.is_due():
+                self._threads.begin(name, functools.partial(self._step, step))
         self._tell_redis()
 
     def _own(self) -> set[int]:
@@ -118,16 +121,17 @@ class SchedulerProcess:
             self._context.database.forget_connection()
 
     def _step(self, step: Step) -> None:
+        """Let a step go on; the connection stays with its thread, which lasts as long as the process."""
         try:
             step.step(self._stopped)
         except (*DatabaseErrors, *RedisErrors) as error:
             _log.error("step could not go on", step=step.name, reason=str(error) or type(error).__name__)
-            self._stopped.wait(1.0)
         except Exception:  # noqa: BLE001 - the one boundary of all steps; the next turn tries again
             _log.exception("step failed", step=step.name)
-            self._stopped.wait(1.0)
-        finally:
-            self._context.database.forget_connection()
+        else:
+            return
+        self._context.database.forget_connection()
+        self._stopped.wait(1.0)
 
     def _tell_redis(self) -> None:
         try:

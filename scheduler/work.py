@@ -45,5 +45,8 @@ class Step(Protocol):
 
     name: str
 
+    def is_due(self) -> bool:
+        """Say whether `step` would find anything to do; asked each second in the thread of the beat: one statement."""
+
     def step(self, stopped: threading.Event) -> None:
         """Do what there is to do, for some seconds at most."""

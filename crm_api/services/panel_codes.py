@@ -78,6 +78,7 @@ SELECT k.id, k.wanted, k.place, k.tries, d.driver, d.address, d.credentials, c.c
 FROM panel_codes k JOIN panels d ON d.id = k.panel_id JOIN access_codes c ON c.id = k.access_code_id
 WHERE k.state = 'waiting' AND k.next_try_ms <= ? ORDER BY k.next_try_ms, k.id LIMIT ?
 """
+_ANY_DUE: Final = "SELECT 1 FROM panel_codes WHERE state = 'waiting' AND next_try_ms <= ? LIMIT 1"
 _DONE: Final = """
 UPDATE panel_codes SET state = 'done', tries = tries + 1, last_error = NULL,
     set_at_ms = CASE WHEN wanted = 'present' THEN ? ELSE set_at_ms END
@@ -139,6 +140,10 @@ class PanelCodes(Listed[PanelCode]):
                     self._add(rows)
                 added += len(rows)
         return added
+
+    def is_any_due(self) -> bool:
+        """Say whether `due` would return anything."""
+        return self.database.row(_ANY_DUE, (self.context.now_ms(),)) is not None
 
     def due(self, limit: int) -> list[Errand]:
         """Return what has to be told now, longest due first."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from crm_api.domain.slots import Slot, latest_due, slot_after, slot_from
 
@@ -64,8 +64,9 @@ ON CONFLICT (job_id, slot) DO NOTHING RETURNING id
 """
 
 
-@dataclass(frozen=True)
-class _Job:
+class _Job(NamedTuple):
+    """A row of `_JOBS`; a tuple, for a thousand of them are made and compared each second."""
+
     job_id: int
     company_id: int | None
     kind: str

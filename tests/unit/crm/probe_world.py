@@ -126,7 +126,9 @@ class World:
         )
 
     def step(self) -> None:
-        self.runner.step(threading.Event())
+        """Do what the scheduler does each second."""
+        if self.runner.is_due():
+            self.runner.step(threading.Event())
 
     def let_us_ask(self) -> None:
         """Panel p1 is of the maker who does."""

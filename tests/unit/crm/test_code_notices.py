@@ -13,7 +13,7 @@ import pytest
 
 from crm_api.adapters.messages import NotSentError, TwilioSms
 from crm_api.config import SmsConfig
-from crm_api.services.code_notices import KEPT_MS
+from crm_api.services.code_notices import KEPT_MS, RETRY_MS, SENDING_MS
 from crm_api.services.timetable import Timetable
 from scheduler.code_steps import TellResidents
 from scheduler.jobs import make_jobs
@@ -56,8 +56,10 @@ def sms(town: Town, services: Services, clock: Clock) -> FakeMessenger:
 
 
 def tell(services: Services, sms: FakeMessenger, push: FakeMessenger | None = None) -> None:
-    services.code_notices.prepare()
-    services.code_notices.send({"sms": sms, **({"push": push} if push else {})}, 100)
+    is_due = services.code_notices.is_any_due()
+    found = services.code_notices.prepare()
+    found += services.code_notices.send({"sms": sms, **({"push": push} if push else {})}, 100)
+    assert is_due or not found
 
 
 def test_each_phone_is_told_once(town: Town, services: Services, sms: FakeMessenger) -> None:
@@ -186,6 +188,30 @@ def test_an_sms_whose_sender_died_is_not_sent_twice(
     tell(services, sms)
     assert sms.sent == []
     assert {n["state"] for n in town.platform("GET", "/v1/code-notices")["items"]} == {"failed"}
+
+
+def test_telling_residents_is_due_when_a_code_or_a_message_is(
+    town: Town, services: Services, sms: FakeMessenger, clock: Clock
+) -> None:
+    telling = TellResidents(services.code_notices, {"sms": sms})
+    assert not telling.is_due()
+    clock.now = NIGHT
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    assert not telling.is_due(), "people sleep"
+    clock.now = NOON
+    assert telling.is_due()
+    sms.refusal = NotSentError("busy", final=False)
+    telling.step(threading.Event())
+    assert not telling.is_due(), "the service is busy"
+    clock.now += RETRY_MS
+    assert telling.is_due()
+    sms.refusal = None
+    telling.step(threading.Event())
+    assert len(sms.sent) == 2
+    services.code_notices.database.rows("UPDATE code_notices SET state = 'sending', next_try_ms = ?", (clock.now,))
+    assert not telling.is_due(), "somebody sends them"
+    clock.now += SENDING_MS + 1
+    assert telling.is_due(), "he was lost"
 
 
 def test_a_code_that_is_out_of_date_is_not_told(town: Town, services: Services, sms: FakeMessenger) -> None:

@@ -12,6 +12,7 @@ from crm_api.adapters.panel_drivers import PanelRefusedError
 from crm_api.services.code_notices import KEPT_MS
 from crm_api.services.code_retention import CodeRetention
 from crm_api.services.panel_codes import FIRST_RETRY_MS
+from scheduler import code_steps
 from scheduler.code_steps import TellPanels
 
 if TYPE_CHECKING:
@@ -124,6 +125,28 @@ def test_a_panel_that_is_offline_keeps_the_old_code_until_it_has_the_new_one(
     settle(services, panels)
     assert list(panels.kept[beward].values()) == [new]
     assert not services.access_codes.typed(1, old).opens
+
+
+def test_telling_panels_is_due_when_a_panel_is(  # noqa: PLR0917 - fixtures
+    town: Town, services: Services, panels: FakePanels, beward: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_steps, "SWEEP_EVERY_S", 3600.0)
+    telling = TellPanels(services.panel_codes, {"beward": panels}, 5000)
+    assert telling.is_due(), "nobody has looked yet what should be where"
+    telling.step(threading.Event())
+    assert not telling.is_due()
+    panels.offline.add(beward)
+    renew(services, town, MONDAY)
+    services.panel_codes.sweep()
+    assert telling.is_due()
+    telling.step(threading.Event())
+    assert not telling.is_due(), "it is offline: later"
+    clock.now += FIRST_RETRY_MS
+    assert telling.is_due()
+    monkeypatch.setattr(code_steps, "SWEEP_EVERY_S", 0.0)
+    panels.offline.clear()
+    telling.step(threading.Event())
+    assert telling.is_due(), "for what has changed since"
 
 
 def test_a_panel_that_its_driver_cannot_cope_with_keeps_no_other_from_its_code(

@@ -56,6 +56,28 @@ def test_a_visitor_takes_over_and_the_probe_was_no_try(world: World, monkeypatch
     assert world.state()["progress"]["waiting"] == 1
 
 
+def test_the_runner_is_due_while_a_campaign_runs(world: World, town: Town) -> None:
+    world.step()
+    assert world.runner.is_due(), "its call goes on"
+    town.platform("POST", f"/v1/probe-campaigns/{world.campaign}/pause")
+    assert world.runner.is_due(), "the call of a campaign that is paused has to be settled"
+    world.told(reason=3)
+    world.step()
+    world.step()
+    assert not world.runner.is_due()
+    town.platform("POST", f"/v1/probe-campaigns/{world.campaign}/resume")
+    assert world.runner.is_due()
+
+
+def test_a_new_runner_is_due_for_what_another_has_left(world: World, town: Town) -> None:
+    world.step()
+    town.platform("POST", f"/v1/probe-campaigns/{world.campaign}/pause")
+    world.again()
+    world.step()
+    assert world.calls()[0]["outcome"] == "dropped"
+    assert not world.runner.is_due()
+
+
 def test_a_paused_or_stopped_campaign_calls_nobody(world: World, town: Town) -> None:
     town.platform("POST", f"/v1/probe-campaigns/{world.campaign}/pause")
     world.step()

@@ -231,6 +231,12 @@ def runs(context: Context, clock: SetClock) -> JobRuns:
     return JobRuns(context)
 
 
+def test_who_finds_no_run_to_take_keeps_no_writer_waiting(runs: JobRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert runs.take("a") is not None
+    monkeypatch.setattr(runs.database, "transaction", lambda: pytest.fail("it would lock the database"))
+    assert runs.take("a") is None
+
+
 def test_a_run_is_taken_once_told_and_ended(runs: JobRuns) -> None:
     run = runs.take("a")
     assert run is not None
