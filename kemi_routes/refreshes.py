@@ -109,14 +109,20 @@ def _files(database: Path) -> list[tuple[int, Path]]:
 
 def _read(path: Path) -> dict[str, Refresh]:
     """Last refresh of each contact. A line that is no refresh is half a line: its phone has had no 200."""
-    last = {}
-    for line in path.read_bytes().split(b"\n"):
-        try:
-            ruid, expires_s, call_id, cseq, modified_s = json.loads(line)
-        except ValueError:
-            continue
-        last[ruid] = Refresh(ruid, expires_s, call_id, cseq, modified_s)
-    return last
+    lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    try:
+        # All at once: line by line, reading them took a tenth of what a REGISTER costs.
+        refreshes = [Refresh(*row) for row in json.loads(f"[{','.join(lines)}]")]
+    except (ValueError, TypeError):
+        refreshes = [refresh for line in lines if (refresh := _of(line)) is not None]
+    return {refresh.ruid: refresh for refresh in refreshes}
+
+
+def _of(line: str) -> Refresh | None:
+    try:
+        return Refresh(*json.loads(line))
+    except (ValueError, TypeError):
+        return None
 
 
 def _write(database: sqlite3.Connection, refreshes: Iterable[Refresh]) -> None:
