@@ -29,7 +29,7 @@ _DEFAULT = "default"
 _RESULT = "emergency"
 _CITIES_EVERY_S = 2.0
 # Reading all panels may take this part of the time; a few are read as often as the cities.
-_PLACES_SHARE = 1 / 500
+_PLACES_SHARE = 1 / 250
 _PAGE = 1000
 _FIRST_APARTMENT, _LAST_APARTMENT = 101, 104
 
