@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 BATCH: Final = 2000
 BLOCK_MS: Final = 1000
 PAUSE_S: Final = 0.25
-BUSY_PAUSE_S: Final = 1.0
+BUSY_PAUSE_S: Final = 2.0
 BUSY: Final = 20
-"""After so many entries at once more are on their way: fuller batches cost less, and a record may wait a second."""
+"""After so many entries at once more are on their way: fuller batches cost less, and a record may wait two seconds."""
 
 
 def recorder(stream: CallEventStream, recording: CallRecording, stopped: threading.Event) -> Callable[[], None]:

@@ -26,7 +26,12 @@ def main() -> int:
     settings = replace(LabSettings(), directory=arguments.directory.resolve())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        return int(arguments.run(settings, arguments))
+        code = int(arguments.run(settings, arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `make status | head`: whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (RootBuildError, MirrorUnknownError, HostFileError, StartError) as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

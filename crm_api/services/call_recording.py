@@ -45,12 +45,16 @@ class Belongs(NamedTuple):
     house_id: int | None
 
 
+NOBODY: Final = Belongs(None, None, None, None)
+
+
 class CallRecording:
     """Writes records of calls from entries of the stream (each a JSON array of events)."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._panels: dict[str, KnownPanel | None] = {}
+        self._apartments: dict[tuple[str, str | None], Belongs] = {}
         self._panels_read_at_ms = 0
         self._listening: frozenset[int] = frozenset()
         self._emergency = EmergencyRecording(context)
@@ -65,7 +69,7 @@ class CallRecording:
         try:
             self._write([event for _, events in decoded for event in events])
         except (ConflictError, *ValueErrors):
-            self._panels.clear()
+            self._forget()
             for entry_id, events in decoded:
                 try:
                     self._write(events)
@@ -153,10 +157,8 @@ class CallRecording:
             return
         whose = (belongs.company_id, door.at_ms, *belongs[1:], door.panel or "", door.door_id)
         how = (account, door.call_id, door.key, door.method, result, door.reason, door.at_ms)
-        database.rows(call_record_rows.DOOR, whose + how)
-        made = database.row(call_record_rows.DOOR_MADE, (door.call_id, account, door.at_ms))
-        if made is not None:
-            self._announce_door(belongs, result, made[0])
+        for (made_id,) in database.rows(call_record_rows.DOOR, whose + how):
+            self._announce_door(belongs, result, made_id)
 
     def _announce_door(self, belongs: Belongs, result: str, record_id: int) -> None:
         if result in OPENED:
@@ -191,27 +193,41 @@ class CallRecording:
                 changes.scope("company", belongs.company_id, due_at_ms)
 
     def _belongs(self, call: Call) -> Belongs:
+        """Say whose a call is. It is asked again and again while its events come, so what was found is remembered."""
         if call.panel is None:
-            return Belongs(None, None, None, None)
-        known = self._panel(call.panel)
-        if known is None:
-            caller = caller_facts.known_caller(self._context.database, call.panel, call.started_at_ms)
-            if caller is None:
-                return Belongs(None, None, None, None)
-            return Belongs(caller.facts.company_id, None, caller.apartment_id, caller.house_id)
-        meant = candidate(known.places, call.dialled or "")
-        apartment_id = None if meant is None else ring_plan_facts.apartment_id(self._context.database, meant)
-        house_id = None if meant is None or apartment_id is None else meant.house_id
-        return Belongs(known.facts.company_id, known.facts.panel_id, apartment_id, house_id)
-
-    def _panel(self, account: str) -> KnownPanel | None:
+            return NOBODY
         now_ms = self._context.now_ms()
         if now_ms - self._panels_read_at_ms > PANELS_REMEMBERED_MS:
-            self._panels.clear()
+            self._forget()
             self._panels_read_at_ms = now_ms
-        if account not in self._panels:
-            self._panels[account] = ring_plan_facts.known_panel(self._context.database, account)
-        return self._panels[account]
+        if call.panel not in self._panels:
+            self._panels[call.panel] = ring_plan_facts.known_panel(self._context.database, call.panel)
+        known = self._panels[call.panel]
+        if known is None:
+            return self._belongs_to_caller(call.panel, call.started_at_ms)
+        key = (call.panel, call.dialled)
+        if (remembered := self._apartments.get(key)) is not None:
+            return remembered
+        belongs = self._belongs_behind(known, call.dialled or "")
+        if belongs.apartment_id is not None:  # one that is not there may be there the next moment
+            self._apartments[key] = belongs
+        return belongs
+
+    def _belongs_to_caller(self, account: str, at_ms: int) -> Belongs:
+        caller = caller_facts.known_caller(self._context.database, account, at_ms)
+        if caller is None:
+            return NOBODY
+        return Belongs(caller.facts.company_id, None, caller.apartment_id, caller.house_id)
+
+    def _belongs_behind(self, panel: KnownPanel, dialled: str) -> Belongs:
+        meant = candidate(panel.places, dialled)
+        apartment_id = None if meant is None else ring_plan_facts.apartment_id(self._context.database, meant)
+        house_id = None if meant is None or apartment_id is None else meant.house_id
+        return Belongs(panel.facts.company_id, panel.facts.panel_id, apartment_id, house_id)
+
+    def _forget(self) -> None:
+        self._panels.clear()
+        self._apartments.clear()
 
 
 def events_of(entry_id: str, body: bytes) -> list[Event]:

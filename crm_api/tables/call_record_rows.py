@@ -87,8 +87,8 @@ INSERT INTO access_records
 (company_id, at_ms, panel_id, apartment_id, house_id, panel, door_id, account, call_id, key, method, result, reason,
  event_at_ms)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id, account, at_ms) DO NOTHING
+RETURNING id
 """
-DOOR_MADE = "SELECT id FROM access_records WHERE call_id = ? AND account = ? AND at_ms = ?"
 PHONE_LEG = """
 INSERT INTO phone_legs
 (call_id, stage, account, branch, company_id, apartment_id, trunk, ended_at_ms, phone_ms, billed_s, cost_micros,

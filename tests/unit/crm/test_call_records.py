@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from crm_api.services import unfinished_calls
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.unfinished_calls import LONGEST_CALL_MS, LOST, UnfinishedCalls
+from crm_api.tables import ring_plan_facts
 
 if TYPE_CHECKING:
+    from crm_api.domain.numbering import Candidate
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Clock, Town
@@ -169,6 +171,45 @@ def test_what_is_broken_is_left_out_and_the_rest_is_kept(
     assert written(database, "c1") == expected(town)
     assert written(database, "c2") == expected(town)
     assert database.rows("SELECT count(*) FROM call_records") == [(2,)]
+
+
+def test_whose_a_call_is_is_looked_up_once(
+    town: Town, recording: CallRecording, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def ask(database: CrmDatabase, meant: Candidate) -> int | None:
+        asked.append(meant)
+        return found(database, meant)
+
+    found = ring_plan_facts.apartment_id
+    monkeypatch.setattr(ring_plan_facts, "apartment_id", ask)
+    for number, event in enumerate(story("c1")):
+        recording.record([entry(number, [event])])
+    assert written(database, "c1") == expected(town)
+    assert len(asked) == 1
+
+
+def test_an_apartment_that_comes_to_be_has_its_next_call(
+    town: Town, recording: CallRecording, database: CrmDatabase
+) -> None:
+    (before,) = database.rows("SELECT number, entrance_id FROM apartments WHERE id = ?", (town.apartment,))
+    database.rows("UPDATE apartments SET number = 4711 WHERE id = ?", (town.apartment,))
+    recording.record([entry(1, story("c1"))])
+    database.rows("UPDATE apartments SET number = ? WHERE id = ?", (before[0], town.apartment))
+    recording.record([entry(2, story("c2"))])
+    of = "SELECT apartment_id FROM call_records WHERE call_id = ?"
+    assert (database.rows(of, ("c1",)), database.rows(of, ("c2",))) == ([(None,)], [(town.apartment,)])
+
+
+def test_the_call_of_an_apartment_that_is_gone_is_recorded_all_the_same(
+    town: Town, recording: CallRecording, database: CrmDatabase
+) -> None:
+    recording.record([entry(1, story("c1"))])
+    database.rows("DELETE FROM apartments WHERE id = ?", (town.apartment,))
+    recording.record([entry(2, story("c2"))])
+    of = "SELECT company_id, apartment_id, result FROM call_records WHERE call_id = ?"
+    assert database.rows(of, ("c2",)) == [(town.company, None, "answered")]
 
 
 def test_an_unknown_panel_is_nobodys_call(town: Town, recording: CallRecording, database: CrmDatabase) -> None:
