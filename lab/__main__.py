@@ -26,9 +26,7 @@ def main() -> int:
     settings = replace(LabSettings(), directory=arguments.directory.resolve())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        code = int(arguments.run(settings, arguments))
-        sys.stdout.flush()
-        return code
+        return _flushed(int(arguments.run(settings, arguments)))
     except BrokenPipeError:  # `make status | head`: whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -37,6 +35,12 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _flushed(code: int) -> int:
+    """Say everything now: what goes wrong with that is handled by `main`."""
+    sys.stdout.flush()
+    return code
 
 
 def up(settings: LabSettings, arguments: argparse.Namespace) -> int:
