@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab.probes import redis_command
+from lab.services import CALL_EVENTS
 from tests.sip.emergency_scene import (
     CITY_LINE,
     SHARED,
@@ -59,6 +61,17 @@ async def _reaches(scene: Scene, dead: tuple[str, ...], most_s: float) -> str:
     assert record["number"] == caller_of(ring)
     await until(lambda: _leased_for(scene, call.call_id), lambda numbers: numbers == [caller_of(ring)])
     return caller_of(ring)
+
+
+async def _shipped(scene: Scene, call_id: str) -> str:
+    """What Kamailio has told Redis of a call."""
+    settings = scene.stack.settings
+    script = "return cjson.encode(redis.call('XRANGE', KEYS[1], '-', '+'))"
+    told = await asyncio.to_thread(
+        redis_command, settings.redis_host, settings.redis_port, "EVAL", script, "1", CALL_EVENTS
+    )
+    text = str(told).replace("\\", "")
+    return text if call_id in text else ""
 
 
 @pytest.mark.parametrize("dead", [(name,) for name in (*COMPONENTS, *BESIDE)], ids="+".join)
@@ -116,8 +129,9 @@ async def test_112_arrives_with_all_but_kamailio_and_one_asterisk_dead_also_afte
     """The database, too: Kamailio starts anew and finds it empty-handed."""
     at = panel_at(scene)
     await rested(scene)
-    crm = ("crm", "crm-outbox", "crm-call-records", "crm-jobs", "crm-emergency", "scheduler")
-    await scene.kill(*crm, "redis", "agi", "ast2", "ast-emergency", "ast-probe", "kamailio")
+    # A file of SQLite is only moved while nobody has it open: whoever has an empty one of its name open would delete the
+    # log of its commits.
+    await scene.kill(*(name for name in (*COMPONENTS, *BESIDE) if name != "ast1"), "kamailio")
     library = scene.stack.settings.lib
     away = library / "away"
     away.mkdir()
@@ -131,7 +145,10 @@ async def test_112_arrives_with_all_but_kamailio_and_one_asterisk_dead_also_afte
         assert caller_of(ring) == SHARED
         await ring.rtp.wait_for_sound(3)
         await call.bye()
+        await asyncio.to_thread(scene.stack.start, "redis")
+        await until(lambda: _shipped(scene, call.call_id), lambda events: '"step":"hung_up"' in events)
     finally:
+        await scene.kill("kamailio")
         for file in library.glob("crm.db*"):
             file.unlink()
         for file in away.iterdir():
@@ -140,4 +157,3 @@ async def test_112_arrives_with_all_but_kamailio_and_one_asterisk_dead_also_afte
         await scene.revive()
     record = await emergency_record(scene, call.call_id, "answered")
     assert (record["number"], record["panel"]) == (SHARED, at.credentials.username)
-    await scene.restart("kamailio")  # it has the empty database open
