@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from email.parser import BytesParser
 from typing import TYPE_CHECKING, Any
 
@@ -79,13 +80,12 @@ async def test_the_dispatcher_hears_the_address_on_a_key(scene: Scene, stall_s: 
     call.rtp.hush()
     await ring.rtp.quiet(0.4)
     before = ring.rtp.audible_packets
-    for left in (2, 1, 0):
+    for _ in range(3):
         await ring.rtp.press("0", stall_s=stall_s)
-        try:
+        with suppress(TimeoutError):
             await ring.rtp.wait_for_sound(5, packets=before + 40)
             break
-        except TimeoutError:
-            assert left, "the address is not said"
+    assert ring.rtp.audible_packets >= before + 40
     assert "0" not in [press.key for press in call.rtp.keys]
     await call.bye()
 
