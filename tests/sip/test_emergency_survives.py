@@ -129,7 +129,7 @@ async def test_112_arrives_with_all_but_kamailio_and_one_asterisk_dead_also_afte
     """The database, too: Kamailio starts anew and finds it empty-handed."""
     at = panel_at(scene)
     await rested(scene)
-    # A file of SQLite is moved only while nobody has it open: whoever has an empty one of its name open deletes its log.
+    # A file of SQLite is moved while nobody has it open: whoever has an empty one of its name open deletes its log.
     await scene.kill(*(name for name in (*COMPONENTS, *BESIDE) if name != "ast1"), "kamailio")
     library = scene.stack.settings.lib
     away = library / "away"
