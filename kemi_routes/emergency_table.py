@@ -135,7 +135,7 @@ class EmergencyKeeper:
         self._cities_at = self._places_due = float("-inf")
         self._reading_s = 0.0
         self._reading: dict[str, str] | None = None
-        self._told: dict[str, int] = {}
+        self._told: dict[str, tuple[int, str]] = {}
         self._apartments: dict[str, set[str]] = {}
         self._after = ""
         self._away = False
@@ -219,15 +219,15 @@ class EmergencyKeeper:
         account, city_id, address, entrance, latitude, longitude, numbers, sos, language = row
         taken = self._apartments.get(account, set())
         told = hash((row, *sorted(taken)))
-        if self._told.get(account) == told and (kept := self._places.get(account)):
-            return kept
-        self._told[account] = told
+        before, entry = self._told.get(account, (None, ""))
+        if before == told:
+            return entry
         mapped = [ALWAYS, *(n for n in json.loads(numbers) if n not in taken)]
         if sos:
             mapped.append(sos)
-        return json.dumps(
-            [city_id, address, int(entrance or 0), latitude, longitude, mapped, language], ensure_ascii=False
-        )
+        place = [city_id, address, int(entrance or 0), latitude, longitude, mapped, language]
+        self._told[account] = told, json.dumps(place, ensure_ascii=False)
+        return self._told[account][1]
 
     def _put_sos(self, ksr: Ksr, places: dict[str, str]) -> None:
         usual = {ALWAYS, *(str(n) for n in range(_FIRST_APARTMENT, _LAST_APARTMENT + 1))}

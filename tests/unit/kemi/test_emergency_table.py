@@ -89,6 +89,35 @@ def test_an_apartment_that_comes_to_be_takes_its_number_from_the_emergency_calls
     assert panel.numbers == ("112", "911")
 
 
+def test_a_panel_that_has_moved_is_known_although_the_database_went_away_meanwhile(
+    known: FakeKsr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read in the first of two pages, the second of which never came."""
+    monkeypatch.setattr(emergency_table, "_PAGE", 1)
+    keeper = EmergencyKeeper(str(tmp_path / "emergency.json"), "")
+
+    def read_page() -> None:
+        keeper._places_due = float("-inf")
+        keeper.tick(known.ksr)
+
+    panels = known.views["kamailio_emergency_panels"]
+    after = panels[:]
+    for page in ([after[0]], [after[1]], []):
+        known.views["kamailio_emergency_panels"] = page
+        read_page()
+    known.views["kamailio_emergency_panels"] = [moved := (*after[0][:2], "Sadovaya 9", *after[0][3:])]
+    read_page()
+    database, known.database = known.database, None
+    read_page()
+    known.database = database
+    for page in ([moved], [after[1]], []):
+        known.views["kamailio_emergency_panels"] = page
+        read_page()
+    panel = emergency_table.place(known.ksr, "p10001")
+    assert panel is not None
+    assert panel.address == "Sadovaya 9"
+
+
 def test_an_sos_number_that_no_company_has_any_more_is_none(known: FakeKsr, tmp_path: Path) -> None:
     """It would keep calls to an apartment of that number past every limit until the next restart."""
     path = tmp_path / "emergency.json"
