@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crm_api.tables.database import CrmDatabase
 from scheduler.probe_loading import Loading
 
 if TYPE_CHECKING:
@@ -143,21 +144,36 @@ def test_started_twice_at_once_it_is_started_once(town: Town, services: Services
     assert len(entries) == 1
 
 
-def test_a_quarter_of_a_million_apartments(town: Town, services: Services) -> None:
-    """Timed on the way: forecast, start, and the plan of a scheduler; bounds are wide, for busy machines."""
+@pytest.mark.timeout(600)
+def test_a_quarter_of_a_million_apartments(town: Town, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forecast, start, and the plan of a scheduler: none asks for one apartment, or one panel, after the other.
+
+    How long each takes is printed, not judged: a disk that stands still for a minute is no fault of ours.
+    """
     apartments = 250_000
     database = services.jobs.database
     true = "true" if database.dialect == "postgresql" else "1"
     with database.transaction():
         for statement in CITY:
             database.rows(statement.format(house=town.house, true=true))
-    took: dict[str, float] = {}
+    took: dict[str, str] = {}
+    asked: dict[str, int] = {}
+    statements: list[str] = []
+    rows = CrmDatabase.rows
+
+    def listen(self: CrmDatabase, sql: str, *more: Any) -> Any:
+        statements.append(sql)
+        return rows(self, sql, *more)
+
+    monkeypatch.setattr(CrmDatabase, "rows", listen)
 
     @contextlib.contextmanager
     def timed(what: str) -> Iterator[None]:
+        statements.clear()
         begun_s = time.monotonic()
         yield
-        took[what] = time.monotonic() - begun_s
+        asked[what] = len(statements)
+        took[what] = f"{time.monotonic() - begun_s:.1f} s, {asked[what]} statements"
 
     campaign = draft(town, calls_at_once=1000, kind=3)
     path = f"/v1/probe-campaigns/{campaign['id']}"
@@ -176,10 +192,9 @@ def test_a_quarter_of_a_million_apartments(town: Town, services: Services) -> No
     with timed("forecast"):
         told = town.platform("GET", f"/v1/probe-campaigns/{again['id']}/forecast")
     assert told["calls"] == plan.waiting
-    sys.stdout.write(f"\n{apartments} apartments: " + ", ".join(f"{k} {v:.1f} s" for k, v in took.items()) + "\n")
-    assert took["start"] < 60
-    assert took["plan"] < 60
-    assert took["forecast"] < 120
+    sys.stdout.write(f"\n{apartments} apartments: " + "; ".join(f"{what} {cost}" for what, cost in took.items()) + "\n")
+    most = {"start": apartments // 500 + 50, "read": 50, "plan": 50, "stop": 50, "forecast": 50}
+    assert {what: count for what, count in asked.items() if not 0 < count <= most[what]} == {}
 
 
 def test_hours_that_never_come_are_told(town: Town) -> None:
