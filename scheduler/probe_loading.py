@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.probe_plan import Candidate, Planner
 from crm_api.services.probe_campaigns import NO_PANEL, REFUSED, ProbeCampaigns, limits_of
+from crm_api.services.probe_panels import panels_of_entrances
 from crm_api.tables.probes import ProbeCampaign
 
 if TYPE_CHECKING:
@@ -20,16 +21,9 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
     from scheduler.asterisk_manager import AsteriskManager
 
-# The first panel of the entrance carries the call: the same as where a call begins (services/probe_results.py).
 _WAITING: Final = """
-SELECT i.id, a.entrance_id, i.not_before_ms, e.panel FROM probe_items i
-JOIN apartments a ON a.id = i.apartment_id
-JOIN (
-    SELECT p.entrance_id, min(s.account) AS panel FROM panel_places p
-    JOIN panels d ON d.id = p.panel_id JOIN accounts s ON s.id = d.account_id
-    WHERE s.enabled = ? GROUP BY p.entrance_id
-) e ON e.entrance_id = a.entrance_id
-WHERE i.campaign_id = ? AND i.state = 'waiting' AND a.probes_refused = ?
+SELECT i.id, a.entrance_id, i.not_before_ms FROM probe_items i
+JOIN apartments a ON a.id = i.apartment_id WHERE i.campaign_id = ? AND i.state = 'waiting' AND a.probes_refused = ?
 """
 _REFUSED_SINCE: Final = """
 UPDATE probe_items SET state = 'left_out', reason = ? WHERE campaign_id = ? AND state = 'waiting'
@@ -155,11 +149,11 @@ class Loading:
         try:
             with self._context.database.transaction():
                 self._context.database.rows(_REFUSED_SINCE, (REFUSED, row.id, True))
+            panels = panels_of_entrances(self._context.database, int(str(row.company_id)))
             candidates = [
-                Candidate(item_id, panel, entrance_id, not_before_ms)
-                for item_id, entrance_id, not_before_ms, panel in self._context.database.rows(
-                    _WAITING, (True, row.id, False)
-                )
+                Candidate(item_id, panels[entrance_id], entrance_id, not_before_ms)
+                for item_id, entrance_id, not_before_ms in self._context.database.rows(_WAITING, (row.id, False))
+                if entrance_id in panels
             ]
             return self._planner(row, candidates)
         finally:

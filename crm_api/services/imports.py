@@ -38,6 +38,8 @@ AT_ONCE_BYTES: Final = 64 * 1024
 """A file up to this size is imported while its sender waits: a second at most."""
 MOST_PROBLEMS: Final = 1000
 TELL_EVERY: Final = 1000
+MANY_ROWS: Final = 1000
+"""Of an import: after so many the database looks anew how large its tables are."""
 
 
 class Imports:
@@ -113,6 +115,8 @@ class Imports:
                 self._tell_the_audit_log(taken, result["made"])
             state = "failed" if problems and not dry_run else "done"
             self._jobs.end(taken, state, result, rows)
+        if sum(result["made"].values()) >= MANY_ROWS:
+            self._context.database.analyze()
 
     def _looked_at(
         self, taken: Taken, importer: Importer, table: CsvTable, stopped: threading.Event

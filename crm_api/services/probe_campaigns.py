@@ -15,6 +15,7 @@ from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find
 from crm_api.services.groups import GroupApartments
 from crm_api.services.kept import Document, Kept, Listed, company_for
+from crm_api.services.probe_panels import panels_of_entrances
 from crm_api.services.probe_recordings import kept_until_ms
 from crm_api.services.timetable import PLATFORM_ZONE
 from crm_api.tables.models import Apartment, Company, House
@@ -41,30 +42,14 @@ _ALL: Final = "SELECT a.id FROM apartments a WHERE a.company_id = ?"
 _OF_HOUSES: Final = "SELECT a.id FROM apartments a WHERE a.company_id = ? AND a.house_id IN ({marks})"
 _NAMED: Final = "SELECT a.id FROM apartments a WHERE a.company_id = ? AND a.id IN ({marks})"
 _AT_ONCE: Final = 500
-# The first panel of the entrance carries the call; a gate has no handsets behind it. Joined to whole tables: a look for
-# each of a quarter of a million apartments takes PostgreSQL minutes until it knows the tables.
-_FACTS: Final = """
-SELECT a.id, a.entrance_id, a.probes_refused, e.panel, c.at_ms FROM apartments a
-LEFT JOIN (
-    SELECT p.entrance_id, min(s.account) AS panel FROM panel_places p
-    JOIN panels d ON d.id = p.panel_id JOIN accounts s ON s.id = d.account_id
-    WHERE s.enabled = ? GROUP BY p.entrance_id
-) e ON e.entrance_id = a.entrance_id
-LEFT JOIN (
-    SELECT apartment_id, max(ended_at_ms) AS at_ms FROM probe_calls
-    WHERE company_id = ? AND verdict IS NOT NULL GROUP BY apartment_id
-) c ON c.apartment_id = a.id
-WHERE a.company_id = ?
+_FACTS: Final = "SELECT id, entrance_id, probes_refused FROM apartments WHERE company_id = ?"
+_PROBED: Final = """
+SELECT apartment_id, max(ended_at_ms) FROM probe_calls WHERE company_id = ? AND verdict IS NOT NULL
+GROUP BY apartment_id
 """
 _WAITING: Final = """
-SELECT a.id, a.entrance_id, a.probes_refused, e.panel, i.not_before_ms FROM probe_items i
-JOIN apartments a ON a.id = i.apartment_id
-LEFT JOIN (
-    SELECT p.entrance_id, min(s.account) AS panel FROM panel_places p
-    JOIN panels d ON d.id = p.panel_id JOIN accounts s ON s.id = d.account_id
-    WHERE s.enabled = ? GROUP BY p.entrance_id
-) e ON e.entrance_id = a.entrance_id
-WHERE i.campaign_id = ? AND i.state = 'waiting'
+SELECT a.id, a.entrance_id, a.probes_refused, i.not_before_ms FROM probe_items i
+JOIN apartments a ON a.id = i.apartment_id WHERE i.campaign_id = ? AND i.state = 'waiting'
 """
 _ITEMS: Final = """
 INSERT INTO probe_items (company_id, campaign_id, apartment_id, state, reason)
@@ -88,8 +73,9 @@ class Chosen(NamedTuple):
     not_before_ms: int = 0
 
 
-def _reason(refused: bool, panel: str | None) -> str | None:
-    return REFUSED if refused else NO_PANEL if panel is None else None
+def _choice(panel: str | None, entrance_id: int, refused: bool, not_before_ms: int = 0) -> Chosen:
+    reason = REFUSED if refused else NO_PANEL if panel is None else None
+    return Chosen(panel or "", entrance_id, reason, not_before_ms)
 
 
 def _find_all(company_id: int, selection: dict[str, Any]) -> None:
@@ -179,6 +165,7 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
             if row.state != "draft":
                 raise ConflictError(f"The campaign is {row.state}: only a draft is started")
             self._check_hours(row)
+            self.database.analyze("apartments", "panel_places", "panels", "accounts", "probe_items")
             chosen = self._chosen(row)
             of_reason: dict[str | None, list[int]] = {}
             for apartment_id, one in chosen.items():
@@ -276,9 +263,10 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
         """Return the apartments that a campaign still has to call; none of one that is over."""
         if row.state not in {"running", "paused"}:
             return {}
+        panels = panels_of_entrances(self.database, int(str(row.company_id)))
         return {
-            apartment_id: Chosen(panel or "", entrance_id, _reason(refused, panel), not_before_ms)
-            for apartment_id, entrance_id, refused, panel, not_before_ms in self.database.rows(_WAITING, (True, row.id))
+            apartment_id: _choice(panels.get(entrance_id), entrance_id, refused, not_before_ms)
+            for apartment_id, entrance_id, refused, not_before_ms in self.database.rows(_WAITING, (row.id,))
         }
 
     def _chosen(self, row: ProbeCampaign) -> dict[int, Chosen]:
@@ -295,18 +283,21 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
             chosen |= set(self._groups.ids(Tenant.of(company_id), key))
         if not any(selection[name] for name in ("house_ids", "group_ids", "apartment_ids")):
             chosen = {key for (key,) in self.database.rows(_ALL, (company_id,))}
-        days = selection["not_probed_days"]
-        probed_before_ms = None if days is None else self.context.now_ms() - days * 86_400_000
-        found: dict[int, Chosen] = {}
-        for apartment_id, entrance_id, refused, panel, probed_at_ms in self.database.rows(
-            _FACTS, (True, company_id, company_id)
-        ):
-            if apartment_id not in chosen:
-                continue
-            if probed_before_ms is not None and probed_at_ms is not None and probed_at_ms > probed_before_ms:
-                continue
-            found[apartment_id] = Chosen(panel or "", entrance_id, _reason(refused, panel))
-        return found
+        chosen -= self._probed_since(company_id, selection["not_probed_days"])
+        panels = panels_of_entrances(self.database, company_id)
+        return {
+            apartment_id: _choice(panels.get(entrance_id), entrance_id, refused)
+            for apartment_id, entrance_id, refused in self.database.rows(_FACTS, (company_id,))
+            if apartment_id in chosen
+        }
+
+    def _probed_since(self, company_id: int, days: int | None) -> set[int]:
+        """Return the apartments that were probed within so many days; nobody when it does not matter."""
+        if days is None:
+            return set()
+        since_ms = self.context.now_ms() - days * 86_400_000
+        probed = self.database.rows(_PROBED, (company_id,))
+        return {apartment_id for apartment_id, at_ms in probed if at_ms is not None and at_ms > since_ms}
 
     def _counted(self, statement: str, ids: Sequence[Any]) -> dict[int, dict[str, int]]:
         counted: dict[int, dict[str, int]] = {}

@@ -125,6 +125,14 @@ def url_of(database: CrmDatabase) -> str:
     return _postgres_url(place) if POSTGRES_URL else f"sqlite:///{place}"
 
 
+def seen_by_postgres(database: CrmDatabase, table: str) -> int | None:
+    """How many rows PostgreSQL plans with; None of SQLite."""
+    if database.dialect == "sqlite":
+        return None
+    (found,) = database.rows("SELECT reltuples FROM pg_class WHERE relname = ?", (table,))
+    return int(found[0])
+
+
 def _postgres_url(name: str) -> str:
     return POSTGRES_URL.rpartition("/")[0] + f"/{name}"
 

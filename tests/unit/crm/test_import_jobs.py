@@ -9,6 +9,7 @@ import pytest
 
 from crm_api.services.job_work import run_job
 from crm_api.services.jobs import ATTEMPTS, SILENT_MS, JobLostError
+from tests.unit.crm.conftest import seen_by_postgres
 from tests.unit.crm.test_imports import counted, send
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def test_a_great_file_waits_for_the_worker_and_tells_its_progress(town: Town, se
     assert not services.job_work.work(threading.Event())
     assert services.jobs.database.rows("SELECT * FROM job_files") == []
     assert [row["state"] for row in town.platform("GET", "/v1/jobs?state=done")["items"]] == ["done"]
+    assert seen_by_postgres(services.jobs.database, "houses") in (None, 5002)
 
 
 class WorkerKilledError(BaseException):
