@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 _BIAS, _CLIP = 0x84, 32635
@@ -33,6 +34,16 @@ def decode_alaw(byte: int) -> int:
 
 _ULAW = tuple(decode_ulaw(byte) for byte in range(256))
 _ALAW = tuple(decode_alaw(byte) for byte in range(256))
+
+
+@functools.cache
+def _alaw_of_ulaw() -> bytes:
+    return bytes(min(range(256), key=lambda byte: abs(_ALAW[byte] - sample)) for sample in _ULAW)
+
+
+def as_alaw(ulaw: bytes) -> bytes:
+    """Make A-law of mu-law: each sample the nearest that A-law has."""
+    return ulaw.translate(_alaw_of_ulaw())
 
 
 def loudness(payload: bytes, *, alaw: bool = False) -> float:

@@ -7,7 +7,7 @@ import secrets
 import struct
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from lab.peers import g711, sdp
 from lab.peers.watch import Watch
@@ -47,6 +47,8 @@ class RtpStream(asyncio.DatagramProtocol):
         self.audible_packets = 0
         self.first_audible_s: float | None = None
         self.last_packet_s: float | None = None
+        self.speaks: Literal["mu-law", "A-law"] = "mu-law"
+        """What the tone is sent in."""
         self._watch = Watch()
         self._transport: asyncio.DatagramTransport | None = None
         self._remote: tuple[str, int] | None = None
@@ -195,10 +197,11 @@ class RtpStream(asyncio.DatagramProtocol):
 
     async def _send_tone(self) -> None:
         due, offset = time.monotonic(), 0
+        payload_type, sound = (sdp.PCMU, _tone) if self.speaks == "mu-law" else (sdp.PCMA, g711.as_alaw(_tone))
         while True:
-            self._send(sdp.PCMU, _tone[offset : offset + FRAME_SAMPLES], self._timestamp)
+            self._send(payload_type, sound[offset : offset + FRAME_SAMPLES], self._timestamp)
             self._timestamp += FRAME_SAMPLES
-            offset = (offset + FRAME_SAMPLES) % len(_tone)
+            offset = (offset + FRAME_SAMPLES) % len(sound)
             due += FRAME_S
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 

@@ -127,6 +127,33 @@ async def test_a_panel_that_names_an_address_nobody_reaches_hears_the_resident(s
         stream.close()
 
 
+async def test_a_phone_that_speaks_another_codec_than_we_would_hears_the_tone_of_the_door(scene: Scene) -> None:
+    """It answers with two codecs and may use either (RFC 3264, 7); the node once lost what it says itself then.
+
+    That was a race at the answer, which two calls of twelve met.
+    """
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    for _ in range(4):
+        began_s = time.monotonic()
+        call = await visitor.call(at.credentials, number)
+        ring, *_others = await home.all_ring(since_s=began_s)
+        ring.payload_types = (sdp.PCMA, sdp.PCMU, sdp.TELEPHONE_EVENT)
+        ring.rtp.speaks = "A-law"
+        ring.answer()
+        await call.answered()
+        await ring.established()
+        await ring.rtp.wait_for_sound(3)
+        await call.rtp.wait_for_sound(3)
+        call.rtp.hush()
+        await ring.rtp.quiet(0.2)
+        heard = ring.rtp.audible_packets
+        await ring.rtp.press("#")
+        await ring.rtp.wait_for_sound(3, packets=heard + 4)
+        assert await call.bye() == 200
+
+
 async def test_early_media_of_a_ringing_phone_reaches_the_panel(scene: Scene) -> None:
     apartment, at, number = family(scene.town)
     phone = await scene.resident(apartment.residents[0])

@@ -14,6 +14,12 @@ def test_ulaw_keeps_a_sample_within_its_step(sample: int) -> None:
     assert abs(g711.decode_ulaw(g711.encode_ulaw(sample)) - sample) <= max(8, abs(sample) // 16)
 
 
+@given(st.integers(-30000, 30000))
+def test_what_is_made_alaw_keeps_its_sample(sample: int) -> None:
+    (byte,) = g711.as_alaw(bytes([g711.encode_ulaw(sample)]))
+    assert abs(g711.decode_alaw(byte) - sample) <= max(16, abs(sample) // 12)
+
+
 def test_silence_is_silent_and_a_tone_is_not() -> None:
     assert g711.loudness(b"\xff" * 160) == 0
     assert g711.loudness(b"\xd5" * 160, alaw=True) < rtp.AUDIBLE
