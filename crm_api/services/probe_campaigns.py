@@ -157,15 +157,20 @@ class ProbeCampaigns(Kept[ProbeCampaign]):
                 raise ConflictError(f"The campaign is {row.state}: stop it first")
             row.delete_instance()
 
-    @audited("start")
     def start(self, tenant: Tenant, key: int) -> Document:
         """Start a draft: whom it calls is decided now."""
+        if self.row(tenant, key).state == "draft":
+            # Before the transaction, which would keep other starts, and PostgreSQL's own care of the tables, from them.
+            self.database.analyze("apartments", "panel_places", "panels", "accounts", "probe_items")
+        return self._start(tenant, key)
+
+    @audited("start")
+    def _start(self, tenant: Tenant, key: int) -> Document:
         with self.database.transaction():
             row = self.row(tenant, key)
             if row.state != "draft":
                 raise ConflictError(f"The campaign is {row.state}: only a draft is started")
             self._check_hours(row)
-            self.database.analyze("apartments", "panel_places", "panels", "accounts", "probe_items")
             chosen = self._chosen(row)
             of_reason: dict[str | None, list[int]] = {}
             for apartment_id, one in chosen.items():

@@ -149,7 +149,7 @@ def test_started_twice_at_once_it_is_started_once(town: Town, services: Services
 def test_a_quarter_of_a_million_apartments(town: Town, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forecast, start, and the plan of a scheduler: none asks for one apartment, or one panel, after the other.
 
-    How long each takes is printed, not judged: a disk that stands still for a minute is no fault of ours.
+    How long each takes is printed, not judged.
     """
     apartments = 250_000
     database = services.jobs.database
