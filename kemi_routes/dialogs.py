@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import call_backs, node_life, registration, talks, voice_calls, waking
+from kemi_routes import call_backs, node_life, registration, talks, trunk_cseq, voice_calls, waking
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import METHODS, refuse
 
@@ -41,6 +41,8 @@ def pass_ack(ksr: Ksr, request: Request) -> Outcome:
         return NEXT
     has_route = request.in_dialog and ksr.rr.loose_route() > 0
     if has_route and _may_pass(ksr, request):
+        if request.from_node:
+            trunk_cseq.acknowledge(ksr, request.call_id)
         _relay(ksr, request)
     elif ksr.tm.t_check_trans() > 0 and not has_route:
         ksr.tm.t_relay()

@@ -178,8 +178,7 @@ def on_branch(ksr: Ksr, settings: Settings) -> None:
     if trunk is not None:
         pilot = trunk.shown(pilot)
     uri = f"sip:{shown or 'anonymous'}@{settings.domain}"
-    ksr.uac.uac_replace_from("", f"sip:{pilot or 'anonymous'}@{settings.domain}")
-    ksr.uac.uac_replace_to_uri(ksr.kx.get_ruri() or "")
+    trunk_branch.show_caller(ksr, f"sip:{pilot or 'anonymous'}@{settings.domain}")
     if shown and way.caller_in != "from":
         ksr.hdr.append(f"P-Asserted-Identity: <{uri}>\r\n")
     place = emergency_table.place(ksr, leg.panel)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, registration, trunk_addresses, trunks
+from kemi_routes import headers, registration, trunk_addresses, trunk_cseq, trunks
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -17,7 +17,7 @@ _CHALLENGED = "$avp(trunk_challenged)"
 _USER, _REALM, _HA1 = "$avp(uac_user)", "$avp(uac_realm)", "$avp(uac_ha1)"
 _IS_HA1 = 1
 _CHALLENGE = frozenset((401, 407))
-_NEGATIVE = 300
+_ANSWER, _NEGATIVE = 200, 300
 
 
 class Relaying(NamedTuple):
@@ -42,6 +42,7 @@ def _relay(ksr: Ksr, relaying: Relaying) -> bool:
     hop = trunk_addresses.next_hop(ksr, ksr.kx.get_ruri() or "")
     if hop is not None:
         ksr.setdsturi(hop)
+    trunk_cseq.next_number(ksr)
     ksr.tm.t_on_branch(relaying.on_branch)
     ksr.tm.t_on_reply(relaying.on_reply)
     ksr.tm.t_on_failure(relaying.on_failure)
@@ -49,9 +50,17 @@ def _relay(ksr: Ksr, relaying: Relaying) -> bool:
     return ksr.tm.t_relay() > 0
 
 
+def show_caller(ksr: Ksr, uri: str) -> None:
+    """Write who calls and who is called as this trunk wants it, and the number of this try; in this branch alone."""
+    trunk_cseq.write(ksr)
+    ksr.uac.uac_replace_from("", uri)
+    ksr.uac.uac_replace_to_uri(ksr.kx.get_ruri() or "")
+
+
 def clean_reply(ksr: Ksr, status: int) -> None:
     """Take our headers from a trunk's reply, and note where it came from when that is not what its Contact says."""
     headers.strip_private(ksr)
+    trunk_cseq.restore(ksr, answered=_ANSWER <= status < _NEGATIVE)
     if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
         ksr.nathelper.set_contact_alias()
 

@@ -144,8 +144,7 @@ def on_branch(ksr: Ksr, settings: Settings) -> None:
     if trunk is not None:
         shown = trunk.shown(shown) or trunk.username
     uri = f"sip:{shown or 'anonymous'}@{settings.domain}"
-    ksr.uac.uac_replace_from("", uri)
-    ksr.uac.uac_replace_to_uri(ksr.kx.get_ruri() or "")
+    trunk_branch.show_caller(ksr, uri)
     if shown:
         ksr.hdr.append(f"P-Asserted-Identity: <{uri}>\r\n")
 

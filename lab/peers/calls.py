@@ -34,6 +34,8 @@ class Dialog:
         self.target = ""
         self.routes: list[str] = []
         self.local_cseq = secrets.randbelow(10_000) + 1
+        self._remote_cseq = -1
+        self._invited: set[int] = set()
         self.requests: list[Received] = []
         self.remote_video: sdp.Media | None = None
         self.hung_up = False
@@ -108,7 +110,17 @@ class Dialog:
         return got
 
     def take(self, got: Received) -> None:
-        """A request of this dialog arrived: keep it and answer it as a phone would."""
+        """A request of this dialog arrived: keep it and answer it as a phone would.
+
+        An ACK is that of an INVITE by its number (RFC 3261, 17.1.1.3); another request's number grows (12.2.2).
+        """
+        if got.message.method == "ACK":
+            if got.message.cseq not in self._invited:
+                return
+        elif got.message.cseq <= self._remote_cseq:
+            self.respond(got, 500)
+            return
+        self.note_number(got.message)
         self.requests.append(got)
         if got.message.method == "INVITE":
             self.aim(got.message.body)
@@ -116,6 +128,12 @@ class Dialog:
         elif got.message.method != "ACK":
             self.respond(got, _OK)
         self.watch.notify()
+
+    def note_number(self, asked: SipMessage) -> None:
+        """Remember the number of a request of the other side."""
+        self._remote_cseq = max(self._remote_cseq, asked.cseq)
+        if asked.method == "INVITE":
+            self._invited.add(asked.cseq)
 
     def aim(self, body: bytes) -> None:
         """Send media to where a description says."""
@@ -239,6 +257,7 @@ class IncomingCall(Dialog):
         self.target = message.uri_of(self.invite.get("Contact"))
         self.routes = [entry for value in self.invite.get_all("Record-Route") for entry in message.split_list(value)]
         self.aim(self.invite.body)
+        self.note_number(self.invite)
 
     @property
     def is_established(self) -> bool:

@@ -51,6 +51,9 @@ class ScriptedPeer:
         self.server = server
         self.ringing: list[IncomingCall] = []
         self.on_register: Callable[[Received], None] | None = None
+        self.is_one_server = False
+        """All INVITEs reach one server, and it refuses what it takes for a loop; else each contact is a phone."""
+        self._numbers: dict[tuple[str, str], int] = {}
         self._socket: SipSocket | None = None
         self._watch = Watch()
         self._bindings: dict[str, Binding] = {}
@@ -232,6 +235,9 @@ class ScriptedPeer:
             self.answer_outside(got, 200 if method == "OPTIONS" else 481)
 
     def _take_invite(self, got: Received) -> None:
+        if self.is_one_server and self._is_loop(got.message):
+            self.answer_outside(got, 482)
+            return
         if not self._spare:
             self.answer_outside(got, 486)
             return
@@ -242,9 +248,16 @@ class ScriptedPeer:
         self._by_tag[message.parameter(call.local, "tag")] = call
         self._watch.notify()
 
+    def _is_loop(self, invite: SipMessage) -> bool:
+        """Known by Call-ID and tag, and its number is no higher (RFC 3261, 8.2.2.2 and 22.2)."""
+        name = invite.get("Call-ID"), message.parameter(invite.get("From"), "tag")
+        before = self._numbers.get(name, -1)
+        self._numbers[name] = max(before, invite.cseq)
+        return invite.cseq <= before
+
     def _take_cancel(self, got: Received) -> None:
         call = self._by_branch.get(got.message.branch)
-        if call is None:
+        if call is None or call.invite.cseq != got.message.cseq:  # RFC 3261, 9.1
             self.answer_outside(got, 481)
         else:
             call.take_cancel(got)

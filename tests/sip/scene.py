@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from lab.peers.town import Apartment, Panel, Resident
     from lab.settings import LabSettings
 
+# Where servers of carriers and of dispatch centres are.
+_CARRIERS = "127.0.3."
+
 
 class Stack(Protocol):
     """What the stories need of the running servers (session fixture `stack`, tests/conftest.py)."""
@@ -133,6 +136,7 @@ class Scene:
         if (address, port) in self._peers:
             return self._peers[address, port]
         peer = await ScriptedPeer.open(self.town.sip, address, port, streams)
+        peer.is_one_server = address.startswith(_CARRIERS)
         self._peers[address, port] = peer
         self._exits.callback(peer.close)
         return peer

@@ -38,6 +38,8 @@ async def _challenged(carrier: ScriptedPeer, number: str) -> IncomingCall:
     challenge = 'Digest realm="127.0.3.2", nonce="n0nce", algorithm=MD5'
     first.respond(first.received, 407, headers=(("Proxy-Authenticate", challenge),))
     again = await carrier.incoming(number, since_s=first.received.at_s + 1e-6)
+    assert again.invite.cseq > first.invite.cseq
+    await first.wait_request("ACK", 2)
     given = again.invite.get("Proxy-Authorization")
     user, password = _SECOND_LOGIN
     expected = digest.Credentials(user, password)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from lab.peers.digest import Credentials
+from lab.peers.message import SipMessage
 from lab.peers.scripted import ScriptedPeer, SipServer
 
 _CALLER = Credentials("p1", "secret")
@@ -109,5 +110,41 @@ def test_a_peer_that_looks_late_knows_when_a_message_came() -> None:
         time.sleep(0.2)  # noqa: ASYNC251 - the loop is busy, and the message waits in the kernel
         await callee.socket.watch.until(lambda: bool(callee.socket.received), 2, lambda: "nothing came")
         assert callee.socket.received[0].at_s - sent_s < 0.1
+
+    _play(story)
+
+
+def test_a_server_takes_what_comes_again_with_no_higher_number_for_a_loop() -> None:
+    async def story(caller: ScriptedPeer, callee: ScriptedPeer) -> None:
+        callee.is_one_server = True
+        invite = caller.request("INVITE", "sip:12@entryphone.test", "p1")
+        transactions = []
+        for number in (5, 5, 4, 6):
+            invite.replace("CSeq", f"{number} INVITE")
+            transactions.append(caller.socket.send_request(SipMessage(invite.start_line, list(invite.headers))))
+        for transaction in transactions[1:3]:
+            assert (await transaction.wait_final(1)).status == 482
+        await callee.socket.wait_received(lambda got: got.method == "INVITE" and got.cseq == 6, 1, "the last INVITE")
+        assert [call.invite.cseq for call in callee.ringing] == [5, 6]
+
+    _play(story)
+
+
+def test_an_ack_of_another_number_is_none_and_numbers_grow() -> None:
+    async def story(caller: ScriptedPeer, callee: ScriptedPeer) -> None:
+        placing = asyncio.create_task(caller.call(_CALLER, "12"))
+        ring = await callee.incoming()
+        ring.answer()
+        call = await placing
+        await call.answered()
+        await ring.established()
+        wrong = call.request("ACK")
+        wrong.replace("CSeq", f"{ring.invite.cseq + 7} ACK")
+        caller.socket.send_request(wrong)
+        old = call.request("INFO")
+        old.replace("CSeq", f"{ring.invite.cseq} INFO")
+        assert (await caller.socket.send_request(old).wait_final(1)).status == 500
+        assert [got.message.method for got in ring.requests] == ["ACK"]
+        assert await call.bye() == 200
 
     _play(story)
