@@ -233,11 +233,11 @@ def test_a_trunk_that_failed_the_last_call_sent_to_it_is_no_working_one(
     with_trunks(town, "city-line", "second-line")
     checks = EmergencyChecks(context)
 
-    def call(*steps: tuple[str, str]) -> None:
+    def call(*steps: tuple[str, str], test: bool = True) -> None:
         clock.now += 60_000
         told = [{"at_ms": clock.now, "step": step, "detail": detail} for step, detail in steps]
         EmergencyCall.create(
-            call_id=f"c{clock.now}", direction="out", started_at_ms=clock.now, steps=json.dumps(told), test=True
+            call_id=f"c{clock.now}", direction="out", started_at_ms=clock.now, steps=json.dumps(told), test=test
         )
 
     assert checks.check() == 0
@@ -252,6 +252,11 @@ def test_a_trunk_that_failed_the_last_call_sent_to_it_is_no_working_one(
     assert checks.check() == 2
     call(("rings", "city-line 180"), ("way_failed", "city-line 112 answered 500"))
     assert checks.check() == 2, "the last word counts"
+    call(("answered", "city-line 112"))
+    call(("way_failed", "city-line 7 answered 404"), ("way_failed", "second-line 7 answered 404"))
+    assert checks.check() == 0, "nobody has the test number: that says nothing of 112"
+    call(("way_failed", "city-line 112 answered 404"), test=False)
+    assert checks.check() == 2, "nobody at 112"
     clock.now += 8 * DAY_MS
     assert checks.check() == 0, "long ago: a test call tells what is true now"
 
