@@ -66,6 +66,7 @@ class Found(NamedTuple):
 
 _lease = msgspec.json.Decoder(Lease)
 _call_back = msgspec.json.Decoder(CallBack)
+_OF_SHARED = frozenset({"last_caller", "shared"})
 _CALL_BACK_KNOWN_S = 30 * 24 * 3600
 
 
@@ -101,7 +102,9 @@ class EmergencyLeases:
         except (CrmAway, msgspec.MsgspecError) as error:
             _log.warning("[%s] call back to %s: no answer from the CRM (%s)", call_id, number, error)
             return self._known_back(number)
-        self._beside.submit(self._remember_back, told, raw)
+        # Who called last with the shared number is another one soon: Kamailio knows it when the CRM is away.
+        if told.source not in _OF_SHARED:
+            self._beside.submit(self._remember_back, told, raw)
         return told
 
     def _known(self, panel: str) -> Found | None:
@@ -129,9 +132,11 @@ class EmergencyLeases:
             if raw is None:
                 continue
             try:
-                return _call_back.decode(raw)
+                told = _call_back.decode(raw)
             except msgspec.MsgspecError:
                 continue
+            if told.source not in _OF_SHARED:  # a former release remembered these
+                return told
         return CallBack(number)
 
     def _in_redis(self, key: str) -> bytes | None:

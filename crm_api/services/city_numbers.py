@@ -40,7 +40,7 @@ GROUP BY c.id, c.name, e.low_percent, e.keep_s ORDER BY c.id
 """
 _HELD: Final = """
 SELECT leased_at_ms, coalesce(ended_at_ms, held_until_ms) FROM number_leases
-WHERE city_id = ? AND leased_at_ms > ? AND (end_reason IS NULL OR end_reason <> 'shared')
+WHERE city_id = ? AND coalesce(ended_at_ms, held_until_ms) > ? AND (end_reason IS NULL OR end_reason <> 'shared')
 """
 
 

@@ -88,12 +88,13 @@ class EmergencyPath:
         if panel_id is not None:
             row: Any = self._database.row(_PANEL, (panel_id,))
             return self._told(number, row[0], row[1], "lease")
-        if self._database.row(_SHARED, (number, True)) is not None:
+        shared = self._database.row(_SHARED, (number, True)) is not None
+        if shared:
             last = self._database.row(_LAST_ON, (number, False, self._context.now_ms() - SHARED_CALL_BACK_MS))
             if last is not None:
                 return self._told(number, last[0], last[1], "last_caller")
         company = self._database.row(_LAST_COMPANY, (number,)) or self._database.row(_COMPANY_OF_CITY, (number, True))
-        return self._told(number, None, None if company is None else company[0], "desk")
+        return self._told(number, None, None if company is None else company[0], "shared" if shared else "desk")
 
     def _told(self, number: str, panel: str | None, company_id: int | None, source: str) -> Document:
         desks = [] if company_id is None else emergency_facts.desks(self._database).get(str(company_id), [])

@@ -11,18 +11,24 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
 
 _PANEL: Final = """
-SELECT v.address, v.entrance, v.latitude, v.longitude, c.name, p.name, pp.entrance_id
+SELECT v.address, v.entrance, v.latitude, v.longitude, c.name, p.name, pp.entrance_id, p.id
 FROM kamailio_emergency_panels v
 LEFT JOIN cities c ON c.id = v.city_id
 LEFT JOIN panels p ON p.id = v.panel_id
 LEFT JOIN panel_places pp ON pp.id = (SELECT min(id) FROM panel_places WHERE panel_id = p.id)
 WHERE v.account = ?
 """
+# Never one that opens once: somebody else was promised it. What a panel that keeps codes has already comes before what
+# it is to get, a week's code before one made for an occasion, the one that is valid longest before others.
 _CODE: Final = """
-SELECT code_encrypted FROM access_codes
-WHERE entrance_id = ? AND apartment_id IS NULL AND ended_at_ms IS NULL AND valid_from_ms <= ?
-    AND (valid_until_ms IS NULL OR valid_until_ms > ?)
-ORDER BY id DESC LIMIT 1
+SELECT c.code_encrypted FROM access_codes c
+LEFT JOIN panel_codes k ON k.access_code_id = c.id AND k.panel_id = ?
+WHERE c.entrance_id = ? AND c.apartment_id IS NULL AND c.single_use = ? AND c.ended_at_ms IS NULL
+    AND c.valid_from_ms <= ? AND (c.valid_until_ms IS NULL OR c.valid_until_ms > ?)
+ORDER BY CASE WHEN k.wanted = 'present' AND k.state = 'done' THEN 0 ELSE 1 END,
+    CASE WHEN c.slot IS NULL THEN 1 ELSE 0 END,
+    CASE WHEN c.valid_until_ms IS NULL THEN 0 ELSE 1 END, c.valid_until_ms DESC, c.id DESC
+LIMIT 1
 """
 
 
@@ -74,7 +80,7 @@ class Notices:
     def _call_body(self, call: dict[str, Any]) -> dict[str, Any]:
         panel = call.get("panel")
         row = None if panel is None else self._context.database.row(_PANEL, (panel,))
-        address, entrance, latitude, longitude, city, name, _ = row or ("", 0, "", "", None, None, None)
+        address, entrance, latitude, longitude, city, name = (row or ("", 0, "", "", None, None))[:6]
         degrees = [int(part) / 1_000_000 for part in (latitude, longitude)] if latitude and longitude else None
         return {
             "event": "emergency_call",
@@ -101,5 +107,5 @@ class Notices:
         if row is None or row[6] is None:
             return None
         now_ms = self._context.now_ms()
-        kept = self._context.database.row(_CODE, (row[6], now_ms, now_ms))
+        kept = self._context.database.row(_CODE, (row[7], row[6], False, now_ms, now_ms))
         return None if kept is None else self._context.encryption.decrypted(kept[0])

@@ -21,6 +21,8 @@ KNOWN: Final = ("told by redis", "told by last_known")
 HUNG_UP: Final = "hung_up"
 """Kamailio tells with this step that the panel's leg is over: FastAGI, which tells `ended`, may be dead."""
 _MOST_STEPS: Final = 200
+_REACHED: Final = frozenset({"rings", "answered"})
+_FAILED: Final = frozenset({"way_failed", "trunk_failed"})
 _PLACE: Final = """
 SELECT v.panel_id, v.company_id, v.city_id FROM kamailio_emergency_panels v WHERE v.account = ?
 """
@@ -62,6 +64,8 @@ class EmergencyRecording:
         values.setdefault("direction", "out")
         merged = sorted([*known, *(s for s in told if s not in known)], key=lambda s: s["at_ms"])
         values["steps"] = json.dumps(merged[:_MOST_STEPS], ensure_ascii=False)
+        if not values["test"]:
+            values["result"] = _why_unanswered(values.get("result"), {s["step"] for s in merged})
         if fresh:
             EmergencyCall.insert(values).execute()
         else:
@@ -95,8 +99,6 @@ class EmergencyRecording:
             values["route"] = step.detail
             if not values.get("test"):  # who has asked for the test says what came of it
                 values["result"] = values.get("result") or "answered"
-        elif step.step == "no_way" and not values.get("test"):
-            values["result"] = values.get("result") or "no_way"
         elif step.step == "ended":
             values["ended_at_ms"] = values.get("ended_at_ms") or step.at_ms
             values["result"] = step.result if not values.get("test") else values.get("result")
@@ -116,3 +118,13 @@ class EmergencyRecording:
                 self._leasing.ended(step.call_id, step.at_ms, kept=kept)
         if fresh and values["direction"] == "out" and not values["test"]:
             self._notices.emergency_call(values)
+
+
+def _why_unanswered(told: str | None, steps: set[str]) -> str | None:
+    """Return the result by what Kamailio has told, which comes in any order: to Asterisk all of it is `no_answer`."""
+    if told in (None, "no_answer", "failed") and not steps & _REACHED:
+        if "no_way" in steps:
+            return "no_way"
+        if told and steps & _FAILED:
+            return "failed"
+    return told

@@ -48,6 +48,7 @@ _JOBS: Final = "SELECT state, count(*) FROM jobs WHERE state <> 'done' GROUP BY 
 _RUNS: Final = """
 SELECT kind, count(*) FROM job_runs WHERE state = 'failed' AND finished_at_ms > ? GROUP BY kind ORDER BY kind
 """
+_RESULTS: Final = ("answered", "busy", "caller_hung_up", "failed", "no_answer", "no_way", "unknown")
 _PROBLEMS: Final = ("no_address", "no_centre", "no_city", "no_number", "no_trunk")
 
 
@@ -120,8 +121,12 @@ class Metrics:
         calls = CounterMetricFamily(
             "entryphone_emergency_calls", "Emergency calls that are over", labels=["direction", "test", "result"]
         )
+        # Begun at 0: the first failed call of all would else be no increase.
+        counts = {(direction, "false", result): 0 for direction in ("out", "back") for result in _RESULTS}
         for direction, test, result, count in self._database.rows(_CALLS):
-            calls.add_metric([direction, str(bool(test)).lower(), result], count)
+            counts[direction, str(bool(test)).lower(), result] = count
+        for labels, count in counts.items():
+            calls.add_metric(labels, count)
         going_on = dict.fromkeys(("out", "back"), 0) | dict(self._database.rows(_OPEN, (now_ms - _OPEN_MS,)))
         findings = dict.fromkeys(_PROBLEMS, 0) | dict(self._database.rows(_FINDINGS))
         found: Any = self._database.row(_NOTICES, (now_ms - _DAY_MS,))

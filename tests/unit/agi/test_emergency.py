@@ -85,6 +85,17 @@ def test_a_lease_is_known_after_the_crm_has_gone(tmp_path: Path, redis_away: boo
     assert found.call_back("+7495002", "b3") == CallBack("+7495002")
 
 
+@pytest.mark.parametrize("source", ["last_caller", "shared"])
+def test_who_called_last_with_the_shared_number_is_not_remembered(tmp_path: Path, source: str) -> None:
+    """Somebody else may have since: Kamailio knows."""
+    crm, store = Crm(None, CallBack("+7495999", "p1", source=source)), LocalStore(f"{tmp_path}/a.db")
+    found, beside = leases(crm, Redis(), store)
+    assert found.call_back("+7495999", "b1").panel == "p1"
+    beside.shutdown()
+    crm.back = None
+    assert leases(crm, Redis(), store)[0].call_back("+7495999", "b2") == CallBack("+7495999")
+
+
 def test_an_expired_lease_is_not_used(tmp_path: Path) -> None:
     old = Lease("p1", 1, "+7495001", "line", "leased", NOW_MS - 1)
     found, beside = leases(Crm(old), Redis(), LocalStore(f"{tmp_path}/a.db"))

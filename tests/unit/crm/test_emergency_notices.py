@@ -55,6 +55,39 @@ def web() -> Iterator[tuple[str, list[tuple[str, dict[str, str], bytes]]]]:
     server.server_close()
 
 
+def test_the_centre_is_never_told_a_code_that_opens_once_and_rather_one_that_the_panel_has(
+    town: Town, database: CrmDatabase, context: Context, clock: Clock
+) -> None:
+    centre(town, database, email="duty@112.example")
+
+    def made(**more: object) -> tuple[int, str]:
+        code = town.platform("POST", "/v1/access-codes", {"entrance_id": town.entrance, **more})
+        return code["id"], code["code"]
+
+    def told_code(call_id: str) -> str | None:
+        told(context, {**OUT[1], "call_id": call_id})
+        sql = "SELECT body FROM emergency_notices WHERE call_id = ?"
+        ((body,),) = database.rows(sql, (call_id,))
+        code: str | None = json.loads(body)["entrance_code"]
+        return code
+
+    assert told_code("c0") is None
+    made(single_use=True)
+    assert told_code("c1") is None
+    before, old = made()
+    _, weekly = made()
+    made(valid_until_ms=clock.now + 7_200_000)
+    made(single_use=True)
+    assert told_code("c2") == weekly
+    database.rows(
+        "INSERT INTO panel_codes (company_id, panel_id, access_code_id, place, wanted, state, tries, next_try_ms) "
+        "SELECT p.company_id, p.id, ?, 1, 'present', 'done', 0, 0 FROM panels p JOIN accounts a ON a.id = p.account_id "
+        "WHERE a.account = 'p1'",
+        (before,),
+    )
+    assert told_code("c3") == old
+
+
 def test_centre_and_company_are_told_at_once_with_address_map_and_entrance_code(
     town: Town, database: CrmDatabase, context: Context, clock: Clock, web: Any
 ) -> None:

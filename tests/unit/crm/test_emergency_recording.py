@@ -93,6 +93,30 @@ def test_without_fastagi_kamailios_steps_are_a_record_all_the_same(town: Town, c
     assert (call["result"], call["ended_at_ms"]) == ("answered", AT_MS + 4000)
 
 
+@pytest.mark.parametrize(
+    ("steps", "told_by_agi", "result"),
+    [
+        (["no_way"], "no_answer", "no_way"),
+        (["no_way"], None, "no_way"),
+        (["dial", "way_failed", "trunk_failed"], "no_answer", "failed"),
+        (["dial", "way_failed", "dial", "rings"], "no_answer", "no_answer"),
+        (["dial", "way_failed"], "caller_hung_up", "caller_hung_up"),
+        (["dial", "way_failed", "dial", "rings", "answered"], "answered", "answered"),
+        (["dial"], "busy", "busy"),
+    ],
+)
+@pytest.mark.parametrize("agi_first", [False, True])
+def test_a_call_that_no_line_has_taken_is_not_one_that_nobody_answered(
+    town: Town, context: Context, *, steps: list[str], told_by_agi: str | None, result: str, agi_first: bool
+) -> None:
+    by_kamailio = [step(name, 10 + at, panel="p1", detail="line") for at, name in enumerate(steps)]
+    by_agi = [step("ended", 900, panel="p1", direction="out", result=told_by_agi, detail="x")] if told_by_agi else []
+    for events in (by_agi, by_kamailio) if agi_first else (by_kamailio, by_agi):
+        told(context, *events)
+    (call,) = calls(town)
+    assert call["result"] == result
+
+
 def test_without_fastagi_the_use_of_the_shared_number_is_in_the_history_once(
     town: Town, database: CrmDatabase, context: Context
 ) -> None:
