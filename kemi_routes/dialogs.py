@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import call_backs, node_life, registration, talks, trunk_cseq, voice_calls, waking
+from kemi_routes import call_backs, contact_address, node_life, talks, trunk_cseq, voice_calls, waking
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import METHODS, refuse
 
@@ -78,20 +78,16 @@ def _relay(ksr: Ksr, request: Request) -> None:
         ksr.nathelper.handle_ruri_alias()
         if request.method in _TARGET_REFRESH:
             ksr.tm.t_on_reply(ON_REPLY)
-    elif request.method in _TARGET_REFRESH and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
-        ksr.nathelper.set_contact_alias()
+    elif request.method in _TARGET_REFRESH:
+        contact_address.mend(ksr)
     if ksr.tm.t_relay() < 0 and request.method != "ACK":
         ksr.sl.send_reply_error()
 
 
 def on_reply(ksr: Ksr) -> None:
-    """A device's answer to a change of the session: its Contact is where the dialog leads from now on.
-
-    Without the alias the BYE of Asterisk would go to the address that a device behind NAT has inside (RFC 3261,
-    12.2.1.2).
-    """
-    if ksr.kx.get_status() < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS_OF_REPLY) > 0:
-        ksr.nathelper.set_contact_alias()
+    """A device's answer to a change of the session: its Contact is where the dialog leads from now on (12.2.1.2)."""
+    if ksr.kx.get_status() < _NEGATIVE:
+        contact_address.mend(ksr)
 
 
 def absorb_retransmission(ksr: Ksr, request: Request) -> Outcome:

@@ -59,6 +59,10 @@ def _proved(ksr: Ksr, request: Request, name: str, account: accounts.Account | N
     result = _check(ksr, request, _NOBODY if account is None else account.ha1)
     if result <= 0 or account is None:
         return _not_proved(ksr, request, name, result)
+    # What was checked are the credentials for our realm, whose user To or From names; `name` is of the first ones that
+    # came. With two headers one account must not be taken for another.
+    if name != (ksr.kx.gete_tuser() if request.method == "REGISTER" else ksr.kx.gete_fuser()):
+        return _not_proved(ksr, request, name, _USER_MISMATCH)
     if not account.enabled and not request.emergency:
         return _disabled(ksr, request, name)
     flood.proved(ksr, request)

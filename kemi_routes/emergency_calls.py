@@ -15,7 +15,7 @@ from kemi_routes import admission, emergency_table, headers, nodes, pidf_lo, pol
 from kemi_routes.digest import STRANGER
 from kemi_routes.emergency_table import ALWAYS, TEST_NUMBER, Way
 from kemi_routes.pipeline import DONE, NEXT, Refusal
-from kemi_routes.replies import refuse
+from kemi_routes.replies import refuse, tell_no_redirect
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -222,6 +222,7 @@ def on_failure(ksr: Ksr) -> None:
     """The way has failed: answer its challenge, take the next one, or let Asterisk tell the caller."""
     if not _goes_on(ksr):
         nodes.end_stage_leg(ksr, ksr.kx.get_callid() or "")
+        tell_no_redirect(ksr)
 
 
 def _goes_on(ksr: Ksr) -> bool:

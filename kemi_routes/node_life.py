@@ -6,6 +6,8 @@ for dead would move its calls, ring apartments twice and double the load of the 
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 import json
 from typing import TYPE_CHECKING
 
@@ -19,8 +21,9 @@ SET = 1
 # The node that emergency calls go to first, and nobody else's (docs/decisions/0021).
 EMERGENCY_SET = 2
 _IN_TURN = 4
-# ds_is_from_list_uri: compare addresses only, neither port nor protocol.
-_ADDRESS_ONLY = 1 | 2
+# ds_is_from_list_uri: compare address and port, not the protocol, which a plain URI does not name.
+_ANY_TRANSPORT = 2
+_UDP_ONLY = frozenset(("transport=tcp", "transport=tls", "transport=sctp", "transport=ws", "transport=wss"))
 _HEARD = "heard"
 # A node that sent anything within this time lives. Two missed probes take longer (1.75 s): a dead node is not kept up.
 _LIVES_MS = 1600
@@ -58,13 +61,29 @@ def bring_back(ksr: Ksr, uri: str) -> None:
 
 
 def is_node(ksr: Ksr, uri: str) -> bool:
-    """Tell whether a URI leads to one of our nodes."""
-    return ksr.dispatcher.ds_is_from_list_uri(SET, _ADDRESS_ONLY, uri) > 0
+    """Tell whether a URI leads to one of our nodes, to the very port where it listens for SIP."""
+    return _is_listed(ksr, SET, uri)
 
 
 def is_for_emergencies(ksr: Ksr, uri: str) -> bool:
     """Tell whether a URI leads to the node of emergency calls."""
-    return ksr.dispatcher.ds_is_from_list_uri(EMERGENCY_SET, _ADDRESS_ONLY, uri) > 0
+    return _is_listed(ksr, EMERGENCY_SET, uri)
+
+
+def _is_listed(ksr: Ksr, group: int, uri: str) -> bool:
+    """Anybody may send any URI: the dispatcher would look a name up in DNS, and the worker would wait for it."""
+    name = name_of(uri)
+    if not _is_address(name.rpartition(":")[0]) or not _UDP_ONLY.isdisjoint(uri.lower().split(";")):
+        return False
+    return ksr.dispatcher.ds_is_from_list_uri(group, _ANY_TRANSPORT, f"sip:{name}") > 0
+
+
+@functools.lru_cache(256)
+def _is_address(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")) is not None
+    except ValueError:
+        return False
 
 
 def choose(ksr: Ksr) -> bool:

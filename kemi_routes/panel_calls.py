@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from kemi_routes import (
     admission,
     call_backs,
+    contact_address,
     emergency_calls,
     headers,
     node_life,
     nodes,
     policy,
     probe_calls,
-    registration,
     story,
     talks,
 )
@@ -62,8 +62,10 @@ def send_to_node(ksr: Ksr, request: Request) -> Outcome:
     ksr.hdr.remove("Route")
     ksr.hdr.append(f"{headers.KIND}: {request.kind}\r\n")
     ksr.rr.record_route()
-    if ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
-        ksr.nathelper.set_contact_alias()
+    if request.kind == call_backs.KIND:
+        contact_address.mend_of_carrier(ksr)
+    else:
+        contact_address.mend(ksr)
     if request.kind != call_backs.KIND:
         probe_calls.give_way(ksr, request.settings, request.account)
         number = request.number if request.emergency else policy.told(request.number)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import headers, registration
+from kemi_routes import dialogs, headers, registration
 from kemi_routes.clock import now_ms
 from kemi_routes.pipeline import DONE, Refusal
-from kemi_routes.replies import refuse
+from kemi_routes.replies import refuse, tell_no_redirect
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 USER = "probe"
 END_PROBE = "end-probe"
+ON_FAILURE = "on_probe_failure"
 # Panel -> `<node> <probe>`; forgotten when no probe can last any more, as nobody looks for its end.
 _PROBES = "probes"
 # Panel -> when somebody else has taken it last (epoch ms): for a probe that was on its way in that moment. Soon after,
@@ -52,11 +53,18 @@ def ring_handset(ksr: Ksr, request: Request) -> Outcome:
     ksr.hdr.remove("Route")
     ksr.rr.record_route()
     ksr.htable.sht_sets(_PROBES, target.panel, f"{request.source_ip}:{ksr.pv.get('$sp')} {target.probe}")
+    ksr.tm.t_on_reply(dialogs.ON_REPLY)
+    ksr.tm.t_on_failure(ON_FAILURE)
     ksr.tm.t_set_fr(_RING_MS, _PANEL_SILENT_MS)
     if ksr.tm.t_relay() < 0:
         ksr.err(f"probe cannot be relayed to {target.panel}; call_id={request.call_id}\n")
         ksr.sl.send_reply_error()
     return DONE
+
+
+def on_failure(ksr: Ksr) -> None:
+    """The panel has refused."""
+    tell_no_redirect(ksr)
 
 
 def give_way(ksr: Ksr, settings: Settings, panel: str) -> None:

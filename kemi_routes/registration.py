@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import policy, refreshes, waking
+from kemi_routes import contact_address, policy, refreshes, waking
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -24,15 +25,11 @@ _INSERTED = 1
 _UPDATED = 2
 # Branch flag of usrloc's nat_bflag: contacts that get keep-alive pings.
 _NATTED_FLAG = 6
-# nat_uac_test: Via against source address (2) and port (16), Contact against source address (32) and port (128). A
-# contact that is not where the request came from is reached at the latter, so nobody can register another's address.
-NAT_TESTS = 2 | 16 | 32 | 128
-# Of a reply: its topmost Via is our own.
-NAT_TESTS_OF_REPLY = 32 | 128
 
 # Contacts whose row is written: `account URI` -> `fingerprint of all that the row says but moments, ruid`.
 _WRITTEN = "written"
 _MAX_CONTACTS = 10
+_RECEIVED = re.compile(r'received\s*=\s*"?([^">,]*)', re.IGNORECASE)
 _SHORTEST_URI, _LONGEST_URI = 5, 255
 
 
@@ -52,9 +49,17 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     if has_path and not request.settings.is_exempt(request.source_ip):
         # A stranger's Path could lead calls to Asterisk itself, which trusts what comes from us.
         return refuse(ksr, request, Refusal(403, "Forbidden", "Path from an address that is none of our networks"))
-    natted = ksr.nathelper.nat_uac_test(NAT_TESTS) > 0
+    text = ksr.hdr.gete("Contact")
+    several = ksr.hdr.get_idx("Contact", 1) is not None
+    if not has_path and _says_received_elsewhere(ksr, text, several=several):
+        return refuse(ksr, request, Refusal(403, "Forbidden", "Contact received at another address than this"))
+    # A contact that is not where the request came from is reached at the latter: nobody registers another's address.
+    # Behind a Path it is the proxy that is reached.
+    natted = ksr.nathelper.nat_uac_test(contact_address.NAT_TESTS) > 0 or (
+        not has_path and (several or contact_address.is_elsewhere(ksr, text))
+    )
     # Read before the registrar's own attributes are added to Contact.
-    contact = None if has_path else _only_contact(ksr, request, natted=natted)
+    contact = None if has_path or several else _only_contact(ksr, request, text, natted=natted)
     if natted:
         ksr.nathelper.fix_nated_register()
         ksr.setbflag(_NATTED_FLAG)
@@ -70,13 +75,25 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     return DONE
 
 
-def _only_contact(ksr: Ksr, request: Request, *, natted: bool) -> _Contact | None:
-    """Return the contact when there is exactly one and its refreshes may go to the journal."""
+def _says_received_elsewhere(ksr: Ksr, first: str, *, several: bool) -> bool:
+    """Tell whether a Contact has a parameter `received` that is not true: the registrar believes it (save.c).
+
+    Our own answer to a REGISTER has it, so a phone may say it again.
+    """
+    texts = [first]
+    while several and (value := ksr.hdr.get_idx("Contact", len(texts))) is not None:
+        texts.append(value)
+    said = [uri for text in texts if "received" in text.lower() for uri in _RECEIVED.findall(text)]
+    here = f"sip:{ksr.kx.get_srcip()}:{ksr.kx.get_srcport()}" if said else ""
+    return any(uri.partition(";transport=")[0] != here for uri in said)
+
+
+def _only_contact(ksr: Ksr, request: Request, text: str, *, natted: bool) -> _Contact | None:
+    """Return the contact of the only Contact header when it is one and its refreshes may go to the journal."""
     if refreshes.journal_of(request.settings.location_url) is None:
         return None
-    text = ksr.hdr.gete("Contact")
     uri = _only_uri(text)
-    if not uri or ksr.hdr.get_idx("Contact", 1) is not None:
+    if not uri:
         return None
     kx = ksr.kx
     said = (text, ksr.hdr.gete("Expires"), kx.get_ua(), kx.get_proto(), request.source_ip, kx.get_srcport(), natted)

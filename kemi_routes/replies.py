@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from kemi_routes.pipeline import Outcome, Refusal, Request
 
+_REDIRECTION, _CLIENT_FAILS = 300, 400
 METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, MESSAGE, NOTIFY"
 
 
@@ -34,3 +35,13 @@ def refuse(ksr: Ksr, request: Request, refusal: Refusal) -> Outcome:
 def retry_after(ksr: Ksr, seconds: int) -> None:
     """Say in the reply that follows when to come back (RFC 3261, 20.33)."""
     ksr.hdr.append_to_reply(f"Retry-After: {seconds}\r\n")
+
+
+def tell_no_redirect(ksr: Ksr) -> None:
+    """Tell Asterisk, in a failure route, that a device which sends it elsewhere (3xx) is not there.
+
+    Asterisk would follow the Contact into its dialplan in the panel's name: to 112, a neighbour, an access code. This
+    is for nobody to ask, as REFER is not (docs/decisions/0011).
+    """
+    if _REDIRECTION <= ksr.tm.t_get_status_code() < _CLIENT_FAILS:
+        ksr.tm.t_reply(480, "Redirections Are Not Followed")

@@ -209,6 +209,11 @@ class Router:
         stage_calls.on_failure(self._ksr, self._settings)
 
     @guard
+    def on_probe_failure(self, _message: object) -> None:
+        """The panel of a probe has refused."""
+        probe_calls.on_failure(self._ksr)
+
+    @guard
     def on_stage_resume(self, _message: object) -> None:
         """An app has woken for a stage in which nobody rings."""
         stage_calls.on_resume(self._ksr, self._settings)

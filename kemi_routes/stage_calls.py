@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from kemi_routes import (
     admission,
+    contact_address,
     emergency_table,
     headers,
     late_ringing,
@@ -19,7 +20,7 @@ from kemi_routes import (
 )
 from kemi_routes.clock import now_ms
 from kemi_routes.pipeline import DONE, Refusal
-from kemi_routes.replies import refuse
+from kemi_routes.replies import refuse, tell_no_redirect
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -246,8 +247,8 @@ def on_reply(ksr: Ksr) -> None:
 def _make_ours(ksr: Ksr, status: int) -> None:
     """Make a device's reply one that Asterisk may have."""
     headers.strip_private(ksr)
-    if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS_OF_REPLY) > 0:
-        ksr.nathelper.set_contact_alias()
+    if status < _NEGATIVE:
+        contact_address.mend(ksr)
 
 
 def _rings_already(ksr: Ksr) -> bool:
@@ -298,8 +299,11 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
         if (woken and _ring_account(ksr, settings, woken)) or _wait_for_sleepers(ksr, leg_id):
             return
     nodes.end_stage_leg(ksr, leg_id)
-    if ksr.tm.t_is_canceled() < 0 and waking.find(ksr, leg_id) is not None and ksr.tm.t_get_status_code() == _TIMEOUT:
-        ksr.tm.t_reply(480, "Nobody Woke")
+    if ksr.tm.t_is_canceled() < 0:
+        if waking.find(ksr, leg_id) is not None and ksr.tm.t_get_status_code() == _TIMEOUT:
+            ksr.tm.t_reply(480, "Nobody Woke")
+        else:
+            tell_no_redirect(ksr)
     waking.end(ksr, leg_id)
 
 

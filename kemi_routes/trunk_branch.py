@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, registration, trunk_addresses, trunk_cseq, trunks
+from kemi_routes import contact_address, headers, trunk_addresses, trunk_cseq, trunks
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -61,8 +61,8 @@ def clean_reply(ksr: Ksr, status: int) -> None:
     """Take our headers from a trunk's reply, and note where it came from when that is not what its Contact says."""
     headers.strip_private(ksr)
     trunk_cseq.restore(ksr, answered=_ANSWER <= status < _NEGATIVE)
-    if status < _NEGATIVE and ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
-        ksr.nathelper.set_contact_alias()
+    if status < _NEGATIVE:
+        contact_address.mend(ksr)
 
 
 def was_silent(ksr: Ksr) -> bool:

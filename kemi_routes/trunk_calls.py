@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kemi_routes import admission, headers, nodes, story, trunk_branch, trunks, voice_calls, voice_trunks
 from kemi_routes.pipeline import DONE, Refusal
-from kemi_routes.replies import refuse
+from kemi_routes.replies import refuse, tell_no_redirect
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -169,6 +169,7 @@ def on_failure(ksr: Ksr) -> None:
     """The trunk has refused or is silent: answer its challenge, try the next, or let Asterisk judge."""
     if not _goes_on(ksr):
         nodes.end_stage_leg(ksr, ksr.kx.get_callid() or "")
+        tell_no_redirect(ksr)
 
 
 def _goes_on(ksr: Ksr) -> bool:

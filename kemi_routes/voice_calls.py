@@ -16,7 +16,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import headers, node_life, nodes, registration, story, table_rows, voice_trunks, voice_wishes
+from kemi_routes import contact_address, headers, node_life, nodes, story, table_rows, voice_trunks, voice_wishes
 from kemi_routes.clock import now_ms
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import refuse
@@ -155,8 +155,7 @@ def join(ksr: Ksr, request: Request) -> Outcome:
         ksr.hdr.remove(name)
     ksr.hdr.append(f"{headers.WAITING}: {leg.place} {leg.account} {leg.trunk}|{leg.account}|{leg.waiting}\r\n")
     ksr.rr.record_route()
-    if ksr.nathelper.nat_uac_test(registration.NAT_TESTS) > 0:
-        ksr.nathelper.set_contact_alias()
+    contact_address.mend_of_carrier(ksr)
     ksr.seturi(f"sip:{USER}@{leg.node}")
     ksr.tm.t_set_fr(10_000, 2000)
     if ksr.tm.t_relay() < 0:

@@ -32,6 +32,8 @@ class Dialog:
         self.local = ""
         self.remote = ""
         self.target = ""
+        self.contact = f"<sip:{socket.address}:{socket.port}>"
+        """Contact of our answers; by default where we are."""
         self.routes: list[str] = []
         self.local_cseq = secrets.randbelow(10_000) + 1
         self._remote_cseq = -1
@@ -161,7 +163,7 @@ class Dialog:
         to = got.message.get("To")
         tagged = to if message.parameter(to, "tag") or not self.local else self.local
         built.add("To", tagged)
-        built.add("Contact", f"<sip:{self.socket.address}:{self.socket.port}>")
+        built.add("Contact", self.contact)
         built.headers.extend(headers)
         if body:
             built.add("Content-Type", "application/sdp")

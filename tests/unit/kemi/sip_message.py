@@ -44,3 +44,13 @@ class Message:
     malformed: bool = False
     body: str = ""
     latin1: bool = False
+
+    @property
+    def sender(self) -> str:
+        """User of From: who authenticates, unless the test says another."""
+        return self.from_user or self.auth_user or ""
+
+    @property
+    def called(self) -> str:
+        """User of To; who registers names himself there, unless the test says another."""
+        return self.to_user or (self.auth_user or "" if self.method == "REGISTER" else "")

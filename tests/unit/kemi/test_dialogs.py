@@ -169,9 +169,10 @@ def test_where_a_device_behind_nat_says_it_is_is_noted_in_its_answer_to_a_change
     fake.message = Message(method=method, ruri="sip:a@10.0.0.1", source_ip="127.0.0.21", to_tag=True)
     dialogs.pass_in_dialog(fake.ksr, request_of(fake))
     ((armed,),) = fake.called("tm.t_on_reply")
-    fake.message = Message(status=200, natted=True)
-    getattr(made, str(armed))(None)
-    assert len(fake.called("nathelper.set_contact_alias")) == 1
+    for contact in ("<sip:a@127.0.1.1>", "<sip:a@192.168.1.5>"):
+        fake.message = Message(status=200, headers=[("Contact", contact)])
+        getattr(made, str(armed))(None)
+    assert len(fake.called("nathelper.set_contact_alias_trim")) == 1
     fake.message = Message(method="BYE", ruri="sip:a@10.0.0.1", source_ip="127.0.0.21", to_tag=True)
     dialogs.pass_in_dialog(fake.ksr, request_of(fake))
     assert len(fake.called("tm.t_on_reply")) == 1, "nothing else changes it"

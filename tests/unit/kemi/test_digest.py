@@ -58,6 +58,20 @@ def test_good_credentials_name_account_and_kind(fake: FakeKsr, request_of: Make)
     assert fake.called("auth.consume_credentials")
 
 
+@pytest.mark.parametrize(
+    ("method", "user"), [("INVITE", "from_user"), ("REGISTER", "to_user"), ("MESSAGE", "from_user")]
+)
+def test_the_name_looked_up_is_the_one_that_was_proved(fake: FakeKsr, request_of: Make, method: str, user: str) -> None:
+    """With two credentials in one request the auth module checks the second, under the first one's password."""
+    login(fake)
+    fake.message.method = method
+    setattr(fake.message, user, "victim")
+    request = request_of(fake)
+    assert digest.authenticate(fake.ksr, request) is DONE
+    assert fake.replies == [(403, "Forbidden")]
+    assert request.account == ""
+
+
 @pytest.mark.parametrize("case", ["wrong", "unknown", "disabled"])
 def test_wrong_unknown_and_disabled_look_the_same(fake: FakeKsr, request_of: Make, case: str) -> None:
     login(fake, password=case != "wrong", enabled=int(case != "disabled"))

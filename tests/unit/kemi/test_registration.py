@@ -28,6 +28,55 @@ def test_contacts_behind_nat_are_kept_alive(fake: FakeKsr, request_of: Make) -> 
     assert len(fake.called("registrar.reg_send_reply")) == 1
 
 
+@pytest.mark.parametrize(
+    ("contact", "fixed"),
+    [
+        ("<sip:a@127.0.1.1>", False),
+        ("sip:a@127.0.1.1:5060;expires=60", False),
+        ("<sip:112@127.0.0.21:5060>", True),
+        ("<sip:a@127.0.1.1:5061>", True),
+        ("<sip:a@127.0.1.1;maddr=127.0.0.21>", True),
+        ("<sip:a@n1.slow.example>", True),
+        ("<sip:a@127.0.1.1>, <sip:112@127.0.0.21>", True),
+        ("*", True),
+    ],
+)
+def test_a_contact_is_reached_where_it_came_from(fake: FakeKsr, request_of: Make, contact: str, *, fixed: bool) -> None:
+    fake.message.method, fake.message.headers = "REGISTER", [("Contact", contact)]
+    request = request_of(fake)
+    request.kind = "handset"
+    registration.save_contacts(fake.ksr, request)
+    assert bool(fake.called("nathelper.fix_nated_register")) is fixed
+    assert fake.called("registrar.save")
+
+
+def test_several_contacts_are_reached_where_they_came_from(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.method = "REGISTER"
+    fake.message.headers = [("Contact", "<sip:a@127.0.1.1>"), ("Contact", "<sip:112@127.0.0.21>")]
+    request = request_of(fake)
+    request.kind = "handset"
+    registration.save_contacts(fake.ksr, request)
+    assert fake.called("nathelper.fix_nated_register")
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(
+    ("received", "kept"),
+    [("sip:127.0.1.1:5060", True), ("sip:127.0.0.21:5060", False), ("sip:127.0.1.1:5060;maddr=127.0.0.21", False)],
+)
+def test_received_is_believed_of_nobody_but_ourselves(
+    fake: FakeKsr, request_of: Make, received: str, *, kept: bool, several: bool
+) -> None:
+    fake.message.method = "REGISTER"
+    fake.message.headers = [("Contact", "<sip:b@127.0.1.1>")] * several
+    fake.message.headers.append(("Contact", f'<sip:a@127.0.1.1>;Received="{received}"'))
+    request = request_of(fake)
+    request.kind = "handset"
+    registration.save_contacts(fake.ksr, request)
+    assert fake.replies == ([] if kept else [(403, "Forbidden")])
+    assert bool(fake.called("registrar.save")) is kept
+
+
 def test_a_busy_database_is_asked_once_more_before_the_answer(fake: FakeKsr, request_of: Make) -> None:
     fake.message.method = "REGISTER"
     request = request_of(fake)

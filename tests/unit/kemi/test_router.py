@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from kemi_routes import emergency_calls, panel_calls, router, stage_calls, trunk_calls, voice_calls, waking
+from kemi_routes import (
+    dialogs,
+    emergency_calls,
+    panel_calls,
+    probe_calls,
+    router,
+    stage_calls,
+    trunk_calls,
+    voice_calls,
+    waking,
+)
 from tests.unit.kemi.fake_ksr import FakeKsr
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -16,13 +26,14 @@ def test_every_callback_named_anywhere_is_a_method() -> None:
     names = {*re.findall(r"route=(\w+)", text), *re.findall(r'_callback", "(\w+)"', text)}
     assert len(names) == 5
     names |= {panel_calls.ON_REPLY, panel_calls.ON_FAILURE, stage_calls.ON_REPLY, stage_calls.ON_FAILURE}
+    names |= {dialogs.ON_REPLY, probe_calls.ON_FAILURE}
     names |= {waking.ON_RESUME, voice_calls.ON_RESUME}
     for relaying in (trunk_calls.RELAYING, emergency_calls.RELAYING):
         names |= {relaying.on_branch, relaying.on_reply, relaying.on_failure}
     assert all(callable(getattr(router.Router, name, None)) for name in names)
     source = "".join(path.read_text() for path in (REPOSITORY / "kemi_routes").glob("*.py"))
     assert set(re.findall(r"t_on_\w+\(([^)]*)\)", source)) == {
-        *("ON_REPLY", "ON_FAILURE", "RELAYING.on_failure"),
+        *("ON_REPLY", "ON_FAILURE", "RELAYING.on_failure", "dialogs.ON_REPLY"),
         *("relaying.on_branch", "relaying.on_reply", "relaying.on_failure"),
     }
 

@@ -143,3 +143,17 @@ def test_only_ringing_of_devices_is_kept(fake: FakeKsr) -> None:
         fake.message = Message(status=status, source_ip=source_ip, call_id="leg-1", to_user=to_user)
         made.ksr_reply_route(None)
         assert len(fake.tables["ringing"]) == kept
+
+
+@pytest.mark.parametrize(("status", "replies"), [(302, [(480, "Redirections Are Not Followed")]), (486, []), (603, [])])
+def test_a_device_that_sends_the_call_elsewhere_is_not_there(
+    fake: FakeKsr, request_of: Make, status: int, replies: list[tuple[int, str]]
+) -> None:
+    """Asterisk would follow it into its dialplan in the panel's name."""
+    stage(fake, "h1")
+    fake.location = {"h1": [Contact("sip:a@1", "r1")]}
+    request = request_of(fake)
+    stage_calls.ring_stage(fake.ksr, request)
+    fake.message.status = status
+    stage_calls.on_failure(fake.ksr, request.settings)
+    assert fake.replies == replies

@@ -1,0 +1,55 @@
+"""Where a device is reached: at the address that it sends from, whatever its Contact says.
+
+Behind NAT it cannot know that address, and nobody may name another's: calls would go where he wants, an Asterisk node
+included, which believes what comes from us.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from KSR import Ksr
+
+_DEFAULT_PORT = ":5060"
+# nat_uac_test: address (2) and port (16) of Via against where the request came from, a private source address (32),
+# port of Contact (128).
+NAT_TESTS = 2 | 16 | 32 | 128
+
+
+def mend(ksr: Ksr) -> None:
+    """Write the address that the message came from to its Contact, unless that says just this (as `alias`).
+
+    Without it the requests of Asterisk within the dialog would go to what the device calls itself (RFC 3261,
+    12.2.1.1).
+    """
+    contact = ksr.hdr.gete("Contact")
+    if contact and is_elsewhere(ksr, contact):
+        ksr.nathelper.set_contact_alias_trim()
+
+
+def mend_of_carrier(ksr: Ksr) -> None:
+    """As `mend`, of a request from a carrier: it may well be reached at another address than it sends from."""
+    if ksr.nathelper.nat_uac_test(NAT_TESTS) > 0:
+        ksr.nathelper.set_contact_alias_trim()
+
+
+def is_elsewhere(ksr: Ksr, contact: str) -> bool:
+    """Tell whether the Contact of the message at hand says anything but the address that it came from."""
+    kx = ksr.kx
+    if host_and_port(contact) != f"{kx.get_srcip()}:{kx.get_srcport()}" or kx.get_proto() != "udp":
+        return True
+    said = contact.lower()
+    return ";alias=" in said or ";maddr=" in said
+
+
+def host_and_port(contact: str) -> str:
+    """Return `host:port` of the only URI of a Contact; empty for `*`, for several and for what is none."""
+    if "," in contact:
+        return ""
+    uri = contact.partition("<")[2].partition(">")[0] if "<" in contact else contact.strip()
+    scheme, _, rest = uri.partition(":")
+    if scheme.lower() != "sip":
+        return ""
+    host = rest.rpartition("@")[2].partition(";")[0].partition("?")[0]
+    return host if ":" in host else host + _DEFAULT_PORT
