@@ -11,7 +11,6 @@ from crm_api.domain.csv_table import Column
 from crm_api.domain.phones import e164
 from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, KnownPlaces
-from crm_api.tables import dialled_numbers
 from crm_api.tables.id_blocks import reserved
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ class ResidentImport(Importer):
             if ends_at_ms is not None:
                 ends.setdefault(ends_at_ms, set()).add(apartment_id)
         for ends_at_ms, apartments in ends.items():
-            self.changes.numbers(dialled_numbers.of_apartments(self.database, apartments), due_at_ms=ends_at_ms)
+            self.changes.apartments_at(ends_at_ms, apartments)
 
     def _announce_phones(self) -> None:
         """Have apartments that ring a phone planned anew: it is dialled only while it is a resident's."""
