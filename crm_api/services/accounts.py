@@ -135,7 +135,7 @@ class Accounts(Kept[Account]):
         if home is None:
             raise InvalidFieldsError.one("resident_id", resident_id, "name a resident of the account's apartment")
         if home.ends_at_ms is not None and home.ends_at_ms > self.context.now_ms():
-            self.changes.apartments([home.apartment_id], due_at_ms=home.ends_at_ms)
+            self.changes.apartments_at(home.ends_at_ms, [home.apartment_id])
 
     def _company(self, tenant: Tenant, new: NewAccount) -> int | None:
         if new.kind in HOUSEHOLD_KINDS:

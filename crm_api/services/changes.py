@@ -35,15 +35,23 @@ class Changes:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def numbers(self, pairs: Iterable[Pair], due_at_ms: int | None = None) -> None:
-        """Drop the plans of these (panel, number) pairs, now or at a later moment."""
+    def numbers(self, pairs: Iterable[Pair]) -> None:
+        """Drop the plans of these (panel, number) pairs now; there is no later: a number may mean another by then."""
         kept = sorted(set(pairs))
         if kept:
-            self._add("numbers", json.dumps(kept), due_at_ms)
+            self._add("numbers", json.dumps(kept), None)
 
-    def apartments(self, apartment_ids: Iterable[int], due_at_ms: int | None = None) -> None:
-        """Drop the plans of these apartments, under the numbers that reach them at this moment, now or later."""
-        self.numbers(dialled_numbers.of_apartments(self._context.database, apartment_ids), due_at_ms)
+    def apartments(self, apartment_ids: Iterable[int]) -> None:
+        """Drop the plans of these apartments now, under the numbers that reach them at this moment."""
+        self.numbers(dialled_numbers.of_apartments(self._context.database, apartment_ids))
+
+    def apartments_at(self, due_at_ms: int, apartment_ids: Iterable[int]) -> None:
+        """Drop, at a later moment, the plans that will be others by then without anybody's doing.
+
+        Those are the plans of these apartments, and those that name an account of a guest of theirs: whichever there
+        are then, under the numbers that reach them then.
+        """
+        self._add("apartments", json.dumps(sorted(set(apartment_ids))), due_at_ms)
 
     def scope(self, scope: Scope, key: int, due_at_ms: int | None = None) -> None:
         """Drop every plan of a panel, house, company or city, now or later; spelled out when delivered."""

@@ -83,6 +83,8 @@ class Delivery:
     def _pairs(self, scope: str, payload: str) -> Iterable[tuple[str, str]]:
         if scope == "numbers":
             return [(panel, dialled) for panel, dialled in json.loads(payload)]
+        if scope == "apartments":
+            return dialled_numbers.of_changed_rights(self._context.database, json.loads(payload))
         wider: dict[str, dialled_numbers.Scope] = {"panel": "panel", "house": "house", "company": "company"}
         return dialled_numbers.of_scope(self._context.database, wider.get(scope, "city"), int(payload))
 

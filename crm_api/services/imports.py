@@ -111,6 +111,7 @@ class Imports:
         }
         with self._context.database.transaction():
             if not problems and not dry_run:
+                importer.look_again()
                 result["made"] = importer.write()
                 self._tell_the_audit_log(taken, result["made"])
             state = "failed" if problems and not dry_run else "done"

@@ -125,7 +125,7 @@ class Residents(Kept[Resident]):
             self.changes.account_rings(account.id, account.apartment_id)
         for home in homes:
             if home["ends_at_ms"] is not None and home["ends_at_ms"] > self.context.now_ms():
-                self.changes.apartments([home["apartment_id"]], due_at_ms=home["ends_at_ms"])
+                self.changes.apartments_at(home["ends_at_ms"], [home["apartment_id"]])
 
     def _announce_homes(self, row: Resident) -> None:
         """Have the apartments planned anew: a number is dialled only while it is of somebody who lives there."""

@@ -10,7 +10,6 @@ from crm_api.domain.problems import ConflictError, InvalidFieldsError
 from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept, company_for
-from crm_api.tables import dialled_numbers
 from crm_api.tables.models import (
     Account,
     Apartment,
@@ -126,11 +125,10 @@ class Blocks(Kept[Block]):
             self.changes.apartments([row.apartment_id])
 
     def _announce(self, apartment_id: int, starts_at_ms: int, ends_at_ms: int | None) -> None:
-        pairs = dialled_numbers.of_apartments(self.database, [apartment_id])
-        self.changes.numbers(pairs)
+        self.changes.apartments([apartment_id])
         for moment in (starts_at_ms, ends_at_ms):
             if moment is not None and moment > self.context.now_ms():
-                self.changes.numbers(pairs, due_at_ms=moment)
+                self.changes.apartments_at(moment, [apartment_id])
 
 
 class RingPlans(Kept[RingPlanRow]):

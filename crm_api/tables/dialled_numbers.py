@@ -23,6 +23,16 @@ JOIN accounts a ON a.id = p.account_id
 JOIN apartments ap ON ap.house_id = pp.house_id AND (pp.entrance_id IS NULL OR pp.entrance_id = ap.entrance_id)
 WHERE {condition}
 """
+# Of a resident's own accounts only a guest's lose their right by themselves.
+_PLANS_NAMING_GUESTS = """
+SELECT DISTINCT rp.company_id, rp.house_id, rp.apartment_id
+FROM accounts a
+JOIN residencies r ON r.resident_id = a.resident_id AND r.apartment_id = a.apartment_id
+JOIN ring_targets t ON t.account_id = a.id
+JOIN ring_stages s ON s.id = t.stage_id
+JOIN ring_plans rp ON rp.id = s.plan_id
+WHERE r.ends_at_ms IS NOT NULL AND a.apartment_id IN ({ids})
+"""
 _PANELS = "SELECT a.account FROM panels p JOIN accounts a ON a.id = p.account_id WHERE {condition}"
 
 _PAIR_CONDITIONS: dict[str, str] = {
@@ -43,6 +53,26 @@ _PANEL_CONDITIONS: dict[str, str] = {
 def of_apartments(database: CrmDatabase, apartment_ids: Iterable[int]) -> list[Pair]:
     """Return every pair that reaches one of the apartments."""
     return [pair for pairs in by_apartment(database, apartment_ids).values() for pair in pairs]
+
+
+def of_changed_rights(database: CrmDatabase, apartment_ids: Iterable[int]) -> Iterator[Pair]:
+    """Yield every pair that reaches one of the apartments, or whose plan names an account of a guest of theirs."""
+    apartments = set(apartment_ids)
+    wider: set[tuple[Scope, int]] = set()
+    ids = sorted(apartments)
+    for first in range(0, len(ids), _AT_ONCE):
+        batch = ids[first : first + _AT_ONCE]
+        sql = _PLANS_NAMING_GUESTS.format(ids=", ".join("?" * len(batch)))
+        for company_id, house_id, apartment_id in database.rows(sql, batch):
+            if apartment_id is not None:
+                apartments.add(apartment_id)
+            elif house_id is not None:
+                wider.add(("house", house_id))
+            else:
+                wider.add(("company", company_id))
+    yield from of_apartments(database, apartments)
+    for scope, key in sorted(wider):
+        yield from of_scope(database, scope, key)
 
 
 def by_apartment(database: CrmDatabase, apartment_ids: Iterable[int]) -> dict[int, list[Pair]]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 YES = frozenset({"", "yes", "y", "true", "1", "да", "+"})
 NO = frozenset({"no", "n", "false", "0", "нет", "-"})
+# Not FOR UPDATE: that would keep away whoever writes a row that refers to the company, such as the record of a call.
+_LOCK = "SELECT id FROM companies WHERE id = ? FOR NO KEY UPDATE"
 
 
 class WrongCellError(Exception):
@@ -55,6 +57,15 @@ class Importer:
     def read(self, row: CsvRow) -> None:
         """Remember what a row makes, or raise `WrongCellError`."""
         raise NotImplementedError
+
+    def look_again(self) -> None:
+        """See what came since the first look; other imports of the company wait until the caller's transaction ends.
+
+        Raises:
+            ConflictError: somebody has made meanwhile what this file makes, and the database would take it twice.
+        """
+        if self.database.dialect == "postgresql":  # SQLite has one writer at a time, which the transaction is
+            self.database.rows(_LOCK, (self.company_id,))
 
     def write(self) -> dict[str, int]:
         """Write everything, inside the caller's transaction; return how many of what were made."""

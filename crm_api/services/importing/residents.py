@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 from crm_api.domain.csv_table import Column
 from crm_api.domain.phones import e164
+from crm_api.domain.problems import ConflictError
 from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, KnownPlaces
-from crm_api.tables import dialled_numbers
 from crm_api.tables.id_blocks import reserved
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ _KNOWN: Final = """
 SELECT r.id, r.name, p.phone FROM residents r JOIN resident_phones p ON p.resident_id = r.id WHERE r.company_id = ?
 """
 _HOMES: Final = "SELECT resident_id, apartment_id FROM residencies WHERE company_id = ?"
+_NAMES: Final = """
+SELECT r.id, r.name, h.apartment_id FROM residencies h JOIN residents r ON r.id = h.resident_id WHERE h.company_id = ?
+"""
 _RINGING_PHONES: Final = "SELECT apartment_id FROM accounts WHERE company_id = ? AND kind = 'phone'"
 _ZONE: Final = "SELECT t.time_zone FROM companies c JOIN cities t ON t.id = c.city_id WHERE c.id = ?"
 
@@ -68,9 +71,7 @@ class ResidentImport(Importer):
         self._places = KnownPlaces(self.database, company_id)
         zone = self.database.row(_ZONE, (company_id,))
         self._zone = ZoneInfo(zone[0]) if zone is not None else ZoneInfo("UTC")
-        self._known: dict[tuple[str, str], int] = {
-            (plain(name), phone): resident_id for resident_id, name, phone in self.database.rows(_KNOWN, (company_id,))
-        }
+        self._known = self._kept()
         """Name and phone: the resident's id; below zero for one who is new (-1 is the first)."""
         self._homes: dict[tuple[int, int], int] = dict.fromkeys(self.database.rows(_HOMES, (company_id,)), 0)
         self._nameless: dict[tuple[str, int], int] = {}
@@ -112,6 +113,20 @@ class ResidentImport(Importer):
         self._homes[who, apartment_id] = row.number
         self._residencies.append((who, apartment_id, role, ends_at_ms))
 
+    def look_again(self) -> None:
+        """Refuse people who are new to the file and no longer to the company: nothing in the database would."""
+        super().look_again()
+        kept = self._kept()
+        for name, _, phones in self._people:
+            if any((plain(name), phone) in kept for phone in phones):
+                raise ConflictError(f"{name} was made meanwhile")
+        if not self._nameless:
+            return
+        for resident_id, name, apartment_id in self.database.rows(_NAMES, (self.company_id,)):
+            # Who lived there before the first look and has no phone may be another of the same name.
+            if (plain(name), apartment_id) in self._nameless and (resident_id, apartment_id) not in self._homes:
+                raise ConflictError(f"{name} was made meanwhile")
+
     def write(self) -> dict[str, int]:
         """Write people, phones and homes; plans are dropped when a guest's time is over."""
         ids = reserved(self.database, "residents", len(self._people))
@@ -136,13 +151,18 @@ class ResidentImport(Importer):
         self._announce_phones()
         return {"residents": len(people), "residencies": len(self._residencies)}
 
+    def _kept(self) -> dict[tuple[str, str], int]:
+        """Return the ids of the company's residents, by name and phone."""
+        known = self.database.rows(_KNOWN, (self.company_id,))
+        return {(plain(name), phone): resident_id for resident_id, name, phone in known}
+
     def _announce_ends(self) -> None:
         ends: dict[int, set[int]] = {}
         for _, apartment_id, _, ends_at_ms in self._residencies:
             if ends_at_ms is not None:
                 ends.setdefault(ends_at_ms, set()).add(apartment_id)
         for ends_at_ms, apartments in ends.items():
-            self.changes.numbers(dialled_numbers.of_apartments(self.database, apartments), due_at_ms=ends_at_ms)
+            self.changes.apartments_at(ends_at_ms, apartments)
 
     def _announce_phones(self) -> None:
         """Have apartments that ring a phone planned anew: it is dialled only while it is a resident's."""

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from crm_api.domain.problems import ConflictError
 from crm_api.services.changes import Changes
 from crm_api.services.delivery import Delivery
+from tests.unit.crm.conftest import FakeCache
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crm_api.bootstrap import Services
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Api, Clock, FakeCache, Town
+    from tests.unit.crm.conftest import Api, Clock, Town
 
 NUMBERS = [("p1", "12"), ("p1", "13"), ("p1", "112"), ("p1", "77"), ("p2", "2112"), ("p2", "2113"), ("p2", "2177")]
 
@@ -218,6 +221,104 @@ def test_a_block_that_starts_and_ends_later_is_delivered_then(
         assert town.plan("p1", "12")["outcome"] == outcome
 
 
+def another_number(town: Town) -> None:
+    town.platform("PATCH", f"/v1/apartments/{town.apartment}", {"number": 77})
+
+
+def another_house(town: Town) -> None:
+    there = next(e for e in town.platform("GET", "/v1/entrances")["items"] if e["house_id"] == town.second_house)
+    town.platform("PATCH", f"/v1/apartments/{town.apartment}", {"entrance_id": there["id"], "number": 77})
+
+
+def another_code(town: Town) -> None:
+    town.platform("PATCH", "/v1/panels/2", {"places": [{"house_id": town.house, "code": "31"}]})
+
+
+def a_separator(town: Town) -> None:
+    town.platform("PATCH", "/v1/panels/2", {"separator": "*"})
+
+
+def another_panel(town: Town) -> None:
+    town.platform("POST", "/v1/accounts", {"account": "p3", "kind": "panel", "company_id": town.company})
+    body = {"account": "p3", "name": "Back", "places": [{"entrance_id": town.entrance}]}
+    town.platform("POST", "/v1/panels", body | {"doors": [{"method": "dtmf", "dtmf": "7"}]})
+
+
+def guest_of(town: Town, apartment: int, ends_at_ms: int) -> None:
+    """A guest with an account of his own, `guest`."""
+    home = {"apartment_id": apartment, "role": "guest", "ends_at_ms": ends_at_ms}
+    body = {"company_id": town.company, "name": "Guest", "apartments": [home]}
+    resident = town.platform("POST", "/v1/residents", body)["id"]
+    account = {"account": "guest", "kind": "app", "apartment_id": apartment, "resident_id": resident}
+    town.platform("POST", "/v1/accounts", account)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "pair"),
+    [
+        (another_number, ("p1", "77")),
+        (another_house, ("p2", "2277")),
+        (another_code, ("p2", "3112")),
+        (a_separator, ("p2", "21*12")),
+        (another_panel, ("p3", "12")),
+    ],
+)
+def test_what_ends_by_itself_ends_under_the_numbers_of_that_moment(
+    town: Town, context: Context, clock: Clock, meanwhile: Callable[[Town], None], pair: tuple[str, str]
+) -> None:
+    cache = FakeCache()
+    delivery = Delivery(context, cache)
+    end, block_end = clock.now + 100_000, clock.now + 200_000
+    guest_of(town, town.apartment, end)
+    new = {"company_id": town.company, "name": "debt", "stops_calls": True, "stops_opening": True}
+    kind = town.platform("POST", "/v1/block-kinds", new)["id"]
+    block = {"apartment_id": town.apartment, "kind_id": kind, "reason": "r", "ends_at_ms": block_end}
+    town.platform("POST", "/v1/blocks", block | {"starts_at_ms": end + 1000})
+    meanwhile(town)
+    for moment in (end, end + 1000, block_end):
+        delivery.deliver()
+        cache.tombstones.clear()
+        before = essence(town.plan(*pair))
+        cache.put_if_absent(pair, before)
+        clock.now = moment
+        delivery.deliver()
+        assert pair not in cache.plans
+        assert essence(town.plan(*pair)) != before
+
+
+@pytest.mark.parametrize("scope", ["apartment", "house", "company"])
+def test_a_guest_who_is_named_elsewhere_leaves_those_plans_too(
+    town: Town, delivery: Delivery, cache: FakeCache, clock: Clock, scope: str
+) -> None:
+    end = clock.now + 100_000
+    guest_of(town, town.neighbour, end)
+    of = {"apartment": town.apartment, "house": town.house, "company": town.company}[scope]
+    stages = [{"ring_timeout_s": 9, "targets": [{"account": "guest"}, {"kind": "all"}]}]
+    town.platform("POST", "/v1/ring-plans", {f"{scope}_id": of, "stages": stages})
+    delivery.deliver()
+    cache.tombstones.clear()
+    before = essence(town.plan("p2", "2112"))
+    assert "guest" in str(before)
+    cache.put_if_absent(("p2", "2112"), before)
+    clock.now = end
+    delivery.deliver()
+    assert ("p2", "2112") not in cache.plans
+    assert "guest" not in str(town.plan("p2", "2112"))
+
+
+def test_a_row_of_the_release_before_is_delivered(
+    delivery: Delivery, cache: FakeCache, clock: Clock, database: CrmDatabase
+) -> None:
+    delivery.deliver()
+    due = clock.now + 1000
+    row = (due, "numbers", '[["p1", "12"], ["p2", "2112"]]')
+    database.rows("INSERT INTO outbox (due_at_ms, scope, payload) VALUES (?, ?, ?)", row)
+    cache.plans = {("p1", "12"): "old", ("p2", "2112"): "old", ("p1", "13"): "true"}
+    clock.now = due
+    assert delivery.deliver() == 1
+    assert cache.plans == {("p1", "13"): "true"}
+
+
 def test_a_restarted_redis_is_not_trusted(delivery: Delivery, cache: FakeCache, clock: Clock) -> None:
     delivery.deliver()
     cache.plans[("p1", "12")] = "loaded from an old file"
@@ -248,7 +349,7 @@ def test_it_rests_until_the_heartbeat_or_until_a_change_is_due(
     delivery.deliver()
     assert 0.9 < delivery.rest_s() <= 1.0
     with context.database.transaction():
-        Changes(context).numbers([("p1", "12")], clock.now + 400)
+        Changes(context).apartments_at(clock.now + 400, [1])
     delivery.deliver()
     assert 0.3 < delivery.rest_s() <= 0.4
     clock.now += 400

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crm_api.services.importing.residents import ResidentImport
+from crm_api.services.imports import Imports
 from crm_api.services.job_work import run_job
 from crm_api.services.jobs import ATTEMPTS, SILENT_MS, JobLostError
 from tests.unit.crm.conftest import seen_by_postgres
@@ -120,6 +123,59 @@ def test_rows_that_somebody_else_makes_meanwhile_fail_the_job(
     assert job["state"] == "failed"
     assert "somebody else" in job["result"]["error"].casefold()
     assert counted(services)["houses"] == 3
+
+
+@pytest.mark.parametrize("phone", ["+79123456789", ""])
+def test_of_two_imports_at_one_moment_one_makes_the_residents(
+    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch, phone: str
+) -> None:
+    text = f"name;address;apartment;phones\nAnna Petrova;Lenina 1;12;{phone}\n"
+    jobs = [send(town, "residents", text, "&background=true", expect=202)["id"] for _ in range(2)]
+    both = threading.Barrier(2, timeout=10)
+    looked_at, write = Imports._looked_at, ResidentImport.write
+
+    def looked_at_by_both(*arguments: Any) -> Any:
+        found = looked_at(*arguments)
+        both.wait()
+        return found
+
+    def written_slowly(importer: ResidentImport) -> dict[str, int]:
+        made = write(importer)
+        time.sleep(0.2)
+        return made
+
+    monkeypatch.setattr(Imports, "_looked_at", looked_at_by_both)
+    monkeypatch.setattr(ResidentImport, "write", written_slowly)
+
+    def work() -> None:
+        services.job_work.work(threading.Event())
+        services.jobs.database.forget_connection()
+
+    threads = [threading.Thread(target=work) for _ in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done, failed = sorted((town.platform("GET", f"/v1/jobs/{job}") for job in jobs), key=lambda job: str(job["state"]))
+    assert (done["state"], failed["state"]) == ("done", "failed")
+    assert "Anna Petrova was made meanwhile" in failed["result"]["error"]
+    assert (counted(services)["residents"], counted(services)["residencies"]) == (1, 1)
+
+
+def test_residents_whom_somebody_makes_meanwhile_fail_no_import_of_others(
+    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = services.jobs.tell
+
+    def meanwhile(taken: Any, rows: int) -> None:
+        tell(taken, rows)
+        home = {"apartment_id": town.apartment, "role": "owner"}
+        body = {"company_id": town.company, "name": "Olga", "phones": ["+79123456789"], "apartments": [home]}
+        town.platform("POST", "/v1/residents", body)
+
+    monkeypatch.setattr(services.jobs, "tell", meanwhile)
+    job = send(town, "residents", "name;address;apartment;phones\nAnna;Lenina 1;12;+79123456789\nIvan;Lenina 1;12;\n")
+    assert (job["state"], job["result"]["made"]["residents"]) == ("done", 2)
 
 
 def test_a_fault_of_ours_fails_the_job_and_not_the_worker(

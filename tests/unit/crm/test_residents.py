@@ -126,7 +126,8 @@ def test_an_account_of_a_guest_rings_and_opens_until_his_end(town: Town, clock: 
     town.platform("POST", "/v1/accounts", body)
     stages = [{"ring_timeout_s": 9, "targets": [{"account": "guest"}, {"account": "h12"}]}]
     assert rings(town) == ["h12", "a12", "guest"]
-    due = {row[0] for row in database.rows("SELECT due_at_ms FROM outbox WHERE payload LIKE ?", ('%"12"%',))}
+    ends = "SELECT due_at_ms FROM outbox WHERE scope = 'apartments' AND payload = ?", (f"[{town.apartment}]",)
+    due = {at_ms for (at_ms,) in database.rows(*ends)}
     assert end in due, "plans in Redis are dropped when his time is over"
     clock.now = end
     assert rings(town) == ["h12", "a12"]
@@ -137,7 +138,7 @@ def test_an_account_of_a_guest_rings_and_opens_until_his_end(town: Town, clock: 
     later = {"apartment_id": town.apartment, "role": "guest", "ends_at_ms": clock.now + 1000}
     town.platform("PATCH", f"/v1/residents/{guest}", {"apartments": [later]})
     assert rings(town) == ["guest", "h12"]
-    due = {row[0] for row in database.rows("SELECT due_at_ms FROM outbox WHERE payload LIKE ?", ('%"12"%',))}
+    due = {at_ms for (at_ms,) in database.rows(*ends)}
     assert later["ends_at_ms"] in due
 
 
