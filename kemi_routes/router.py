@@ -188,6 +188,15 @@ class Router:
             late_ringing.keep(self._ksr, self._settings)
 
     @guard
+    def on_stray_reply(self, _message: object, _event: str = "") -> None:
+        """A reply to nothing that we have sent: of a node it may be a late one, of anybody else it goes nowhere.
+
+        It would be passed on to whatever its second Via names, after a look into DNS for which the worker waits.
+        """
+        if self._ksr.dispatcher.ds_is_from_list(node_life.SET) < 0:
+            self._ksr.set_drop()
+
+    @guard
     def on_panel_reply(self, _message: object) -> None:
         """Replies of a node to a device's call."""
         self._hearing.note(self._ksr, self._ksr.kx.get_srcip() or "")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.peers import digest
+from lab.peers import digest, message
 from lab.peers.message import SipMessage
 from tests.sip.emergency_scene import CITY_LINE, rested
 from tests.sip.households import family
@@ -157,3 +157,20 @@ async def test_one_who_declines_for_all_leaves_the_others_ringing(scene: Scene) 
     await call.answered()
     await rings[2].established()
     assert await call.bye() == 200
+
+
+async def test_a_reply_to_nothing_goes_nowhere(scene: Scene) -> None:
+    """It would go to its second Via: a stranger could have any host looked up, or sent to in our name."""
+    apartment, _, _ = family(scene.town)
+    stranger, target = await scene.peer("127.0.3.91"), await scene.peer(apartment.residents[0].address)
+    proxy = f"{scene.town.sip.address}:{scene.town.sip.port}"
+    for call_id, own_branch in (("stray-1", "z9hG4bKstray"), ("stray-2", "z9hG4bK1f2e.3d4c5b6a.0")):
+        reply = message.response(200, "OK")
+        reply.add("Via", f"SIP/2.0/UDP {proxy};branch={own_branch}")
+        reply.add("Via", target.socket.via("z9hG4bKx"))
+        for name, value in (("From", "<sip:a@b>;tag=1"), ("To", "<sip:c@d>;tag=2"), ("Call-ID", call_id)):
+            reply.add(name, value)
+        reply.add("CSeq", "1 INVITE")
+        stranger.socket.send_bytes(reply.encode())
+    await a_good_call(scene)
+    assert not [got for got in target.socket.received if got.message.get("Call-ID").startswith("stray")]

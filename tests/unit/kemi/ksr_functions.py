@@ -73,6 +73,7 @@ HANDLERS: dict[str, Callable[..., object]] = {
     "seturi": lambda fake, uri: fake.set_uri(uri),
     "setdsturi": lambda fake, uri: fake.set_pv("$du", uri),
     "resetdsturi": lambda fake: fake.set_pv("$du", "") > 0,
+    "set_drop": lambda _fake: None,
     "setbflag": lambda _fake, _flag: True,
     "is_ACK": _is("ACK"),
     "is_myself_ruri": lambda fake: fake.user_host()[1] in ("entryphone.test", "127.0.0.10"),

@@ -25,6 +25,8 @@ def test_every_callback_named_anywhere_is_a_method() -> None:
     text = (REPOSITORY / "kamailio" / "kamailio.cfg").read_text()
     names = {*re.findall(r"route=(\w+)", text), *re.findall(r'_callback", "(\w+)"', text)}
     assert len(names) == 5
+    names |= set(re.findall(r'on_sl_reply", "(\w+)"', text))
+    assert "on_stray_reply" in names
     names |= {panel_calls.ON_REPLY, panel_calls.ON_FAILURE, stage_calls.ON_REPLY, stage_calls.ON_FAILURE}
     names |= {dialogs.ON_REPLY, probe_calls.ON_FAILURE}
     names |= {waking.ON_RESUME, voice_calls.ON_RESUME}
@@ -36,6 +38,13 @@ def test_every_callback_named_anywhere_is_a_method() -> None:
         *("ON_REPLY", "ON_FAILURE", "RELAYING.on_failure", "dialogs.ON_REPLY"),
         *("relaying.on_branch", "relaying.on_reply", "relaying.on_failure"),
     }
+
+
+@pytest.mark.parametrize(("source", "dropped"), [("127.0.0.21", 0), ("127.0.1.1", 1)])
+def test_a_reply_to_nothing_goes_nowhere_unless_it_is_a_nodes(fake: FakeKsr, source: str, dropped: int) -> None:
+    fake.message.source_ip, fake.message.status = source, 200
+    router.build(fake.ksr, first=False).on_stray_reply(None, "tm:sl-reply")
+    assert len(fake.called("set_drop")) == dropped
 
 
 def test_only_the_entry_imports_ksr() -> None:
