@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crm_api.services import imports
 from crm_api.services.delivery import Delivery
+from crm_api.services.importing import apartments
+from crm_api.services.imports import Imports
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
@@ -124,6 +127,47 @@ def test_apartments_one_by_one_and_in_ranges(town: Town) -> None:
     found = town.platform("GET", f"/v1/apartments?house_id={town.house}&number=5")["items"][0]
     assert (found["label"], found["floor"], found["dial"]) == ("5A", 2, {"p1": "5", "p2": "215"})
     assert town.plan("p2", "2225")["outcome"] == "ring"
+
+
+def test_ranges_name_so_many_apartments_of_a_file_and_no_more(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apartments, "MOST_IN_RANGES", 30)
+    text = (
+        "address;entrance;apartment\nLenina 1;1;20-39\nLenina 1;1;40\nLenina 1;1;20-29\n" + "Lenina 1;1;20-9999\n" * 9
+    )
+    looked_at: list[int] = []
+    free = apartments.ApartmentImport._free
+
+    def counted_free(self: apartments.ApartmentImport, house_id: int, numbers: list[int]) -> list[int]:
+        looked_at.append(len(numbers))
+        return free(self, house_id, numbers)
+
+    monkeypatch.setattr(apartments.ApartmentImport, "_free", counted_free)
+    result = send(town, "apartments", text, "&dry_run=true")["result"]
+    assert (result["problems_found"], looked_at) == (10, [20, 1, 10])
+    assert "stands in row 2" in result["problems"][0]["remedy"]
+    assert {problem["remedy"] for problem in result["problems"][1:]} == {
+        "the ranges of one file name at most 30 apartments: send it in parts"
+    }
+
+
+def test_of_many_wrong_rows_the_first_are_kept_and_all_are_counted(
+    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    looked_at = Imports._looked_at
+
+    def counted_looked_at(self: Imports, *arguments: Any) -> Any:
+        found = looked_at(self, *arguments)
+        kept.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(Imports, "_looked_at", counted_looked_at)
+    monkeypatch.setattr(imports, "MOST_PROBLEMS", 3)
+    job = send(town, "houses", "address;latitude\nGood 1;1\n" + "Bad;north\n" * 4 + "short\n")
+    assert (job["state"], job["result"]["rows"], job["result"]["problems_found"]) == ("failed", 6, 5)
+    assert problems(job) == [(row, "latitude") for row in (3, 4, 5)]
+    assert kept == [3]
+    assert counted(services)["houses"] == 2
 
 
 def test_apartments_that_overlap_are_named_as_ranges(town: Town, services: Services) -> None:
