@@ -170,6 +170,21 @@ def test_of_many_wrong_rows_the_first_are_kept_and_all_are_counted(
     assert counted(services)["houses"] == 2
 
 
+@pytest.mark.parametrize("wrong", ["--1", "-", "1-", "1-1", "²", "1e3", "1000000000"])
+def test_a_cell_that_is_no_whole_number_is_named(town: Town, wrong: str) -> None:
+    text = f"address;entrance;apartment;floor\nLenina 1;{wrong};20;1\nLenina 1;1;21;{wrong}\nLenina 1;1;22;-1\n"
+    job = send(town, "apartments", text)
+    assert problems(job) == [(2, "entrance"), (3, "floor")]
+    assert job["result"]["problems"][1] == {
+        "row": 3, "column": "floor", "value": wrong, "remedy": "give a whole number from -9 to 200",
+    }  # fmt: skip
+
+
+def test_a_guest_may_stay_until_the_last_day_but_one(town: Town) -> None:
+    text = "name;address;apartment;role;until\nA;Lenina 1;12;guest;30.12.9999\n"
+    assert send(town, "residents", text)["result"]["made"] == {"residents": 1, "residencies": 1}
+
+
 def test_apartments_that_overlap_are_named_as_ranges(town: Town, services: Services) -> None:
     before = counted(services)
     text = (
@@ -232,6 +247,8 @@ def test_residents_with_phones_roles_and_several_apartments(town: Town) -> None:
         ("A;Lenina 1;12;;owner;31.12.2099", "until"),
         ("A;Lenina 1;12;;guest;tomorrow", "until"),
         ("A;Lenina 1;12;;guest;01.01.2001", "until"),
+        ("A;Lenina 1;12;;guest;31.12.9999", "until"),
+        ("A;Lenina 1;12;;guest;9999-12-31", "until"),
         (f"{'x' * 201};Lenina 1;12;;;", "name"),
     ],
 )
