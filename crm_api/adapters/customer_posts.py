@@ -27,6 +27,10 @@ class NotPostedError(Exception):
     """Nobody has taken it; the sentence says why."""
 
 
+class NotAnsweredError(NotPostedError):
+    """Nobody has said anything: no connection, or no answer in time."""
+
+
 class OutsideOnly(httpx.AsyncBaseTransport):
     """Connects to addresses of the internet, and of those networks that are named.
 
@@ -86,18 +90,19 @@ async def post(client: httpx.AsyncClient, url: str, body: bytes, headers: Mappin
     """Post once; of the answer only the status is read.
 
     Raises:
-        NotPostedError: no answer in time, or none of success.
+        NotAnsweredError: no answer in time.
+        NotPostedError: none of success.
     """
     try:
         async with asyncio.timeout(LASTS_S), client.stream("POST", url, content=body, headers=headers) as response:
             status = response.status_code
     except TimeoutError as error:
-        raise NotPostedError(f"no answer within {LASTS_S:.0f} s") from error
+        raise NotAnsweredError(f"no answer within {LASTS_S:.0f} s") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise NotPostedError(str(error) or type(error).__name__) from error
+        raise NotAnsweredError(str(error) or type(error).__name__) from error
     except Exception as error:  # whatever one customer's address brings about must not keep others from being told
         _log.exception("post failed", url=url)
-        raise NotPostedError(f"{type(error).__name__}: look at the URL") from error
+        raise NotAnsweredError(f"{type(error).__name__}: look at the URL") from error
     if not httpx.codes.is_success(status):
         raise NotPostedError(f"HTTP {status}")
 

@@ -43,37 +43,61 @@ class Part:
     numbers: str
 
 
-def parsed(text: str, field: str = "numbers") -> list[int]:
-    """Return the numbers of `1-36, 40`, in the order given.
+def parsed(text: str, field: str = "numbers", most: int = MAX_APARTMENT_NUMBER) -> list[int]:
+    """Return the numbers of `1-36, 40`, in the order given; raises as `ranges_of`."""
+    return [number for numbers in ranges_of(text, field, most) for number in numbers]
+
+
+def ranges_of(text: str, field: str = "numbers", most: int = MAX_APARTMENT_NUMBER) -> list[range]:
+    """Return the ranges of `1-36, 40`, in the order given.
+
+    They are compared before they are written out: some bytes that name one range again and again would be a million
+    numbers.
 
     Raises:
-        RangeError: not ranges, backwards, out of 1 to 9999, or a number twice.
+        RangeError: not ranges, backwards, out of 1 to `most`, or a number twice.
     """
-    numbers: list[int] = []
+    ranges: list[range] = []
     for part in text.split(","):
         found = _PART.fullmatch(part.strip())
         if found is None:
             raise RangeError(field, text[:200], "write numbers and ranges separated by commas, such as 1-36, 40")
         first, last = int(found[1]), int(found[2] or found[1])
-        if not 1 <= first <= last <= MAX_APARTMENT_NUMBER:
-            remedy = f"{part.strip()}: a range goes from low to high, within 1 to {MAX_APARTMENT_NUMBER}"
+        if not 1 <= first <= last <= most:
+            remedy = f"{part.strip()}: a range goes from low to high, within 1 to {most}"
             raise RangeError(field, text[:200], remedy)
-        numbers.extend(range(first, last + 1))
-    twice = repeated(numbers)
+        ranges.append(range(first, last + 1))
+    twice = _shared(ranges)
     if twice:
-        raise RangeError(field, text[:200], f"{told(twice)} named twice: an apartment stands in one place")
-    return numbers
+        raise RangeError(field, text[:200], f"{_joined(twice)} named twice: an apartment stands in one place")
+    return ranges
 
 
 def told(numbers: Iterable[int]) -> str:
     """Return numbers as ranges: `13-40, 45`."""
-    ranges: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1][1] = number
+    return _joined(range(number, number + 1) for number in sorted(set(numbers)))
+
+
+def _joined(ranges: Iterable[range]) -> str:
+    """Return ranges that are in order, those that touch or overlap as one."""
+    joined: list[list[int]] = []
+    for numbers in ranges:
+        if joined and numbers.start <= joined[-1][1]:
+            joined[-1][1] = max(joined[-1][1], numbers.stop)
         else:
-            ranges.append([number, number])
-    return ", ".join(f"{first}-{last}" if last > first else str(first) for first, last in ranges)
+            joined.append([numbers.start, numbers.stop])
+    return ", ".join(f"{first}-{end - 1}" if end - 1 > first else str(first) for first, end in joined)
+
+
+def _shared(ranges: Iterable[range]) -> list[range]:
+    """Return what more than one range has, in order."""
+    shared: list[range] = []
+    end = 0
+    for numbers in sorted(ranges, key=lambda numbers: numbers.start):
+        if numbers.start < end:
+            shared.append(range(numbers.start, min(end, numbers.stop)))
+        end = max(end, numbers.stop)
+    return shared
 
 
 def repeated(numbers: Iterable[int]) -> list[int]:

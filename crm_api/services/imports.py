@@ -97,7 +97,7 @@ class Imports:
         importer_class = IMPORTERS[taken.kind.removeprefix("import ")]
         table = csv_table.read(taken.content, importer_class.columns)
         importer = importer_class(self._context, taken.company_id, taken.options)
-        problems, rows = self._looked_at(taken, importer, table, stopped)
+        problems, wrong, rows = self._looked_at(taken, importer, table, stopped)
         dry_run = bool(taken.options.get("dry_run"))
         result: dict[str, Any] = {
             "encoding": table.encoding,
@@ -106,8 +106,8 @@ class Imports:
             "rows": rows,
             "skipped": importer.skipped,
             "made": {},
-            "problems_found": len(problems),
-            "problems": [asdict(problem) for problem in problems[:MOST_PROBLEMS]],
+            "problems_found": wrong,
+            "problems": [asdict(problem) for problem in problems],
         }
         with self._context.database.transaction():
             if not problems and not dry_run:
@@ -121,19 +121,21 @@ class Imports:
 
     def _looked_at(
         self, taken: Taken, importer: Importer, table: CsvTable, stopped: threading.Event
-    ) -> tuple[list[RowProblem], int]:
-        """Return what is wrong with the rows, and how many there are."""
+    ) -> tuple[list[RowProblem], int, int]:
+        """Return what is wrong with the rows (the first of it, and how much in all), and how many rows there are."""
         problems: list[RowProblem] = []
-        rows = 0
+        wrong = rows = 0
         for row in table.rows():
             rows += 1
-            problems += importer.take(row) if isinstance(row, CsvRow) else [row]
+            found = importer.take(row) if isinstance(row, CsvRow) else [row]
+            wrong += len(found)
+            problems += found[: MOST_PROBLEMS - len(problems)]
             if rows % TELL_EVERY == 0:
                 if stopped.is_set():
                     raise StopAskedError
                 self._jobs.tell(taken, rows)
         self._jobs.tell(taken, rows)
-        return problems, rows
+        return problems, wrong, rows
 
     def _tell_the_audit_log(self, taken: Taken, made: dict[str, int]) -> None:
         tenant = Tenant(None, taken.made_by, taken.options.get("principal_id"))

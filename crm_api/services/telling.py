@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
-from crm_api.adapters.customer_posts import NotPostedError, post
+from crm_api.adapters.customer_posts import NotAnsweredError, NotPostedError, post
 from crm_api.adapters.signing import SIGNATURE, signature
 from crm_api.tables import webhook_rows
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BATCH: Final = 50
 PAUSES_S: Final = (5, 30, 120, 600, 3600, 4 * 3600, 12 * 3600)
 """Before each further try: a day in all."""
+MOST_REST_S: Final = 120
+"""Of a webhook that says nothing: it rests for the pauses up to this one, a longer one after each pass."""
 LEASE_MS: Final = 60_000
 KEPT_MS: Final = 7 * 24 * 3_600_000
 UNDELIVERED_KEPT_MS: Final = 30 * 24 * 3_600_000
@@ -41,14 +43,24 @@ class _Delivery(NamedTuple):
     attempts: int
     created_at_ms: int
     company_id: int
+    webhook_id: int
+    silences: int
     url: str
     secret: str
     data: dict[str, Any] | None
 
 
+class _Tried(NamedTuple):
+    """What went wrong with a delivery (None: the company has it), and whether its server said nothing at all."""
+
+    wrong: str | None = None
+    silent: bool = False
+
+
 def is_due(context: Context) -> bool:
     """Tell whether anything is to be told now. Asked twice a second, so it costs one look at an index."""
-    return context.database.row(webhook_rows.ANY_DUE, (context.now_ms(), True)) is not None
+    now_ms = context.now_ms()
+    return context.database.row(webhook_rows.ANY_DUE, (now_ms, True, now_ms, now_ms)) is not None
 
 
 def prune(context: Context) -> None:
@@ -90,7 +102,7 @@ class Telling:
         """Return what is due, leased: a process that dies with it gives it back in a minute."""
         database, now_ms = self._context.database, self._context.now_ms()
         with database.transaction():
-            found = database.rows(webhook_rows.DUE, (now_ms, True, BATCH))
+            found = database.rows(webhook_rows.DUE[database.dialect], (now_ms, True, now_ms, BATCH))
             rows = [row for row in found if database.rows(webhook_rows.LEASE, (now_ms + LEASE_MS, row[0], now_ms))]
         return [_Delivery._make((*row, self._said(row[1], row[2]))) for row in rows]
 
@@ -100,10 +112,10 @@ class Telling:
             return {**data, "picture_url": self._pictures.link(data["id"]) or None}
         return data
 
-    async def _post(self, delivery: _Delivery) -> str | None:
-        """Send it; return what went wrong, None when the company has it."""
+    async def _post(self, delivery: _Delivery) -> _Tried:
+        """Send it; return how it went."""
         if delivery.data is None:
-            return _GONE
+            return _Tried(_GONE)
         told = {
             "id": delivery.key, "event": delivery.event, "created_at_ms": delivery.created_at_ms,
             "company_id": delivery.company_id, "data": delivery.data,
@@ -112,7 +124,7 @@ class Telling:
         try:
             secret = self._context.encryption.decrypted(delivery.secret)
         except ValueError as error:  # it must not keep what others were told from being noted
-            return str(error)
+            return _Tried(str(error))
         headers = {
             "Content-Type": "application/json",
             EVENT: delivery.event,
@@ -122,14 +134,15 @@ class Telling:
         try:
             await post(self._client, delivery.url, body, headers)
         except NotPostedError as error:
-            return str(error)
-        return None
+            return _Tried(str(error), isinstance(error, NotAnsweredError))
+        return _Tried()
 
-    def _settle(self, tried: list[tuple[_Delivery, str | None]]) -> None:
+    def _settle(self, tried: list[tuple[_Delivery, _Tried]]) -> None:
         """Keep how each went."""
         database, now_ms = self._context.database, self._context.now_ms()
         with database.transaction():
-            for delivery, wrong in tried:
+            self._rest(tried, now_ms)
+            for delivery, (wrong, _) in tried:
                 attempts = delivery.attempts + 1
                 if wrong is None:
                     database.rows(webhook_rows.DELIVERED, (attempts, now_ms, delivery.key))
@@ -140,3 +153,17 @@ class Telling:
                 else:
                     _log.error("webhook delivery given up", delivery=delivery.key, reason=wrong)
                 database.rows(webhook_rows.FAILED, (state, attempts, due_at_ms, wrong[:200], delivery.key))
+
+    def _rest(self, tried: list[tuple[_Delivery, _Tried]], now_ms: int) -> None:
+        """Leave webhooks that said nothing alone for a while: each try holds up the batch, and with it the others."""
+        silences = {delivery.webhook_id: delivery.silences for delivery, _ in tried}
+        silent = {delivery.webhook_id for delivery, how in tried if how.silent}
+        took = {delivery.webhook_id for delivery, how in tried if how.wrong is None}
+        for webhook_id, before in sorted(silences.items()):  # in one order: two processes do not wait for each other
+            before_now = 0 if webhook_id in took else before
+            if webhook_id in silent:
+                pause_s = min(self._pauses_s[min(before_now, len(self._pauses_s) - 1)], MOST_REST_S)
+                rest = (now_ms + int(pause_s * 1000), before_now + 1)
+                self._context.database.rows(webhook_rows.REST, (*rest, webhook_id))
+            elif before:
+                self._context.database.rows(webhook_rows.REST, (0, 0, webhook_id))

@@ -44,11 +44,11 @@ class Webhooks(Kept[Webhook]):
         return {**self.got(tenant, row.id), "secret": secret}
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
-        """Change a webhook; what waits is delivered to where it leads now."""
+        """Change a webhook; what waits is delivered to where it leads now, without a rest for what it led to before."""
         with self.database.transaction():
             if "events" in values:
                 values["events"] = ",".join(values["events"])
-            self.update(self.row(tenant, key), **values)
+            self.update(self.row(tenant, key), **values, rests_until_ms=0, silences=0)
         return self.got(tenant, key)
 
     def remove(self, tenant: Tenant, key: int) -> None:

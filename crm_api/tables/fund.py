@@ -192,6 +192,8 @@ class Webhook(Table):
     secret = TextField()
     enabled = BooleanField()
     created_at_ms = BigIntegerField()
+    rests_until_ms = BigIntegerField(default=0)
+    silences = BigIntegerField(default=0)
 
 
 class WebhookDelivery(Table):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain.csv_table import Column
-from crm_api.domain.number_ranges import RangeError, parsed, told
+from crm_api.domain.number_ranges import RangeError, ranges_of, told
 from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain, whole_number
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, LAST_ENTRANCE, KnownPlaces
 from crm_api.tables.id_blocks import reserved
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
 
 LONGEST_LABEL: Final = 20
+MOST_IN_RANGES: Final = 1_000_000
+"""Apartments that the ranges of one file may name: each is looked up, and 64 KB could name thirty million of them."""
 _ENTRANCE: Final = "INSERT INTO entrances (id, company_id, house_id, number) VALUES (?, ?, ?, ?)"
 _APARTMENT: Final = """
 INSERT INTO apartments (company_id, house_id, entrance_id, number, label, floor) VALUES (?, ?, ?, ?, ?, ?)
@@ -37,6 +39,7 @@ class ApartmentImport(Importer):
         self._places = KnownPlaces(self.database, company_id)
         self._taken: dict[tuple[int, str], int] = dict.fromkeys(self._places.apartments, 0)
         self._missing: dict[tuple[int, int], int] = {}
+        self._in_ranges = 0
         self._apartments: list[tuple[int, int, int, str | None, int | None]] = []
 
     def read(self, row: CsvRow) -> None:
@@ -49,10 +52,7 @@ class ApartmentImport(Importer):
         floor_text = row.cells.get("floor", "")
         floor = whole_number(floor_text, "floor", -9, 200) if floor_text else None
         label = limited(row.cells.get("label", ""), "label", LONGEST_LABEL) or None
-        try:
-            numbers = parsed(row.cells["apartment"])
-        except RangeError as error:
-            raise WrongCellError("apartment", error.remedy) from None
+        numbers = self._listed(row)
         if label is not None and len(numbers) > 1:
             raise WrongCellError("label", "one apartment has one label: give the row a single number")
         numbers = self._free(house_id, numbers)
@@ -83,6 +83,20 @@ class ApartmentImport(Importer):
         for house_id in sorted({line[1] for line in lines}):
             self.changes.scope("house", house_id)
         return {"apartments": len(lines), "entrances": len(ids)}
+
+    def _listed(self, row: CsvRow) -> list[int]:
+        """Return the numbers of a row, unless the ranges of the file are too many by now."""
+        try:
+            ranges = ranges_of(row.cells["apartment"])
+        except RangeError as error:
+            raise WrongCellError("apartment", error.remedy) from None
+        listed = sum(map(len, ranges))
+        if listed > 1:
+            self._in_ranges += listed
+            if self._in_ranges > MOST_IN_RANGES:
+                remedy = f"the ranges of one file name at most {MOST_IN_RANGES} apartments: send it in parts"
+                raise WrongCellError("apartment", remedy)
+        return [number for numbers in ranges for number in numbers]
 
     def _free(self, house_id: int, numbers: list[int]) -> list[int]:
         """Return the numbers that are not there yet; name as ranges those that are, or that an earlier row has."""

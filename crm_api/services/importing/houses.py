@@ -99,9 +99,6 @@ class HouseImport(Importer):
         if not text:
             return []
         try:
-            numbers = parsed(text)
+            return parsed(text, most=LAST_ENTRANCE)
         except RangeError as error:
             raise WrongCellError("entrances", error.remedy) from None
-        if max(numbers) > LAST_ENTRANCE:
-            raise WrongCellError("entrances", f"entrances have numbers up to {LAST_ENTRANCE}")
-        return numbers

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from crm_api.adapters import customer_posts
-from crm_api.adapters.customer_posts import NotPostedError, OutsideOnly, client_of, networks_of, post
+from crm_api.adapters.customer_posts import NotAnsweredError, NotPostedError, OutsideOnly, client_of, networks_of, post
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -97,7 +97,7 @@ def test_a_server_that_says_a_byte_now_and_then_is_given_up(monkeypatch: pytest.
             await writer.drain()
             await asyncio.sleep(0.05)
 
-    with pytest.raises(NotPostedError, match="no answer within"):
+    with pytest.raises(NotAnsweredError, match="no answer within"):
         serving(drip)
 
 

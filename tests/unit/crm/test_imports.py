@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crm_api.services import imports
 from crm_api.services.delivery import Delivery
+from crm_api.services.importing import apartments
+from crm_api.services.imports import Imports
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
@@ -126,6 +129,62 @@ def test_apartments_one_by_one_and_in_ranges(town: Town) -> None:
     assert town.plan("p2", "2225")["outcome"] == "ring"
 
 
+def test_ranges_name_so_many_apartments_of_a_file_and_no_more(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apartments, "MOST_IN_RANGES", 30)
+    text = (
+        "address;entrance;apartment\nLenina 1;1;20-39\nLenina 1;1;40\nLenina 1;1;20-29\n" + "Lenina 1;1;20-9999\n" * 9
+    )
+    looked_at: list[int] = []
+    free = apartments.ApartmentImport._free
+
+    def counted_free(self: apartments.ApartmentImport, house_id: int, numbers: list[int]) -> list[int]:
+        looked_at.append(len(numbers))
+        return free(self, house_id, numbers)
+
+    monkeypatch.setattr(apartments.ApartmentImport, "_free", counted_free)
+    result = send(town, "apartments", text, "&dry_run=true")["result"]
+    assert (result["problems_found"], looked_at) == (10, [20, 1, 10])
+    assert "stands in row 2" in result["problems"][0]["remedy"]
+    assert {problem["remedy"] for problem in result["problems"][1:]} == {
+        "the ranges of one file name at most 30 apartments: send it in parts"
+    }
+
+
+def test_of_many_wrong_rows_the_first_are_kept_and_all_are_counted(
+    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    looked_at = Imports._looked_at
+
+    def counted_looked_at(self: Imports, *arguments: Any) -> Any:
+        found = looked_at(self, *arguments)
+        kept.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(Imports, "_looked_at", counted_looked_at)
+    monkeypatch.setattr(imports, "MOST_PROBLEMS", 3)
+    job = send(town, "houses", "address;latitude\nGood 1;1\n" + "Bad;north\n" * 4 + "short\n")
+    assert (job["state"], job["result"]["rows"], job["result"]["problems_found"]) == ("failed", 6, 5)
+    assert problems(job) == [(row, "latitude") for row in (3, 4, 5)]
+    assert kept == [3]
+    assert counted(services)["houses"] == 2
+
+
+@pytest.mark.parametrize("wrong", ["--1", "-", "1-", "1-1", "²", "1e3", "1000000000"])
+def test_a_cell_that_is_no_whole_number_is_named(town: Town, wrong: str) -> None:
+    text = f"address;entrance;apartment;floor\nLenina 1;{wrong};20;1\nLenina 1;1;21;{wrong}\nLenina 1;1;22;-1\n"
+    job = send(town, "apartments", text)
+    assert problems(job) == [(2, "entrance"), (3, "floor")]
+    assert job["result"]["problems"][1] == {
+        "row": 3, "column": "floor", "value": wrong, "remedy": "give a whole number from -9 to 200",
+    }  # fmt: skip
+
+
+def test_a_guest_may_stay_until_the_last_day_but_one(town: Town) -> None:
+    text = "name;address;apartment;role;until\nA;Lenina 1;12;guest;30.12.9999\n"
+    assert send(town, "residents", text)["result"]["made"] == {"residents": 1, "residencies": 1}
+
+
 def test_apartments_that_overlap_are_named_as_ranges(town: Town, services: Services) -> None:
     before = counted(services)
     text = (
@@ -188,6 +247,8 @@ def test_residents_with_phones_roles_and_several_apartments(town: Town) -> None:
         ("A;Lenina 1;12;;owner;31.12.2099", "until"),
         ("A;Lenina 1;12;;guest;tomorrow", "until"),
         ("A;Lenina 1;12;;guest;01.01.2001", "until"),
+        ("A;Lenina 1;12;;guest;31.12.9999", "until"),
+        ("A;Lenina 1;12;;guest;9999-12-31", "until"),
         (f"{'x' * 201};Lenina 1;12;;;", "name"),
     ],
 )

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crm_api.domain import number_ranges
 from crm_api.domain.number_ranges import Part, RangeError, Slot, labelled, listed, parsed, spread, told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_a_regular_house_of_144() -> None:
@@ -39,11 +45,37 @@ def test_ranges_tell_what_they_were_made_of(numbers: list[int]) -> None:
         ("1-10000", "within 1"),
         ("1-5, 4", "4 named twice"),
         ("1-999999999", "within 1"),
+        ("5, 1-9, 30-36, 7-12, 30, 12", "5, 7-9, 12, 30 named twice"),
     ],
 )
 def test_what_is_no_range(text: str, remedy: str) -> None:
     with pytest.raises(RangeError, match=remedy):
         parsed(text)
+
+
+def test_a_range_that_is_named_again_and_again_is_not_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    class Counted:
+        """A range that counts the numbers that are taken out of it."""
+
+        def __init__(self, start: int, stop: int) -> None:
+            self.start, self.stop = start, stop
+
+        def __len__(self) -> int:
+            return self.stop - self.start
+
+        def __iter__(self) -> Iterator[int]:
+            for number in range(self.start, self.stop):
+                made.append(number)
+                yield number
+
+    monkeypatch.setattr(number_ranges, "range", Counted, raising=False)
+    assert parsed("1-3, 7") == made == [1, 2, 3, 7]
+    made.clear()
+    with pytest.raises(RangeError, match="1-9999 named twice"):
+        parsed(",".join(["1-9999"] * 140))
+    assert not made
 
 
 def test_an_overlap_names_both_ranges() -> None:

@@ -15,10 +15,13 @@ from crm_api.adapters.customer_posts import client_of, networks_of
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.message_pictures import MessagePictures
 from crm_api.services.telling import BATCH, KEPT_MS, LEASE_MS, UNDELIVERED_KEPT_MS, Telling, is_due, prune
+from crm_api.tables.webhook_rows import DUE, OF_ONE
 from tests.unit.crm.test_call_records import T, entry, story
 from tests.unit.crm.test_call_sounds import kept
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Clock, FakePanelDriver, Town
@@ -54,7 +57,7 @@ def company(town: Town) -> Company:
     return there
 
 
-def tell(context: Context, company: Company) -> int:
+def tell(context: Context, company: Callable[[httpx.Request], httpx.Response]) -> int:
     async def deliver() -> int:
         async with httpx.AsyncClient(transport=httpx.MockTransport(company)) as client:
             pictures = MessagePictures(context, {}, "https://door.example")
@@ -191,9 +194,11 @@ def test_a_secret_that_cannot_be_read_has_nobody_else_told_twice(
     assert [row["state"] for row in states.values()] == ["delivered"]
 
 
-@pytest.mark.usefixtures("company")
-def test_what_two_processes_find_at_one_moment_is_told_by_one(context: Context, clock: Clock) -> None:
-    for number in range(BATCH // 2):
+def test_what_two_processes_find_at_one_moment_is_told_by_one(town: Town, context: Context, clock: Clock) -> None:
+    for number in range(BATCH // OF_ONE):
+        hook = {"company_id": town.company, "url": f"{URL}/{number}", "events": ["call.ended"]}
+        town.platform("POST", "/v1/webhooks", hook)
+    for number in range(OF_ONE):
         CallRecording(context).record([entry(number, story(f"c{number}"))])
     clock.now += 2000
     together = Barrier(4)
@@ -210,3 +215,111 @@ def test_what_two_processes_find_at_one_moment_is_told_by_one(context: Context, 
     with ThreadPoolExecutor(4) as threads:
         taken = [key for future in [threads.submit(take) for _ in range(4)] for key in future.result()]
     assert len(taken) == len(set(taken)) == BATCH
+
+
+@pytest.fixture
+def hanging(town: Town, database: CrmDatabase) -> int:
+    """The webhook of another company, for which 60 deliveries are due before all others."""
+    company = town.platform("POST", "/v1/companies", {"name": "Hangs"})["id"]
+    hook: int = town.platform("POST", "/v1/webhooks", {"company_id": company, "url": "https://hangs.example/hook"})[
+        "id"
+    ]
+    database.many(WAITING, [(hook, company, str(number), 60 - number) for number in range(60)])
+    return hook
+
+
+WAITING = """
+INSERT INTO webhook_deliveries (webhook_id, company_id, event, subject, state, attempts, created_at_ms, due_at_ms)
+VALUES (?, ?, 'test', ?, 'waiting', 0, 0, ?)
+"""
+
+
+class Hanging:
+    """Of two servers one hangs, while `silent`; which deliveries each was told."""
+
+    def __init__(self, company: Company) -> None:
+        self.company = company
+        self.silent = True
+        self.told: list[int] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host != "hangs.example":
+            return self.company(request)
+        self.told.append(int(json.loads(request.content)["data"]["id"]))
+        if self.silent:
+            raise httpx.ReadTimeout("nothing was said")
+        return httpx.Response(204)
+
+
+def test_a_server_that_hangs_leaves_room_for_the_others(
+    context: Context, clock: Clock, company: Company, hanging: int, database: CrmDatabase
+) -> None:
+    servers = Hanging(company)
+    CallRecording(context).record([entry(1, story("c1"))])
+    clock.now += 2000
+    assert tell(context, servers) == OF_ONE + 2
+    assert (servers.told, len(company.told)) == ([59, 58, 57, 56, 55], 2)
+    tried = "SELECT count(*) FROM webhook_deliveries WHERE webhook_id = ? AND attempts > 0"
+    assert database.rows(tried, (hanging,)) == [(OF_ONE,)]
+
+
+def test_what_waits_for_a_server_that_hangs_rests_and_keeps_its_order_and_its_tries(
+    context: Context, clock: Clock, company: Company, hanging: int, database: CrmDatabase
+) -> None:
+    servers = Hanging(company)
+    assert tell(context, servers) == OF_ONE
+    left = "SELECT subject, due_at_ms FROM webhook_deliveries WHERE webhook_id = ? AND attempts = 0 ORDER BY due_at_ms"
+    assert database.rows(left, (hanging,)) == [(str(number), 60 - number) for number in range(54, -1, -1)]
+    assert not is_due(context)
+    assert tell(context, servers) == 0
+    clock.now += 1000
+    assert is_due(context)
+    assert tell(context, servers) == OF_ONE
+    clock.now += 1500
+    assert not is_due(context), "it is silent again: it rests for longer"
+    servers.silent = False
+    clock.now += 500
+    while tell(context, servers):
+        pass
+    first = [*range(59, 49, -1), *range(49, -1, -1)]
+    assert servers.told[: len(first)] == first
+    assert sorted(servers.told[len(first) :]) == list(range(50, 60))
+    assert database.rows("SELECT DISTINCT state FROM webhook_deliveries") == [("delivered",)]
+    assert database.rows("SELECT rests_until_ms, silences FROM webhooks WHERE id = ?", (hanging,)) == [(0, 0)]
+
+
+def test_a_webhook_that_leads_elsewhere_now_rests_no_more(
+    town: Town, context: Context, company: Company, hanging: int
+) -> None:
+    assert tell(context, Hanging(company)) == OF_ONE
+    assert not is_due(context)
+    town.platform("PATCH", f"/v1/webhooks/{hanging}", {"url": "https://hangs.example/no-more"})
+    assert is_due(context)
+
+
+def test_a_server_that_refuses_does_not_rest(context: Context, clock: Clock, company: Company) -> None:
+    CallRecording(context).record([entry(1, story("c1"))])
+    company.statuses = [500, 500]
+    clock.now += 2000
+    assert tell(context, company) == 2
+    assert context.database.rows("SELECT rests_until_ms, silences FROM webhooks") == [(0, 0)]
+
+
+def test_a_long_queue_of_one_webhook_is_not_read_for_its_first(
+    context: Context, hanging: int, database: CrmDatabase
+) -> None:
+    if database.dialect != "sqlite":
+        pytest.skip("counts the steps of SQLite's machine")
+    ((company,),) = database.rows("SELECT company_id FROM webhooks WHERE id = ?", (hanging,))
+    steps = []
+    for more in (0, 5000):
+        with database.transaction():
+            database.many(WAITING, [(hanging, company, f"more {number}", 100 + number) for number in range(more)])
+        counted: list[int] = []
+        connection = database.peewee.connection()
+        connection.set_progress_handler(lambda counted=counted: counted.append(1), 10)
+        assert is_due(context)
+        assert len(database.rows(DUE["sqlite"], (context.now_ms(), True, context.now_ms(), BATCH))) == OF_ONE
+        connection.set_progress_handler(None, 0)
+        steps.append(len(counted))
+    assert steps[1] <= steps[0] + 1

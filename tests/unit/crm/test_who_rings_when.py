@@ -120,3 +120,22 @@ def test_why_a_phone_did_not_ring_names_its_quiet_hours(town: Town, database: Cr
         False, "h12 was not called: it keeps quiet hours at that time of day.",
     )  # fmt: skip
     assert "quiet" not in town.platform("GET", "/v1/calls/noon/why/h12")["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("apartment", "moment", "quiet"),
+    [("12", "2026-11-20T23:00", True), ("12", "2026-11-20T12:00", False), (None, "2026-11-20T23:00", False)],
+)
+def test_why_a_desk_did_not_ring_counts_in_the_time_of_the_apartment_called(
+    town: Town, database: CrmDatabase, apartment: str | None, moment: str, quiet: bool
+) -> None:
+    town.platform("PATCH", "/v1/cities/1", {"time_zone": "Europe/Moscow"})
+    desk = {"account": "desk", "kind": "concierge", "company_id": town.company}
+    town.platform("POST", "/v1/accounts", {**desk, "quiet_from": "22:00", "quiet_until": "07:00"})
+    database.rows(
+        "INSERT INTO call_records (call_id, company_id, apartment_id, house_id, panel, dialled, started_at_ms, result) "
+        "VALUES ('c', ?, ?, ?, 'p1', '12', ?, 'no_answer')",
+        (town.company, apartment and town.apartment, town.house, ms(moment, MOSCOW)),
+    )
+    why = town.platform("GET", "/v1/calls/c/why/desk")
+    assert (why["rang"], "quiet hours" in why["sentence"]) == (False, quiet)
