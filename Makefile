@@ -66,7 +66,8 @@ lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml
 
 clean: ## stop everything, then remove all that make has made here (not the machine-wide cache)
 	@if [ -x $(BIN)/python ]; then $(LAB) down && $(LAB) --directory var/test-lab down; fi
-	@rm -rf var/lab var/test-lab var/bench var/root $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf var/lab var/test-lab var/bench var/bench-lab var/town var/root $(VENV) \
+	    .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 root: $(INSTALLED)
 	@$(LAB) root

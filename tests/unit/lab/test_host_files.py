@@ -120,3 +120,9 @@ def test_on_postgres_kamailio_reads_the_crms_database_there(tmp_path: Path) -> N
     assert "#!define EP_POSTGRES" in text
     assert not [line for line in text if "EP_CRM_DB_FILE" in line and not line.startswith("# ")]
     assert '#!substdef "!EP_LOCATION_DB_URL!sqlite:////var/lib/entryphone/location.db!g"' in text
+
+
+def test_the_example_of_the_nodes_is_the_labs_list() -> None:
+    settings = LabSettings()
+    example = (settings.repository / "kamailio" / "dispatcher.list.example").read_text(encoding="utf-8")
+    assert example.endswith(host_files.dispatcher_list(settings))
