@@ -61,17 +61,27 @@ class CallRecords(Listed[CallRecord]):
         """
         call = self.got(tenant, call_id)
         row: Account | None = visible(tenant, Account).where(Account.account == account).first()
-        facts = None if row is None else self._facts(row, call["started_at_ms"])
+        facts = None if row is None else self._facts(row, call)
         answer = why(call, account, facts)
         return {"call_id": call_id, "account": account, "rang": answer.rang, "sentence": answer.sentence}
 
-    def _facts(self, row: Account, at_ms: int) -> AccountFacts:
-        quiet = False
-        if row.quiet_from_min is not None and row.quiet_until_min is not None:
-            zone = ring_plan_facts.time_zone(self.database, Apartment.get_by_id(row.apartment_id).house_id)
+    def _facts(self, row: Account, call: Document) -> AccountFacts:
+        quiet, at_ms = False, call["started_at_ms"]
+        house_id = self._quiet_where(row, call)
+        if house_id is not None and row.quiet_from_min is not None and row.quiet_until_min is not None:
+            zone = ring_plan_facts.time_zone(self.database, house_id)
             kept = windows(row.quiet_from_min, row.quiet_until_min, zone, at_ms)
             quiet = any(begin <= at_ms < end for begin, end in kept)
         return AccountFacts(row.enabled, row.kind, row.apartment_id, quiet)
+
+    @staticmethod
+    def _quiet_where(row: Account, call: Document) -> int | None:
+        """Return the house whose time of day counts: the account's, else (a desk) that of the apartment called."""
+        if row.apartment_id is not None:
+            house_id: int = Apartment.get_by_id(row.apartment_id).house_id
+            return house_id
+        # Who calls the desks themselves has them ring at any hour.
+        return None if call["apartment_id"] is None else call["house_id"]
 
     def _phone_legs(self, call_id: str) -> list[Document]:
         rows = self.database.rows(call_record_rows.PHONE_LEGS, (call_id,))

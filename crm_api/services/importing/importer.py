@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.services.changes import Changes
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 YES = frozenset({"", "yes", "y", "true", "1", "да", "+"})
 NO = frozenset({"no", "n", "false", "0", "нет", "-"})
+_WHOLE: Final = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
 class WrongCellError(Exception):
@@ -70,7 +72,7 @@ class Importer:
 
 def whole_number(text: str, column: str, least: int, most: int) -> int:
     """Return the number in a cell."""
-    if not (text.isascii() and text.lstrip("-").isdigit() and len(text) < 10 and least <= int(text) <= most):  # noqa: PLR2004 - longer than any of ours
+    if not (_WHOLE.fullmatch(text) and least <= int(text) <= most):
         raise WrongCellError(column, f"give a whole number from {least} to {most}")
     return int(text)
 

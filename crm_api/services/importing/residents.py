@@ -172,6 +172,8 @@ class ResidentImport(Importer):
         day = next((day for form in _DATES if (day := _day(text, form)) is not None), None)
         if day is None:
             raise WrongCellError("until", "give a day such as 2027-01-31 or 31.01.2027")
+        if day == date.max:
+            raise WrongCellError("until", f"has no day after it: give one before {date.max}")
         midnight = datetime.combine(day + timedelta(days=1), time(), self._zone)
         ends_at_ms = int(midnight.astimezone(UTC).timestamp() * 1000)
         if ends_at_ms <= self.now_ms:
