@@ -6,14 +6,18 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import peewee
 import pytest
 
+from crm_api import emergency
 from crm_api.domain.call_record import Event
+from crm_api.domain.problems import ReferredError
 from crm_api.emergency import worker
 from crm_api.services.call_recording import CallRecording
+from crm_api.services.city_numbers import CityNumbers
 from crm_api.services.emergency_checks import EmergencyChecks
 from crm_api.services.emergency_recording import EmergencyRecording
 from crm_api.services.emergency_tests import EmergencyTests
@@ -242,6 +246,36 @@ def test_a_daily_check_that_the_database_prevented_is_done_as_soon_as_it_is_back
     work()
     work()
     assert checked == 2
+
+
+@pytest.mark.parametrize("what", [(EmergencyChecks, "check"), (Leasing, "expire"), (CityNumbers, "pools")])
+def test_a_fault_beside_the_notices_keeps_none_of_them_and_is_tried_again_in_a_minute(
+    town: Town, database: CrmDatabase, context: Context, monkeypatch: pytest.MonkeyPatch, what: tuple[type, str]
+) -> None:
+    centre(town, database, email="duty@112.example")
+    sent: list[str] = []
+    tried = 0
+
+    class Sender:
+        def send(self, destination: str, *_: Any) -> None:
+            sent.append(destination)
+
+    def fault(*_: Any) -> None:
+        nonlocal tried
+        tried += 1
+        raise ReferredError("the panel is gone")
+
+    monkeypatch.setattr(*what, fault)
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(emergency, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    work = worker(context, {"email": Sender()}, None)
+    work()
+    told(context, OUT[0])
+    work()
+    assert (tried, sent) == (1, ["duty@112.example"])
+    clock.now += 61.0
+    work()
+    assert tried == 2
 
 
 def test_an_event_of_before_is_still_understood() -> None:
