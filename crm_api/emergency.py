@@ -15,7 +15,7 @@ from crm_api.bootstrap import make_context
 from crm_api.services.city_numbers import CityNumbers
 from crm_api.services.emergency_checks import EmergencyChecks
 from crm_api.services.emergency_notices import Notices
-from crm_api.services.emergency_tests import EmergencyTests
+from crm_api.services.emergency_tests import GIVE_UP_EVERY_S, EmergencyTests
 from crm_api.services.notice_delivery import NoticeDelivery
 from crm_api.services.number_leases import Leasing
 from crm_api.tables.database import DatabaseErrors
@@ -107,6 +107,7 @@ def worker(context: Context, senders: dict[str, NoticeSender], proxy: tuple[str,
 
     beside = [
         _Repeated(context, "test calls", 0.0, tests.step),
+        _Repeated(context, "test calls that nobody places", GIVE_UP_EVERY_S, EmergencyTests(context).give_up),
         _Repeated(context, "ends of leases", MINUTE_S, leasing.expire),
         _Repeated(context, "pools of numbers", MINUTE_S, look_at_pools),
         _Repeated(context, "check of panels", DAY_S, check_panels),
