@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from crm_api.adapters.notice_senders import notice_senders
+from crm_api.adapters.plan_cache import RedisErrors
 from crm_api.background import repeat, start, stop_on_signal
 from crm_api.bootstrap import make_context
 from crm_api.services.city_numbers import CityNumbers
 from crm_api.services.emergency_checks import EmergencyChecks
 from crm_api.services.emergency_notices import Notices
-from crm_api.services.emergency_tests import EmergencyTests
+from crm_api.services.emergency_tests import GIVE_UP_EVERY_S, EmergencyTests
 from crm_api.services.notice_delivery import NoticeDelivery
 from crm_api.services.number_leases import Leasing
+from crm_api.tables.database import DatabaseErrors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,15 +59,39 @@ class _TestCalls:
             self._context.database.forget_connection()
 
 
+class _Repeated:
+    """Something that is done every so often beside the notices: a fault in it keeps none of them from being sent."""
+
+    def __init__(self, context: Context, what: str, every_s: float, do: Callable[[], object]) -> None:
+        self._context, self._what, self._every_s, self._do = context, what, every_s, do
+        self._due_s = 0.0
+
+    def step(self) -> None:
+        """Do it when it is due; after a fault again in a minute.
+
+        Raises one of `DatabaseErrors` when the database is away: it is done as soon as that is back.
+        """
+        if time.monotonic() < self._due_s:
+            return
+        pause_s = self._every_s
+        try:
+            self._do()
+        except (*RedisErrors, *DatabaseErrors):
+            raise
+        except Exception:  # noqa: BLE001 - the one boundary of what goes on beside the notices
+            _log.exception("failed; tried again in a minute", what=self._what)
+            self._context.database.forget_connection()
+            pause_s = MINUTE_S
+        self._due_s = time.monotonic() + pause_s
+
+
 def worker(context: Context, senders: dict[str, NoticeSender], proxy: tuple[str, int] | None) -> Callable[[], None]:
     """Return one pass: send what is due; each minute free numbers and look at the pools; each day check the panels."""
     delivery = NoticeDelivery(context, senders)
     leasing, numbers, notices = Leasing(context), CityNumbers(context), Notices(context)
     checks, tests = EmergencyChecks(context), _TestCalls(context, proxy)
-    due = {"minute": 0.0, "day": 0.0}
 
-    def each_minute() -> None:
-        leasing.expire()
+    def look_at_pools() -> None:
         for pool in numbers.pools():
             if pool["running_out"]:
                 day = context.now_ms() // int(DAY_S * 1000)
@@ -74,18 +100,23 @@ def worker(context: Context, senders: dict[str, NoticeSender], proxy: tuple[str,
                 with context.database.transaction():
                     notices.pool("pool_running_out", pool["city_id"], day, told)
 
+    def check_panels() -> None:
+        found = checks.check()
+        if found:
+            _log.warning("panels from which an emergency call would not go the whole way", findings=found)
+
+    beside = [
+        _Repeated(context, "test calls", 0.0, tests.step),
+        _Repeated(context, "test calls that nobody places", GIVE_UP_EVERY_S, EmergencyTests(context).give_up),
+        _Repeated(context, "ends of leases", MINUTE_S, leasing.expire),
+        _Repeated(context, "pools of numbers", MINUTE_S, look_at_pools),
+        _Repeated(context, "check of panels", DAY_S, check_panels),
+    ]
+
     def work() -> None:
         delivery.deliver()
-        tests.step()
-        now = time.monotonic()
-        if now >= due["minute"]:
-            each_minute()
-            due["minute"] = now + MINUTE_S
-        if now >= due["day"]:
-            found = checks.check()
-            due["day"] = now + DAY_S  # only now: with the database away it is checked as soon as it is back
-            if found:
-                _log.warning("panels from which an emergency call would not go the whole way", findings=found)
+        for one in beside:
+            one.step()
 
     return work
 

@@ -42,7 +42,7 @@ SILENT_S: Final = 0.5
 """How long Redis may take to hear that we live."""
 
 
-def make_steps(context: Context, config: CrmConfig, link: redis.Redis) -> list[Step]:
+def make_steps(context: Context, config: CrmConfig, link: redis.Redis, lease: SchedulerLease) -> list[Step]:
     """Return what goes on beside the jobs."""
 
     def devices(account: str) -> list[tuple[str, str]]:
@@ -58,7 +58,7 @@ def make_steps(context: Context, config: CrmConfig, link: redis.Redis) -> list[S
         nodes = [AsteriskManager(node.host, node.port, node.user, node.secret) for node in config.probes.asterisk]
         lines = PanelLines(link, context.now_ms)
         callers = Callers(nodes, config.probes.kamailio, config.probes.recordings)
-        probes.append(RunProbes(context, lines, callers, panel_handsets()))
+        probes.append(RunProbes(context, lines, callers, panel_handsets(), lambda: lease.term))
     return [
         *probes,
         TellPanels(PanelCodes(context), panel_code_drivers(), config.panel_codes_per_s),
@@ -80,7 +80,7 @@ def run(config: CrmConfig) -> None:
         context,
         lease,
         jobs=make_jobs(context, billing_source(config), config.probes.recordings if config.probes else None),
-        steps=make_steps(context, config, link),
+        steps=make_steps(context, config, link, lease),
         stopped=stopped,
         say_alive=lambda: _say(link, context.now_ms()),
     )

@@ -26,7 +26,7 @@ from scheduler.probe_watch import Watch
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from crm_api.adapters.panel_handsets import PanelHandsets
     from crm_api.domain.probe_plan import Candidate
@@ -58,7 +58,15 @@ SELECT d.driver, d.address, d.credentials FROM panels d JOIN accounts s ON s.id 
 
 
 class RunProbes:
-    """The step of the scheduler that calls handsets."""
+    """The step of the scheduler that calls handsets.
+
+    Args:
+        context: database and clock.
+        lines: who has which panel.
+        callers: nodes that call, and their recordings.
+        handsets: by the driver of a panel, how its maker lets us ask.
+        term: of our lease, None while another has it; with a new one we do not know what others have done meanwhile.
+    """
 
     name = "quality probes"
 
@@ -68,6 +76,7 @@ class RunProbes:
         lines: PanelLines,
         callers: Callers,
         handsets: Mapping[str, PanelHandsets],
+        term: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._context = context
         self._lines = lines
@@ -79,6 +88,7 @@ class RunProbes:
         self._results = ProbeResults(context)
         self._leftovers = Leftovers(context, lines, callers, self._results, self._settle_leftover)
         self._is_new = True
+        self._term, self._known_term = term, term()
         self._watch = Watch(lines)
         self._judging = ThreadPoolExecutor(1, "judge")
         self._planning = ThreadPoolExecutor(1, "plan")
@@ -87,7 +97,8 @@ class RunProbes:
 
     def is_due(self) -> bool:
         """Say whether a campaign runs, or may have been left behind."""
-        return bool(self._callers.nodes) and (self._is_new or bool(self._campaigns) or self._loading.is_any_running())
+        is_known = bool(self._is_new or self._campaigns or self._has_new_term())
+        return bool(self._callers.nodes) and (is_known or self._loading.is_any_running())
 
     def step(self, stopped: threading.Event) -> None:
         """Go on with every campaign for some seconds."""
@@ -151,6 +162,11 @@ class RunProbes:
 
     def _load(self) -> None:
         """Take up campaigns that were started, changed or paused; first what another scheduler left behind."""
+        if self._has_new_term():
+            # Another scheduler has called meanwhile: who waits is not whom we know, and a call of his may be left.
+            self._known_term, self._is_new = self._term(), True
+            for campaign in self._campaigns.values():
+                campaign.is_stale = True
         rows = self._loading.running_rows()
         waits: set[int] = set()
         if self._is_new or rows.keys() - self._campaigns.keys():
@@ -174,6 +190,9 @@ class RunProbes:
             if key not in self._campaigns and key not in waits:
                 self._campaigns[key] = Campaign(row, self._loading.nobody(row, {}))
                 self._plan(self._campaigns[key], row)
+
+    def _has_new_term(self) -> bool:
+        return self._term() not in {None, self._known_term}
 
     def _plan(self, campaign: Campaign, row: ProbeCampaign) -> None:
         """Have a plan made; until it is there nobody new is called, and who is being called gives way to visitors."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 RINGS_S: Final = 20.0
 LISTENS_S: Final = 1.5
+CANCELS_S: Final = 2.0
+"""So long the end of a call that was taken back is waited for."""
 _RESEND_S: Final = 0.5
 _SILENCE: Final = b"\xff" * 160
 _CHALLENGE: Final = 407
@@ -62,31 +64,30 @@ class SipProbe:
             self._rtp.close()
 
     def _run(self) -> str:
-        began = time.monotonic()
-        answer = self._ask("INVITE", 1, "")
+        began, cseq = time.monotonic(), 1
+        answer = self._ask("INVITE", cseq, "")
         if answer is not None and _status(answer) == _CHALLENGE:
-            self._acknowledge(answer, 1, self._uri, [])
+            self._acknowledge(answer, cseq, self._uri, [])
             self._tell("challenged", f"{_ms(began)} ms")
-            answer = self._ask("INVITE", 2, self._authorization(answer))
+            cseq = 2
+            answer = self._ask("INVITE", cseq, self._authorization(answer))
         if answer is None:
             self._tell("no_answer", f"nothing final within {RINGS_S:.0f} s")
             return "failed"
-        status = _status(answer)
-        if status >= _NEGATIVE:
-            self._acknowledge(answer, 2, self._uri, [])
+        if _status(answer) >= _NEGATIVE:
+            self._acknowledge(answer, cseq, self._uri, [])
             self._tell("refused", answer.partition("\r\n")[0])
             return "failed"
         self._tell("connected", f"{_ms(began)} ms")
-        routes = _values(answer, "Record-Route")[::-1]
-        target = _first(answer, "Contact").partition("<")[2].partition(">")[0] or self._uri
-        self._acknowledge(answer, 2, target, routes)
+        routes, target = _dialog(answer, self._uri)
+        self._acknowledge(answer, cseq, target, routes)
         heard = self._listen(answer)
         self._tell("heard", f"{heard} packets of sound")
-        self._send(self._request("BYE", 3, target, _first(answer, "To"), routes=routes))
+        self._hang_up(answer)
         return "answered" if heard else "silent"
 
     def _ask(self, method: str, cseq: int, authorization: str) -> str | None:
-        """Send the INVITE until something comes; return the final answer."""
+        """Send the INVITE until something comes; return the final answer, None without one: then it is taken back."""
         description = (
             f"v=0\r\no=- 1 1 IN IP4 {self._own}\r\ns=-\r\nc=IN IP4 {self._own}\r\nt=0 0\r\n"
             f"m=audio {self._rtp.getsockname()[1]} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
@@ -104,7 +105,35 @@ class SipProbe:
             if not provisional or _status(got) > 100:  # noqa: PLR2004 - 100 Trying says only that it arrived
                 self._tell("progress", got.partition("\r\n")[0].removeprefix("SIP/2.0 "))
             provisional = True
+        if provisional:  # not before (RFC 3261, 9.1): nobody has the call that it would end
+            self._cancel(cseq)
         return None
+
+    def _cancel(self, cseq: int) -> None:
+        """Take an INVITE back: whom it rings would be rung on. An answer that crossed is hung up."""
+        request = self._request("CANCEL", cseq, self._uri, f"<{self._uri}>")
+        deadline, taken = time.monotonic() + CANCELS_S, False
+        self._send(request)
+        while time.monotonic() < deadline:
+            got = self._receive(_RESEND_S)
+            if got is None:
+                if not taken:
+                    self._send(request)
+            elif got.startswith("SIP/2.0 ") and _status(got) >= _FINAL:
+                taken = taken or f"CSeq: {cseq} CANCEL" in got
+                if f"CSeq: {cseq} INVITE" not in got:
+                    continue
+                if _status(got) >= _NEGATIVE:
+                    self._acknowledge(got, cseq, self._uri, [])
+                else:
+                    routes, target = _dialog(got, self._uri)
+                    self._acknowledge(got, cseq, target, routes)
+                    self._hang_up(got)
+                return
+
+    def _hang_up(self, answer: str) -> None:
+        routes, target = _dialog(answer, self._uri)
+        self._send(self._request("BYE", 3, target, _first(answer, "To"), routes=routes))
 
     def _listen(self, answer: str) -> int:
         """Send silence for a while; return how many packets came back."""
@@ -143,7 +172,8 @@ class SipProbe:
         routes: list[str] | None = None,
     ) -> str:  # fmt: skip
         call = self._call
-        # An ACK of a refusal belongs to the transaction of its INVITE (RFC 3261, 17.1.1.3): one branch a number.
+        # An ACK of a refusal and a CANCEL belong to the transaction of their INVITE (RFC 3261, 17.1.1.3 and 9.1): one
+        # branch a number.
         branch = f"z9hG4bK{self._tag}{cseq}" if method != "BYE" else f"z9hG4bK{self._tag}b"
         route = "".join(f"Route: {line}\r\n" for line in routes or [])
         return (
@@ -179,6 +209,12 @@ def _values(message: str, name: str) -> list[str]:
     head = message.partition("\r\n\r\n")[0]
     prefix = f"{name.lower()}:"
     return [line.partition(":")[2].strip() for line in head.split("\r\n") if line.lower().startswith(prefix)]
+
+
+def _dialog(answer: str, uri: str) -> tuple[list[str], str]:
+    """Return by which proxies, and to whom, further requests of a call go that was answered."""
+    target = _first(answer, "Contact").partition("<")[2].partition(">")[0] or uri
+    return _values(answer, "Record-Route")[::-1], target
 
 
 def _first(message: str, name: str) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.services.kept import Document, Listed
 from crm_api.services.number_leases import Leasing
 from crm_api.tables import emergency_facts
-from crm_api.tables.emergency import EmergencyCall, EmergencyFinding, EmergencyNotice
+from crm_api.tables.emergency import EmergencyCall, EmergencyFinding, EmergencyNotice, EmergencyRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crm_api.domain.inputs.emergency import CallBack, WantedLease
-    from crm_api.services.context import Context
+    from crm_api.services.context import Context, Tenant
+    from crm_api.services.paging import Asked, Page
 
 SHARED_CALL_BACK_MS: Final = 15 * 60_000
 """So long after a call with the shared number a call back to it reaches the panel that called last."""
@@ -131,11 +133,37 @@ class EmergencyFindings(Listed[EmergencyFinding]):
 
 
 class EmergencyNotices(Listed[EmergencyNotice]):
-    """Messages about emergency calls and pools."""
+    """Messages about emergency calls and pools; where those to the dispatch centre go, only the platform reads."""
 
     noun = "notice"
     model = EmergencyNotice
 
+    def listed(self, tenant: Tenant, asked: Asked) -> Page:
+        """Return a page; to a company's people without the centre's address, and what it has answered."""
+        page = super().listed(tenant, asked)
+        return page if tenant.is_platform else replace(page, items=self._without_centres(page.items))
+
+    def got(self, tenant: Tenant, key: Any) -> Document:
+        """Return one document, as it is listed, or raise `NotFoundError`."""
+        document = super().got(tenant, key)
+        return document if tenant.is_platform else self._without_centres([document])[0]
+
     def documents(self, rows: Sequence[EmergencyNotice]) -> list[Document]:
         """Show notices without their text."""
         return [{n: v for n, v in row.__data__.items() if n not in {"body", "due_at_ms"}} for row in rows]
+
+    def _without_centres(self, notices: list[Document]) -> list[Document]:
+        """Leave address and error to notices that went where the company's own rule says.
+
+        By the rule as it is now: no notice says whose address it has, and a rule that was changed must not show more.
+        """
+        companies = {notice["company_id"] for notice in notices}
+        rules: Any = EmergencyRule.select().where(EmergencyRule.company_id.in_(sorted(companies)))
+        own = {(rule.company_id, "webhook", rule.webhook_url) for rule in rules}
+        own |= {(rule.company_id, "email", rule.email) for rule in rules}
+        return [
+            notice
+            if (notice["company_id"], notice["channel"], notice["destination"]) in own
+            else {**notice, "destination": None, "last_error": None}
+            for notice in notices
+        ]

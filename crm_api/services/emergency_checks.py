@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from crm_api.services.kept import platform_only
 from crm_api.tables import emergency_facts
@@ -13,12 +13,21 @@ if TYPE_CHECKING:
     from crm_api.services.kept import Document
     from crm_api.tables.emergency_facts import CityState, PanelState
 
+# Only of a panel that is still there, and once, whoever else checks. PostgreSQL would let a panel go between this look
+# and that of the foreign key: the panel is held until the end.
+_FOUND: Final = """
+INSERT INTO emergency_findings (company_id, panel_id, panel, city_id, problem, found_at_ms)
+SELECT company_id, id, ?, ?, ?, ? FROM panels WHERE id = ? {hold}
+ON CONFLICT (panel_id, problem) DO NOTHING
+"""
+
 
 class EmergencyChecks:
     """Finds and keeps what is wrong; a finding keeps the moment when it was first found."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._found = _FOUND.format(hold="FOR KEY SHARE" if context.database.dialect == "postgresql" else "")
 
     def now(self, tenant: Tenant) -> Document:
         """Check at once, without waiting for the day.
@@ -34,25 +43,18 @@ class EmergencyChecks:
         database = self._context.database
         now_ms = self._context.now_ms()
         cities = emergency_facts.cities(database, now_ms)
-        found: dict[tuple[int, str], dict[str, Any]] = {}
+        found: dict[tuple[int, str], tuple[object, ...]] = {}
         for panel in emergency_facts.panels(database):
             city = None if panel.city_id is None else cities.get(panel.city_id)
             for problem in problems_of(panel, city):
-                found[panel.panel_id, problem] = {
-                    "company_id": panel.company_id,
-                    "panel_id": panel.panel_id,
-                    "panel": panel.panel,
-                    "city_id": panel.city_id,
-                    "problem": problem,
-                    "found_at_ms": now_ms,
-                }
+                row = (panel.panel, panel.city_id, problem, now_ms, panel.panel_id)
+                found[panel.panel_id, problem] = row
         with database.transaction():
             known = {(row.panel_id, row.problem): row.id for row in EmergencyFinding.select()}
-            gone = [known[key] for key in known.keys() - found.keys()]
+            # In one order, and panels before what is kept of them, as whoever removes one: nobody waits in a circle.
+            database.many(self._found, [found[key] for key in sorted(found.keys() - known.keys())])
+            gone = sorted(known[key] for key in known.keys() - found.keys())
             database.many("DELETE FROM emergency_findings WHERE id = ?", [(key,) for key in gone])
-            fresh = [found[key] for key in found.keys() - known.keys()]
-            for first in range(0, len(fresh), 1000):
-                EmergencyFinding.insert_many(fresh[first : first + 1000]).execute()
         return len(found)
 
 

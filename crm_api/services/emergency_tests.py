@@ -20,12 +20,20 @@ if TYPE_CHECKING:
     from crm_api.services.kept import Document
 
 NUMBER: Final = "*112*"
-ASKED, PLACED = "asked", "placed"
+ASKED, PLACED, FAILED = "asked", "placed", "failed"
 GIVEN_UP_MS: Final = 120_000
 """A test call that nobody has placed for so long is not placed any more."""
+LONGEST_MS: Final = 60_000
+"""So long after that also one that was placed at the last moment has told its end."""
+GIVE_UP_EVERY_S: Final = 5.0
 
 # Asked twice a second, so it costs one look at an index, and takes no lock.
 _ANY: Final = "SELECT 1 FROM emergency_calls WHERE test = {true} AND result IS NULL AND started_at_ms > ? LIMIT 1"
+# Those that a panel has dialled are never asked for and have no result: they are passed once.
+_LATE: Final = """
+SELECT call_id FROM emergency_calls WHERE test = {true} AND result IS NULL AND started_at_ms > ? AND started_at_ms <= ?
+ORDER BY started_at_ms
+"""
 
 
 class EmergencyTests:
@@ -35,7 +43,9 @@ class EmergencyTests:
         self._context = context
         self._calls = EmergencyCalls(context)
         self._trail = AuditTrail(context)
-        self._any = _ANY.replace("{true}", "TRUE" if context.database.dialect == "postgresql" else "1")
+        true = "TRUE" if context.database.dialect == "postgresql" else "1"
+        self._any, self._late = _ANY.replace("{true}", true), _LATE.replace("{true}", true)
+        self._settled_ms = 0
 
     def ask(self, tenant: Tenant, new: NewTestCall) -> Document:
         """Ask for a test call from a panel."""
@@ -91,12 +101,29 @@ class EmergencyTests:
                     return row
         return None
 
+    def give_up(self) -> int:
+        """Fail calls that were asked for and that nobody places, or that nobody tells the end of; return how many.
+
+        Who has asked waits for a result.
+        """
+        late_ms, given_up = self._context.now_ms() - GIVEN_UP_MS, 0
+        since_ms = self._settled_ms if self._settled_ms <= late_ms else 0  # else the clock was put back
+        for (call_id,) in self._context.database.rows(self._late, (since_ms, late_ms)):
+            with self._context.database.transaction():
+                row = locked_call(self._context.database, call_id)
+                why = None if row is None else _why_given_up(row, late_ms)
+                if why is not None:
+                    self._note(call_id, FAILED, why, result=FAILED)
+                    given_up += 1
+        self._settled_ms = late_ms - LONGEST_MS
+        return given_up
+
     def place_one(self, row: Any, proxy: tuple[str, int] | None) -> None:
         """Place a call that was taken: as long as it lasts, three quarters of a minute at most."""
         account = Account.get_or_none(Account.account == row.panel)
         if proxy is None or account is None or account.ha1 is None:
             why = "sip_proxy is not set in crm.json" if proxy is None else "the panel's account has no password"
-            self._note(row.call_id, "refused", why, result="failed")
+            self._note(row.call_id, "refused", why, result=FAILED)
             return
         call = ProbeCall(proxy, self._context.realm, row.panel, account.ha1, NUMBER, row.call_id)
         result = SipProbe(call, lambda step, detail: self._note(row.call_id, step, detail)).run()
@@ -118,3 +145,12 @@ class EmergencyTests:
 
 def _is_only_asked(row: Any) -> bool:
     return [step["step"] for step in json.loads(str(row.steps))] == [ASKED]
+
+
+def _why_given_up(row: Any, late_ms: int) -> str | None:
+    steps = {step["step"] for step in json.loads(str(row.steps))}
+    if row.result is not None or ASKED not in steps:
+        return None
+    if _is_only_asked(row):
+        return f"nobody was free to place it for {GIVEN_UP_MS // 1000} s"
+    return "whoever placed it has not told how it ended" if row.started_at_ms <= late_ms - LONGEST_MS else None

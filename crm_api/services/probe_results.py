@@ -21,13 +21,14 @@ LONGEST_CALL_MS: Final = 180_000
 OUTCOMES: Final = {3: "no_answer", 5: "busy"}
 
 # Only while what the plan was made of still holds: the panel leads there, the residents have not said no, the company
-# is a customer.
+# is a customer, and no other scheduler has called since, so that the next try is days away.
 _BEGIN: Final = """
 INSERT INTO probe_calls (company_id, campaign_id, item_id, apartment_id, panel, number, state, began_at_ms)
 SELECT i.company_id, i.campaign_id, i.id, i.apartment_id, ?, i.calls + 1, 'calling', ? FROM probe_items i
 JOIN apartments a ON a.id = i.apartment_id JOIN companies c ON c.id = i.company_id
 JOIN probe_campaigns g ON g.id = i.campaign_id
-WHERE i.id = ? AND i.state = 'waiting' AND g.state = 'running' AND a.probes_refused = ? AND c.active = ?
+WHERE i.id = ? AND i.state = 'waiting' AND i.not_before_ms <= ?
+AND g.state = 'running' AND a.probes_refused = ? AND c.active = ?
 AND ? = (SELECT min(s.account) FROM panel_places p
     JOIN panels d ON d.id = p.panel_id JOIN accounts s ON s.id = d.account_id
     WHERE p.entrance_id = a.entrance_id AND s.enabled = ?)
@@ -84,7 +85,8 @@ class ProbeResults:
     def begin(self, candidate: Candidate) -> int | None:
         """Keep that a call begins; None when the apartment is not waiting any more, or may not be called this way."""
         with self._database.transaction():
-            facts = (candidate.panel, self._context.now_ms(), candidate.item_id, False, True, candidate.panel, True)
+            now_ms = self._context.now_ms()
+            facts = (candidate.panel, now_ms, candidate.item_id, now_ms, False, True, candidate.panel, True)
             row = self._database.row(_BEGIN, facts)
             if row is not None:
                 self._database.rows(_CALLING, (candidate.item_id,))

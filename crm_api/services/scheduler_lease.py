@@ -44,6 +44,11 @@ class SchedulerLease:
         """Say whether this process may act: it renewed the lease not long ago, by a clock that nobody can set."""
         return self._term is not None and self._monotonic_s() - self._renewed_s < LEASE_MS / 1000
 
+    @property
+    def term(self) -> int | None:
+        """Return which time this is that somebody has the lease, None while we have not: it changes with the holder."""
+        return self._term
+
     def keep(self) -> bool:
         """Renew the lease, or take it when its holder has been silent; say whether it is ours."""
         database, now_ms = self._context.database, self._context.now_ms()

@@ -288,7 +288,10 @@ class FindingDocument(Output):
 
 
 class NoticeDocument(Output):
-    """A message about an emergency call or a pool."""
+    """A message about an emergency call or a pool.
+
+    `destination` and `last_error` of what went to the dispatch centre are null for who sees some companies only.
+    """
 
     id: RowId
     company_id: RowId | None
@@ -296,7 +299,7 @@ class NoticeDocument(Output):
     call_id: str | None
     kind: str
     channel: str
-    destination: str
+    destination: str | None
     made_at_ms: Moment
     attempts: int
     sent_at_ms: Moment | None

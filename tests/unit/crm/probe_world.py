@@ -115,6 +115,7 @@ class World:
     def __init__(self, town: Town, services: Services, recordings: Path) -> None:
         self.town, self.services, self.recordings = town, services, recordings
         self.node, self.lines, self.handsets = FakeNode(), FakeLines(), FakeHandsets()
+        self.term: int | None = 1
         self.again()
         self.campaign = start(town, town.apartment)
 
@@ -122,7 +123,11 @@ class World:
         """Start another process of the scheduler: it knows what the database knows."""
         callers = Callers([cast("AsteriskManager", self.node)], "127.0.0.10:5060", self.recordings)
         self.runner = RunProbes(
-            self.services.jobs.context, cast("PanelLines", self.lines), callers, {"beward": self.handsets}
+            self.services.jobs.context,
+            cast("PanelLines", self.lines),
+            callers,
+            {"beward": self.handsets},
+            lambda: self.term,
         )
 
     def step(self) -> None:

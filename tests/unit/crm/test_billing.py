@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from crm_api.adapters.billing import BillingAwayError, CsvBilling, HttpBilling
 from crm_api.services.billing import Billing
+from crm_api.services.kept import StaleError
+from crm_api.services.places import Companies
 from lab.billing import ReferenceBilling
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crm_api.bootstrap import Services
+    from crm_api.services.context import Tenant
+    from crm_api.services.kept import Document
     from tests.unit.crm.conftest import Clock, Town
 
 CUSTOMER = {"billing_id": "10045", "name": "Homes & Sons", "active": True, "contract": "2026-117"}
@@ -45,6 +49,69 @@ def test_names_contracts_and_customers_are_taken_over(
     told = billing.synchronise()
     assert (told["changed"], told["unknown_here"]) == (1, ["777"])
     assert not town.platform("GET", f"/v1/companies/{town.company}")["active"]
+
+
+def customers(town: Town, **names: str) -> dict[str, int]:
+    """Make companies of these names, by their ids in billing."""
+    bodies = {key: {"name": name, "billing_id": key} for key, name in names.items()}
+    return {key: town.platform("POST", "/v1/companies", body)["id"] for key, body in bodies.items()}
+
+
+def named(town: Town, made: dict[str, int]) -> dict[str, tuple[str, bool, str | None]]:
+    found = {key: town.platform("GET", f"/v1/companies/{company}") for key, company in made.items()}
+    return {key: (one["name"], one["active"], one["contract"]) for key, one in found.items()}
+
+
+def billed(billing_id: str, name: str, *, active: bool = True, contract: str | None = None) -> dict[str, object]:
+    return {"billing_id": billing_id, "name": name, "active": active, "contract": contract}
+
+
+def test_a_name_that_another_company_has_keeps_nobody_from_being_updated(
+    town: Town, billing: Billing, reference: ReferenceBilling
+) -> None:
+    made = customers(town, b1="One", b2="Two", b3="Three")
+    reference.companies[:] = [
+        billed("b1", "Homes", active=False, contract="2026-1"),  # this company here is not known to billing
+        billed("b2", "Same", contract="2026-2"),
+        billed("b3", "Same", active=False),
+    ]
+    told = billing.synchronise()
+    assert named(town, made) == {
+        "b1": ("One", False, "2026-1"), "b2": ("Same", True, "2026-2"), "b3": ("Three", False, None),
+    }  # fmt: skip
+    assert (told["ok"], told["changed"], [one["billing_id"] for one in told["refused"]]) == (True, 3, ["b1", "b3"])
+    assert "'Homes'" in told["refused"][0]["reason"]
+    again = billing.synchronise()
+    assert (again["changed"], again["refused"]) == (0, told["refused"])
+
+
+def test_names_that_companies_have_given_up_or_swapped_are_taken_over(
+    town: Town, billing: Billing, reference: ReferenceBilling
+) -> None:
+    made = customers(town, b1="A", b2="B", b3="C", b4="D", b5="E", b6="F")
+    wanted = {"b1": "B", "b2": "C", "b3": "A", "b4": "E", "b5": "F", "b6": "G"}
+    reference.companies[:] = [billed(key, name) for key, name in wanted.items()]
+    told = billing.synchronise()
+    assert {key: name for key, (name, _, _) in named(town, made).items()} == wanted
+    assert (told["changed"], told["refused"]) == (6, [])
+
+
+def test_a_company_that_is_changed_by_another_at_that_moment_keeps_nobody_from_being_updated(
+    town: Town, billing: Billing, reference: ReferenceBilling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = customers(town, b1="One", b2="Two")
+    reference.companies[:] = [billed("b1", "One", active=False), billed("b2", "Two", active=False)]
+    change = Companies.change
+
+    def changed(self: Companies, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
+        if key == made["b1"]:
+            raise StaleError("changed by somebody else")
+        return change(self, tenant, key, values)
+
+    monkeypatch.setattr(Companies, "change", changed)
+    told = billing.synchronise()
+    assert told["refused"] == [{"billing_id": "b1", "reason": "changed by somebody else"}]
+    assert named(town, made) == {"b1": ("One", True, None), "b2": ("Two", False, None)}
 
 
 def test_billing_away_leaves_the_last_state_and_says_so(

@@ -10,7 +10,8 @@ import pytest
 from crm_api.domain.number_pool import PoolState, daily_peaks, days_until, forecast
 from crm_api.services.emergency_checks import EmergencyChecks
 from crm_api.services.number_leases import Leasing
-from crm_api.tables.emergency import EmergencyCall
+from crm_api.tables import emergency_facts
+from crm_api.tables.emergency import EmergencyCall, EmergencyFinding
 from crm_api.tables.models import City
 
 if TYPE_CHECKING:
@@ -223,6 +224,35 @@ def test_the_daily_check_finds_what_is_missing_and_forgets_what_was_mended(
     database.rows("UPDATE companies SET city_id = NULL")
     database.rows("UPDATE houses SET city_id = NULL")
     assert found() == {("p1", "no_city"), ("p2", "no_city")}
+
+
+def test_a_panel_that_is_removed_while_it_is_checked_has_no_finding(
+    town: Town, database: CrmDatabase, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panels = emergency_facts.panels
+
+    def then_removed(database: CrmDatabase) -> list[emergency_facts.PanelState]:
+        found = list(panels(database))
+        (panel,) = town.platform("GET", "/v1/panels?account=p2")["items"]
+        town.platform("DELETE", f"/v1/panels/{panel['id']}")
+        return found
+
+    monkeypatch.setattr(emergency_facts, "panels", then_removed)
+    EmergencyChecks(context).check()
+    assert {f["panel"] for f in town.platform("GET", "/v1/emergency-findings")["items"]} == {"p1"}
+    assert database.row("SELECT count(*) FROM emergency_findings") == (2,)
+
+
+def test_what_another_process_has_found_at_the_same_moment_is_kept_once(
+    town: Town, database: CrmDatabase, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert town.company
+    checks = EmergencyChecks(context)
+    checks.check()
+    before = database.rows("SELECT id, found_at_ms FROM emergency_findings ORDER BY id")
+    monkeypatch.setattr(EmergencyFinding, "select", lambda *_: [])  # the other has not committed yet
+    checks.check()
+    assert database.rows("SELECT id, found_at_ms FROM emergency_findings ORDER BY id") == before
 
 
 def test_a_trunk_that_failed_the_last_call_sent_to_it_is_no_working_one(

@@ -13,7 +13,9 @@ import pytest
 
 from crm_api.adapters.customer_posts import networks_of
 from crm_api.adapters.notice_senders import MailSender, SendError, SmsSender, WebhookSender, text_of
+from crm_api.services.context import Tenant
 from crm_api.services.notice_delivery import TAKEN_FOR_MS, NoticeDelivery
+from tests.unit.crm.conftest import Api
 from tests.unit.crm.test_emergency import centre
 from tests.unit.crm.test_emergency_recording import OUT, told
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crm_api.adapters.notice_senders import NoticeSender
+    from crm_api.bootstrap import Services
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Clock, Town
@@ -136,6 +139,45 @@ def test_centre_and_company_are_told_at_once_with_address_map_and_entrance_code(
     assert town.platform("GET", "/v1/emergency-notices")["items"][-1]["given_up_at_ms"] or len(got) == 5
     assert code not in str(shown)
     assert code not in str(database.rows("SELECT body FROM emergency_notices")), "codes are kept encrypted"
+
+
+def reader_of(town: Town) -> Api:
+    """Return the API as somebody of the company sees it who changes nothing."""
+    made = town.platform(
+        "POST", "/v1/service-accounts", {"name": "reader", "role": "read_only", "companies": [town.company]}
+    )
+    return Api(
+        town.client, town.platform("POST", "/v1/tokens", {"service_account_id": made["id"], "name": "x"})["token"]
+    )
+
+
+def test_a_companys_people_do_not_read_where_the_centre_is_told(
+    town: Town, database: CrmDatabase, context: Context, services: Services
+) -> None:
+    url = "https://112.example/hook?key=of-the-centre"
+    centre(town, database, webhook_url=url, webhook_secret="a secret of sixteen", email="duty@112.example",
+           sms_number="+79123456789")  # fmt: skip
+    rules = {"webhook_url": "https://homes.example/hook", "email": "duty@homes.example"}
+    town.platform("PUT", f"/v1/companies/{town.company}/emergency-rules", rules)
+    told(context, *OUT)
+    NoticeDelivery(context, {}).deliver()
+
+    def shown(api: Api) -> set[tuple[str, str | None, bool]]:
+        found = api("GET", "/v1/emergency-notices")["items"]
+        return {(n["channel"], n["destination"], n["last_error"] is not None) for n in found}
+
+    own = {("webhook", "https://homes.example/hook", True), ("email", "duty@homes.example", True)}
+    of_centre = {("webhook", url, True), ("email", "duty@112.example", True), ("sms", "+79123456789", True)}
+    hidden = {("webhook", None, False), ("email", None, False), ("sms", None, False)}
+    assert shown(town.platform) == own | of_centre
+    reader = reader_of(town)
+    assert shown(reader) == own | hidden
+    assert shown(Api(town.client, services.tokens.create("operator", "operator", "Homes"))) == own | hidden
+    (key,) = (n["id"] for n in town.platform("GET", "/v1/emergency-notices")["items"] if n["destination"] == url)
+    assert services.emergency_notices.got(Tenant.of(town.company), key)["destination"] is None
+    assert services.emergency_notices.got(Tenant(None), key)["destination"] == url
+    town.platform("PUT", f"/v1/companies/{town.company}/emergency-rules", {"email": "duty@homes.example"})
+    assert shown(reader) == hidden | {("email", "duty@homes.example", True)}
 
 
 def test_receivers_of_one_address_are_sent_what_is_signed_with_their_own_secret(

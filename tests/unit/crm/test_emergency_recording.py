@@ -6,14 +6,18 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import peewee
 import pytest
 
+from crm_api import emergency
 from crm_api.domain.call_record import Event
+from crm_api.domain.problems import ReferredError
 from crm_api.emergency import worker
 from crm_api.services.call_recording import CallRecording
+from crm_api.services.city_numbers import CityNumbers
 from crm_api.services.emergency_checks import EmergencyChecks
 from crm_api.services.emergency_recording import EmergencyRecording
 from crm_api.services.emergency_tests import EmergencyTests
@@ -192,6 +196,48 @@ def test_a_test_call_is_placed_by_one_of_several_processes(town: Town, context: 
         assert sum(threads.map(take, range(4))) == 1
 
 
+def test_a_test_call_that_nobody_places_in_time_ends_failed(
+    town: Town, database: CrmDatabase, context: Context, clock: Clock
+) -> None:
+    tests = EmergencyTests(context)
+    for panel in ("p1", "p2"):
+        town.platform("POST", "/v1/emergency-test-calls", {"panel": panel})
+    told(context, {**OUT[0], "dialled": "*112*", "started_at_ms": clock.now, "at_ms": clock.now})  # by hand
+    assert tests.take().panel == "p1"
+    clock.now += 119_000
+    assert (tests.give_up(), tests.take().panel) == (0, "p2")
+    town.platform("POST", "/v1/emergency-test-calls", {"panel": "p1"})
+    clock.now += 62_000
+    assert tests.give_up() == 2, "their process has died"
+    assert {call["result"] for call in calls(town) if call["dialled"] == "*112*" and call["id"] < 3} == {"failed"}
+    clock.now += 59_000
+    assert (tests.give_up(), tests.take()) == (1, None)
+    late = calls(town)[0]
+    assert [(step["step"], step["detail"]) for step in late["steps"]][1:] == [
+        ("failed", "nobody was free to place it for 120 s")
+    ]
+    assert (late["result"], late["ended_at_ms"] is not None) == ("failed", True)
+    assert [call["result"] for call in calls(town)] == ["failed", None, "failed", "failed"]
+    since_ms, late_ms = tests._settled_ms, context.now_ms()
+    assert database.rows(tests._late, (since_ms, late_ms)) == [], "what a panel has dialled is not looked at for ever"
+    assert EmergencyTests(context).give_up() == 0
+
+
+def test_the_look_for_test_calls_that_nobody_places_reads_an_index(database: CrmDatabase, context: Context) -> None:
+    if database.dialect != "sqlite":
+        pytest.skip("how PostgreSQL reads a table depends on what is in it")
+    told = database.rows(f"EXPLAIN QUERY PLAN {EmergencyTests(context)._late}", (0, 1))
+    assert "emergency_calls_asked" in str(told)
+    assert "SCAN" not in str(told)
+
+
+def test_the_process_that_places_test_calls_gives_them_up(town: Town, context: Context, clock: Clock) -> None:
+    town.platform("POST", "/v1/emergency-test-calls", {"panel": "p1"})
+    clock.now += 121_000
+    worker(context, {}, None)()
+    assert calls(town)[0]["result"] == "failed"
+
+
 def test_steps_that_are_told_at_one_moment_are_all_kept(town: Town, context: Context) -> None:
     """The worker of test calls and that of call events write one record, and the desks' pushes mark it."""
     call = town.platform("POST", "/v1/emergency-test-calls", {"panel": "p1"})
@@ -266,6 +312,36 @@ def test_a_daily_check_that_the_database_prevented_is_done_as_soon_as_it_is_back
     work()
     work()
     assert checked == 2
+
+
+@pytest.mark.parametrize("what", [(EmergencyChecks, "check"), (Leasing, "expire"), (CityNumbers, "pools")])
+def test_a_fault_beside_the_notices_keeps_none_of_them_and_is_tried_again_in_a_minute(
+    town: Town, database: CrmDatabase, context: Context, monkeypatch: pytest.MonkeyPatch, what: tuple[type, str]
+) -> None:
+    centre(town, database, email="duty@112.example")
+    sent: list[str] = []
+    tried = 0
+
+    class Sender:
+        def send(self, destination: str, *_: Any) -> None:
+            sent.append(destination)
+
+    def fault(*_: Any) -> None:
+        nonlocal tried
+        tried += 1
+        raise ReferredError("the panel is gone")
+
+    monkeypatch.setattr(*what, fault)
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(emergency, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    work = worker(context, {"email": Sender()}, None)
+    work()
+    told(context, OUT[0])
+    work()
+    assert (tried, sent) == (1, ["duty@112.example"])
+    clock.now += 61.0
+    work()
+    assert tried == 2
 
 
 def test_an_event_of_before_is_still_understood() -> None:

@@ -50,6 +50,7 @@ def test_a_look_that_finds_nothing_waits_for_no_writer(context: Context, service
     with a_long_write(context):
         assert services.jobs.take() is None
         assert EmergencyTests(context).take() is None
+        assert EmergencyTests(context).give_up() == 0
         assert NoticeDelivery(context, {}).deliver() == 0
         assert MessagePushes(context, pictures).take() == []
         assert DeskPushes(context).take() == []

@@ -43,6 +43,14 @@ def test_a_call_begins_once(town: Town, services: Services, campaign: Any, candi
     assert progress(town, campaign)["calling"] == 1
 
 
+def test_a_call_does_not_begin_before_its_time(services: Services, candidate: Candidate, clock: Clock) -> None:
+    """Another scheduler has called, and this one goes by what it knew before."""
+    services.jobs.database.rows("UPDATE probe_items SET not_before_ms = ?", (clock.now + 60_000,))
+    assert services.probe_results.begin(candidate) is None
+    clock.now += 61_000
+    assert services.probe_results.begin(candidate) is not None
+
+
 def test_its_end_is_told_once_and_its_verdict_shown(
     town: Town, services: Services, campaign: Any, candidate: Candidate
 ) -> None:

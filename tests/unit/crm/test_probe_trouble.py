@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import peewee
@@ -112,6 +113,65 @@ def test_a_scheduler_that_was_silent_settles_nothing_that_another_has_begun(worl
     silent.step(threading.Event())
     assert world.state()["progress"]["calling"] == 1, "the second call is another's"
     assert len(world.lines.holders) == 1
+
+
+def test_a_scheduler_that_acts_again_does_not_call_whom_another_has_called(world: World, clock: Clock) -> None:
+    world.lines.holders["p1"] = "visitor c1"
+    world.step()
+    first = world.runner
+    world.term = 2
+    world.again()
+    del world.lines.holders["p1"]
+    world.step()
+    world.told(reason=3)
+    world.step()
+    assert world.state()["progress"]["waiting"] == 1
+    world.runner, world.term = first, 3
+    clock.now += 5 * 60_000
+    first._clocks = (time.monotonic(), clock.now)  # time has gone by, the clock was not set
+    world.step()
+    assert len(world.node.calls) == 1, "the next try is days away"
+    clock.now += DAY_MS
+    world.step()
+    assert len(world.node.calls) == 2
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_scheduler_that_acts_again_ends_what_another_has_left(
+    world: World, town: Town, clock: Clock, *, stopped: bool
+) -> None:
+    world.lines.holders["p1"] = "visitor c1"
+    world.step()
+    first = world.runner
+    world.term = 2
+    world.again()
+    del world.lines.holders["p1"]
+    world.step()
+    if stopped:
+        town.platform("POST", f"/v1/probe-campaigns/{world.campaign}/stop")
+    world.runner, world.term = first, None
+    world.step()
+    assert world.calls()[0]["state"] == "calling", "it is not ours to end while another acts"
+    world.term = 3
+    world.step()
+    assert world.calls()[0]["outcome"] == "dropped"
+    assert (len(world.node.hung_up), world.lines.holders) == (1, {})
+    clock.now += probe_runner.DROPPED_PAUSE_MS + 1000
+    world.step()
+    assert len(world.node.calls) == (1 if stopped else 2)
+
+
+def test_the_runner_is_due_for_what_another_has_left_when_it_acts_again(world: World, town: Town) -> None:
+    world.step()
+    town.platform("POST", f"/v1/probe-campaigns/{world.campaign}/stop")
+    world.told(reason=3)
+    world.step()
+    world.step()
+    assert not world.runner.is_due()
+    world.term = 2
+    assert world.runner.is_due()
+    world.step()
+    assert not world.runner.is_due()
 
 
 def test_calls_of_a_node_that_has_started_anew_are_over_and_were_no_try(world: World, clock: Clock) -> None:
