@@ -101,8 +101,11 @@ async def test_a_phone_answers_talks_opens_and_is_paid_for(scene: Scene) -> None
         await visit.answered()
         await visit.rtp.wait_for_sound(3)
         await talk.rtp.wait_for_sound(3)
+        await talk.rtp.press(at.door_code[0])
+        await talk.rtp.press("5")
         await talk.rtp.press("#")
         await visit.rtp.wait_for_key(at.door_code[0], 3)
+        assert len(visit.rtp.keys) == 1, "only the key opens"
         await phone.hang_up()
         await visit.wait_request("BYE", 3)
 
