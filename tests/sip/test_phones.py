@@ -249,6 +249,16 @@ async def _confirmed(scene: Scene, key: str) -> tuple[OutgoingCall, IncomingCall
     return call, leg, at
 
 
+async def test_any_key_connects_a_phone_also_the_one_that_opens(scene: Scene) -> None:
+    call, leg, _ = await _confirmed(scene, "#")
+    await call.answered()
+    await leg.rtp.wait_for_sound(3)
+    assert call.rtp.keys == []
+    await call.bye()
+    record = await scene.office.call_record(call.call_id)
+    assert (record["result"], record["access_records"]) == ("answered", [])
+
+
 async def test_a_door_code_with_the_keys_own_signs_passes_the_local_channel_of_a_phone(scene: Scene) -> None:
     account = scene.town.apartment("presses a key first")[1].credentials.username
     panels = (await scene.office.get("/v1/panels?limit=200"))["items"]
