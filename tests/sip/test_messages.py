@@ -8,6 +8,8 @@ import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.sip.households import family, nobody_home
 
 if TYPE_CHECKING:
@@ -121,7 +123,10 @@ async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(s
         ring.answer()
         await ring.established()
         await ring.rtp.wait_for_sound(3)  # told before he talks
+        assert 200 not in call.statuses
+        await ring.rtp.press(at.door_code[0])
         await call.answered()
+        assert call.rtp.keys == [], "a key reaches the panel while he is told"
         ring.rtp.hush()  # two tones of one pitch may cancel one another
         await asyncio.sleep(4)  # they talk
         await ring.rtp.press("#")
@@ -132,6 +137,36 @@ async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(s
     assert found["duration_ms"] > 1_500
     assert _loud_part(found["audio"]) > 0.3
     assert (await scene.office.call_record(call.call_id))["result"] == "answered"
+
+
+@pytest.mark.parametrize("note", ["phone only", "presses a key first"])
+async def test_who_answers_a_phone_is_told_before_he_is_connected(scene: Scene, note: str) -> None:
+    apartment, at, number = scene.town.apartment(note)
+    carriers = [await scene.peer(address) for address in ("127.0.3.1", "127.0.3.2")]
+    async with _company_with(scene, records_calls=True):
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        wanted = apartment.mobiles[0].number
+        tasks = [asyncio.create_task(carrier.incoming(wanted, 10)) for carrier in carriers]
+        done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        ring = done.pop().result()
+        ring.answer()
+        await ring.established()
+        if note == "presses a key first":
+            await ring.rtp.wait_for_sound(3)
+            await ring.rtp.press("1")
+        heard = ring.rtp.audible_packets
+        await ring.rtp.wait_for_sound(3, packets=heard + 25)
+        assert 200 not in call.statuses
+        await ring.rtp.press(at.door_code[0])
+        await call.answered()
+        assert call.rtp.keys == []
+        await ring.rtp.press("#")
+        await call.rtp.wait_for_key(at.door_code[0], 3)
+        await call.bye()
+        assert (await _sound_of(scene, call.call_id))["kind"] == "recording"
 
 
 async def test_nothing_is_recorded_where_nobody_asked_for_it(scene: Scene) -> None:
