@@ -76,23 +76,22 @@ class PlanLookup:
         Raises:
             NoPlan: nobody knows it.
         """
-        dropped = False
+        redis_is_away = False
         try:
             raw, delivered_at = self._redis.mget(ring_plan_key(panel, dialled), DELIVERED_AT_KEY)
-            dropped = raw == b""  # the CRM has just changed it
             if raw:
                 plan = decode_plan(raw, panel, dialled)
                 self._remember(panel, dialled, raw)
                 return FoundPlan(plan, REDIS, vouched_at_ms(plan, delivered_at))
         except RedisAway:
-            pass
+            redis_is_away = True
         except InvalidPlan as error:
             _log.error("Redis: %s; asking the CRM", error)
         try:
             raw = self._crm.ring_plan(panel, dialled)
             plan = decode_plan(raw, panel, dialled)
         except (CrmAway, InvalidPlan) as error:
-            return self._last_known(panel, dialled, error, dropped=dropped)
+            return self._last_known(panel, dialled, error, redis_is_away=redis_is_away)
         self._publish(plan, raw)
         self._remember(panel, dialled, raw)
         return FoundPlan(plan, CRM, plan.issued_at_ms)
@@ -118,14 +117,16 @@ class PlanLookup:
             _log.exception("%d last known ring plans could not be written", len(plans))
             self._seen.clear()
 
-    def _last_known(self, panel: str, dialled: str, reason: Exception, *, dropped: bool) -> FoundPlan:
+    def _last_known(self, panel: str, dialled: str, reason: Exception, *, redis_is_away: bool) -> FoundPlan:
         raw = self._to_remember.get((panel, dialled))
         try:
             raw = raw or self._store.last_known_plan(panel, dialled)
             if raw is not None:
                 plan = decode_plan(raw, panel, dialled)
-                # Whoever may ring may be out of date; who may open the door was just changed: nobody vouches for it.
-                return FoundPlan(plan, LAST_KNOWN, NEVER_MS if dropped else plan.issued_at_ms)
+                # Who may ring may be out of date. Nobody vouches for who may open where Redis has no such plan: the CRM
+                # may have dropped it. Those of residents and desks are not in Redis, so nobody ever drops them.
+                is_vouched = redis_is_away and plan.caller == "panel"
+                return FoundPlan(plan, LAST_KNOWN, plan.issued_at_ms if is_vouched else NEVER_MS)
         except (sqlite3.Error, InvalidPlan) as error:
             raise NoPlan(f"{reason}; last known plan: {error}") from error
         raise NoPlan(f"{reason}; no last known plan")

@@ -180,14 +180,17 @@ def test_a_plan_fetched_before_a_change_cannot_be_put_back_after_it(
     assert (found.source, found.plan.caller_name) == ("crm", "new")
 
 
-def test_with_the_plan_just_dropped_and_the_crm_away_it_rings_but_nobody_vouches_for_it(
-    url: str, connect: Connect
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "when the tombstone is gone"])
+def test_with_the_plan_dropped_and_the_crm_away_it_rings_but_nobody_vouches_for_it(
+    url: str, client: redis_py.Redis, connect: Connect, *, later: bool
 ) -> None:
     crm, store = _Crm(plan_json(issued_at_ms=int(time.time() * 1000))), _Store()
     lookup = _lookup(connect(), crm, store)
     lookup.find(_PANEL, _DIALLED)
     lookup.flush()
     PlanCache(url).drop([(_PANEL, _DIALLED)])
+    if later:
+        client.delete(_KEY)
     crm.plan = None
 
     found = lookup.find(_PANEL, _DIALLED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pytest
 
@@ -289,8 +290,9 @@ async def test_a_city_that_wants_it_has_its_calls_recorded(scene: Scene) -> None
     await scene.office.send("PATCH", path, {"records_calls": True})
     recordings = scene.stack.settings.lib / "recordings"
     before = set(recordings.glob("*.wav")) if recordings.exists() else set()
+    at = panel_at(scene)
     try:
-        call, ring = await call_112(scene, panel_at(scene))
+        call, ring = await call_112(scene, at)
         await ring.rtp.wait_for_sound(3, packets=50)
         await call.bye()
         await emergency_record(scene, call.call_id)
@@ -298,6 +300,9 @@ async def test_a_city_that_wants_it_has_its_calls_recorded(scene: Scene) -> None
         await scene.office.send("PATCH", path, {"records_calls": False})
     (recorded,) = set(recordings.glob("*.wav")) - before
     assert recorded.stat().st_size > 8000, "a second of sound has 16,000 bytes"
+    of_call = recorded.with_suffix(".call").read_text(encoding="utf-8").strip().split(",")
+    assert [unquote(word) for word in of_call[:3]] == [call.call_id, at.credentials.username, "112"]
+    assert abs(int(of_call[3]) / 1000 - time.time()) < 60
 
 
 async def test_a_city_without_a_centre_says_so_and_is_found_by_the_daily_check(scene: Scene) -> None:

@@ -8,7 +8,10 @@ import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
-from tests.sip.households import family, nobody_home
+import pytest
+
+from lab.peers import sdp
+from tests.sip.households import beside_a_desk, family, nobody_home
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -121,7 +124,10 @@ async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(s
         ring.answer()
         await ring.established()
         await ring.rtp.wait_for_sound(3)  # told before he talks
+        assert 200 not in call.statuses
+        await ring.rtp.press(at.door_code[0])
         await call.answered()
+        assert call.rtp.keys == [], "a key reaches the panel while he is told"
         ring.rtp.hush()  # two tones of one pitch may cancel one another
         await asyncio.sleep(4)  # they talk
         await ring.rtp.press("#")
@@ -132,6 +138,77 @@ async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(s
     assert found["duration_ms"] > 1_500
     assert _loud_part(found["audio"]) > 0.3
     assert (await scene.office.call_record(call.call_id))["result"] == "answered"
+
+
+@pytest.mark.parametrize("note", ["phone only", "presses a key first"])
+async def test_who_answers_a_phone_is_told_before_he_is_connected(scene: Scene, note: str) -> None:
+    apartment, at, number = scene.town.apartment(note)
+    carriers = [await scene.peer(address) for address in ("127.0.3.1", "127.0.3.2")]
+    async with _company_with(scene, records_calls=True):
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        wanted = apartment.mobiles[0].number
+        tasks = [asyncio.create_task(carrier.incoming(wanted, 10)) for carrier in carriers]
+        done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        ring = done.pop().result()
+        ring.answer()
+        await ring.established()
+        if note == "presses a key first":
+            await ring.rtp.wait_for_sound(3)
+            await ring.rtp.press("1")
+        heard = ring.rtp.audible_packets
+        await ring.rtp.wait_for_sound(3, packets=heard + 25)
+        assert 200 not in call.statuses
+        await ring.rtp.press(at.door_code[0])
+        await call.answered()
+        assert call.rtp.keys == []
+        await ring.rtp.press("#")
+        await call.rtp.wait_for_key(at.door_code[0], 3)
+        await call.bye()
+        assert (await _sound_of(scene, call.call_id))["kind"] == "recording"
+
+
+async def test_a_visitor_whom_a_desk_passes_on_is_one_recording(scene: Scene) -> None:
+    """The desk is in the ring plan of the apartment that he called: calls of apartments are recorded."""
+    _, (apartment, at, number), (_, _, called) = beside_a_desk(scene.town)
+    plan = await scene.office.get(f"/v1/ring-plans/{at.credentials.username}/{called}")
+    stages = [{"ring_timeout_s": 20, "targets": [{"kind": "concierge"}]}]
+    made = await scene.office.send("POST", "/v1/ring-plans", {"apartment_id": plan["apartment_id"], "stages": stages})
+    try:
+        async with _company_with(scene, records_calls=True):
+            home, lobby = await scene.home(apartment), await scene.resident(scene.town.desks[0])
+            visitor = await scene.visitor(at)
+            call = await visitor.call(at.credentials, called)
+            desk = await lobby.incoming(timeout_s=10)
+            desk.answer()
+            await desk.established()
+            await desk.rtp.wait_for_sound(3)  # told
+            await call.answered(timeout_s=8)
+            for side in (call, desk):
+                side.rtp.hush()
+            for _ in range(150):  # they are silent
+                for side in (call, desk):
+                    side.rtp.send_packet(sdp.PCMU, b"\xff" * 160)
+                await asyncio.sleep(0.02)
+            for key in f"0{number}#":
+                await desk.rtp.press(key)
+                await asyncio.sleep(0.1)
+            (ring,) = await home.all_ring()
+            ring.answer()
+            await ring.established()
+            await ring.rtp.wait_for_sound(3)  # told, too
+            ring.rtp.hush()  # two tones of one pitch may cancel one another
+            call.rtp.talk()
+            await asyncio.sleep(7)  # the visitor talks
+            await call.bye()
+            audio = (await _sound_of(scene, call.call_id))["audio"]
+    finally:
+        await scene.office.send("DELETE", f"/v1/ring-plans/{made['id']}")
+    middle = _HEADER_BYTES + 2 * _BYTES_PER_S
+    assert _loud_part(audio[:middle]) < 0.3, "what was said later stands at the beginning"
+    assert _loud_part(audio[-_BYTES_PER_S:]) > 0.3
 
 
 async def test_nothing_is_recorded_where_nobody_asked_for_it(scene: Scene) -> None:

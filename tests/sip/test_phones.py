@@ -17,8 +17,9 @@ from tests.sip.emergency_scene import rested, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from lab.peers.calls import IncomingCall
+    from lab.peers.calls import IncomingCall, OutgoingCall
     from lab.peers.scripted import ScriptedPeer
+    from lab.peers.town import Panel
     from lab.peers.transactions import Received
     from tests.sip.scene import Scene
 
@@ -230,6 +231,54 @@ async def test_an_answering_machine_presses_no_key_and_the_app_rings_on(scene: S
     assert legs == {apartment.mobiles[0].account: False, apartment.mobiles[1].account: True}
     record = await scene.office.call_record(call.call_id)
     assert record["answered_by"] == apartment.mobiles[1].account
+
+
+async def _confirmed(scene: Scene, key: str) -> tuple[OutgoingCall, IncomingCall, Panel]:
+    """A resident has answered a phone and pressed this key to be connected."""
+    apartment, at, number = scene.town.apartment("presses a key first")
+    carrier, other = await scene.peer(_FIRST), await scene.peer(_SECOND)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    leg = await _either(carrier, other, apartment.mobiles[0].number)
+    leg.ring()
+    leg.answer()
+    await leg.established()
+    await leg.rtp.wait_for_sound(3)
+    assert 200 not in call.statuses
+    await leg.rtp.press(key)
+    return call, leg, at
+
+
+async def test_any_key_connects_a_phone_also_the_one_that_opens(scene: Scene) -> None:
+    call, leg, _ = await _confirmed(scene, "#")
+    await call.answered()
+    await leg.rtp.wait_for_sound(3)
+    assert call.rtp.keys == []
+    await call.bye()
+    record = await scene.office.call_record(call.call_id)
+    assert (record["result"], record["access_records"]) == ("answered", [])
+
+
+async def test_a_door_code_with_the_keys_own_signs_passes_the_local_channel_of_a_phone(scene: Scene) -> None:
+    account = scene.town.apartment("presses a key first")[1].credentials.username
+    panels = (await scene.office.get("/v1/panels?limit=200"))["items"]
+    panel = next(row for row in panels if row["account"] == account)
+    usual = [{name: door[name] for name in ("output", "name", "method", "dtmf")} for door in panel["doors"]]
+    await scene.office.send("PATCH", f"/v1/panels/{panel['id']}", {"doors": [usual[0] | {"dtmf": "*7#"}]})
+    try:
+        await scene.felt()
+        call, leg, _ = await _confirmed(scene, "1")
+        await call.answered()
+        await leg.rtp.press("#")
+        await call.rtp.wait_for_key("#", 3)
+        await asyncio.sleep(0.5)  # nothing comes after it
+        assert "".join(press.key for press in call.rtp.keys) == "*7#"
+        await call.bye()
+        record = await scene.office.call_record(call.call_id)
+        assert [opening["result"] for opening in record["access_records"]] == ["sent"]
+    finally:
+        await scene.office.send("PATCH", f"/v1/panels/{panel['id']}", {"doors": usual})
+        await scene.felt()
 
 
 @contextlib.asynccontextmanager

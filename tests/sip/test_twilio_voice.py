@@ -101,8 +101,11 @@ async def test_a_phone_answers_talks_opens_and_is_paid_for(scene: Scene) -> None
         await visit.answered()
         await visit.rtp.wait_for_sound(3)
         await talk.rtp.wait_for_sound(3)
+        await talk.rtp.press(at.door_code[0])
+        await talk.rtp.press("5")
         await talk.rtp.press("#")
         await visit.rtp.wait_for_key(at.door_code[0], 3)
+        assert len(visit.rtp.keys) == 1, "only the key opens"
         await phone.hang_up()
         await visit.wait_request("BYE", 3)
 
@@ -181,6 +184,30 @@ def app_account(apartment: Apartment) -> str:
     return apartment.residents[0].credentials.username
 
 
+async def test_a_phone_is_told_that_the_talk_is_recorded(scene: Scene) -> None:
+    company = (await scene.office.get("/v1/companies"))["items"][0]
+    path = f"/v1/companies/{company['id']}"
+    await scene.office.send("PATCH", path, {"records_calls": True})
+    try:
+        await scene.felt()
+        async with _twilio(scene) as twilio:
+            visit, phone, _, at = await _called(scene, twilio)
+            talk = await phone.answer()
+            await talk.answered()
+            await talk.rtp.wait_for_sound(3, packets=50)
+            assert 200 not in visit.statuses
+            await talk.rtp.press(at.door_code[0])
+            await visit.answered()
+            assert visit.rtp.keys == []
+            await talk.rtp.press("#")
+            await visit.rtp.wait_for_key(at.door_code[0], 3)
+            await visit.bye()
+            await talk.wait_request("BYE", 3)
+    finally:
+        await scene.office.send("PATCH", path, {"records_calls": company["records_calls"]})
+        await scene.felt()
+
+
 async def test_an_answering_machine_presses_no_key_and_the_other_phone_rings_on(scene: Scene) -> None:
     async with _twilio(scene) as twilio:
         apartment, at, number = scene.town.apartment("presses a key first")
@@ -199,7 +226,7 @@ async def test_an_answering_machine_presses_no_key_and_the_other_phone_rings_on(
         talk = await person.answer()
         await talk.answered()
         await talk.rtp.wait_for_sound(3)
-        await talk.rtp.press("1")
+        await talk.rtp.press("#")  # any key
         await visit.answered()
         await app.wait_cancelled()
         await talk.rtp.press("#")

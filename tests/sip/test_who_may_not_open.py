@@ -6,11 +6,18 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from lab.peers.digest import Credentials
-from tests.sip.households import debtor, family, kind_neighbour, the_neighbour
+from tests.sip.emergency_scene import call_112, call_back, caller_of, nobody_holds_a_number, panel_at, registered
+from tests.sip.households import as_callee, beside_a_desk, debtor, family, kind_neighbour, the_neighbour
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lab.peers.calls import IncomingCall, OutgoingCall
+    from lab.peers.town import Panel
     from tests.sip.scene import Scene
+
+# What no leg has a meaning for; a panel's own door code is among them.
+_OTHER_KEYS = "0123456789ABCD"
 
 
 async def test_a_debtor_talks_but_does_not_open(scene: Scene) -> None:
@@ -59,3 +66,99 @@ async def test_nobody_registers_the_account_of_another_apartment(scene: Scene) -
     forged = await peer.register(Credentials(owner.username, thief.credentials.password))
 
     assert forged.status in (401, 403)
+
+
+async def _press_each(
+    keys: Iterable[str], talker: IncomingCall | OutgoingCall, panel: IncomingCall | OutgoingCall
+) -> None:
+    """Each key, as RFC 4733 events and by SIP INFO: the panel hears none, and both go on hearing one another."""
+    await panel.rtp.wait_for_sound(3)  # Asterisk has learnt where the talker sends from
+    for key in keys:
+        await talker.rtp.press(key, duration_ms=60)
+        assert await talker.info(key, duration_ms=60) == 200
+    for side in (talker, panel):
+        # Asterisk takes key after key, and no sound of the talker meanwhile.
+        await side.rtp.wait_for_sound(10, packets=side.rtp.audible_packets + 25)
+    assert panel.rtp.keys == []
+
+
+async def _only_the_key_opens(
+    talker: IncomingCall | OutgoingCall, panel: IncomingCall | OutgoingCall, at: Panel, keys: str
+) -> None:
+    """`#` sends the door code once; no other key reaches the panel."""
+    await _press_each(at.door_code + keys, talker, panel)
+    await talker.rtp.press("#")
+    await panel.rtp.wait_for_key(at.door_code[-1], 3)
+    await asyncio.sleep(0.3)  # nothing comes after it
+    assert [press.key for press in panel.rtp.keys] == list(at.door_code)
+
+
+async def test_a_debtor_does_not_open_with_the_panels_own_code(scene: Scene) -> None:
+    apartment, at, number = debtor(scene.town)
+    call, ring, _ = await scene.talk(apartment, at, number)
+    await _press_each(at.door_code, ring, call)
+    await _is_refused(scene, call, ring)
+
+
+async def test_no_other_key_of_a_resident_reaches_the_panel(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    call, ring, _ = await scene.talk(apartment, at, number)
+    await _only_the_key_opens(ring, call, at, _OTHER_KEYS)
+    await call.bye()
+    assert [door["result"] for door in await scene.office.access_records(call.call_id)] == ["sent"]
+
+
+async def test_no_other_key_of_a_phone_reaches_the_panel(scene: Scene) -> None:
+    apartment, at, number = scene.town.apartment("phone only")
+    carrier = await scene.peer("127.0.3.1")
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    ring = await carrier.incoming(apartment.mobiles[0].number)
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await _only_the_key_opens(ring, call, at, "05")
+    await call.bye()
+
+
+async def test_no_other_key_of_a_desk_reaches_the_panel(scene: Scene) -> None:
+    _, at, _ = beside_a_desk(scene.town)[0]
+    lobby = await scene.resident(scene.town.desks[0])
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, "concierge")
+    ring = await lobby.incoming()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await _only_the_key_opens(ring, call, at, "5")
+    await call.bye()
+
+
+async def test_no_other_key_of_who_looks_reaches_the_panel(scene: Scene) -> None:
+    apartment, at, _ = family(scene.town)
+    resident = apartment.residents[0]
+    panel, phone = await scene.resident(as_callee(at)), await scene.resident(resident)
+    call = await phone.call(resident.credentials, at.credentials.username)
+    ring = await panel.incoming()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await _only_the_key_opens(call, ring, at, "05")
+    await call.bye()
+
+
+async def test_no_key_of_the_dispatch_centre_reaches_the_panel(scene: Scene) -> None:
+    """Neither when it is called, nor when it calls back."""
+    await nobody_holds_a_number(scene)
+    at = panel_at(scene)
+    call, centre = await call_112(scene, at)
+    await _press_each(at.door_code + "5#*", centre, call)
+    await call.bye()
+
+    panel = await registered(scene, at)
+    back, ring = await call_back(scene, panel, at.credentials.username, caller_of(centre))
+    ring.answer()
+    await ring.established()
+    await _press_each(at.door_code + "05#*", back, ring)
+    await back.bye()

@@ -1,0 +1,81 @@
+"""What this host remembers rings; it opens only while Redis, which would know of a withdrawal, is away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from agi_apps.crm_client import CrmAway
+from agi_apps.plan_lookup import PlanLookup
+from agi_apps.redis_link import RedisAway
+from tests.unit.agi.stand_ins import NOW_MS, plan_json
+
+if TYPE_CHECKING:
+    from agi_apps.crm_client import CrmClient
+    from agi_apps.local_store import LocalStore
+    from agi_apps.redis_link import RedisLink
+
+_NEXT_MS = NOW_MS + 1_000
+_FRESH_S = 300
+
+
+class _Redis:
+    """Has one value for the plan, or is away."""
+
+    def __init__(self, value: bytes | RedisAway | None) -> None:
+        self._value = value
+
+    def mget(self, *_keys: str) -> list[bytes | None]:
+        if isinstance(self._value, RedisAway):
+            raise self._value
+        return [self._value, str(NOW_MS).encode()]
+
+
+class _Crm:
+    """Away."""
+
+    def ring_plan(self, panel: str, dialled: str) -> bytes:
+        raise CrmAway(f"no answer about {panel} {dialled}")
+
+
+class _Store:
+    """Knows one plan."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    def last_known_plan(self, _panel: str, _dialled: str) -> bytes:
+        return self._raw
+
+
+def _lookup(redis: bytes | RedisAway | None, known: bytes) -> PlanLookup:
+    return PlanLookup(
+        cast("RedisLink", _Redis(redis)), cast("CrmClient", _Crm()), cast("LocalStore", _Store(known))
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("redis", "opens"),
+    [
+        pytest.param(b"", False, id="just dropped"),
+        pytest.param(None, False, id="dropped, and the tombstone is gone"),
+        pytest.param(b"{", False, id="something unreadable"),
+        pytest.param(RedisAway("killed"), True, id="away"),
+    ],
+)
+def test_the_last_known_plan_of_a_panel(redis: bytes | RedisAway | None, opens: bool) -> None:
+    found = _lookup(redis, plan_json()).find("p10001", "12")
+
+    assert (found.source, found.plan.outcome) == ("last_known", "ring")
+    assert found.is_fresh(_NEXT_MS, _FRESH_S) is opens
+
+
+@pytest.mark.parametrize("caller", ["resident", "desk"])
+@pytest.mark.parametrize("redis", [None, RedisAway("killed")], ids=["redis", "no redis"])
+def test_that_of_who_calls_a_panel_opens_nothing(redis: RedisAway | None, caller: str) -> None:
+    """It was never in Redis: nobody would have dropped it."""
+    found = _lookup(redis, plan_json(caller=caller, caller_may_open=True)).find("p10001", "12")
+
+    assert found.source == "last_known"
+    assert not found.is_fresh(_NEXT_MS, _FRESH_S)
