@@ -11,6 +11,7 @@ from crm_api.domain.search_text import search_text
 from crm_api.services.accounts import account_names
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept
+from crm_api.services.panel_codes import panel_changed
 from crm_api.tables import dialled_numbers
 from crm_api.tables.fund import Gate, Relay
 from crm_api.tables.models import Account, Door, Entrance, House, Panel, PanelPlace
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from crm_api.domain.inputs.panels import NewPanel
     from crm_api.services.context import Context
 
+DEVICE: Final = ("maker", "model", "driver", "address")
+"""Fields that are another's when one device gives way to another."""
 DOOR_SHOWN: Final = ("id", "output", "name", "method", "dtmf", "relay_id", "relay_output")
 
 
@@ -119,7 +122,7 @@ class Panels(Kept[Panel]):
         return self.got(tenant, panel.id)
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
-        """Change a panel; numbers that it reached before and reaches after are planned anew."""
+        """Change a panel; numbers that it reached before and reaches after are planned anew, and codes told anew."""
         with self.database.transaction():
             panel = self.row(tenant, key)
             company = Tenant.of(panel.company_id)
@@ -137,7 +140,9 @@ class Panels(Kept[Panel]):
             if "name" in values:
                 values["search_text"] = search_text(values["name"])
             self._check_gate(company, values.get("gate_id"))
+            is_another_device = any(values.get(name, getattr(panel, name)) != getattr(panel, name) for name in DEVICE)
             self.update(panel, **values)
+            panel_changed(self.database, key, self.context.now_ms(), is_another_device=is_another_device)
             self.changes.scope("panel", key)
         return self.got(tenant, key)
 
