@@ -35,10 +35,12 @@ TEXTS: Final = {
     "zh": "{address}{entrance}单元新门禁密码 {code}。",
 }
 
+# People sleep by the clock of their house's city, else of the company's.
 _TO_TELL: Final = """
 SELECT c.id, c.company_id, c.entrance_id, coalesce(r.sms, ?), coalesce(r.tell_from_hour, 9),
     coalesce(r.tell_until_hour, 20), coalesce(t.time_zone, 'UTC')
-FROM access_codes c JOIN companies o ON o.id = c.company_id LEFT JOIN cities t ON t.id = o.city_id
+FROM access_codes c JOIN companies o ON o.id = c.company_id JOIN entrances e ON e.id = c.entrance_id
+JOIN houses h ON h.id = e.house_id LEFT JOIN cities t ON t.id = coalesce(h.city_id, o.city_id)
 LEFT JOIN access_code_rules r ON r.company_id = c.company_id
 WHERE c.tell_at_ms <= ? AND c.ended_at_ms IS NULL ORDER BY c.tell_at_ms, c.id LIMIT ?
 """
@@ -73,7 +75,7 @@ SELECT n.id, n.channel, n.address, n.tries, c.code_encrypted, h.address, e.numbe
     c.superseded_by, coalesce(r.tell_from_hour, 9), coalesce(r.tell_until_hour, 20), coalesce(t.time_zone, 'UTC')
 FROM code_notices n JOIN access_codes c ON c.id = n.access_code_id JOIN entrances e ON e.id = c.entrance_id
 JOIN houses h ON h.id = e.house_id JOIN companies o ON o.id = n.company_id
-LEFT JOIN cities t ON t.id = o.city_id LEFT JOIN access_code_rules r ON r.company_id = o.id
+LEFT JOIN cities t ON t.id = coalesce(h.city_id, o.city_id) LEFT JOIN access_code_rules r ON r.company_id = o.id
 WHERE n.{_OPEN} AND n.state = 'waiting' AND n.next_try_ms <= ? ORDER BY n.next_try_ms, n.id LIMIT ?
 """  # noqa: S608 - constants
 _ANY_DUE: Final = f"""

@@ -34,9 +34,15 @@ AND NOT EXISTS (SELECT 1 FROM access_codes c WHERE c.entrance_id = e.id AND c.sl
 """
 _RULES: Final = """
 SELECT coalesce(r.length, 5), coalesce(r.alphabet, '0123456789'), coalesce(r.grace_s, 86400),
-    coalesce(r.tell_from_hour, 9), coalesce(r.tell_until_hour, 20), coalesce(t.time_zone, 'UTC')
-FROM companies c LEFT JOIN access_code_rules r ON r.company_id = c.id LEFT JOIN cities t ON t.id = c.city_id
+    coalesce(r.tell_from_hour, 9), coalesce(r.tell_until_hour, 20)
+FROM companies c LEFT JOIN access_code_rules r ON r.company_id = c.id
 WHERE c.id = ?
+"""
+# By the clock of the house's city, else of the company's.
+_ZONES: Final = """
+SELECT e.id, coalesce(t.time_zone, 'UTC') FROM entrances e JOIN houses h ON h.id = e.house_id
+JOIN companies o ON o.id = e.company_id LEFT JOIN cities t ON t.id = coalesce(h.city_id, o.city_id)
+WHERE e.id IN ({entrances})
 """
 # A panel of a whole house serves each of its entrances.
 _SERVED: Final = """
@@ -79,7 +85,6 @@ class _Rules:
     grace_s: int
     from_hour: int
     until_hour: int
-    zone: str
 
 
 def drawn(length: int, alphabet: str, is_taken: Callable[[str], bool]) -> str:
@@ -189,7 +194,7 @@ class _Codes:
         """Draw and store, inside the caller's transaction; return ids and codes in the order of the entrances."""
         now_ms = self._context.now_ms()
         rules, encryption = self._rules, self._context.encryption
-        tell_at_ms = waking_moment(now_ms, rules.zone, rules.from_hour, rules.until_hour)
+        tell_at_ms = self._waking_moments(entrances, now_ms)
         codes: dict[int, str] = {}
         rows: list[tuple[Any, ...]] = []
         for entrance_id in entrances:
@@ -200,7 +205,7 @@ class _Codes:
             self._taken.setdefault(entrance_id, set()).add(code_hash)
             rows.append((
                 self._company_id, entrance_id, encryption.encrypted(code), code_hash, False, now_ms, now_ms, slot,
-                tell_at_ms,
+                tell_at_ms.get(entrance_id),
             ))  # fmt: skip
         self._database.many(_INSERT, rows)
         marks = ",".join("?" * len(entrances))
@@ -219,6 +224,13 @@ class _Codes:
             ],
         )  # fmt: skip
         return [(ids[entrance_id], codes[entrance_id]) for entrance_id in entrances]
+
+    def _waking_moments(self, entrances: Sequence[int], now_ms: int) -> dict[int, int]:
+        """Return from when on each entrance's residents may be told; one that was removed meanwhile has no moment."""
+        zones = self._database.rows(_ZONES.format(entrances=",".join("?" * len(entrances))), entrances)
+        hours = self._rules.from_hour, self._rules.until_hour
+        moments = {zone: waking_moment(now_ms, zone, *hours) for zone in {zone for _, zone in zones}}
+        return {entrance_id: moments[zone] for entrance_id, zone in zones}
 
     def _is_taken(self, code: str, entrances: Iterable[int]) -> bool:
         code_hash = self._context.encryption.keyed_hash(code)

@@ -83,6 +83,34 @@ def test_nobody_is_woken(town: Town, services: Services, sms: FakeMessenger, clo
     assert len(sms.sent) == 2
 
 
+def test_nobody_is_woken_whose_house_is_where_it_is_night(
+    town: Town, services: Services, sms: FakeMessenger, clock: Clock
+) -> None:
+    """Noon where the company is, and midnight in Kamchatka."""
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    city = town.platform("POST", "/v1/cities", {"name": "Harbour", "time_zone": "Asia/Kamchatka"})["id"]
+    town.platform("PATCH", f"/v1/houses/{town.house}", {"city_id": city})
+    tell(services, sms)
+    assert town.platform("GET", "/v1/code-notices")["items"] == []
+    clock.now = NOON + 9 * 3_600_000  # 21:00 where the company is
+    tell(services, sms)
+    assert len(sms.sent) == 2
+
+
+def test_a_message_that_was_not_taken_waits_for_the_morning_of_the_house(
+    town: Town, services: Services, sms: FakeMessenger, clock: Clock
+) -> None:
+    town.platform("POST", f"/v1/entrances/{town.entrance}/renew-code")
+    services.code_notices.prepare()
+    city = town.platform("POST", "/v1/cities", {"name": "Harbour", "time_zone": "Asia/Kamchatka"})["id"]
+    town.platform("PATCH", f"/v1/houses/{town.house}", {"city_id": city})
+    tell(services, sms)
+    assert sms.sent == []
+    clock.now = NOON + 9 * 3_600_000
+    tell(services, sms)
+    assert len(sms.sent) == 2
+
+
 def test_who_was_not_reached_in_the_evening_is_told_in_the_morning(
     town: Town, services: Services, sms: FakeMessenger, clock: Clock
 ) -> None:

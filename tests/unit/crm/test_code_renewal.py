@@ -193,6 +193,18 @@ def test_nothing_obvious_is_drawn() -> None:
         drawn(4, "12", lambda _: False)
 
 
+def test_each_house_is_told_by_the_clock_of_its_city(town: Town, services: Services, clock: Clock) -> None:
+    """The company's city is where it is noon, the house stands where it is midnight; the second house names no city."""
+    clock.now = at("2026-11-23T12:00")
+    city = town.platform("POST", "/v1/cities", {"name": "Harbour", "time_zone": "Asia/Kamchatka"})["id"]
+    town.platform("PATCH", f"/v1/houses/{town.house}", {"city_id": city})
+    services.code_renewal.renew_company(town.company, MONDAY, nothing)
+    told = dict(services.access_codes.database.rows("SELECT entrance_id, tell_at_ms FROM access_codes"))
+    assert told.pop(town.entrance) == at("2026-11-23T21:00")
+    (noon,) = told.values()
+    assert noon - at("2026-11-23T12:00") < 60_000
+
+
 def at(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1000
 
