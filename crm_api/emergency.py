@@ -38,9 +38,8 @@ _log = structlog.get_logger("crm_api.emergency")
 class _TestCalls:
     """Places test calls beside the notices, which tell of people in need: one lasts as long as it rings."""
 
-    def __init__(self, context: Context, proxy: tuple[str, int] | None) -> None:
-        self._context, self._proxy = context, proxy
-        self._tests = EmergencyTests(context)
+    def __init__(self, context: Context, tests: EmergencyTests, proxy: tuple[str, int] | None) -> None:
+        self._context, self._tests, self._proxy = context, tests, proxy
         self._thread = ThreadPoolExecutor(1, "test call")
         self._placing: Future[None] | None = None
 
@@ -89,7 +88,7 @@ def worker(context: Context, senders: dict[str, NoticeSender], proxy: tuple[str,
     """Return one pass: send what is due; each minute free numbers and look at the pools; each day check the panels."""
     delivery = NoticeDelivery(context, senders)
     leasing, numbers, notices = Leasing(context), CityNumbers(context), Notices(context)
-    checks, tests = EmergencyChecks(context), _TestCalls(context, proxy)
+    checks, tests = EmergencyChecks(context), EmergencyTests(context)
 
     def look_at_pools() -> None:
         for pool in numbers.pools():
@@ -106,8 +105,8 @@ def worker(context: Context, senders: dict[str, NoticeSender], proxy: tuple[str,
             _log.warning("panels from which an emergency call would not go the whole way", findings=found)
 
     beside = [
-        _Repeated(context, "test calls", 0.0, tests.step),
-        _Repeated(context, "test calls that nobody places", GIVE_UP_EVERY_S, EmergencyTests(context).give_up),
+        _Repeated(context, "test calls", 0.0, _TestCalls(context, tests, proxy).step),
+        _Repeated(context, "test calls that nobody places", GIVE_UP_EVERY_S, tests.give_up),
         _Repeated(context, "ends of leases", MINUTE_S, leasing.expire),
         _Repeated(context, "pools of numbers", MINUTE_S, look_at_pools),
         _Repeated(context, "check of panels", DAY_S, check_panels),

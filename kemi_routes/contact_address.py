@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kemi_routes import sip_uri
+
 if TYPE_CHECKING:
     from KSR import Ksr
 
-_DEFAULT_PORT = ":5060"
 # nat_uac_test: address (2) and port (16) of Via against where the request came from, a private source address (32),
 # port of Contact (128).
 NAT_TESTS = 2 | 16 | 32 | 128
@@ -48,8 +49,4 @@ def host_and_port(contact: str) -> str:
     if "," in contact:
         return ""
     uri = contact.partition("<")[2].partition(">")[0] if "<" in contact else contact.strip()
-    scheme, _, rest = uri.partition(":")
-    if scheme.lower() != "sip":
-        return ""
-    host = rest.rpartition("@")[2].partition(";")[0].partition("?")[0]
-    return host if ":" in host else host + _DEFAULT_PORT
+    return sip_uri.host_and_port(uri) if uri[:4].lower() == "sip:" else ""

@@ -11,6 +11,7 @@ import ipaddress
 import json
 from typing import TYPE_CHECKING
 
+from kemi_routes import sip_uri
 from kemi_routes.clock import now_ms
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ _LIVES_MS = 1600
 # The moment is written down at most this often by each process.
 _NOTE_EVERY_MS = 250
 _LIST = '{"jsonrpc":"2.0","id":1,"method":"dispatcher.list"}'
-_DEFAULT_PORT = ":5060"
 _UP_AND_PROBED = "ap"
 
 
@@ -116,8 +116,7 @@ def every_uri(ksr: Ksr) -> list[str]:
 
 def name_of(uri: str) -> str:
     """`host:port` of a node's URI, the name under which its legs are kept."""
-    host = uri.partition(":")[2].rpartition("@")[2].partition(";")[0]
-    return host if ":" in host else host + _DEFAULT_PORT
+    return sip_uri.host_and_port(uri)
 
 
 def address_of(uri: str) -> str:

@@ -67,7 +67,7 @@ class SipProbe:
         began, cseq = time.monotonic(), 1
         answer = self._ask("INVITE", cseq, "")
         if answer is not None and _status(answer) == _CHALLENGE:
-            self._acknowledge(answer, cseq, self._uri, [])
+            self._acknowledge(answer, cseq)
             self._tell("challenged", f"{_ms(began)} ms")
             cseq = 2
             answer = self._ask("INVITE", cseq, self._authorization(answer))
@@ -75,15 +75,14 @@ class SipProbe:
             self._tell("no_answer", f"nothing final within {RINGS_S:.0f} s")
             return "failed"
         if _status(answer) >= _NEGATIVE:
-            self._acknowledge(answer, cseq, self._uri, [])
+            self._acknowledge(answer, cseq)
             self._tell("refused", answer.partition("\r\n")[0])
             return "failed"
         self._tell("connected", f"{_ms(began)} ms")
-        routes, target = _dialog(answer, self._uri)
-        self._acknowledge(answer, cseq, target, routes)
+        self._in_dialog("ACK", cseq, answer)
         heard = self._listen(answer)
         self._tell("heard", f"{heard} packets of sound")
-        self._hang_up(answer)
+        self._in_dialog("BYE", 3, answer)
         return "answered" if heard else "silent"
 
     def _ask(self, method: str, cseq: int, authorization: str) -> str | None:
@@ -124,16 +123,17 @@ class SipProbe:
                 if f"CSeq: {cseq} INVITE" not in got:
                     continue
                 if _status(got) >= _NEGATIVE:
-                    self._acknowledge(got, cseq, self._uri, [])
+                    self._acknowledge(got, cseq)
                 else:
-                    routes, target = _dialog(got, self._uri)
-                    self._acknowledge(got, cseq, target, routes)
-                    self._hang_up(got)
+                    self._in_dialog("ACK", cseq, got)
+                    self._in_dialog("BYE", 3, got)
                 return
 
-    def _hang_up(self, answer: str) -> None:
-        routes, target = _dialog(answer, self._uri)
-        self._send(self._request("BYE", 3, target, _first(answer, "To"), routes=routes))
+    def _in_dialog(self, method: str, cseq: int, answer: str) -> None:
+        """Send a request of the call that was answered: to whom, and by which proxies, the answer says."""
+        target = _first(answer, "Contact").partition("<")[2].partition(">")[0] or self._uri
+        routes = _values(answer, "Record-Route")[::-1]
+        self._send(self._request(method, cseq, target, _first(answer, "To"), routes=routes))
 
     def _listen(self, answer: str) -> int:
         """Send silence for a while; return how many packets came back."""
@@ -164,8 +164,8 @@ class SipProbe:
             f'qop=auth, nc=00000001, cnonce="{cnonce}"\r\n'
         )
 
-    def _acknowledge(self, answer: str, cseq: int, target: str, routes: list[str]) -> None:
-        self._send(self._request("ACK", cseq, target, _first(answer, "To"), routes=routes))
+    def _acknowledge(self, refusal: str, cseq: int) -> None:
+        self._send(self._request("ACK", cseq, self._uri, _first(refusal, "To")))
 
     def _request(  # noqa: PLR0917 - the parts of a request
         self, method: str, cseq: int, target: str, to: str, authorization: str = "", body: str = "",
@@ -209,12 +209,6 @@ def _values(message: str, name: str) -> list[str]:
     head = message.partition("\r\n\r\n")[0]
     prefix = f"{name.lower()}:"
     return [line.partition(":")[2].strip() for line in head.split("\r\n") if line.lower().startswith(prefix)]
-
-
-def _dialog(answer: str, uri: str) -> tuple[list[str], str]:
-    """Return by which proxies, and to whom, further requests of a call go that was answered."""
-    target = _first(answer, "Contact").partition("<")[2].partition(">")[0] or uri
-    return _values(answer, "Record-Route")[::-1], target
 
 
 def _first(message: str, name: str) -> str:

@@ -6,13 +6,13 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests.sip.households import family
+from tests.sip.households import as_callee, family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lab.peers.calls import IncomingCall, OutgoingCall
-    from lab.peers.town import Panel
+    from lab.peers.town import Panel, Resident
     from tests.sip.scene import Scene
 
 ANSWER_LIMIT_S = 1.0
@@ -32,6 +32,17 @@ async def an_answered_call(scene: Scene) -> tuple[OutgoingCall, IncomingCall, Pa
     await call.answered()
     await rings[0].established()
     return call, rings[0], at
+
+
+async def a_look(scene: Scene, resident: Resident, at: Panel) -> tuple[OutgoingCall, IncomingCall]:
+    """A resident looks through a panel: the call that he has placed, and the panel's side of it."""
+    panel, phone = await scene.resident(as_callee(at)), await scene.resident(resident)
+    call = await phone.call(resident.credentials, at.credentials.username)
+    ring = await panel.incoming()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    return call, ring
 
 
 async def a_good_call(scene: Scene) -> None:

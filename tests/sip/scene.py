@@ -11,7 +11,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lab.peers.baresip import BaresipAgent
 from lab.peers.baresip_config import AgentConfig
@@ -170,6 +170,19 @@ class Scene:
         await call.answered()
         await rings[who].established()
         return call, rings[who], home
+
+    @contextlib.asynccontextmanager
+    async def company_with(self, **rules: Any) -> AsyncIterator[None]:
+        """The first company of the town has these rules inside the block."""
+        company = (await self.office.get("/v1/companies"))["items"][0]
+        path = f"/v1/companies/{company['id']}"
+        await self.office.send("PATCH", path, rules)
+        await self.felt()
+        try:
+            yield
+        finally:
+            await self.office.send("PATCH", path, {name: company[name] for name in rules})
+            await self.felt()
 
     # --- servers ------------------------------------------------------------------------------------------------
 

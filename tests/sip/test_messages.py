@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -14,25 +13,10 @@ from lab.peers import sdp
 from tests.sip.households import beside_a_desk, family, nobody_home
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from tests.sip.scene import Scene
 
 _HEADER_BYTES = 58
 _BYTES_PER_S = 8_000
-
-
-@contextlib.asynccontextmanager
-async def _company_with(scene: Scene, **rules: Any) -> AsyncIterator[None]:
-    company = (await scene.office.get("/v1/companies"))["items"][0]
-    path = f"/v1/companies/{company['id']}"
-    await scene.office.send("PATCH", path, rules)
-    await scene.felt()
-    try:
-        yield
-    finally:
-        await scene.office.send("PATCH", path, {name: company[name] for name in rules})
-        await scene.felt()
 
 
 async def _sound_of(scene: Scene, call_id: str, timeout_s: float = 15.0) -> dict[str, Any]:
@@ -63,7 +47,7 @@ def _loud_part(audio: bytes) -> float:
 
 async def test_a_visitor_leaves_a_message_and_the_office_hears_it(scene: Scene) -> None:
     _, at, number = nobody_home(scene.town)
-    async with _company_with(scene, message_limit_s=10):
+    async with scene.company_with(message_limit_s=10):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         await call.answered()
@@ -87,7 +71,7 @@ async def test_a_visitor_leaves_a_message_and_the_office_hears_it(scene: Scene) 
 
 async def test_a_visitor_who_hangs_up_has_left_his_message(scene: Scene) -> None:
     _, at, number = nobody_home(scene.town)
-    async with _company_with(scene, message_limit_s=10):
+    async with scene.company_with(message_limit_s=10):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         await call.answered()
@@ -102,7 +86,7 @@ async def test_a_visitor_who_hangs_up_has_left_his_message(scene: Scene) -> None
 
 async def test_a_message_ends_at_its_limit(scene: Scene) -> None:
     _, at, number = nobody_home(scene.town)
-    async with _company_with(scene, message_limit_s=2):
+    async with scene.company_with(message_limit_s=2):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         await call.answered()
@@ -112,7 +96,7 @@ async def test_a_message_ends_at_its_limit(scene: Scene) -> None:
 
 async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(scene: Scene) -> None:
     apartment, at, number = family(scene.town)
-    async with _company_with(scene, records_calls=True):
+    async with scene.company_with(records_calls=True):
         phone = await scene.resident(apartment.residents[0])
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
@@ -144,7 +128,7 @@ async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(s
 async def test_who_answers_a_phone_is_told_before_he_is_connected(scene: Scene, note: str) -> None:
     apartment, at, number = scene.town.apartment(note)
     carriers = [await scene.peer(address) for address in ("127.0.3.1", "127.0.3.2")]
-    async with _company_with(scene, records_calls=True):
+    async with scene.company_with(records_calls=True):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         wanted = apartment.mobiles[0].number
@@ -177,7 +161,7 @@ async def test_a_visitor_whom_a_desk_passes_on_is_one_recording(scene: Scene) ->
     stages = [{"ring_timeout_s": 20, "targets": [{"kind": "concierge"}]}]
     made = await scene.office.send("POST", "/v1/ring-plans", {"apartment_id": plan["apartment_id"], "stages": stages})
     try:
-        async with _company_with(scene, records_calls=True):
+        async with scene.company_with(records_calls=True):
             home, lobby = await scene.home(apartment), await scene.resident(scene.town.desks[0])
             visitor = await scene.visitor(at)
             call = await visitor.call(at.credentials, called)
@@ -201,7 +185,7 @@ async def test_a_visitor_whom_a_desk_passes_on_is_one_recording(scene: Scene) ->
             await ring.rtp.wait_for_sound(3)  # told, too
             ring.rtp.hush()  # two tones of one pitch may cancel one another
             call.rtp.talk()
-            await asyncio.sleep(7)  # the visitor talks
+            await ring.rtp.wait_for_sound(12, packets=ring.rtp.audible_packets + 350)  # seven seconds of the visitor
             await call.bye()
             audio = (await _sound_of(scene, call.call_id))["audio"]
     finally:
@@ -222,7 +206,7 @@ async def test_nothing_is_recorded_where_nobody_asked_for_it(scene: Scene) -> No
 
 async def test_a_message_waits_for_the_crm(scene: Scene) -> None:
     _, at, number = nobody_home(scene.town)
-    async with _company_with(scene, message_limit_s=2):
+    async with scene.company_with(message_limit_s=2):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         await call.answered()

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lab.peers import sdp
 from lab.peers.rtp import open_stream
 from tests.sip.households import as_callee, beside_a_desk, debtor, family
+from tests.sip.ordinary import a_look
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from tests.sip.scene import Scene
 
 _FRAME = bytes(range(40))
-
-
-@contextlib.asynccontextmanager
-async def _company_with(scene: Scene, **rules: Any) -> AsyncIterator[None]:
-    """The company has other rules while the story lasts."""
-    company = (await scene.office.get("/v1/companies"))["items"][0]
-    path = f"/v1/companies/{company['id']}"
-    await scene.office.send("PATCH", path, rules)
-    try:
-        yield
-    finally:
-        await scene.office.send("PATCH", path, {name: company[name] for name in rules})
 
 
 async def test_a_resident_looks_who_is_there_and_opens(scene: Scene) -> None:
@@ -68,13 +54,7 @@ async def test_a_resident_looks_who_is_there_and_opens(scene: Scene) -> None:
 
 async def test_keys_of_the_panel_open_nothing_while_somebody_looks(scene: Scene) -> None:
     apartment, at, _ = family(scene.town)
-    resident = apartment.residents[0]
-    panel, phone = await scene.resident(as_callee(at)), await scene.resident(resident)
-    call = await phone.call(resident.credentials, at.credentials.username)
-    ring = await panel.incoming()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    call, ring = await a_look(scene, apartment.residents[0], at)
     await call.rtp.wait_for_sound(3)  # Asterisk has learnt where the panel sends from
     await ring.rtp.press("#")
     await call.rtp.wait_for_key("#", 3)
@@ -85,7 +65,7 @@ async def test_keys_of_the_panel_open_nothing_while_somebody_looks(scene: Scene)
 async def test_the_keypad_is_free_again_after_the_limit(scene: Scene) -> None:
     apartment, at, _ = family(scene.town)
     resident = apartment.residents[0]
-    async with _company_with(scene, look_limit_s=5):
+    async with scene.company_with(look_limit_s=5):
         panel, phone = await scene.resident(as_callee(at)), await scene.resident(resident)
         call = await phone.call(resident.credentials, at.credentials.username)
         ring = await panel.incoming()
@@ -110,13 +90,7 @@ async def test_a_panel_in_a_call_is_busy(scene: Scene) -> None:
 
 async def test_a_debtor_looks_but_does_not_open(scene: Scene) -> None:
     apartment, at, _ = debtor(scene.town)
-    resident = apartment.residents[0]
-    panel, phone = await scene.resident(as_callee(at)), await scene.resident(resident)
-    call = await phone.call(resident.credentials, at.credentials.username)
-    ring = await panel.incoming()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    call, ring = await a_look(scene, apartment.residents[0], at)
     ring.rtp.hush()
     await call.rtp.press("#")
     heard = call.rtp.audible_packets
@@ -179,7 +153,7 @@ async def test_neighbours_are_not_reached_where_the_company_does_not_allow_it(sc
     (apartment, _, _), (next_door, _, number), _ = beside_a_desk(scene.town)
     resident = apartment.residents[0]
     phone, phones = await scene.resident(resident), await scene.home(next_door)
-    async with _company_with(scene, neighbour_calls="none"):
+    async with scene.company_with(neighbour_calls="none"):
         call = await phone.call(resident.credentials, number)
         assert (await call.final(15)).status == 403
     assert all(peer.ringing == [] for _, peer in phones.phones)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sip.households import as_callee, beside_a_desk, family
+from tests.sip.households import beside_a_desk, family
+from tests.sip.ordinary import a_look
 
 if TYPE_CHECKING:
     from tests.sip.scene import Scene
@@ -139,13 +140,7 @@ async def test_who_hangs_up_at_a_desk(scene: Scene, who: str) -> None:
 
 async def test_the_panel_hangs_up_on_whoever_looks(scene: Scene) -> None:
     apartment, at, _ = family(scene.town)
-    resident = apartment.residents[0]
-    panel, phone = await scene.resident(as_callee(at)), await scene.resident(resident)
-    call = await phone.call(resident.credentials, at.credentials.username)
-    ring = await panel.incoming()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    call, ring = await a_look(scene, apartment.residents[0], at)
     await ring.bye()
     await call.wait_request("BYE", 3)
     (end,) = _ends(await _story(scene, call.call_id))

@@ -23,6 +23,7 @@ from crm_api.resources.declaration import Served, problems_of
 from crm_api.services.context import Context
 from crm_api.tables.database import CrmDatabase
 from scheduler import probe_runner
+from tests.unit.crm.code_panels import FakePanels
 from tests.unit.crm.probe_world import World
 
 if TYPE_CHECKING:
@@ -364,3 +365,15 @@ def world(town: Town, services: Services, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(probe_runner, "LOOK_S", 0.01)
     monkeypatch.setattr(probe_runner, "PLANNED_AT_ONCE_S", 10.0)
     return World(town, services, tmp_path)
+
+
+@pytest.fixture
+def panels() -> FakePanels:
+    return FakePanels()
+
+
+@pytest.fixture
+def beward(town: Town) -> str:
+    """Make the entrance's panel one that keeps codes, and a second one beside it; return the addresses."""
+    town.platform("PATCH", "/v1/panels/1", {"driver": "beward", "address": "10.0.0.1"})
+    return "10.0.0.1"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -131,7 +131,7 @@ def test_of_two_imports_at_one_moment_one_makes_the_residents(
 ) -> None:
     text = f"name;address;apartment;phones\nAnna Petrova;Lenina 1;12;{phone}\n"
     jobs = [send(town, "residents", text, "&background=true", expect=202)["id"] for _ in range(2)]
-    both = threading.Barrier(2, timeout=10)
+    both, both_write = threading.Barrier(2, timeout=10), threading.Barrier(2)
     looked_at, write = Imports._looked_at, ResidentImport.write
 
     def looked_at_by_both(*arguments: Any) -> Any:
@@ -139,13 +139,13 @@ def test_of_two_imports_at_one_moment_one_makes_the_residents(
         both.wait()
         return found
 
-    def written_slowly(importer: ResidentImport) -> dict[str, int]:
-        made = write(importer)
-        time.sleep(0.2)
-        return made
+    def written_by_both(importer: ResidentImport) -> dict[str, int]:
+        with contextlib.suppress(threading.BrokenBarrierError):  # the other has to wait until this one is through
+            both_write.wait(0.2)
+        return write(importer)
 
     monkeypatch.setattr(Imports, "_looked_at", looked_at_by_both)
-    monkeypatch.setattr(ResidentImport, "write", written_slowly)
+    monkeypatch.setattr(ResidentImport, "write", written_by_both)
 
     def work() -> None:
         services.job_work.work(threading.Event())

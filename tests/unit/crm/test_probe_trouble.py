@@ -13,6 +13,7 @@ from scheduler import probe_runner
 from tests.unit.crm.probe_world import DAY_MS, World, start
 
 if TYPE_CHECKING:
+    from scheduler.probe_runner import RunProbes
     from tests.unit.crm.conftest import Clock, Town
 
 
@@ -115,7 +116,8 @@ def test_a_scheduler_that_was_silent_settles_nothing_that_another_has_begun(worl
     assert len(world.lines.holders) == 1
 
 
-def test_a_scheduler_that_acts_again_does_not_call_whom_another_has_called(world: World, clock: Clock) -> None:
+def _another_acts_and_calls(world: World) -> RunProbes:
+    """The runner could not call for a visitor; another scheduler has the lease now, and calls."""
     world.lines.holders["p1"] = "visitor c1"
     world.step()
     first = world.runner
@@ -123,6 +125,11 @@ def test_a_scheduler_that_acts_again_does_not_call_whom_another_has_called(world
     world.again()
     del world.lines.holders["p1"]
     world.step()
+    return first
+
+
+def test_a_scheduler_that_acts_again_does_not_call_whom_another_has_called(world: World, clock: Clock) -> None:
+    first = _another_acts_and_calls(world)
     world.told(reason=3)
     world.step()
     assert world.state()["progress"]["waiting"] == 1
@@ -140,13 +147,7 @@ def test_a_scheduler_that_acts_again_does_not_call_whom_another_has_called(world
 def test_a_scheduler_that_acts_again_ends_what_another_has_left(
     world: World, town: Town, clock: Clock, *, stopped: bool
 ) -> None:
-    world.lines.holders["p1"] = "visitor c1"
-    world.step()
-    first = world.runner
-    world.term = 2
-    world.again()
-    del world.lines.holders["p1"]
-    world.step()
+    first = _another_acts_and_calls(world)
     if stopped:
         town.platform("POST", f"/v1/probe-campaigns/{world.campaign}/stop")
     world.runner, world.term = first, None
