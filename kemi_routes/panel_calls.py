@@ -18,6 +18,7 @@ from kemi_routes import (
     talks,
 )
 from kemi_routes.pipeline import DONE, NEXT, Refusal
+from kemi_routes.relaying import relay_or_keep
 from kemi_routes.replies import refuse, retry_after
 
 if TYPE_CHECKING:
@@ -70,8 +71,10 @@ def send_to_node(ksr: Ksr, request: Request) -> Outcome:
         probe_calls.give_way(ksr, request.settings, request.account)
         number = request.number if request.emergency else policy.told(request.number)
         story.dialled(ksr, request.call_id, request.account, number)
-    _relay(ksr, request.call_id, emergency=request.emergency)
-    return DONE
+    if _relay(ksr, request.call_id, emergency=request.emergency):
+        return DONE
+    retry_after(ksr, request.settings.retry_after_s)
+    return refuse(ksr, request, Refusal(503, "Service Unavailable", "no Asterisk node can be reached"))
 
 
 def _take_node_that_is_down(ksr: Ksr, *, emergency: bool) -> bool:
@@ -85,25 +88,34 @@ def _take_node_that_is_down(ksr: Ksr, *, emergency: bool) -> bool:
     return False
 
 
-def _take_another(ksr: Ksr, failed: str) -> bool:
+def _take_another(ksr: Ksr, failed: str, *, emergency: bool) -> bool:
+    """Choose who takes the call from a node that has failed: the next one that is up; of an emergency call any left."""
+    return ksr.dispatcher.ds_next_dst() > 0 or (emergency and _take_another_for_emergency(ksr, failed))
+
+
+def _take_another_for_emergency(ksr: Ksr, failed: str) -> bool:
     """Choose who takes an emergency call from its own node, or any that is left."""
     tried = ksr.pv.get(_TRIED)
     from_its_own = tried == f" {failed}" and node_life.is_for_emergencies(ksr, f"sip:{failed}")
     return (from_its_own and node_life.choose(ksr)) or _take_node_that_is_down(ksr, emergency=True)
 
 
-def _relay(ksr: Ksr, call_id: str, *, emergency: bool) -> None:
-    node = node_life.name_of(ksr.kx.get_duri() or "")
-    if emergency:
-        ksr.pv.sets(_TRIED, f"{ksr.pv.get(_TRIED) or ''} {node}")
-    nodes.keep_panel_leg(ksr, call_id, nodes.PanelLeg(node, nodes.SENT, admission.setup_begins(ksr)))
-    ksr.tm.t_on_reply(ON_REPLY)
-    ksr.tm.t_on_failure(ON_FAILURE)
-    ksr.tm.t_set_fr(_SETUP_MS, _NODE_SILENT_MS)
-    if ksr.tm.t_relay() < 0:
+def _relay(ksr: Ksr, call_id: str, *, emergency: bool) -> bool:
+    """Relay to the node that is chosen, or to the next one that can be sent to; False when there is none."""
+    while True:
+        node = node_life.name_of(ksr.kx.get_duri() or "")
+        if emergency:
+            ksr.pv.sets(_TRIED, f"{ksr.pv.get(_TRIED) or ''} {node}")
+        nodes.keep_panel_leg(ksr, call_id, nodes.PanelLeg(node, nodes.SENT, admission.setup_begins(ksr)))
+        ksr.tm.t_on_reply(ON_REPLY)
+        ksr.tm.t_on_failure(ON_FAILURE)
+        ksr.tm.t_set_fr(_SETUP_MS, _NODE_SILENT_MS)
+        if relay_or_keep(ksr):
+            return True
         _end(ksr, call_id)
-        ksr.err(f"call cannot be relayed to node {node}; call_id={call_id}\n")
-        ksr.sl.send_reply_error()
+        ksr.warn(f"node {node} cannot be reached; call_id={call_id}\n")
+        if not _take_another(ksr, node, emergency=emergency):
+            return False
 
 
 def _end(ksr: Ksr, call_id: str) -> None:
@@ -154,10 +166,10 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
         return
     emergency = ksr.kx.gete_ruser() in (*settings.emergency_numbers, call_backs.USER)
     why = "lost" if lost else "silent" if silent else f"answered {status}"
-    if ksr.dispatcher.ds_next_dst() > 0 or (emergency and _take_another(ksr, leg.node)):
+    if _take_another(ksr, leg.node, emergency=emergency):
         ksr.warn(f"node {leg.node} {why}, call goes on to {ksr.kx.get_duri()}; call_id={call_id}\n")
-        _relay(ksr, call_id, emergency=emergency)
-        return
+        if _relay(ksr, call_id, emergency=emergency):
+            return
     ksr.warn(f"node {leg.node} {why}, no node left: call refused with 503; call_id={call_id}\n")
     talks.centre_left(ksr, call_id)
     story.refused(ksr, call_id, "no Asterisk node left", 503)

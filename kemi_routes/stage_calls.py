@@ -20,6 +20,7 @@ from kemi_routes import (
 )
 from kemi_routes.clock import now_ms
 from kemi_routes.pipeline import DONE, Refusal
+from kemi_routes.relaying import relay_or_keep
 from kemi_routes.replies import refuse, tell_no_redirect
 
 if TYPE_CHECKING:
@@ -89,11 +90,13 @@ def ring_stage(ksr: Ksr, request: Request) -> Outcome:
     lines = "\n".join(f"{b.ruid}\t{b.account}\t{b.contact}" for b in branches)
     ksr.pv.sets(_BRANCHES, f"{_head(asked)}{lines}\n")
     _prepare(ksr, request)
-    if not _relay(ksr):
-        nodes.end_stage_leg(ksr, request.call_id)
-        ksr.err(f"stage cannot be relayed to any contact; call_id={request.call_id}\n")
-        ksr.sl.send_reply_error()
-    return DONE
+    if _relay(ksr):
+        return DONE
+    nodes.end_stage_leg(ksr, request.call_id)
+    _tell_unreachable(ksr, request.call_id, asked, branches)
+    return refuse(
+        ksr, request, Refusal(480, "Nobody Reached", f"no route to any contact of {','.join(asked.accounts)}")
+    )
 
 
 def _head(stage: headers.Stage) -> str:
@@ -111,7 +114,7 @@ def _prepare(ksr: Ksr, request: Request) -> None:
 def _relay(ksr: Ksr) -> bool:
     _arm(ksr)
     ksr.tm.t_set_fr(_STAGE_MS, _DEVICE_SILENT_MS)
-    return ksr.tm.t_relay() > 0
+    return relay_or_keep(ksr)
 
 
 def _arm(ksr: Ksr) -> None:
@@ -126,6 +129,14 @@ def _tell_begin(ksr: Ksr, call_id: str, stage: int, branches: list[Branch], abse
         for index, (_, account, contact) in enumerate(branches)
     ]
     story.branches(ksr, call_id, stage, events)
+
+
+def _tell_unreachable(ksr: Ksr, leg_id: str, stage: headers.Stage, branches: list[Branch]) -> None:
+    """Nothing could be sent to any of these: this host has no route there, or the connection is gone."""
+    for branch in branches:
+        _note_end(ksr, leg_id, branch)
+    failed = [story.BranchEvent(i, b.account, b.contact, "failed", None) for i, b in enumerate(branches)]
+    story.branches(ksr, stage.call_id, stage.number, failed)
 
 
 def _ring_with_sleepers(ksr: Ksr, request: Request, stage: headers.Stage) -> Outcome:
@@ -146,9 +157,10 @@ def _ring_with_sleepers(ksr: Ksr, request: Request, stage: headers.Stage) -> Out
         _tell_begin(ksr, stage.call_id, stage.number, branches, absent)
         leg.contacts = branches
         waking.keep(ksr, leg_id, leg)
-        if branches:
-            going = _relay(ksr)
-        else:
+        going = bool(branches) and _relay(ksr)
+        if not going:
+            if branches:
+                _tell_unreachable(ksr, leg_id, stage, branches)
             # The visitor hears ringing meanwhile.
             ksr.tm.t_send_reply(180, "Ringing")
             going = waking.suspend(ksr, leg_id, leg)
@@ -264,12 +276,17 @@ def _rings_already(ksr: Ksr) -> bool:
     return False
 
 
+def _note_end(ksr: Ksr, leg_id: str, branch: Branch) -> None:
+    """Note that this branch is over, so that an answer elsewhere does not cancel it in the story."""
+    ksr.htable.sht_seti(_ENDED, f"{leg_id} {branch.ruid}", 1)
+
+
 def _tell(ksr: Ksr, stage: Kept, index: int, branch: Branch, status: int) -> None:
     """Write the story of a reply. A final one is told once, though 200 and negative replies are repeated."""
     leg_id = ksr.kx.get_callid() or ""
     if not _ANSWER <= status < _NEGATIVE:
         if status >= _NEGATIVE:
-            ksr.htable.sht_seti(_ENDED, f"{leg_id} {branch.ruid}", 1)
+            _note_end(ksr, leg_id, branch)
         event = story.BranchEvent(index, branch.account, branch.contact, story.outcome_of(status), status)
         story.branches(ksr, stage.call_id, int(stage.stage), [event])
         return

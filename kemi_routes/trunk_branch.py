@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kemi_routes import contact_address, headers, trunk_addresses, trunk_cseq, trunks
+from kemi_routes.relaying import relay_or_keep
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -47,7 +48,7 @@ def _relay(ksr: Ksr, relaying: Relaying) -> bool:
     ksr.tm.t_on_reply(relaying.on_reply)
     ksr.tm.t_on_failure(relaying.on_failure)
     ksr.tm.t_set_fr(relaying.ring_ms, relaying.silent_ms)
-    return ksr.tm.t_relay() > 0
+    return relay_or_keep(ksr)
 
 
 def show_caller(ksr: Ksr, uri: str) -> None:

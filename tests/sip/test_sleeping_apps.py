@@ -11,59 +11,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.peers.door import Door
-from lab.peers.push_services import PushServices
 from lab.peers.relay import PICTURE, HttpRelay
 from tests.sip.households import asleep
+from tests.sip.sleepers import push_services, sleeping_device
 
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall
-    from lab.peers.town import Resident
     from tests.sip.scene import Scene
 
 _RINGS_WITHIN_S = 0.3
 
 
-async def _services(scene: Scene) -> PushServices:
-    services = await PushServices.start(scene.stack.settings)
-    scene.when_over(services.stop)
-    return services
-
-
-async def _device(scene: Scene, resident: Resident, platform: str, token: str = "") -> str:
-    """Give an account a device that sleeps, until the story is over."""
-    account = resident.credentials.username
-    text = token or (f"http://127.0.0.70/hook/{account}" if platform == "webhook" else f"token-of-{account}")
-    body = {"account": account, "device": f"{platform}-1", "platform": platform, "token": text}
-    made = await scene.office.send("POST", "/v1/push-tokens", body)
-
-    async def remove() -> None:
-        await scene.office.send("DELETE", f"/v1/push-tokens/{made['id']}")
-
-    scene.when_over(remove)
-    await _plan_knows(scene, resident)
-    return text
-
-
-async def _plan_knows(scene: Scene, resident: Resident, *, wakes: bool = True) -> None:
-    """A change reaches the next call within a second: wait until it has."""
-    apartment = next(a for a in scene.town.apartments if resident in a.residents)
-    panel, number = next(iter(apartment.dial.items()))
-    deadline = time.monotonic() + 3
-    while time.monotonic() < deadline:
-        plan = await scene.office.get(f"/v1/ring-plans/{panel}/{number}")
-        targets = {t["account"]: t.get("wakes", False) for stage in plan["stages"] for t in stage["targets"]}
-        if targets.get(resident.credentials.username) is wakes:
-            await scene.felt()
-            return
-    raise AssertionError(f"the plan of {panel}:{number} does not say that {resident.credentials.username} wakes")
-
-
 @pytest.mark.parametrize("platform", ["fcm", "apns_voip", "hms", "webhook"])
 async def test_an_app_that_sleeps_is_woken_and_answers(scene: Scene, platform: str) -> None:
-    services = await _services(scene)
+    services = await push_services(scene)
     apartment, at, number = scene.town.apartment("nobody registered")
     (resident,) = apartment.residents
-    token = await _device(scene, resident, platform)
+    token = await sleeping_device(scene, resident, platform)
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
 
@@ -95,7 +59,7 @@ async def test_an_app_that_sleeps_is_woken_and_answers(scene: Scene, platform: s
 
 
 async def test_the_towns_own_sleeper_is_woken_with_the_token_that_the_town_has(scene: Scene) -> None:
-    services = await _services(scene)
+    services = await push_services(scene)
     apartment, at, number = asleep(scene.town)
     (resident,) = apartment.residents
     visitor = await scene.visitor(at)
@@ -111,11 +75,11 @@ async def test_the_towns_own_sleeper_is_woken_with_the_token_that_the_town_has(s
 
 
 async def test_one_that_wakes_joins_those_who_ring_already(scene: Scene) -> None:
-    services = await _services(scene)
+    services = await push_services(scene)
     apartment, at, number = scene.town.apartment("three apps")
     early, late, never = apartment.residents
-    token = await _device(scene, late, "fcm")
-    other = await _device(scene, never, "apns_voip")
+    token = await sleeping_device(scene, late, "fcm")
+    other = await sleeping_device(scene, never, "apns_voip")
     first = await scene.resident(early)
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
@@ -147,10 +111,10 @@ async def test_one_that_wakes_joins_those_who_ring_already(scene: Scene) -> None
 
 async def test_phones_that_ring_while_apps_wake_do_not_stop_the_proxy(scene: Scene) -> None:
     # Replies and registrations of one stage want the same two locks: its transaction's and its list's.
-    await _services(scene)
+    await push_services(scene)
     apartment, at, number = scene.town.apartment("three apps")
     early, late, _ = apartment.residents
-    await _device(scene, late, "fcm", "token-of-its-own")  # what is pushed late disturbs no other story
+    await sleeping_device(scene, late, "fcm", "token-of-its-own")  # what is pushed late disturbs no other story
     first = await scene.resident(early)
     woken = await scene.peer(late.address)
     name, port = late.credentials.username, woken.socket.port
@@ -185,10 +149,10 @@ async def test_phones_that_ring_while_apps_wake_do_not_stop_the_proxy(scene: Sce
 
 
 async def test_when_all_who_ring_refuse_the_sleeper_is_still_waited_for(scene: Scene) -> None:
-    services = await _services(scene)
+    services = await push_services(scene)
     apartment, at, number = scene.town.apartment("three apps")
     early, late, _ = apartment.residents
-    token = await _device(scene, late, "fcm")
+    token = await sleeping_device(scene, late, "fcm")
     first = await scene.resident(early)
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
@@ -207,10 +171,10 @@ async def test_when_all_who_ring_refuse_the_sleeper_is_still_waited_for(scene: S
 
 
 async def test_a_visitor_who_leaves_while_everybody_sleeps_ends_the_call(scene: Scene) -> None:
-    services = await _services(scene)
+    services = await push_services(scene)
     apartment, at, number = scene.town.apartment("nobody registered")
     (resident,) = apartment.residents
-    token = await _device(scene, resident, "fcm")
+    token = await sleeping_device(scene, resident, "fcm")
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
     await services.wait_for(token)
@@ -223,12 +187,12 @@ async def test_a_visitor_who_leaves_while_everybody_sleeps_ends_the_call(scene: 
 
 @pytest.mark.parametrize("fault", ["hangs", "refuses"])
 async def test_a_push_service_that_fails_delays_nobody(scene: Scene, fault: str) -> None:
-    services = await _services(scene)
+    services = await push_services(scene)
     services.faults = {"fcm": fault, "fcm-token": fault}  # type: ignore[dict-item]
     apartment, at, number = scene.town.apartment("three apps")
     awake, sleeper, other = apartment.residents
-    await _device(scene, sleeper, "fcm")
-    token = await _device(scene, other, "hms")
+    await sleeping_device(scene, sleeper, "fcm")
+    token = await sleeping_device(scene, other, "hms")
     first = await scene.resident(awake)
     visitor = await scene.visitor(at)
     began_s = time.monotonic()
@@ -245,11 +209,11 @@ async def test_a_push_service_that_fails_delays_nobody(scene: Scene, fault: str)
 
 
 async def test_a_service_that_fails_for_a_moment_is_tried_again(scene: Scene) -> None:
-    services = await _services(scene)
+    services = await push_services(scene)
     services.failures_left = {"fcm": 2}
     apartment, at, number = scene.town.apartment("nobody registered")
     (resident,) = apartment.residents
-    token = await _device(scene, resident, "fcm")
+    token = await sleeping_device(scene, resident, "fcm")
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
     await services.wait_for(token, timeout_s=6.0)
@@ -258,11 +222,11 @@ async def test_a_service_that_fails_for_a_moment_is_tried_again(scene: Scene) ->
 
 @pytest.mark.parametrize("token", ["dead-token-of-nobody", "x" * 4096])
 async def test_a_dead_token_is_disabled(scene: Scene, token: str) -> None:
-    services = await _services(scene)
+    services = await push_services(scene)
     services.dead.add("dead-token-of-nobody")
     apartment, at, number = scene.town.apartment("nobody registered")
     (resident,) = apartment.residents
-    await _device(scene, resident, "apns_voip", token)
+    await sleeping_device(scene, resident, "apns_voip", token)
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
     account = resident.credentials.username
@@ -280,11 +244,11 @@ async def test_a_dead_token_is_disabled(scene: Scene, token: str) -> None:
 
 
 async def test_the_push_links_to_the_visitor_for_this_household_only(scene: Scene) -> None:
-    services = await _services(scene)
+    services = await push_services(scene)
     apartment, at, number = scene.town.apartment("nobody registered")
     panel = await scene.panel(at, scene.town.relay_login(at))
     (resident,) = apartment.residents
-    token = await _device(scene, resident, "fcm")
+    token = await sleeping_device(scene, resident, "fcm")
     call_id = await panel.phone.dial(number)
     push = await services.wait_for(token)
     assert push.data["call_id"] == call_id
@@ -317,7 +281,7 @@ def _fetch(url: str) -> tuple[int, bytes]:
 
 
 async def test_residents_are_told_of_a_message_and_fetch_it(scene: Scene) -> None:
-    services = await _services(scene)
+    services = await push_services(scene)
     apartment, at, number = scene.town.apartment("nobody registered")
     (resident,) = apartment.residents
     company = (await scene.office.get("/v1/companies"))["items"][0]
@@ -326,7 +290,7 @@ async def test_residents_are_told_of_a_message_and_fetch_it(scene: Scene) -> Non
     scene.when_over(camera.stop)
     await scene.office.send("PATCH", path, rules)
     try:
-        token = await _device(scene, resident, "fcm")
+        token = await sleeping_device(scene, resident, "fcm")
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         await call.answered(10)  # nobody has woken: the visitor is invited to speak

@@ -74,6 +74,7 @@ class FakeKsr:
         self.results: dict[str, int] = {}
         self.pvs: dict[str, str | int] = {}
         self.relayed: list[str] = []
+        self.unreachable: set[str] = set()
         self.dst_uri: str | None = None
         self.branches: list[Contact] = []
         self.saved: list[Saved] = []
@@ -158,9 +159,10 @@ class FakeKsr:
         return 1
 
     def relay(self) -> int:
-        """Record a relay."""
-        self.relayed.append(self.dst_uri or self.message.ruri)
-        return 1
+        """Record a relay; -1 where the host has no route (`unreachable`: URIs)."""
+        to = self.dst_uri or self.message.ruri
+        self.relayed.append(to)
+        return -1 if to in self.unreachable else 1
 
     def remove(self, match: Callable[[str], bool]) -> int:
         """Remove headers."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import admission, node_life, panel_calls
+from kemi_routes import admission, node_life, nodes, panel_calls
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.steps import events
 
@@ -226,3 +226,22 @@ def test_above_the_rate_calls_are_refused_but_not_emergency_calls(
     assert fake.reply_headers == ["Retry-After: 2\r\n"]
     fake.message.ruri = "sip:112@entryphone.test"
     assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
+
+
+def test_a_node_without_a_route_gives_way_at_once(fake: FakeKsr, request_of: Make) -> None:
+    request = request_of(fake)
+    request.account, request.kind = "p1", "panel"
+    fake.unreachable = {"sip:127.0.0.21:5060"}
+    panel_calls.send_to_node(fake.ksr, request)
+    assert fake.relayed == ["sip:127.0.0.21:5060", "sip:127.0.0.22:5060"]
+    assert fake.replies == []
+    assert nodes.panel_leg(fake.ksr, request.call_id) is not None
+
+
+def test_without_a_route_to_any_node_the_visitor_is_told_when_to_come_back(fake: FakeKsr, request_of: Make) -> None:
+    request = request_of(fake)
+    request.account, request.kind = "p1", "panel"
+    fake.unreachable = {f"sip:127.0.0.{host}:5060" for host in (21, 22, 24)}
+    panel_calls.send_to_node(fake.ksr, request)
+    assert fake.replies == [(503, "Service Unavailable")]
+    assert nodes.panel_leg(fake.ksr, request.call_id) is None
