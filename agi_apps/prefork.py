@@ -25,6 +25,9 @@ STUCK_AFTER_S = 5.0
 RESTART_PAUSE_S = 0.5
 _TICK_S = 0.5
 _CELL_BYTES = 8
+# An environment has half a kilobyte to two; a longer one takes more reads. Linux acknowledges as many segments at
+# once as half of this holds of the smallest size.
+_RECEIVE_BUFFER_BYTES = 4_096
 # How long a thread waits for a connection before it looks whether it is still needed.
 _IDLE = struct.pack("@ll", 5, 0)
 
@@ -43,7 +46,7 @@ def _listen(address: tuple[str, int]) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     # Inherited by every connection (connection.py says why); set once here, they cost no system call there.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         listener.setsockopt(socket.SOL_SOCKET, direction, _IDLE)

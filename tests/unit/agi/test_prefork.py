@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import struct
 import time
+from contextlib import closing
 
-from agi_apps.prefork import Beats
+from agi_apps.prefork import Beats, listen
 
 
 def test_a_beat_is_never_seen_half_written() -> None:
@@ -28,3 +31,40 @@ def test_a_beat_is_never_seen_half_written() -> None:
     assert began_s <= min(seen)
     assert max(seen) <= time.monotonic()
     assert beats.read(0) == 0.0
+
+
+def _segments_received(link: socket.socket) -> int:
+    """`tcpi_segs_in` of Linux's `struct tcp_info` (include/uapi/linux/tcp.h)."""
+    (segments,) = struct.unpack_from("=I", link.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), 140)
+    return int(segments)
+
+
+def test_an_environment_written_line_by_line_is_acknowledged_a_few_times_only() -> None:
+    (listener,) = listen(("127.0.0.1", 0), 1)
+    with closing(listener), socket.create_connection(listener.getsockname()) as asterisk:
+        listener.setblocking(True)
+        connection, _ = listener.accept()
+        with closing(connection):
+            lines = [b"agi_something: a value as long as they are\n"] * 25
+            for line in lines:
+                asterisk.send(line)
+            read = b""
+            while len(read) < sum(map(len, lines)):
+                read += connection.recv(4096)
+            assert _segments_received(asterisk) < len(lines) / 2
+
+
+def test_a_long_environment_arrives_whole() -> None:
+    (listener,) = listen(("127.0.0.1", 0), 1)
+    with closing(listener), socket.create_connection(listener.getsockname()) as asterisk:
+        listener.setblocking(True)
+        connection, _ = listener.accept()
+        with closing(connection):
+            asterisk.setblocking(False)
+            sent, read = 0, b""
+            text = b"".join(b"agi_arg_%d: %s\n" % (index, b"x" * 500) for index in range(30))
+            while len(read) < len(text):
+                if sent < len(text):
+                    sent += asterisk.send(text[sent:])
+                read += connection.recv(4096)
+            assert read == text
