@@ -20,6 +20,7 @@ AND NOT EXISTS (
 AND NOT EXISTS (SELECT 1 FROM access_codes o WHERE o.superseded_by = c.id AND o.ended_at_ms IS NULL)
 ORDER BY c.ended_at_ms LIMIT ?
 """
+_TOLD: Final = "DELETE FROM panel_codes WHERE access_code_id = ? AND wanted = 'absent' AND state = 'done'"
 _REMOVE: Final = "DELETE FROM access_codes WHERE id = ?"
 
 
@@ -35,6 +36,7 @@ class CodeRetention:
         before_ms, removed = self._context.now_ms() - KEPT_MS, 0
         while rows := database.rows(_OLD, (before_ms, BATCH)):
             with database.transaction():
+                database.many(_TOLD, rows)
                 database.many(_REMOVE, rows)
             removed += len(rows)
         return removed

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from crm_api.adapters.notice_senders import SendError
+from crm_api.tables.database import DatabaseErrors
 from crm_api.tables.emergency import EmergencyCentre, EmergencyNotice, EmergencyRule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from crm_api.adapters.notice_senders import NoticeSender
     from crm_api.services.context import Context
@@ -57,12 +60,19 @@ class NoticeDelivery:
         due = [row for row in found if self._is_taken(row, now_ms)]
         if not due:
             return 0
-        secrets = {row.id: self._secret(row) for row in due}
+        secrets: dict[int, str | None] = {}
+        for row in due:
+            with self._failing_alone(row):
+                secrets[row.id] = self._secret(row)
         with ThreadPoolExecutor(len(due)) as threads:
-            errors = list(threads.map(lambda row: self._sent(row, secrets[row.id]), due))
-        for row, error in zip(due, errors, strict=True):
-            self._note(row, error)
-        return errors.count(None)
+            sendings = [(row, threads.submit(self._send, row, secrets[row.id])) for row in due if row.id in secrets]
+        sent = 0
+        for row, sending in sendings:
+            with self._failing_alone(row):
+                error = sending.result()
+                self._note(row, error)
+                sent += 1 if error is None else 0
+        return sent
 
     def _is_taken(self, row: Any, now_ms: int) -> bool:
         """Take a notice: whoever else has found it finds it changed."""
@@ -74,13 +84,19 @@ class NoticeDelivery:
         )
         return bool(taken.execute())
 
-    def _sent(self, row: Any, secret: str | None) -> str | None:
-        """Send; return what went wrong. One notice that cannot be sent must not keep others from being sent."""
+    @contextmanager
+    def _failing_alone(self, row: Any) -> Iterator[None]:
+        """Whatever goes wrong with one notice is a failed try of it, and keeps no other from being sent.
+
+        Raises one of `DatabaseErrors` when the database is away: what was taken is due again later.
+        """
         try:
-            return self._send(row, secret)
-        except Exception as error:  # noqa: BLE001 - whatever a sender may raise
-            _log.exception("notice not sent", notice=row.id, channel=row.channel)
-            return f"{type(error).__name__}: {error}"
+            yield
+        except DatabaseErrors:
+            raise
+        except Exception as error:  # noqa: BLE001 - the one boundary of a notice
+            _log.exception("notice not sent", notice=row.id, channel=row.channel, call_id=row.call_id)
+            self._put_off(row, "".join(traceback.format_exception_only(error)).strip())
 
     def _send(self, row: Any, kept: str | None) -> str | None:
         sender = self._senders.get(row.channel)
@@ -94,21 +110,27 @@ class NoticeDelivery:
         return None
 
     def _note(self, row: Any, error: str | None) -> None:
-        now_ms = self._context.now_ms()
-        values: dict[str, Any] = {"attempts": row.attempts + 1, "last_error": error}
         if error is None:
-            values["sent_at_ms"] = now_ms
-        elif now_ms - row.made_at_ms > GIVEN_UP_AFTER_MS:
-            values["given_up_at_ms"] = now_ms
-            _log.error("notice given up", notice=row.id, channel=row.channel, call_id=row.call_id, reason=error)
-        else:
-            pause_ms = min(FIRST_PAUSE_MS * 2 ** min(row.attempts, 20), LONGEST_PAUSE_MS)
-            values["due_at_ms"] = now_ms + pause_ms
+            self._write(row, last_error=None, sent_at_ms=self._context.now_ms(), body=_without_code(row.body))
+        elif self._put_off(row, error):
             _log.warning("notice not sent", notice=row.id, channel=row.channel, call_id=row.call_id, reason=error)
-        if {"sent_at_ms", "given_up_at_ms"} & values.keys():
-            # Codes are kept encrypted; this one had to be told.
-            values["body"] = json.dumps({**json.loads(row.body), "entrance_code": None}, ensure_ascii=False)
-        EmergencyNotice.update(values).where(EmergencyNotice.id == row.id).execute()
+
+    def _put_off(self, row: Any, error: str) -> bool:
+        """Count a try that failed; say whether there is another. One that is given up is told here."""
+        now_ms = self._context.now_ms()
+        # As any database takes it: an error may quote what came from anywhere.
+        error = error.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+        if now_ms - row.made_at_ms > GIVEN_UP_AFTER_MS:
+            self._write(row, last_error=error, given_up_at_ms=now_ms, body=_without_code(row.body))
+            _log.error("notice given up", notice=row.id, channel=row.channel, call_id=row.call_id, reason=error)
+            return False
+        pause_ms = min(FIRST_PAUSE_MS * 2 ** min(row.attempts, 20), LONGEST_PAUSE_MS)
+        self._write(row, last_error=error, due_at_ms=now_ms + pause_ms)
+        return True
+
+    @staticmethod
+    def _write(row: Any, **values: Any) -> None:
+        EmergencyNotice.update(attempts=row.attempts + 1, **values).where(EmergencyNotice.id == row.id).execute()
 
     def _secret(self, row: Any) -> str | None:
         """Return the secret that signs a webhook, as it is kept: the centre's or the company's."""
@@ -122,3 +144,11 @@ class NoticeDelivery:
             (EmergencyRule.company_id == row.company_id) & (EmergencyRule.webhook_url == row.destination)
         )
         return next((found.webhook_secret for found in (centre, rule) if found and found.webhook_secret), None)
+
+
+def _without_code(body: str) -> str:
+    """Return what is kept of a notice that is not sent any more: codes are kept encrypted; this one had to be told."""
+    try:
+        return json.dumps({**json.loads(body), "entrance_code": None}, ensure_ascii=False)
+    except (ValueError, TypeError):
+        return "{}"

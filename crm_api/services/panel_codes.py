@@ -62,6 +62,16 @@ WHERE wanted = 'present' AND {_IN_USE} AND EXISTS (
             AND n.set_at_ms + coalesce(r.grace_s, 86400) * 1000 <= ?))))
 """  # noqa: S608 - constants
 _OFF_ONE_PANEL: Final = f"{_OFF} AND panel_id = ?"
+# A code that was removed, with its apartment or entrance or by itself: its place is what is left of it. A statement of
+# its own, as an OR in `_OFF` would have PostgreSQL look up the code of each row by itself.
+_REMOVED: Final = """
+UPDATE panel_codes SET wanted = 'absent', state = 'waiting', tries = 0, next_try_ms = 0, last_error = NULL
+WHERE access_code_id IS NULL AND wanted = 'present'
+"""
+# The panel has forgotten it.
+_REMOVED_THERE_TOO: Final = """
+DELETE FROM panel_codes WHERE access_code_id IS NULL AND wanted = 'absent' AND state = 'done'
+"""
 # What another device in the same place must be told, as it knows nothing of what its predecessor confirmed. The moment
 # of the next try differs from that of an errand to the predecessor that is still on its way (`_DONE`).
 _ANEW: Final = """
@@ -81,8 +91,8 @@ UPDATE panel_codes SET wanted = 'absent', tries = 0, next_try_ms = 0
 WHERE wanted = 'present' AND state = 'waiting' AND set_at_ms IS NULL
 AND EXISTS (SELECT 1 FROM access_codes c WHERE c.id = panel_codes.access_code_id AND c.superseded_by IS NOT NULL)
 """
-# The old code ends for good when every panel that keeps codes has the new one, or none of them does so any more. One
-# that serves the entrance no more is not waited for.
+# The old code ends for good when every panel that keeps codes has the new one, or none of them does so any more, or the
+# new one was removed. A panel that serves the entrance no more is not waited for.
 _RETIRED: Final = f"""
 UPDATE access_codes SET valid_until_ms = ? + 1000 * coalesce(
     (SELECT r.grace_s FROM access_code_rules r WHERE r.company_id = access_codes.company_id), 86400)
@@ -90,6 +100,7 @@ WHERE superseded_by IS NOT NULL AND ended_at_ms IS NULL AND valid_until_ms IS NU
 AND NOT EXISTS (SELECT 1 FROM panel_codes k WHERE k.access_code_id = access_codes.superseded_by AND k.state = 'waiting'
     AND k.wanted = 'present')
 AND (EXISTS (SELECT 1 FROM panel_codes k WHERE k.access_code_id = access_codes.superseded_by)
+    OR NOT EXISTS (SELECT 1 FROM access_codes n WHERE n.id = access_codes.superseded_by)
     OR NOT EXISTS (SELECT 1 FROM panel_places p JOIN panels d ON d.id = p.panel_id
         WHERE p.entrance_id = access_codes.entrance_id AND d.driver IN ({_DRIVERS})))
 """  # noqa: S608 - constants
@@ -101,12 +112,14 @@ _EXPIRED: Final = """
 UPDATE access_codes SET ended_at_ms = valid_until_ms, end_reason = 'expired', version = version + 1
 WHERE ended_at_ms IS NULL AND valid_until_ms <= ?
 """
-_DUE: Final = """
+# Not what was removed since the last sweep: its digits are gone, so that it can only be forgotten (`_REMOVED`).
+_WAITS: Final = "state = 'waiting' AND next_try_ms <= ? AND (wanted = 'absent' OR access_code_id IS NOT NULL)"
+_DUE: Final = f"""
 SELECT k.id, k.wanted, k.place, k.tries, k.next_try_ms, d.driver, d.address, d.credentials, c.code_encrypted
-FROM panel_codes k JOIN panels d ON d.id = k.panel_id JOIN access_codes c ON c.id = k.access_code_id
-WHERE k.state = 'waiting' AND k.next_try_ms <= ? ORDER BY k.next_try_ms, k.id LIMIT ?
-"""
-_ANY_DUE: Final = "SELECT 1 FROM panel_codes WHERE state = 'waiting' AND next_try_ms <= ? LIMIT 1"
+FROM panel_codes k JOIN panels d ON d.id = k.panel_id LEFT JOIN access_codes c ON c.id = k.access_code_id
+WHERE {_WAITS} ORDER BY k.next_try_ms, k.id LIMIT ?
+"""  # noqa: S608 - constants
+_ANY_DUE: Final = f"SELECT 1 FROM panel_codes WHERE {_WAITS} LIMIT 1"  # noqa: S608 - constants
 # Not when what is wanted, or the device, has changed since the errand was read.
 _DONE: Final = """
 UPDATE panel_codes SET state = 'done', tries = tries + 1, last_error = NULL,
@@ -128,7 +141,7 @@ MISSING_AT_ONCE: Final = 5000
 
 @dataclass(frozen=True)
 class Errand:
-    """One thing to tell one panel; `code` is in clear."""
+    """One thing to tell one panel; `code` is in clear, and empty when it was removed and is to be forgotten."""
 
     row_id: int
     wanted: str
@@ -185,6 +198,8 @@ class PanelCodes(Listed[PanelCode]):
         with self.database.transaction():
             self.database.rows(_EXPIRED, (now_ms,))
             self.database.rows(_KEEPS_NONE)
+            self.database.rows(_REMOVED)
+            self.database.rows(_REMOVED_THERE_TOO)
             self.database.rows(_OVERTAKEN)
             self.database.rows(_OFF, _off(now_ms))
             self.database.rows(_BACK, _opens(now_ms))
@@ -236,7 +251,7 @@ class PanelCodes(Listed[PanelCode]):
         row_id, wanted, place, tries, due_ms, driver, address, credentials, code_encrypted = row
         try:
             login = {} if credentials is None else json.loads(self.context.encryption.decrypted(credentials))
-            code = self.context.encryption.decrypted(code_encrypted)
+            code = "" if code_encrypted is None else self.context.encryption.decrypted(code_encrypted)
         except ValueError as error:
             return Errand(row_id, wanted, place, tries, due_ms, driver, None, "", str(error))
         access = None if address is None else PanelAccess(address, login.get("user"), login.get("password"))

@@ -31,12 +31,12 @@ class AccessCodeRule(Table):
 
 
 class PanelCode(Table):
-    """One code on one panel that keeps codes itself: what is wanted, and whether it is so."""
+    """One code on one panel that keeps codes itself: what is wanted, and whether it is so. A removed one has no id."""
 
     id = AutoField()
     company_id = BigIntegerField()
     panel_id = BigIntegerField()
-    access_code_id = BigIntegerField()
+    access_code_id = BigIntegerField(null=True)
     place = BigIntegerField()
     wanted = TextField()
     state = TextField()

@@ -41,7 +41,7 @@ class PanelCodeDocument(Output):
     id: RowId
     company_id: RowId
     panel_id: RowId
-    access_code_id: RowId
+    access_code_id: Annotated[RowId | None, Field(description="null: it was removed, and the panel has to forget it")]
     place: Annotated[int, Field(description="where the panel keeps it; its driver makes the maker's own number of it")]
     wanted: Literal["present", "absent"]
     state: Annotated[Literal["waiting", "done"], Field(description="whether the panel has confirmed what is wanted")]

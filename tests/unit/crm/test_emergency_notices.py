@@ -10,11 +10,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog.testing
 
 from crm_api.adapters.customer_posts import networks_of
 from crm_api.adapters.notice_senders import MailSender, SendError, SmsSender, WebhookSender, text_of
+from crm_api.services import notice_delivery
 from crm_api.services.context import Tenant
-from crm_api.services.notice_delivery import TAKEN_FOR_MS, NoticeDelivery
+from crm_api.services.notice_delivery import FIRST_PAUSE_MS, GIVEN_UP_AFTER_MS, TAKEN_FOR_MS, NoticeDelivery
 from tests.unit.crm.conftest import Api
 from tests.unit.crm.test_emergency import centre
 from tests.unit.crm.test_emergency_recording import OUT, told
@@ -253,6 +255,88 @@ def test_a_notice_that_cannot_be_sent_keeps_no_other_from_being_sent(
     notices = {notice["destination"]: notice for notice in town.platform("GET", "/v1/emergency-notices")["items"]}
     assert notices["duty@112.example"]["last_error"] == "ValueError: what no sender should raise"
     assert "encryption_key_file" in notices[url]["last_error"]
+
+
+class UntoldError(Exception):
+    """Says nothing of itself: asked for its words it raises."""
+
+    def __str__(self) -> str:
+        raise UntoldError
+
+
+@pytest.mark.parametrize("fault", [ValueError("half of \ud83d, and \x00"), UntoldError()])
+def test_a_fault_with_one_notice_counts_as_a_failed_try_and_ends_nothing(
+    town: Town, database: CrmDatabase, context: Context, clock: Clock, fault: Exception
+) -> None:
+    """What cannot be written down ended the process."""
+    tried: list[str] = []
+
+    class Sender:
+        def send(self, destination: str, _body: dict[str, Any], _secret: str | None) -> None:
+            tried.append(destination)
+            if destination == "duty@112.example":
+                raise fault
+
+    centre(town, database, email="duty@112.example", webhook_url="https://112.example/hook")
+    town.platform("PUT", f"/v1/companies/{town.company}/emergency-rules", {"email": "company@112.example"})
+    told(context, OUT[1])
+    delivery = NoticeDelivery(context, {"email": Sender(), "webhook": Sender()})
+    with structlog.testing.capture_logs() as logged:
+        assert delivery.deliver() == 2
+    notices = {notice["destination"]: notice for notice in town.platform("GET", "/v1/emergency-notices")["items"]}
+    failed = notices.pop("duty@112.example")
+    assert all(notice["sent_at_ms"] for notice in notices.values())
+    assert (failed["attempts"], failed["sent_at_ms"]) == (1, None)
+    assert type(fault).__name__ in failed["last_error"]
+    assert [(line["log_level"], line["notice"], line["call_id"]) for line in logged] == [("error", failed["id"], "c1")]
+    for pause_ms in (FIRST_PAUSE_MS, 2 * FIRST_PAUSE_MS):
+        before = len(tried)
+        delivery.deliver()
+        assert len(tried) == before, "not at once again"
+        clock.now += pause_ms
+        delivery.deliver()
+        assert len(tried) == before + 1
+
+
+def test_a_secret_that_cannot_be_looked_up_is_a_fault_of_its_notice_alone(
+    town: Town, database: CrmDatabase, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rules:
+        webhook_url = company_id = None
+
+        @staticmethod
+        def get_or_none(_condition: object) -> None:
+            raise LookupError("rules")
+
+    class Sender:
+        def send(self, destination: str, _body: dict[str, Any], _secret: str | None) -> None:
+            assert destination == "duty@112.example"
+
+    centre(town, database, email="duty@112.example", webhook_url="https://112.example/hook")
+    told(context, OUT[1])
+    monkeypatch.setattr(notice_delivery, "EmergencyRule", Rules)
+    assert NoticeDelivery(context, {"email": Sender(), "webhook": Sender()}).deliver() == 1
+    notices = {notice["channel"]: notice for notice in town.platform("GET", "/v1/emergency-notices")["items"]}
+    assert notices["email"]["sent_at_ms"]
+    assert (notices["webhook"]["attempts"], notices["webhook"]["last_error"]) == (1, "LookupError: rules")
+
+
+def test_a_notice_that_cannot_be_read_is_given_up_after_a_day_like_any_other(
+    town: Town, database: CrmDatabase, context: Context, clock: Clock
+) -> None:
+    centre(town, database, email="duty@112.example")
+    told(context, OUT[1])
+    with database.transaction():
+        database.rows("UPDATE emergency_notices SET body = 'of 4711 half'")
+    delivery = NoticeDelivery(context, {"email": MailSender("smtp://127.0.0.1:1", "x@example.org")})
+    assert delivery.deliver() == 0
+    clock.now += GIVEN_UP_AFTER_MS + FIRST_PAUSE_MS
+    with structlog.testing.capture_logs() as logged:
+        assert delivery.deliver() == 0
+    (notice,) = town.platform("GET", "/v1/emergency-notices")["items"]
+    assert (notice["attempts"], notice["given_up_at_ms"] is not None) == (2, True)
+    assert "4711" not in str(database.rows("SELECT body FROM emergency_notices")), "it may hold a code"
+    assert [line["event"] for line in logged][-1] == "notice given up"
 
 
 def test_a_channel_that_is_not_set_up_is_said_so(town: Town, database: CrmDatabase, context: Context) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 import json
 import time
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ import pytest
 from crm_api import migrations
 from crm_api.domain.problems import ConflictError
 from tests.unit.crm.conftest import empty_database
+from tests.unit.crm.old_releases import make_release_before
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,15 +45,7 @@ BLOCKS = (LONG_OVER, SOON), (SOON + 5, None)
 def before(tmp_path: Path) -> Iterator[CrmDatabase]:
     """A database of the release before, with what ends by itself and with rows that wait."""
     for database in empty_database(tmp_path):
-        database.peewee.execute_sql("CREATE TABLE migrations (name TEXT PRIMARY KEY)")
-        for name in migrations.names():
-            if name < THIS:
-                module = importlib.import_module(f"crm_api.migrations.{name}")
-                off = database.dialect == "sqlite" and getattr(module, "FOREIGN_KEYS_OFF", False)
-                with migrations._foreign_keys(database, off=off), database.peewee.atomic():
-                    migrations._apply(database, name, module.STATEMENTS)
-        for statement in FILLED:
-            database.rows(migrations.spelled(statement, database.dialect))
+        make_release_before(database, THIS, FILLED)
         with database.transaction():
             database.many(HOME, HOMES)
             database.many(BLOCK, BLOCKS)
