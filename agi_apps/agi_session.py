@@ -82,6 +82,11 @@ class AgiSession(AGI):  # type: ignore[misc]  # pyst2 publishes no types
         """Path of the agi:// URL: the name of the application."""
         return self.env.get("agi_network_script", "")
 
+    @property
+    def is_over(self) -> bool:
+        """Whether Asterisk has said, with the environment, that the channel is gone."""
+        return self._received.startswith(b"HANGUP")
+
     def arguments(self) -> list[str]:
         """Arguments of the AGI application, in order."""
         values: list[str] = []

@@ -42,7 +42,7 @@ class Application:
 
     `arguments` names what the dialplan passes, in order; any other number is refused. `run` gets their values and
     returns the variables to set. `fallback` is what the dialplan is told when no neighbour could help or the deadline
-    passed; None leaves the preset `EP_DECISION=error`.
+    passed; None leaves the preset `EP_DECISION=error`. `for_living_calls`: not run when its channel is over by then.
     """
 
     name: str
@@ -50,3 +50,4 @@ class Application:
     run: Callable[[Sequence[str], Services], Mapping[Variable, str]]
     deadline_s: float
     fallback: Mapping[Variable, str] | None = None
+    for_living_calls: bool = False

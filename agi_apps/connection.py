@@ -80,6 +80,9 @@ class Connections:
             expected = ", ".join(application.arguments)
             raise ProtocolError(f"{application.name} got {len(arguments)} arguments, takes {expected}")
 
+        if application.for_living_calls and session.is_over:
+            raise CallHungUp("before it was asked")
+
         def too_late() -> None:
             _log.error(
                 "[%s] %s took longer than %s s and uses its fallback",

@@ -15,7 +15,7 @@ from kemi_routes import admission, emergency_table, headers, nodes, pidf_lo, pol
 from kemi_routes.digest import STRANGER
 from kemi_routes.emergency_table import ALWAYS, TEST_NUMBER, Way
 from kemi_routes.pipeline import DONE, NEXT, Refusal
-from kemi_routes.replies import refuse, tell_no_redirect
+from kemi_routes.replies import refuse, refuse_who_was_left, tell_no_redirect
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -102,6 +102,8 @@ def ring_centre(ksr: Ksr, request: Request) -> Outcome:
     city_id, number, trunk, panel, dialled, call = words
     city = emergency_table.city(ksr, "" if city_id == NOTHING else city_id)
     call_id = headers.call_of(call)
+    if nodes.has_left(ksr, call_id):
+        return refuse_who_was_left(ksr, request)
     admission.node_dials(ksr, call_id)
     talks.centre_called(ksr, call_id, panel)
     ways = [] if city is None else _ways(ksr, city, trunk, test=dialled == TEST_NUMBER)

@@ -9,6 +9,9 @@ that no handset and no dispatcher is rung for nobody, and none is busy when the 
 Its panels' calls get, in the node's name, the answer it can no longer give: 503 on the branch, made from its first
 provisional reply and sent to ourselves. So the transaction ends that branch the ordinary
 way (a transport failure counts as 503, RFC 3261, 8.1.3.1), its failure route runs and relays to the next node.
+
+A node that only stood still takes up such a call when it goes on, and would ring an apartment for nobody: it is
+refused. Which calls have left which node is kept in `left`, as `<Call-ID> <node>`.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 QUEUE = "lost_nodes"
 _SETUP = "setup"
 _PROVISIONAL = "provisional"
+_LEFT = "left"
 _ITERATOR = "setup"
 
 SENT = "sent"
@@ -56,6 +60,20 @@ def panel_leg(ksr: Ksr, call_id: str) -> PanelLeg | None:
 def keep_panel_leg(ksr: Ksr, call_id: str, leg: PanelLeg) -> None:
     """Write a panel's leg, new or changed."""
     ksr.htable.sht_sets(_SETUP, call_id, f"P {leg.node} {leg.state} {leg.sent_ms}")
+
+
+def keep_left(ksr: Ksr, call_id: str, node: str) -> None:
+    """Note that a call goes on without this node, which may not know."""
+    ksr.htable.sht_seti(_LEFT, f"{call_id} {node}", 1)
+
+
+def has_left(ksr: Ksr, call_id: str) -> bool:
+    """Tell whether the call for which a node rings somebody goes on without it; the request at hand is its INVITE."""
+    node = f"{ksr.kx.get_srcip()}:{ksr.kx.get_srcport()}"
+    leg = panel_leg(ksr, call_id)
+    if leg is not None:
+        return leg.node != node
+    return ksr.htable.sht_get(_LEFT, f"{call_id} {node}") is not None
 
 
 def keep_stage_leg(ksr: Ksr, call_id: str) -> None:

@@ -166,6 +166,8 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
         return
     emergency = ksr.kx.gete_ruser() in (*settings.emergency_numbers, call_backs.USER)
     why = "lost" if lost else "silent" if silent else f"answered {status}"
+    if lost or silent:
+        nodes.keep_left(ksr, call_id, leg.node)
     if _take_another(ksr, leg.node, emergency=emergency):
         ksr.warn(f"node {leg.node} {why}, call goes on to {ksr.kx.get_duri()}; call_id={call_id}\n")
         if _relay(ksr, call_id, emergency=emergency):

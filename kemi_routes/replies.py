@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kemi_routes import policy, story
-from kemi_routes.pipeline import DONE
+from kemi_routes.pipeline import DONE, Refusal
 
 if TYPE_CHECKING:
     from KSR import Ksr
 
-    from kemi_routes.pipeline import Outcome, Refusal, Request
+    from kemi_routes.pipeline import Outcome, Request
 
 _REDIRECTION, _CLIENT_FAILS = 300, 400
 METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, MESSAGE, NOTIFY"
@@ -30,6 +30,11 @@ def refuse(ksr: Ksr, request: Request, refusal: Refusal) -> Outcome:
     if request.method == "INVITE" and not request.in_dialog and not request.from_node:
         story.refused(ksr, request.call_id, reason, status)
     return DONE
+
+
+def refuse_who_was_left(ksr: Ksr, request: Request) -> Outcome:
+    """Refuse what a node rings that stood still while its visitor's call went on without it: nobody is there."""
+    return refuse(ksr, request, Refusal(480, "Visitor Is Elsewhere", "the call has gone on without this node"))
 
 
 def retry_after(ksr: Ksr, seconds: int) -> None:

@@ -21,7 +21,7 @@ from kemi_routes import (
 from kemi_routes.clock import now_ms
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.relaying import relay_or_keep
-from kemi_routes.replies import refuse, tell_no_redirect
+from kemi_routes.replies import refuse, refuse_who_was_left, tell_no_redirect
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -76,6 +76,8 @@ def ring_stage(ksr: Ksr, request: Request) -> Outcome:
         asked = headers.parse_stage(ksr.hdr.gete(headers.STAGE))
     except ValueError as error:
         return refuse(ksr, request, Refusal(400, "Bad Stage", str(error)))
+    if nodes.has_left(ksr, asked.call_id):
+        return refuse_who_was_left(ksr, request)
     if len(asked.accounts) == 1 and emergency_table.is_panel(ksr, asked.accounts[0]):
         story.panel_called(ksr, asked.call_id, asked.accounts[0])
         probe_calls.give_way(ksr, request.settings, asked.accounts[0])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kemi_routes import admission, headers, nodes, story, trunk_branch, trunks, voice_calls, voice_trunks
 from kemi_routes.pipeline import DONE, Refusal
-from kemi_routes.replies import refuse, tell_no_redirect
+from kemi_routes.replies import refuse, refuse_who_was_left, tell_no_redirect
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -60,6 +60,8 @@ def ring_phone(ksr: Ksr, request: Request) -> Outcome:
         number = wanted.phones[request.number]
     except (ValueError, KeyError) as error:
         return refuse(ksr, request, Refusal(400, "Bad Phone", str(error)))
+    if nodes.has_left(ksr, wanted.call_id):
+        return refuse_who_was_left(ksr, request)
     if wanted.number == 0:
         admission.node_dials(ksr, wanted.call_id)
     leg = PhoneLeg(wanted.call_id, wanted.number, request.number, number)

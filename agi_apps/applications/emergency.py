@@ -82,4 +82,5 @@ APPLICATION = Application(
     arguments=("EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "EP_EMERGENCY", "EP_STARTED_AT_MS"),
     run=run,
     deadline_s=1.0,
+    for_living_calls=True,  # this server stood still, and the call has gone out without it: no number is taken
 )

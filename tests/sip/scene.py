@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import subprocess
 import tempfile
 import time
@@ -40,8 +41,8 @@ class Stack(Protocol):
 
     settings: LabSettings
 
-    def kill(self, service: str) -> None:
-        """End a service at once, with signal 9."""
+    def kill(self, service: str, signal_number: signal.Signals = signal.SIGKILL, /) -> None:
+        """Signal every process of a service; with 9 (and TERM) return when they have ended."""
 
     def start(self, *services: str) -> None:
         """Start services again and wait until they are healthy."""
@@ -191,6 +192,24 @@ class Scene:
         for service in services:
             await asyncio.to_thread(self.stack.kill, service)
             self._killed.append(service)
+
+    async def freeze(self, *services: str) -> None:
+        """Stop services as a host that stands still: they take connections and say nothing. Until the story is over."""
+        for service in services:
+            await asyncio.to_thread(self.stack.kill, service, signal.SIGSTOP)
+        self.when_over(lambda: self.thaw(*services))
+
+    async def unfreeze(self, *services: str) -> None:
+        """Let frozen services go on."""
+        for service in services:
+            await asyncio.to_thread(self.stack.kill, service, signal.SIGCONT)
+
+    async def thaw(self, *services: str) -> None:
+        """Let frozen services go on, and wait until all is well."""
+        await self.unfreeze(*services)
+        await asyncio.to_thread(self.stack.start, *services)
+        await asyncio.to_thread(await_rest, self.stack.settings)
+        await asyncio.to_thread(await_nodes, self.stack.settings)
 
     async def revive(self) -> None:
         """Start again what the story has killed, together: the CRM is not healthy without Redis."""

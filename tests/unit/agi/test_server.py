@@ -150,3 +150,13 @@ def test_events_wait_on_disk_while_redis_is_away_and_sigterm_finishes_what_runs(
     with closing(sqlite3.connect(tmp_path / "agi.db")) as database:
         events = [json.loads(row[0]) for row in database.execute("SELECT event FROM spooled_event")]
     assert [(event["event"], event["result"], event["talk_ms"]) for event in events] == [("ended", "answered", 900)]
+
+
+@pytest.mark.parametrize(("said_with_it", "is_asked"), [(b"", True), (b"HANGUP\n", False)])
+def test_no_number_is_taken_for_a_call_that_went_out_while_this_server_stood_still(
+    server: Server, said_with_it: bytes, is_asked: bool
+) -> None:
+    arguments = ("call-1", "p10001", "112", "1|+7495999|line|112|0||en", "1790000000000")
+    with socket.create_connection(server[1], 8) as link:
+        link.sendall(FakeAsterisk.environment("emergency", *arguments) + said_with_it)
+        assert link.recv(4096).startswith(b"EXEC MSet") is is_asked
