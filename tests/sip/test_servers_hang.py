@@ -98,3 +98,30 @@ async def test_a_node_that_goes_on_rings_no_dispatch_centre(scene: Scene) -> Non
     assert len(centre.ringing) == 1
     await call.bye()
     assert (await emergency_record(scene, call.call_id))["result"] == "answered"
+
+
+@pytest.mark.parametrize("frozen", ["crm", "redis", "crm-call-records"])
+async def test_a_key_opens_with_a_permission_that_is_fresh(scene: Scene, frozen: str) -> None:
+    apartment, at, number = family(scene.town)
+    call, ring, _ = await scene.talk(apartment, at, number)
+    await scene.freeze(frozen)
+    began_s = time.monotonic()
+    await ring.rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 4)
+    tell(f"the key with {frozen} frozen: {time.monotonic() - began_s:.2f} s to the door's code")
+    await call.bye()
+    await scene.thaw(frozen)
+    assert [row["result"] for row in await scene.office.access_records(call.call_id, 1)] == ["sent"]
+
+
+async def test_a_key_that_nobody_judges_opens_nothing_and_the_visitor_can_leave(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    call, ring, _ = await scene.talk(apartment, at, number)
+    await scene.freeze("agi")
+    await ring.rtp.press("#")
+    with pytest.raises(TimeoutError):
+        await call.rtp.wait_for_key(at.door_code[0], 3)
+    assert await call.bye() == 200
+    await scene.thaw("agi")
+    assert (await scene.office.call_record(call.call_id))["result"] == "answered"
+    assert call.rtp.keys == []
