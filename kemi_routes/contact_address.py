@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # nat_uac_test: address (2) and port (16) of Via against where the request came from, a private source address (32),
 # port of Contact (128).
 NAT_TESTS = 2 | 16 | 32 | 128
+# Kamailio's numbers of transports, from 1 (`PROTO_UDP`, core/ip_addr.h), as the parameter `alias` has them.
+_TRANSPORTS = ("udp", "tcp", "tls", "sctp", "ws", "wss")
 
 
 def mend(ksr: Ksr) -> None:
@@ -27,6 +29,17 @@ def mend(ksr: Ksr) -> None:
     contact = ksr.hdr.gete("Contact")
     if contact and is_elsewhere(ksr, contact):
         ksr.nathelper.set_contact_alias_trim()
+
+
+def mended(ksr: Ksr) -> str:
+    """Return the Contact as `mend` writes it; empty without one."""
+    contact = ksr.hdr.gete("Contact")
+    if not contact or not is_elsewhere(ksr, contact):
+        return contact
+    uri = contact.partition("<")[2].partition(">")[0] if "<" in contact else contact.partition(";")[0].strip()
+    kept = ";".join(part for part in uri.split(";") if not part.lower().startswith("alias="))
+    transport = _TRANSPORTS.index(ksr.kx.get_proto()) + 1
+    return f"<{kept};alias={ksr.kx.get_srcip()}~{ksr.kx.get_srcport()}~{transport}>"
 
 
 def mend_of_carrier(ksr: Ksr) -> None:

@@ -29,6 +29,7 @@ from kemi_routes import (
     registration,
     settings,
     stage_calls,
+    stray_replies,
     streams,
     trunk_calls,
     voice_calls,
@@ -189,12 +190,8 @@ class Router:
 
     @guard
     def on_stray_reply(self, _message: object, _event: str = "") -> None:
-        """A reply to nothing that we have sent: of a node it may be a late one, of anybody else it goes nowhere.
-
-        It would be passed on to whatever its second Via names, after a look into DNS for which the worker waits.
-        """
-        if self._ksr.dispatcher.ds_is_from_list(node_life.SET) < 0:
-            self._ksr.set_drop()
+        """A reply to nothing that we have sent, or not any more."""
+        stray_replies.judge(self._ksr, self._settings)
 
     @guard
     def on_panel_reply(self, _message: object) -> None:
@@ -210,7 +207,7 @@ class Router:
     @guard
     def on_stage_reply(self, _message: object) -> None:
         """Replies of devices to a stage."""
-        stage_calls.on_reply(self._ksr)
+        stage_calls.on_reply(self._ksr, self._settings)
 
     @guard
     def on_stage_failure(self, _message: object) -> None:

@@ -14,6 +14,7 @@ from kemi_routes import (
     nodes,
     probe_calls,
     registration,
+    second_answers,
     story,
     talks,
     waking,
@@ -225,7 +226,7 @@ def parse_branches(text: str) -> Kept:
     return Kept(call_id, stage, plan_source, whose, branches)
 
 
-def on_reply(ksr: Ksr) -> None:
+def on_reply(ksr: Ksr, settings: Settings) -> None:
     """A device's reply on its way to Asterisk: tell who answered, and the story of the branch."""
     status = ksr.kx.get_status()
     if status < _RING:
@@ -235,27 +236,40 @@ def on_reply(ksr: Ksr) -> None:
         if not nodes.is_in_setup(ksr, leg_id):
             return  # another phone has answered meanwhile
         late_ringing.let_go(ksr, leg_id)
+    ruid = ksr.pv.get("$T_reply_ruid")
+    stage = _stage_of(ksr)
+    index = -1 if stage is None else stage.index_of(ruid)
+    branch = None if stage is None or index < 0 else Branch(*stage.branches[index].split("\t"))
+    answers = _ANSWER <= status < _NEGATIVE
+    if answers and branch is not None:
+        first = second_answers.first_of(ksr, ruid, branch.account)
+        if first is not None:
+            second_answers.end(ksr, settings, first)
+            return
     if status == _RINGING and _rings_already(ksr):
         # A 100 goes no further (RFC 3261, 16.7). To drop the reply would do, too, but tm would forget that the branch
         # has replied, and would not cancel it.
         ksr.textopsx.change_reply_status_code(_TRYING)
     else:
         _make_ours(ksr, status)
-    kept = ksr.pv.get(_BRANCHES)
-    ruid = ksr.pv.get("$T_reply_ruid")
-    if not isinstance(kept, str):
+    if stage is None or branch is None:
         return
-    stage = parse_branches(kept)
-    if not stage.branches:  # some may wake: the list grows, and is kept where the others add to it
-        leg = waking.find(ksr, ksr.kx.get_callid() or "")
-        stage = stage._replace(branches=["\t".join(contact) for contact in leg.contacts] if leg is not None else [])
-    index = stage.index_of(ruid)
-    if index < 0:
-        return
-    branch = Branch(*stage.branches[index].split("\t"))
     _tell(ksr, stage, index, branch, status)
-    if _ANSWER <= status < _NEGATIVE:
+    if answers:
         ksr.hdr.append(f"{headers.ANSWERED_BY}: {branch.account}\r\n")
+
+
+def _stage_of(ksr: Ksr) -> Kept | None:
+    """Read what is kept of the stage to which a device replies."""
+    kept = ksr.pv.get(_BRANCHES)
+    if not isinstance(kept, str):
+        return None
+    stage = parse_branches(kept)
+    if stage.branches:
+        return stage
+    # Some may wake: the list grows, and is kept where the others add to it.
+    leg = waking.find(ksr, ksr.kx.get_callid() or "")
+    return stage._replace(branches=["\t".join(contact) for contact in leg.contacts] if leg is not None else [])
 
 
 def _make_ours(ksr: Ksr, status: int) -> None:

@@ -44,6 +44,15 @@ def restore(ksr: Ksr, *, answered: bool) -> None:
     _replace(ksr, ours, "INVITE")
 
 
+def restore_repeated(ksr: Ksr, call_id: str) -> None:
+    """Give a carrier's 200 that it repeats the number that Asterisk knows; any other is left as it is."""
+    kept = ksr.htable.sht_get(_TABLE, call_id)
+    if isinstance(kept, str):
+        ours, _, theirs = kept.partition(" ")
+        if str(ksr.pv.get("$cs")) == theirs:
+            _replace(ksr, ours, "INVITE")
+
+
 def acknowledge(ksr: Ksr, call_id: str) -> None:
     """Give Asterisk's ACK of an answered leg the number that the carrier knows; any other ACK is left as it is."""
     kept = ksr.htable.sht_get(_TABLE, call_id)

@@ -254,6 +254,7 @@ class IncomingCall(Dialog):
         self.received = got
         self.invite = got.message
         self.cancelled: Received | None = None
+        self._final = False
         self.local = f"{self.invite.get('To')};tag={secrets.token_hex(4)}"
         self.remote = self.invite.get("From")
         self.target = message.uri_of(self.invite.get("Contact"))
@@ -288,18 +289,21 @@ class IncomingCall(Dialog):
 
     def answer(self) -> None:
         """200 with our description, and talk."""
+        self._final = True
         self.respond(self.received, _OK, self.describe())
         self.rtp.talk()
 
     def reject(self, status: int = 486) -> None:
         """A final refusal."""
+        self._final = True
         self.respond(self.received, status)
 
     def take_cancel(self, got: Received) -> None:
         """CANCEL of the INVITE: 200 for itself, 487 for the INVITE when it has no final answer yet."""
         self.cancelled = got
         self.respond(got, _OK)
-        self.respond(self.received, 487)
+        if not self._final:
+            self.reject(487)
         self.watch.notify()
 
     async def wait_cancelled(self, timeout_s: float = 5.0) -> None:

@@ -8,12 +8,14 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from tests.sip.carriers import FIRST, dialled
 from tests.sip.households import family
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lab.peers.calls import IncomingCall
+    from lab.peers.message import SipMessage
     from tests.sip.scene import Scene
 
 # Enough to meet the race several times (it was one call in fifteen); CALLS=400 for a long look.
@@ -53,3 +55,70 @@ async def test_a_phone_that_rings_while_another_answers_is_cancelled(scene: Scen
         for _, phone in home.phones:
             phone.socket.received.clear()  # looked through at every request
     assert not left_ringing
+
+
+async def test_of_two_who_answer_at_once_one_talks_and_the_other_is_hung_up(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    for round_ in range(4):
+        began_s = time.monotonic()
+        call = await visitor.call(at.credentials, number)
+        rings = await home.all_ring(since_s=began_s)
+        first, second = rings[round_ % 3], rings[(round_ + 1) % 3]
+        first.answer()
+        second.answer()
+        await call.answered()
+        await asyncio.gather(first.established(), second.established())
+        ends = {asyncio.create_task(ring.wait_request("BYE", 3)): ring for ring in (first, second)}
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        (left,) = (ends[task] for task in done)  # two workers of Kamailio had an answer each: either may be the first
+        talks = first if left is second else second
+        await talks.rtp.wait_for_sound(3)
+        assert talks.is_established
+        assert await call.bye() == 200
+        await asyncio.wait(ends)
+        assert all(task.exception() is None for task in ends)
+        record = await scene.office.call_record(call.call_id)
+        outcomes = sorted(branch["outcome"] for branch in record["branches"])
+        assert (record["result"], outcomes) == ("answered", ["answered", "cancelled", "cancelled"])
+        assert record["answered_by"] == home.phones[rings.index(talks)][0].credentials.username
+
+
+async def test_an_answer_that_is_repeated_is_acknowledged_again(scene: Scene) -> None:
+    """The ACK was lost on its way to the phone."""
+    apartment, at, number = family(scene.town)
+    call, ring, _ = await scene.talk(apartment, at, number)
+    for _ in range(3):
+        acknowledged = await _again(ring)
+        assert acknowledged.get("To").endswith(ring.local.rpartition("=")[2])
+    assert await call.bye() == 200
+    await ring.wait_request("BYE", 3)
+
+
+async def test_a_carriers_answer_that_is_repeated_is_acknowledged_again(scene: Scene) -> None:
+    apartment, at, number = scene.town.apartment("phone only")
+    carrier = await scene.peer(FIRST)
+    call = await (await scene.visitor(at)).call(at.credentials, number)
+    ring = await dialled(carrier, apartment.mobiles[0].number)
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    for _ in range(3):
+        assert (await _again(ring)).cseq == ring.invite.cseq
+    assert await call.bye() == 200
+    await ring.wait_request("BYE", 3)
+
+
+async def _again(ring: IncomingCall) -> SipMessage:
+    """The ACK to an answer that is said once more."""
+
+    def acks() -> list[SipMessage]:
+        received = [got.message for got in ring.socket.received if got.message.get("Call-ID") == ring.call_id]
+        return [message for message in received if message.method == "ACK"]
+
+    before = len(acks())
+    ring.answer()
+    await ring.watch.until(lambda: len(acks()) > before, 3, lambda: "no further ACK came")
+    return acks()[-1]

@@ -118,6 +118,7 @@ HANDLERS: dict[str, Callable[..., object]] = {
     ),
     "auth.pv_auth_check": lambda fake, *_: fake.check_password(),
     "tm.t_uac_send": _positive,
+    "corex.send_data": _positive,
     "tm.t_relay": lambda fake: fake.relay(),
     "tm.t_relay_to_flags": lambda fake, _flags: fake.relay(),
     "tm.t_is_canceled": lambda _fake: -1,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import call_backs, dialogs, emergency_calls, headers, stage_calls
+from kemi_routes import call_backs, dialogs, emergency_calls, headers, settings, stage_calls
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.emergency_town import leg
 from tests.unit.kemi.sip_message import Contact, Message
@@ -67,7 +67,7 @@ def test_a_panel_through_which_somebody_looks_can_be_freed_and_one_that_a_dispat
     known.location = {"p10001": [Contact("sip:p10001@127.0.1.1", "r1")]}
     stage_calls.ring_stage(known.ksr, request_of(known))
     known.message.status, known.pvs["$T_reply_ruid"] = 200, "r1"
-    stage_calls.on_reply(known.ksr)
+    stage_calls.on_reply(known.ksr, settings.read(known.ksr))
     assert known.tables["talks"] == ({"p10001": "127.0.0.21:5060 call-9"} if is_freed else {})
     known.message = Message(method="BYE", ruri="sip:x@127.0.0.21:5060", to_tag=True, call_id="leg-1")
     dialogs.pass_in_dialog(known.ksr, request_of(known))

@@ -34,8 +34,8 @@ def answered(fake: FakeKsr, request_of: Make, plan_source: str) -> None:
     stage_calls.ring_stage(fake.ksr, request_of(fake))
     fake.message.status = 200
     fake.pvs["$T_reply_ruid"] = "r1"
-    stage_calls.on_reply(fake.ksr)
-    stage_calls.on_reply(fake.ksr)  # its 200 once more
+    stage_calls.on_reply(fake.ksr, settings.read(fake.ksr))
+    stage_calls.on_reply(fake.ksr, settings.read(fake.ksr))  # its 200 once more
     fake.queues["story"].clear()
 
 

@@ -47,6 +47,34 @@ def test_a_reply_to_nothing_goes_nowhere_unless_it_is_a_nodes(fake: FakeKsr, sou
     assert len(fake.called("set_drop")) == dropped
 
 
+_OURS = "SIP/2.0/UDP 127.0.0.10;branch=z9hG4bKa"
+
+
+@pytest.mark.parametrize(("via", "status", "passes"), [
+    ("SIP/2.0/UDP 127.0.0.21:5060;rport=5060;received=127.0.0.21;branch=z9hG4bKb", 200, True),
+    ("SIP/2.0/UDP 127.0.0.21:5060;branch=z9hG4bKb", 200, True),
+    ("SIP/2.0/UDP 127.0.0.21:5060;branch=z9hG4bKb", 180, False),
+    ("SIP/2.0/UDP 127.0.0.21:5060;branch=z9hG4bKb", 486, False),
+    ("SIP/2.0/UDP 127.0.0.21:5060;received=evil.example;branch=z9hG4bKb", 200, False),
+    ("SIP/2.0/UDP 127.0.0.21:5060;maddr=evil.example;branch=z9hG4bKb", 200, False),
+    ("SIP/2.0/UDP 127.0.0.21:5060;rport=53;branch=z9hG4bKb", 200, False),
+    ("SIP/2.0/TCP 127.0.0.21:5060;branch=z9hG4bKb", 200, False),
+    ("SIP/2.0/UDP evil.example;branch=z9hG4bKb", 200, False),
+    ("SIP/2.0/UDP 127.0.1.1:5060;branch=z9hG4bKb", 200, False),
+    ("", 200, False),
+])  # fmt: skip
+@pytest.mark.parametrize("together", [True, False])
+def test_a_repeated_answer_reaches_the_node_and_nobody_else(
+    fake: FakeKsr, via: str, status: int, passes: bool, together: bool
+) -> None:
+    vias = [f"{_OURS}, {via}"] if together else [_OURS, *([via] if via else [])]
+    fake.message.headers = [*(("Via", text) for text in vias), ("CSeq", "7 INVITE"), ("Contact", "<sip:a@10.9.9.9>")]
+    fake.message.source_ip, fake.message.status = "127.0.1.1", status
+    router.build(fake.ksr, first=False).on_stray_reply(None, "tm:sl-reply")
+    assert (not fake.called("set_drop")) is passes
+    assert bool(fake.called("nathelper.set_contact_alias_trim")) is passes, "it is reached where it sends from"
+
+
 def test_only_the_entry_imports_ksr() -> None:
     importing = {
         p.name

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import late_ringing, router, stage_calls
+from kemi_routes import late_ringing, router, settings, stage_calls
 from kemi_routes.pipeline import DONE
 from tests.unit.kemi.sip_message import Contact, Message
 from tests.unit.kemi.steps import events, stage
@@ -74,13 +74,49 @@ def test_the_answer_tells_who_and_cannot_be_forged(fake: FakeKsr, request_of: Ma
     fake.message.status = 200
     fake.message.headers = [("X-Entryphone-Answered-By", "h2")]
     fake.pvs["$T_reply_ruid"] = "r13"
-    stage_calls.on_reply(fake.ksr)
+    stage_calls.on_reply(fake.ksr, settings.read(fake.ksr))
     assert fake.message.headers == [("X-Entryphone-Answered-By", "h3")]
     told = [(event["outcome"], event["account"]) for event in events(fake)[2:]]
     assert told == [("answered", "h3"), ("cancelled", "h2")]
-    stage_calls.on_reply(fake.ksr)  # the same 200 once more
+    stage_calls.on_reply(fake.ksr, settings.read(fake.ksr))  # the same 200 once more
     assert len(events(fake)) == 4
     assert not fake.tables["setup"]
+
+
+def test_who_answers_second_is_acknowledged_and_hung_up(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h2,h3")
+    fake.location = {"h2": [Contact("sip:a@1", "r1")], "h3": [Contact("sip:c@3", "r2")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    fake.message.status = 200
+    fake.message.headers = [
+        ("From", "<sip:p1@e>;tag=a"),
+        ("To", "<sip:stage@e>;tag=b"),
+        ("Contact", "<sip:c@10.1.1.3>"),
+    ]
+    fake.message.body = "v=0 of the first"
+    for ruid in ("r1", "r1", "r2", "r2"):  # a 200 is repeated until the ACK has come
+        if ruid == "r2":
+            fake.message.headers = [("From", "<sip:p1@e>;tag=a"), ("To", "<sip:stage@e>;tag=c")]
+            fake.message.headers.append(("Contact", "<sip:c@10.1.1.4>"))
+            fake.message.body = "v=0 of the second"
+        fake.pvs["$T_reply_ruid"] = ruid
+        stage_calls.on_reply(fake.ksr, settings.read(fake.ksr))
+    (phone, ack), again = (tuple(map(str, sent)) for sent in fake.called("corex.send_data"))
+    assert phone == again[0] == f"sip:{fake.message.source_ip}:{fake.message.source_port};transport=udp"
+    number = fake.message.cseq
+    assert ack.startswith("ACK sip:c@10.1.1.4 SIP/2.0\r\nVia: SIP/2.0/UDP ")
+    for line in ("From: <sip:p1@e>;tag=a", "To: <sip:stage@e>;tag=c", f"CSeq: {number} ACK"):
+        assert f"\r\n{line}\r\n" in ack
+    bye, _ = (tuple(map(str, sent)) for sent in fake.called("tm.t_uac_send"))
+    assert bye[:3] == ("BYE", "sip:c@10.1.1.4", phone)
+    assert f"CSeq: {int(number) + 1} BYE\r\n" in bye[4]
+    assert [event["outcome"] for event in events(fake)[2:]] == ["answered", "cancelled"]
+    told = dict(fake.message.headers)
+    assert told["To"] == "<sip:stage@e>;tag=b"
+    assert fake.called("textops.set_body") == [("v=0 of the first", "application/sdp")] * 2
+    where = f"{fake.message.source_ip}~{fake.message.source_port}~1"
+    assert told["Contact"] == f"<sip:c@10.1.1.3;alias={where}>"
+    assert told["X-Entryphone-Answered-By"] == "h2"
 
 
 def test_who_was_busy_is_not_told_as_cancelled(fake: FakeKsr, request_of: Make) -> None:
@@ -90,7 +126,7 @@ def test_who_was_busy_is_not_told_as_cancelled(fake: FakeKsr, request_of: Make) 
     for ruid, status in (("r1", 486), ("r2", 200)):
         fake.message.status = status
         fake.pvs["$T_reply_ruid"] = ruid
-        stage_calls.on_reply(fake.ksr)
+        stage_calls.on_reply(fake.ksr, settings.read(fake.ksr))
     assert [event["outcome"] for event in events(fake)[2:]] == ["busy", "answered"]
 
 
@@ -103,7 +139,7 @@ def test_a_phone_that_rings_after_another_answered_tells_nothing(fake: FakeKsr, 
         fake.pvs["$T_reply_ruid"] = ruid
         if late_ringing.is_ringing(fake.ksr):
             late_ringing.keep(fake.ksr, request_of(fake).settings)
-        stage_calls.on_reply(fake.ksr)
+        stage_calls.on_reply(fake.ksr, settings.read(fake.ksr))
     assert [event["outcome"] for event in events(fake)[2:]] == ["ringing", "answered", "cancelled"]
     assert list(fake.tables["ringing"]) == ["leg-1 127.0.2.2 5060"]
 
@@ -122,7 +158,7 @@ def test_asterisk_hears_once_that_a_stage_rings(fake: FakeKsr, request_of: Make)
     ):
         fake.message.status, fake.message.body = status, body
         fake.pvs["$T_reply_ruid"] = f"r-{name}"
-        stage_calls.on_reply(fake.ksr)
+        stage_calls.on_reply(fake.ksr, settings.read(fake.ksr))
         heard.append(fake.message.status)
     assert heard == [180, 100, 180, 183, 200]
     told = [(event["account"], event["outcome"], event["sip_status"]) for event in events(fake) if event["sip_status"]]

@@ -117,7 +117,7 @@ def test_one_that_is_added_in_the_moment_of_the_answer_is_cancelled(
     def answer() -> None:
         stage.message.status = 200
         stage.pvs["$T_reply_ruid"] = "r9"
-        stage_calls.on_reply(stage.ksr)
+        stage_calls.on_reply(stage.ksr, settings.read(stage.ksr))
 
     while_it_is_added(monkeypatch, answer, 1)
     register(stage, "a1", "sip:a1@10.0.0.1", "r1")
@@ -132,7 +132,7 @@ def test_a_reply_of_one_that_woke_is_told_and_named(stage: FakeKsr, request_of: 
     register(stage, "a1", "sip:a1@10.0.0.1", "r1")
     stage.message.status = 200
     stage.pvs["$T_reply_ruid"] = "r1"
-    stage_calls.on_reply(stage.ksr)
+    stage_calls.on_reply(stage.ksr, settings.read(stage.ksr))
     assert told(stage)[-2:] == [("a1", "answered", 1), ("h1", "cancelled", 0)]
     assert (headers.ANSWERED_BY, "a1") in stage.message.headers
     assert waking.find(stage.ksr, LEG) is None
@@ -161,7 +161,7 @@ def test_a_cancelled_leg_takes_nobody_and_keeps_its_list_until_the_end(stage: Fa
     assert stage.called("tsilo.ts_append_to_uri") == []
     stage.message.status = 487
     stage.pvs["$T_reply_ruid"] = "r9"
-    stage_calls.on_reply(stage.ksr)
+    stage_calls.on_reply(stage.ksr, settings.read(stage.ksr))
     assert told(stage)[-1] == ("h1", "cancelled", 0)
     stage.results["tm.t_is_canceled"] = 1
     stage_calls.on_failure(stage.ksr, settings.read(stage.ksr))
