@@ -46,20 +46,23 @@ def restore(ksr: Ksr, *, answered: bool) -> None:
 
 def restore_repeated(ksr: Ksr, call_id: str) -> None:
     """Give a carrier's 200 that it repeats the number that Asterisk knows; any other is left as it is."""
-    kept = ksr.htable.sht_get(_TABLE, call_id)
-    if isinstance(kept, str):
-        ours, _, theirs = kept.partition(" ")
-        if str(ksr.pv.get("$cs")) == theirs:
-            _replace(ksr, ours, "INVITE")
+    ours, theirs = _answered(ksr, call_id)
+    if theirs and theirs == str(ksr.pv.get("$cs")):
+        _replace(ksr, ours, "INVITE")
 
 
 def acknowledge(ksr: Ksr, call_id: str) -> None:
     """Give Asterisk's ACK of an answered leg the number that the carrier knows; any other ACK is left as it is."""
+    ours, theirs = _answered(ksr, call_id)
+    if ours and ours == str(ksr.pv.get("$cs")):
+        _replace(ksr, theirs, "ACK")
+
+
+def _answered(ksr: Ksr, call_id: str) -> tuple[str, str]:
+    """Return Asterisk's number and the carrier's of an answered leg; both empty for any other."""
     kept = ksr.htable.sht_get(_TABLE, call_id)
-    if isinstance(kept, str):
-        ours, _, theirs = kept.partition(" ")
-        if str(ksr.pv.get("$cs")) == ours:
-            _replace(ksr, theirs, "ACK")
+    ours, _, theirs = kept.partition(" ") if isinstance(kept, str) else ("", "", "")
+    return ours, theirs
 
 
 def _replace(ksr: Ksr, number: str, method: str) -> None:

@@ -13,6 +13,7 @@ from lab.peers import message
 from lab.peers.digest import Credentials
 from lab.probes import kamailio_rpc, redis_command
 from lab.services import PANEL_CALLS
+from tests.sip.ordinary import they_talk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 CITY_LINE, SECOND_LINE, CARRIER_A, CARRIER_B = "127.0.3.11", "127.0.3.12", "127.0.3.1", "127.0.3.2"
 DISPATCHER = Credentials("dispatcher", "")
 SHARED = "+74951120000"
+COMPONENTS = ("crm", "redis", "agi", "ast1", "ast2", "ast-emergency", "crm-call-records")
+"""What has a part in a call to 112 or in its record."""
 
 
 def panel_at(scene: Scene, index: int = 0) -> Panel:
@@ -53,10 +56,7 @@ async def call_112(
     since_s = time.monotonic()
     call = await visitor.call(at.credentials, dialled)
     ring = await centre.incoming(number, timeout_s, since_s)
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     return call, ring
 
 

@@ -45,6 +45,14 @@ async def a_look(scene: Scene, resident: Resident, at: Panel) -> tuple[OutgoingC
     return call, ring
 
 
+async def they_talk(call: OutgoingCall, ring: IncomingCall) -> None:
+    """The called one rings and answers, and both sides know."""
+    ring.ring()
+    ring.answer()
+    await call.answered()
+    await ring.established()
+
+
 async def a_good_call(scene: Scene) -> None:
     """As above, and then the key opens, and the visitor hangs up."""
     call, ring, at = await an_answered_call(scene)

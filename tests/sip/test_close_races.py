@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.sip.carriers import FIRST, dialled
 from tests.sip.households import family
+from tests.sip.ordinary import they_talk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,10 +102,7 @@ async def test_a_carriers_answer_that_is_repeated_is_acknowledged_again(scene: S
     carrier = await scene.peer(FIRST)
     call = await (await scene.visitor(at)).call(at.credentials, number)
     ring = await dialled(carrier, apartment.mobiles[0].number)
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     for _ in range(3):
         assert (await _again(ring)).cseq == ring.invite.cseq
     assert await call.bye() == 200

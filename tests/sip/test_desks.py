@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from tests.sip.households import as_callee, beside_a_desk, family
+from tests.sip.ordinary import they_talk
 
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall, OutgoingCall
@@ -28,10 +29,7 @@ async def _visitor_at_the_desk(scene: Scene) -> tuple[OutgoingCall, IncomingCall
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, BUTTON)
     ring = await lobby.incoming()
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     return call, ring, at
 
 
@@ -57,10 +55,7 @@ async def test_the_second_desk_rings_when_the_first_declines(scene: Scene) -> No
     first.ring()
     first.reject(603)
     second = await guard.incoming()
-    second.ring()
-    second.answer()
-    await call.answered()
-    await second.established()
+    await they_talk(call, second)
     await call.bye()
     record = await scene.office.call_record(call.call_id)
     assert record["answered_by"] == scene.town.desks[1].credentials.username
@@ -152,10 +147,7 @@ async def test_a_resident_calls_the_desk(scene: Scene) -> None:
     call = await phone.call(resident.credentials, BUTTON)
     ring = await lobby.incoming()
     assert '"Sadovaya 7, 1"' in ring.invite.get("From")
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     await call.rtp.wait_for_sound(3)
     await call.bye()
     record = await scene.office.call_record(call.call_id)
@@ -209,10 +201,7 @@ async def test_when_no_desk_answers_the_phone_on_duty_rings_and_opens(scene: Sce
     call = await visitor.call(at.credentials, BUTTON)
     (await lobby.incoming()).reject(486)  # and nobody is in the guard room
     ring = await carrier.incoming(duty.number)
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     await ring.rtp.press("#")
     await call.rtp.wait_for_key(at.door_code[0], 3)
     await call.bye()

@@ -13,6 +13,7 @@ from lab.probes import redis_command
 from lab.services import CALL_EVENTS
 from tests.sip.emergency_scene import (
     CITY_LINE,
+    COMPONENTS,
     SHARED,
     call_112,
     caller_of,
@@ -24,12 +25,11 @@ from tests.sip.emergency_scene import (
     tell,
     until,
 )
+from tests.sip.ordinary import they_talk
 
 if TYPE_CHECKING:
     from tests.sip.scene import Scene
 
-COMPONENTS = ("crm", "redis", "agi", "ast1", "ast2", "ast-emergency", "crm-call-records")
-"""What has a part in the call or in its record."""
 PAIRS = list(itertools.combinations(COMPONENTS, 2))
 BESIDE = (
     "ast-probe", "crm-emergency", "crm-jobs", "crm-outbox", "crm-pushes", "crm-voice", "crm-webhooks", "scheduler",
@@ -99,10 +99,7 @@ async def test_the_centre_is_not_rung_for_nobody_when_a_node_dies(scene: Scene) 
 
     await first.wait_cancelled(10)
     again = await centre.incoming("112", 10, first.received.at_s + 1e-6)
-    again.ring()
-    again.answer()
-    await call.answered()
-    await again.established()
+    await they_talk(call, again)
     await call.bye()
     await scene.revive()
     record = await emergency_record(scene, call.call_id, "answered")

@@ -10,7 +10,7 @@ from lab.peers import digest, message
 from lab.peers.message import SipMessage
 from tests.sip.emergency_scene import CITY_LINE, rested
 from tests.sip.households import family
-from tests.sip.ordinary import a_good_call
+from tests.sip.ordinary import a_good_call, they_talk
 
 if TYPE_CHECKING:
     from lab.peers.digest import Credentials
@@ -83,10 +83,7 @@ async def test_a_phone_is_reached_where_it_is_though_its_contact_is_a_node(scene
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         ring = await phone.incoming(user)
-        ring.ring()
-        ring.answer()
-        await call.answered()
-        await ring.established()
+        await they_talk(call, ring)
         assert await call.bye() == 200
         await ring.wait_request("BYE", 3)
         assert len(centre.ringing) == calls_before

@@ -12,6 +12,7 @@ from lab.peers.digest import Credentials
 from lab.peers.door import Door
 from lab.peers.relay import HttpRelay
 from tests.sip.households import family
+from tests.sip.ordinary import they_talk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,10 +69,7 @@ async def test_an_account_that_is_added_rings_and_one_that_is_disabled_does_not(
         await scene.felt()
         call = await _call(scene, place)
         ring = await added.incoming(name)
-        ring.ring()
-        ring.answer()
-        await call.answered()
-        await ring.established()
+        await they_talk(call, ring)
         await call.bye()
         assert (await scene.office.call_record(call.call_id))["answered_by"] == name
 
@@ -146,10 +144,7 @@ async def test_a_desk_rings_after_the_home_the_second_when_the_first_does_not_an
         first.ring()
         second = await desks[1][1].incoming(desks[1][0], timeout_s=5)
         await first.wait_cancelled()
-        second.ring()
-        second.answer()
-        await call.answered()
-        await second.established()
+        await they_talk(call, second)
         await call.bye()
         record = await scene.office.call_record(call.call_id)
         assert record["answered_by"] == desks[1][0]

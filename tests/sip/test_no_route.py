@@ -19,6 +19,7 @@ from tests.sip.emergency_scene import (
     rested,
 )
 from tests.sip.households import family
+from tests.sip.ordinary import they_talk
 from tests.sip.sleepers import push_services, sleeping_device
 
 if TYPE_CHECKING:
@@ -142,10 +143,7 @@ async def test_an_app_still_wakes_when_no_other_can_be_reached(scene: Scene) -> 
     call = await (await scene.visitor(at)).call(at.credentials, number)
     await services.wait_for(token)
     ring = await (await scene.resident(sleeps)).incoming(timeout_s=1.0)
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     await call.bye()
     record = await scene.office.call_record(call.call_id)
     outcomes = {(branch["account"], branch["outcome"]) for branch in record["branches"]}

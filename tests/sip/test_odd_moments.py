@@ -14,6 +14,7 @@ from lab.peers import sdp
 from lab.peers.digest import Credentials
 from lab.peers.scripted import ScriptedPeer
 from tests.sip.households import family, from_the_gate, kind_neighbour, nobody_home, the_neighbour
+from tests.sip.ordinary import they_talk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -107,10 +108,7 @@ async def test_the_key_and_the_hang_up_at_once(scene: Scene) -> None:
         began_s = time.monotonic()
         call = await visitor.call(at.credentials, number)
         ring = await phone.incoming(since_s=began_s)
-        ring.ring()
-        ring.answer()
-        await call.answered()
-        await ring.established()
+        await they_talk(call, ring)
         await asyncio.gather(ring.rtp.press("#", duration_ms=60), _bye_a_little_later(ring))
         await call.wait_request("BYE", 5)
         record = await scene.office.call_record(call.call_id)

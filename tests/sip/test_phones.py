@@ -13,6 +13,7 @@ from lab.peers import digest
 from lab.probes import kamailio_rpc
 from tests.sip.carriers import FIRST, SECOND, dialled, either
 from tests.sip.emergency_scene import rested, until
+from tests.sip.ordinary import they_talk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,10 +96,7 @@ async def test_a_carrier_that_fails_gives_way_to_the_next_which_wants_a_password
     ring = await taken
     tried.cancel()
     assert "+74952220002@" in ring.invite.get("From")
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     await call.bye()
     record = await scene.office.call_record(call.call_id)
     assert record["answered_by"] == mobile.account
@@ -125,10 +123,7 @@ async def test_a_phone_stops_ringing_when_the_node_that_has_dialled_it_dies(scen
 
     await ring.wait_cancelled(10)
     again = await dialled(carrier, mobile.number, 10, ring.received.at_s + 1e-6)
-    again.ring()
-    again.answer()
-    await call.answered()
-    await again.established()
+    await they_talk(call, again)
     assert await call.bye() == 200
 
 
@@ -237,10 +232,7 @@ async def test_the_minute_that_uses_up_the_month_is_the_last(scene: Scene) -> No
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         ring = await either(first, second, mobile.number)
-        ring.ring()
-        ring.answer()
-        await call.answered()
-        await ring.established()
+        await they_talk(call, ring)
         await call.bye()
         await scene.office.phone_legs(call.call_id, 1)
         assert await charged() == (used_s + 60, calls + 1)
@@ -267,10 +259,7 @@ async def test_a_carrier_known_by_name_is_reached_although_no_worker_can_ask_dns
         call = await visitor.call(at.credentials, number)
         ring = await dialled(carrier, mobile.number)
         assert ring.invite.uri.endswith("@localhost:5060"), "the carrier reads the name that it was given"
-        ring.ring()
-        ring.answer()
-        await call.answered()
-        await ring.established()
+        await they_talk(call, ring)
         await call.bye()
     finally:
         await scene.office.send("PATCH", f"/v1/trunks/{trunk['id']}", {"address": trunk["address"]})

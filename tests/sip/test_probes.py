@@ -19,6 +19,7 @@ from lab.peers.relay import HttpRelay
 from lab.probes import redis_command
 from tests.sip.emergency_scene import CITY_LINE, call_112, call_back, caller_of, centre_known, rested, until
 from tests.sip.households import as_callee, family
+from tests.sip.ordinary import they_talk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -205,10 +206,7 @@ async def test_112_takes_the_panel_within_a_second(scene: Scene) -> None:
         await probe.wait_request("BYE", 3)
         assert time.monotonic() - pressed_s < 1.0
         ring = await centre.incoming("112", 8, pressed_s)
-        ring.ring()
-        ring.answer()
-        await emergency.answered()
-        await ring.established()
+        await they_talk(emergency, ring)
         await asyncio.gather(ring.rtp.wait_for_sound(3), emergency.rtp.wait_for_sound(3))
         await ring.bye()
         await emergency.wait_request("BYE", 3)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sip.households import family, from_the_gate, in_two_stages
+from tests.sip.ordinary import they_talk
 
 if TYPE_CHECKING:
     from tests.sip.scene import Scene
@@ -27,10 +28,7 @@ async def test_with_nobody_in_the_first_stage_the_second_rings_at_once(scene: Sc
     ring = await peer.incoming()
 
     assert time.monotonic() - began_s < 1
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     await call.bye()
     record = await scene.office.call_record(call.call_id)
     assert record["answered_by"] == app.credentials.username
@@ -54,10 +52,7 @@ async def test_a_first_stage_that_does_not_answer_gives_way_to_the_second(scene:
     assert _FIRST_STAGE_S - 1 < time.monotonic() - rang_s < _FIRST_STAGE_S + 2
     await first.wait_cancelled()
     assert not first.answered_elsewhere  # nobody answered: the handset keeps a missed call
-    second.ring()
-    second.answer()
-    await call.answered()
-    await second.established()
+    await they_talk(call, second)
     await call.bye()
     record = await scene.office.call_record(call.call_id)
     assert [branch["outcome"] for branch in sorted(record["branches"], key=lambda found: int(found["stage"]))] == [

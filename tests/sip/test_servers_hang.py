@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.probes import kamailio_rpc
-from tests.sip.emergency_scene import CITY_LINE, call_112, emergency_record, panel_at, rested, tell, until
+from tests.sip.emergency_scene import (
+    CITY_LINE,
+    COMPONENTS,
+    call_112,
+    emergency_record,
+    panel_at,
+    rested,
+    tell,
+    until,
+)
 from tests.sip.households import family
 
 if TYPE_CHECKING:
     from tests.sip.scene import Scene
-
-COMPONENTS = ("crm", "redis", "agi", "ast1", "ast2", "ast-emergency", "crm-call-records")
 
 
 @pytest.mark.parametrize("frozen", [*((name,) for name in COMPONENTS), ("crm", "redis")], ids="+".join)

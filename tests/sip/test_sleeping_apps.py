@@ -13,6 +13,7 @@ import pytest
 from lab.peers.door import Door
 from lab.peers.relay import PICTURE, HttpRelay
 from tests.sip.households import asleep
+from tests.sip.ordinary import they_talk
 from tests.sip.sleepers import push_services, sleeping_device
 
 if TYPE_CHECKING:
@@ -66,10 +67,7 @@ async def test_the_towns_own_sleeper_is_woken_with_the_token_that_the_town_has(s
     call = await visitor.call(at.credentials, number)
     await services.wait_for(f"http://127.0.0.70/hook/{resident.credentials.username}")
     ring = await (await scene.resident(resident)).incoming()
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     await call.bye()
     assert (await scene.office.call_record(call.call_id))["answered_by"] == resident.credentials.username
 
@@ -90,10 +88,7 @@ async def test_one_that_wakes_joins_those_who_ring_already(scene: Scene) -> None
 
     phone = await scene.resident(late)
     second = await phone.incoming(timeout_s=1.0)
-    second.ring()
-    second.answer()
-    await call.answered()
-    await second.established()
+    await they_talk(call, second)
     await ring.wait_cancelled()
     assert ring.answered_elsewhere, ring.reason
     cancel = await services.wait_for(other, "cancel")  # it never woke: it is told that the call is over
@@ -200,10 +195,7 @@ async def test_a_push_service_that_fails_delays_nobody(scene: Scene, fault: str)
     ring = await first.incoming()
     assert time.monotonic() - began_s < 0.5
     await services.wait_for(token, timeout_s=2.0)  # the other service is not held up either
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     await call.bye()
     assert (await scene.office.call_record(call.call_id))["result"] == "answered"
 

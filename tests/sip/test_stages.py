@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sip.households import family, one_after_another, quiet_at_night, with_a_gateway, without_a_plan
+from tests.sip.ordinary import they_talk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,10 +59,7 @@ async def test_a_gateway_that_answers_for_its_units_ends_the_ringing(scene: Scen
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
     ring = await gateway.incoming()
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     await ring.rtp.press("#")
     await call.rtp.wait_for_key(at.door_code[0], 3)
     await call.bye()
@@ -81,10 +79,7 @@ async def test_a_gateway_that_refuses_gives_way_at_once(scene: Scene, status: in
     first.reject(status)
     second = await app.incoming()
     assert time.monotonic() - began_s < 1
-    second.ring()
-    second.answer()
-    await call.answered()
-    await second.established()
+    await they_talk(call, second)
     await call.bye()
     assert (await _outcomes(scene, call.call_id))[_account(own)] == (1, "answered")
 
@@ -131,10 +126,7 @@ async def test_residents_ring_one_after_another(scene: Scene) -> None:
     assert ivan.ringing == []
     first.reject(603)
     second = await ivan.incoming()
-    second.ring()
-    second.answer()
-    await call.answered()
-    await second.established()
+    await they_talk(call, second)
     await call.bye()
     assert await _outcomes(scene, call.call_id) == {
         _account(apartment.residents[0]): (0, "declined"),
@@ -183,10 +175,7 @@ async def test_without_a_plan_the_phone_rings_after_the_app_at_once_when_that_re
     refused_s = time.monotonic()
     second = await carrier.incoming(mobile.number)
     assert time.monotonic() - refused_s < 1
-    second.ring()
-    second.answer()
-    await call.answered()
-    await second.established()
+    await they_talk(call, second)
     await call.bye()
     assert await _outcomes(scene, call.call_id) == {
         _account(apartment.residents[0]): (0, "declined"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sip.households import beside_a_desk, family
-from tests.sip.ordinary import a_look
+from tests.sip.ordinary import a_look, they_talk
 
 if TYPE_CHECKING:
     from tests.sip.scene import Scene
@@ -156,10 +156,7 @@ async def test_the_record_of_a_call_waits_for_the_crm_and_is_one(scene: Scene) -
     phone, visitor = await scene.resident(apartment.residents[0]), await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
     ring = await phone.incoming(since_s=began_s)
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     await call.bye()
     await ring.wait_request("BYE", 3)
     await scene.revive()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lab.peers.digest import Credentials
 from tests.sip.emergency_scene import call_112, call_back, caller_of, nobody_holds_a_number, panel_at, registered
 from tests.sip.households import beside_a_desk, debtor, family, kind_neighbour, the_neighbour
-from tests.sip.ordinary import a_look
+from tests.sip.ordinary import a_look, they_talk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,10 +115,7 @@ async def test_no_other_key_of_a_phone_reaches_the_panel(scene: Scene) -> None:
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
     ring = await carrier.incoming(apartment.mobiles[0].number)
-    ring.ring()
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     await _only_the_key_opens(ring, call, at, "05")
     await call.bye()
 

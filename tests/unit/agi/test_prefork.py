@@ -7,9 +7,13 @@ import signal
 import socket
 import struct
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 from agi_apps.prefork import Beats, listen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_a_beat_is_never_seen_half_written() -> None:
@@ -39,32 +43,35 @@ def _segments_received(link: socket.socket) -> int:
     return int(segments)
 
 
-def test_an_environment_written_line_by_line_is_acknowledged_a_few_times_only() -> None:
+@contextmanager
+def _connected() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Asterisk's end of a connection, and the server's."""
     (listener,) = listen(("127.0.0.1", 0), 1)
     with closing(listener), socket.create_connection(listener.getsockname()) as asterisk:
         listener.setblocking(True)
         connection, _ = listener.accept()
         with closing(connection):
-            lines = [b"agi_something: a value as long as they are\n"] * 25
-            for line in lines:
-                asterisk.send(line)
-            read = b""
-            while len(read) < sum(map(len, lines)):
-                read += connection.recv(4096)
-            assert _segments_received(asterisk) < len(lines) / 2
+            yield asterisk, connection
+
+
+def test_an_environment_written_line_by_line_is_acknowledged_a_few_times_only() -> None:
+    with _connected() as (asterisk, connection):
+        lines = [b"agi_something: a value as long as they are\n"] * 25
+        for line in lines:
+            asterisk.send(line)
+        read = b""
+        while len(read) < sum(map(len, lines)):
+            read += connection.recv(4096)
+        assert _segments_received(asterisk) < len(lines) / 2
 
 
 def test_a_long_environment_arrives_whole() -> None:
-    (listener,) = listen(("127.0.0.1", 0), 1)
-    with closing(listener), socket.create_connection(listener.getsockname()) as asterisk:
-        listener.setblocking(True)
-        connection, _ = listener.accept()
-        with closing(connection):
-            asterisk.setblocking(False)
-            sent, read = 0, b""
-            text = b"".join(b"agi_arg_%d: %s\n" % (index, b"x" * 500) for index in range(30))
-            while len(read) < len(text):
-                if sent < len(text):
-                    sent += asterisk.send(text[sent:])
-                read += connection.recv(4096)
-            assert read == text
+    with _connected() as (asterisk, connection):
+        asterisk.setblocking(False)
+        sent, read = 0, b""
+        text = b"".join(b"agi_arg_%d: %s\n" % (index, b"x" * 500) for index in range(30))
+        while len(read) < len(text):
+            if sent < len(text):
+                sent += asterisk.send(text[sent:])
+            read += connection.recv(4096)
+        assert read == text

@@ -12,7 +12,7 @@ from scheduler.code_steps import TellPanels
 if TYPE_CHECKING:
     from crm_api.adapters.panel_drivers import PanelAccess
     from crm_api.bootstrap import Services
-    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.conftest import Clock, Town
 
 MONDAY, NEXT_MONDAY = "2026-11-23T05:00", "2026-11-30T05:00"
 DAY_MS = 86_400_000
@@ -50,6 +50,26 @@ def settle(services: Services, panels: FakePanels) -> None:
     """Do one step of the scheduler, at a rate that tests can wait for."""
     TellPanels(services.panel_codes, {"beward": panels}, 5000).step(threading.Event())
     services.panel_codes.sweep()
+
+
+def nothing_is_left_to_say(services: Services, panels: FakePanels) -> bool:
+    """Whether a further step tells no panel anything."""
+    commands = panels.commands
+    settle(services, panels)
+    return panels.commands == commands
+
+
+def renew_while_offline(
+    services: Services, town: Town, panels: FakePanels, address: str, clock: Clock
+) -> tuple[str, str]:
+    """A week's code that the panel has, and the next one's, which it has not heard of."""
+    old = renew(services, town, MONDAY)
+    settle(services, panels)
+    panels.offline.add(address)
+    clock.now += 7 * DAY_MS
+    new = renew(services, town, NEXT_MONDAY)
+    settle(services, panels)
+    return old, new
 
 
 def renew(services: Services, town: Town, slot: str) -> str:

@@ -12,7 +12,16 @@ from crm_api.services.code_retention import CodeRetention
 from crm_api.services.panel_codes import FIRST_RETRY_MS
 from scheduler import code_steps
 from scheduler.code_steps import TellPanels
-from tests.unit.crm.code_panels import DAY_MS, MONDAY, NEXT_MONDAY, FakePanels, renew, settle
+from tests.unit.crm.code_panels import (
+    DAY_MS,
+    MONDAY,
+    NEXT_MONDAY,
+    FakePanels,
+    nothing_is_left_to_say,
+    renew,
+    renew_while_offline,
+    settle,
+)
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
@@ -34,20 +43,13 @@ def test_a_panel_gets_the_new_code_and_forgets_the_old_one_a_day_later(
     settle(services, panels)
     settle(services, panels)
     assert list(panels.kept[beward].values()) == [new]
-    commands = panels.commands
-    settle(services, panels)
-    assert panels.commands == commands, "nothing is left to say"
+    assert nothing_is_left_to_say(services, panels)
 
 
 def test_a_panel_that_is_offline_keeps_the_old_code_until_it_has_the_new_one(
     town: Town, services: Services, panels: FakePanels, beward: str, clock: Clock
 ) -> None:
-    old = renew(services, town, MONDAY)
-    settle(services, panels)
-    panels.offline.add(beward)
-    clock.now += 7 * DAY_MS
-    new = renew(services, town, NEXT_MONDAY)
-    settle(services, panels)
+    old, new = renew_while_offline(services, town, panels, beward, clock)
     state = town.platform("GET", "/v1/panel-codes?state=waiting")["items"][0]
     assert (state["panel_id"], state["wanted"], state["tries"]) == (1, "present", 1)
     assert "did not answer" in state["last_error"]
@@ -163,12 +165,7 @@ def test_two_codes_never_share_a_place(town: Town, services: Services, panels: F
 def test_the_old_code_ends_when_no_panel_keeps_codes_any_more(  # noqa: PLR0917 - fixtures
     town: Town, services: Services, panels: FakePanels, beward: str, clock: Clock, how: str
 ) -> None:
-    old = renew(services, town, MONDAY)
-    settle(services, panels)
-    panels.offline.add(beward)
-    clock.now += 7 * DAY_MS
-    new = renew(services, town, NEXT_MONDAY)
-    settle(services, panels)
+    old, new = renew_while_offline(services, town, panels, beward, clock)
     if how == "removed":
         account = town.platform("POST", "/v1/accounts", {"kind": "panel", "account": "p9", "company_id": town.company})
         town.platform("DELETE", "/v1/panels/1")

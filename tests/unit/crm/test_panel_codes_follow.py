@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crm_api.services.panel_codes import Outcome
-from tests.unit.crm.code_panels import DAY_MS, MONDAY, NEXT_MONDAY, FakePanels, renew, settle
+from tests.unit.crm.code_panels import DAY_MS, MONDAY, NEXT_MONDAY, FakePanels, renew, renew_while_offline, settle
 from tests.unit.crm.query_plans import reads_of
 
 if TYPE_CHECKING:
@@ -142,12 +142,7 @@ def test_an_old_code_does_not_wait_for_a_panel_that_went_elsewhere(  # noqa: PLR
     town: Town, services: Services, panels: FakePanels, beward: str, other_entrance: int, clock: Clock
 ) -> None:
     town.platform("PATCH", "/v1/panels/2", {"driver": "generic", **on_entrance(town.entrance)})
-    old = renew(services, town, MONDAY)
-    settle(services, panels)
-    panels.offline.add(beward)
-    clock.now += 7 * DAY_MS
-    renew(services, town, NEXT_MONDAY)
-    settle(services, panels)
+    old, _ = renew_while_offline(services, town, panels, beward, clock)
     town.platform("PATCH", "/v1/panels/1", on_entrance(other_entrance))
     settle(services, panels)
     assert services.access_codes.typed(2, old).opens, "for the grace period"

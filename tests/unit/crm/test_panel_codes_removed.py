@@ -10,7 +10,16 @@ import pytest
 from crm_api.services.code_notices import KEPT_MS
 from crm_api.services.panel_codes import Outcome
 from scheduler.code_steps import TellPanels
-from tests.unit.crm.code_panels import DAY_MS, MONDAY, NEXT_MONDAY, FakePanels, renew, settle
+from tests.unit.crm.code_panels import (
+    DAY_MS,
+    MONDAY,
+    NEXT_MONDAY,
+    FakePanels,
+    nothing_is_left_to_say,
+    renew,
+    renew_while_offline,
+    settle,
+)
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
@@ -64,9 +73,7 @@ def test_a_removed_code_is_taken_off_the_panel_and_those_of_others_stay(  # noqa
         settle(services, panels)
     assert sorted(panels.kept[beward].values()) == sorted(others)
     assert len(left(town)) == len(others), "of the removed one nothing stays"
-    commands = panels.commands
-    settle(services, panels)
-    assert panels.commands == commands, "nothing is left to say"
+    assert nothing_is_left_to_say(services, panels)
 
 
 def test_a_couriers_code_that_is_removed_before_its_end_is_forgotten(
@@ -200,12 +207,7 @@ def test_a_panel_that_is_no_more_is_told_nothing_of_what_was_removed(  # noqa: P
 def test_the_weeks_code_that_is_removed_does_not_keep_the_one_before_it_open_for_ever(
     town: Town, services: Services, panels: FakePanels, beward: str, clock: Clock
 ) -> None:
-    old = renew(services, town, MONDAY)
-    settle(services, panels)
-    panels.offline.add(beward)
-    clock.now += 7 * DAY_MS
-    renew(services, town, NEXT_MONDAY)
-    settle(services, panels)
+    old, _ = renew_while_offline(services, town, panels, beward, clock)
     for code in town.platform("GET", f"/v1/access-codes?entrance_id={town.entrance}")["items"]:
         if code["slot"] == NEXT_MONDAY:
             town.platform("DELETE", f"/v1/access-codes/{code['id']}")
