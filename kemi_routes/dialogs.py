@@ -14,8 +14,21 @@ if TYPE_CHECKING:
     from kemi_routes.pipeline import Outcome, Request
 
 _TARGET_REFRESH = frozenset(("INVITE", "UPDATE"))
+# No transaction is made of it, or one that never has a branch of its own.
+_WITHOUT_BRANCHES = frozenset(("ACK", "CANCEL", "REGISTER", "OPTIONS"))
 ON_REPLY = "on_dialog_reply"
 _NEGATIVE = 300
+
+
+def absorb_double(ksr: Ksr, request: Request) -> Outcome:
+    """Let go of a request that another worker has in hand at this moment: the network brought it twice, or late.
+
+    Whoever asks tm for a transaction that has no branch yet ends it (6.1: "dropping orphaned transaction"): no reply
+    would be for it any more, and the call is lost.
+    """
+    if request.method in _WITHOUT_BRANCHES:
+        return NEXT
+    return DONE if ksr.tmx.t_precheck_trans() > 0 else NEXT
 
 
 def pass_cancel(ksr: Ksr, request: Request) -> Outcome:
@@ -94,7 +107,4 @@ def absorb_retransmission(ksr: Ksr, request: Request) -> Outcome:
     """Repeat the last reply to a repeated INVITE (RFC 3261, 17.2.1)."""
     if request.method != "INVITE":
         return NEXT
-    if ksr.tmx.t_precheck_trans() > 0:
-        ksr.tm.t_check_trans()
-        return DONE
     return DONE if ksr.tm.t_check_trans() == 0 else NEXT

@@ -215,8 +215,8 @@ def on_reply(ksr: Ksr) -> None:
     if status < _ANSWER:
         ksr.tm.t_set_fr(_RING_MS, _SILENT_MS)
         story.emergency(ksr, leg.call_id, leg.panel, ("rings", f"{way.trunk} {status}"), leg.number)
-    elif status < _NEGATIVE:
-        nodes.end_stage_leg(ksr, ksr.kx.get_callid() or "")
+    elif status < _NEGATIVE and nodes.is_in_setup(ksr, leg_id := ksr.kx.get_callid() or ""):  # told once
+        nodes.end_stage_leg(ksr, leg_id)
         story.emergency(ksr, leg.call_id, leg.panel, ("answered", f"{way.trunk} {way.number}"), leg.number)
 
 

@@ -96,6 +96,7 @@ REQUEST: tuple[Step, ...] = (
     checks.check_size,
     checks.check_form,
     checks.check_hops,
+    dialogs.absorb_double,
     checks.strip_foreign_headers,
     dialogs.pass_cancel,
     dialogs.pass_ack,

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 # Of the transaction: the first answer, its parts with LF between them and the body last.
 _FIRST = "$avp(first_answer)"
 _SDP = "application/sdp"
-# Leg of a stage -> To tag of its first answer, for as long as a 200 is repeated.
-_TABLE = "answers"
 
 
 class Answer(NamedTuple):
@@ -43,7 +41,6 @@ def first_of(ksr: Ksr, ruid: object, account: str) -> Answer | None:
         return None if first.ruid == str(ruid) else first
     body = ksr.pv.get("$rb")
     contact, to = (" ".join(text.split()) for text in (contact_address.mended(ksr), ksr.hdr.gete("To")))
-    ksr.htable.sht_sets(_TABLE, ksr.kx.get_callid() or "", str(ksr.pv.get("$tt")))
     ksr.pv.sets(_FIRST, "\n".join((str(ruid), account, contact, to, body if isinstance(body, str) else "")))
     return None
 
@@ -57,12 +54,6 @@ def end(ksr: Ksr, settings: Settings, first: Answer) -> None:
         ksr.hdr.remove(name)
         ksr.hdr.append(f"{name}: {value}\r\n")
     ksr.textops.set_body(first.body, _SDP)
-
-
-def is_late(ksr: Ksr, leg_id: str) -> bool:
-    """Tell whether the 200 at hand, for whose leg tm has let go, is not that of the phone that answered first."""
-    first = ksr.htable.sht_get(_TABLE, leg_id)
-    return first is not None and first != ksr.pv.get("$tt")
 
 
 def hang_up(ksr: Ksr, settings: Settings) -> None:

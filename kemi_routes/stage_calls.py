@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from kemi_routes import (
     admission,
+    answers,
     contact_address,
     emergency_table,
     headers,
@@ -240,8 +241,8 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
     stage = _stage_of(ksr)
     index = -1 if stage is None else stage.index_of(ruid)
     branch = None if stage is None or index < 0 else Branch(*stage.branches[index].split("\t"))
-    answers = _ANSWER <= status < _NEGATIVE
-    if answers and branch is not None:
+    is_answer = _ANSWER <= status < _NEGATIVE
+    if is_answer and branch is not None:
         first = second_answers.first_of(ksr, ruid, branch.account)
         if first is not None:
             second_answers.end(ksr, settings, first)
@@ -255,8 +256,8 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
     if stage is None or branch is None:
         return
     _tell(ksr, stage, index, branch, status)
-    if answers:
-        ksr.hdr.append(f"{headers.ANSWERED_BY}: {branch.account}\r\n")
+    if is_answer:
+        answers.tell(ksr, ksr.kx.get_callid() or "", (headers.ANSWERED_BY, branch.account))
 
 
 def _stage_of(ksr: Ksr) -> Kept | None:

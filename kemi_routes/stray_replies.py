@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import contact_address, headers, node_life, second_answers, trunk_cseq
+from kemi_routes import answers, contact_address, headers, node_life, second_answers, trunk_cseq
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -27,13 +27,14 @@ def judge(ksr: Ksr, settings: Settings) -> None:
         ksr.set_drop()
         return
     call_id = ksr.kx.get_callid() or ""
-    if second_answers.is_late(ksr, call_id):
+    if answers.is_late(ksr, call_id):
         second_answers.hang_up(ksr, settings)
         ksr.set_drop()
         return
     headers.strip_private(ksr)
     contact_address.mend(ksr)
     trunk_cseq.restore_repeated(ksr, call_id)
+    answers.tell_again(ksr, call_id)
 
 
 def _is_of_a_nodes_invite(ksr: Ksr) -> bool:

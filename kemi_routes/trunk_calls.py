@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import admission, headers, nodes, story, trunk_branch, trunks, voice_calls, voice_trunks
+from kemi_routes import admission, answers, headers, nodes, story, trunk_branch, trunks, voice_calls, voice_trunks
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse, refuse_who_was_left, tell_no_redirect
 
@@ -161,10 +161,12 @@ def on_reply(ksr: Ksr) -> None:
     if status < _ANSWER:
         _tell(ksr, leg, now, "ringing", status)
     elif status < _NEGATIVE:
-        nodes.end_stage_leg(ksr, ksr.kx.get_callid() or "")
-        _tell(ksr, leg, now, "answered", status)
-        ksr.hdr.append(f"{headers.ANSWERED_BY}: {leg.account}\r\n")
-        ksr.hdr.append(f"{headers.TRUNK}: {now.place} {leg.account} {now.trunk}\r\n")
+        leg_id = ksr.kx.get_callid() or ""
+        if nodes.is_in_setup(ksr, leg_id):  # told once, though it may come twice
+            nodes.end_stage_leg(ksr, leg_id)
+            _tell(ksr, leg, now, "answered", status)
+        on_trunk = f"{now.place} {leg.account} {now.trunk}"
+        answers.tell(ksr, leg_id, (headers.ANSWERED_BY, leg.account), (headers.TRUNK, on_trunk))
 
 
 def on_failure(ksr: Ksr) -> None:

@@ -35,6 +35,7 @@ PACKAGES = (
     "kamailio-python3-modules",
     "kamailio-redis-modules",
     "kamailio-sqlite-modules",
+    "nftables",  # loses packets in tests
     "postgresql",
     "redis-server",
     "sip-tester",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -89,15 +88,15 @@ class Dialog:
         transaction = self.socket.send_request(self.request("INVITE", description, "application/sdp"))
         final = await transaction.wait_final(timeout_s)
         if final.status < _MULTIPLE_CHOICES:
-            self.acknowledge(final)
+            self.acknowledge(transaction, final)
         return final
 
-    def acknowledge(self, final: SipMessage) -> None:
+    def acknowledge(self, transaction: ClientTransaction, final: SipMessage) -> None:
         """ACK of a 2xx: a transaction of its own (RFC 3261 section 13.2.2.4)."""
         ack = self.request("ACK")
         self.local_cseq -= 1
         ack.replace("CSeq", f"{final.cseq} ACK")
-        self.socket.send_request(ack)
+        transaction.acknowledgement = self.socket.send_request(ack).request
 
     async def wait_request(self, method: str, timeout_s: float) -> Received:
         """The first in-dialog request of a method, past ones included."""
@@ -154,8 +153,10 @@ class Dialog:
             video_type=self.video_type,
         )
 
-    def respond(self, got: Received, status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = ()) -> None:
-        """Answer a request of the other side."""
+    def respond(
+        self, got: Received, status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = ()
+    ) -> bytes:
+        """Answer a request of the other side; returns what was sent."""
         built = message.response(status, _REASONS.get(status, "Because"))
         for name in ("Via", "Record-Route", "From", "Call-ID", "CSeq"):
             for value in got.message.get_all(name):
@@ -168,7 +169,7 @@ class Dialog:
         if body:
             built.add("Content-Type", "application/sdp")
             built.body = body
-        self.socket.send_response(got, built)
+        return self.socket.send_response(got, built)
 
 
 class OutgoingCall(Dialog):
@@ -215,7 +216,7 @@ class OutgoingCall(Dialog):
             self.routes = record[::-1]
             self.local_cseq = final.cseq
             self.aim(final.body)
-            self.acknowledge(final)
+            self.acknowledge(self._transaction(), final)
         return final
 
     async def answered(self, timeout_s: float = 5.0) -> None:
@@ -255,6 +256,7 @@ class IncomingCall(Dialog):
         self.invite = got.message
         self.cancelled: Received | None = None
         self._final = False
+        self._answered = False
         self.local = f"{self.invite.get('To')};tag={secrets.token_hex(4)}"
         self.remote = self.invite.get("From")
         self.target = message.uri_of(self.invite.get("Contact"))
@@ -265,7 +267,11 @@ class IncomingCall(Dialog):
     @property
     def is_established(self) -> bool:
         """Answered and acknowledged, and nobody has hung up."""
-        return any(got.message.method == "ACK" for got in self.requests) and not self.hung_up and not self.ended
+        return self._answered and self._is_acknowledged and not self.hung_up and not self.ended
+
+    @property
+    def _is_acknowledged(self) -> bool:
+        return any(got.message.method == "ACK" for got in self.requests)
 
     @property
     def reason(self) -> str:
@@ -288,9 +294,11 @@ class IncomingCall(Dialog):
         self.rtp.talk()
 
     def answer(self) -> None:
-        """200 with our description, and talk."""
-        self._final = True
-        self.respond(self.received, _OK, self.describe())
+        """200 with our description, repeated until it is acknowledged (RFC 3261 section 13.3.1.4), and talk."""
+        data = self.respond(self.received, _OK, self.describe())
+        if not self._answered:
+            self.socket.repeat(data, self.received.source, lambda: self._is_acknowledged or self.hung_up)
+        self._final = self._answered = True
         self.rtp.talk()
 
     def reject(self, status: int = 486) -> None:
@@ -313,17 +321,5 @@ class IncomingCall(Dialog):
         )
 
     async def established(self, timeout_s: float = 5.0) -> None:
-        """Until our 200 is acknowledged; it is sent again meanwhile (RFC 3261 section 13.3.1.4)."""
-        deadline = time.monotonic() + timeout_s
-        wait_s = 0.5
-        while True:
-            try:
-                await self.wait_request("ACK", min(wait_s, max(0.01, deadline - time.monotonic())))
-            except TimeoutError:
-                if time.monotonic() >= deadline:
-                    raise
-                self.answer()
-                wait_s *= 2
-                await asyncio.sleep(0)
-            else:
-                return
+        """Until our 200 is acknowledged."""
+        await self.wait_request("ACK", timeout_s)

@@ -1,7 +1,8 @@
 """The UDP socket of a scripted peer: client transactions with retransmission, everything kept with its time.
 
 RFC 3261 section 17, as far as a test peer needs it: requests are sent again (T1 0.5 s, doubling) until any answer
-comes; a request received twice gets the stored answer again; the ACK of a failed INVITE is sent here.
+comes; a request received twice gets the stored answer again; the final response of an INVITE is sent again until its
+ACK comes; the ACK of a failed INVITE is sent here, and that of an answer again whenever the answer comes again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import fcntl
 import secrets
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -27,6 +28,8 @@ _SIOCGSTAMPNS = 0x8907
 _TIMESPEC = struct.Struct("@ll")
 _MULTIPLE_CHOICES = 300
 _OK = 200
+_SENDINGS = 8
+"""32 s in all, timers B, F and H of RFC 3261."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class ClientTransaction:
     sent_s: float = field(default_factory=time.monotonic)
     responses: list[Received] = field(default_factory=list)
     sent_count: int = 1
+    acknowledgement: SipMessage | None = None
+    """The ACK of the 2xx, once it has been sent."""
     watch: Watch = field(default_factory=Watch)
 
     @property
@@ -154,16 +159,22 @@ class SipSocket(asyncio.DatagramProtocol):
         self.send_bytes(request.encode(), destination)
         if request.method != "ACK":
             self._clients[(request.branch, request.method)] = transaction
-            task = asyncio.get_running_loop().create_task(self._resend(transaction, destination))
-            self._resends.add(task)
-            task.add_done_callback(self._resends.discard)
+            self._keep(self._resend(transaction, destination))
         return transaction
 
-    def send_response(self, to: Received, response: SipMessage) -> None:
-        """Answer a request; the answer is kept for its retransmissions."""
+    def send_response(self, to: Received, response: SipMessage) -> bytes:
+        """Answer a request, and return what was sent; it is kept for the request's retransmissions."""
         data = response.encode()
         self._answers[(to.message.branch, to.message.method)] = data
         self.send_bytes(data, to.source)
+        if to.message.method == "INVITE" and response.status >= _MULTIPLE_CHOICES:
+            acknowledged = (to.message.branch, "ACK")
+            self.repeat(data, to.source, lambda: acknowledged in self._requests)
+        return data
+
+    def repeat(self, data: bytes, destination: tuple[str, int], acknowledged: Callable[[], bool]) -> None:
+        """Send the final response of an INVITE, which has been sent once, again until it is acknowledged."""
+        self._keep(self._repeat(data, destination, acknowledged))
 
     def via(self, branch: str) -> str:
         """Via value of this socket."""
@@ -192,7 +203,7 @@ class SipSocket(asyncio.DatagramProtocol):
 
     async def _resend(self, transaction: ClientTransaction, destination: tuple[str, int] | None) -> None:
         wait_s = T1_S
-        while transaction.sent_count < 8:  # noqa: PLR2004 - 32 s in all, timers B and F of RFC 3261
+        while transaction.sent_count < _SENDINGS:
             await asyncio.sleep(wait_s)
             if transaction.responses:
                 return
@@ -200,12 +211,28 @@ class SipSocket(asyncio.DatagramProtocol):
             transaction.sent_count += 1
             wait_s = wait_s * 2 if transaction.request.method == "INVITE" else min(wait_s * 2, T2_S)
 
+    async def _repeat(self, data: bytes, destination: tuple[str, int], acknowledged: Callable[[], bool]) -> None:
+        wait_s = T1_S
+        for _ in range(_SENDINGS - 1):
+            await asyncio.sleep(wait_s)
+            if acknowledged():
+                return
+            self.send_bytes(data, destination)
+            wait_s = min(wait_s * 2, T2_S)
+
+    def _keep(self, sending: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(sending)
+        self._resends.add(task)
+        task.add_done_callback(self._resends.discard)
+
     def _take_response(self, got: Received) -> None:
         transaction = self._clients.get((got.message.branch, got.message.method))
         if transaction is None:
             return
         if transaction.request.method == "INVITE" and got.message.status >= _MULTIPLE_CHOICES:
             self._acknowledge_failure(transaction.request, got)
+        elif got.message.status >= _OK and transaction.acknowledgement is not None:
+            self.send_bytes(transaction.acknowledgement.encode())
         transaction.responses.append(got)
         transaction.watch.notify()
 

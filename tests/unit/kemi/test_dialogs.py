@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kemi_routes import dialogs, panel_calls, router, settings, stage_calls, talks
-from kemi_routes.pipeline import DONE
+from kemi_routes.pipeline import DONE, NEXT, Outcome
 from tests.unit.kemi.sip_message import Contact, Message
 from tests.unit.kemi.steps import events, stage
 
@@ -179,5 +179,15 @@ def test_where_a_device_behind_nat_says_it_is_is_noted_in_its_answer_to_a_change
 
 
 def test_a_repeated_invite_is_absorbed(fake: FakeKsr, request_of: Make) -> None:
-    fake.results["tmx.t_precheck_trans"] = 1
+    fake.results["tm.t_check_trans"] = 0
     assert dialogs.absorb_retransmission(fake.ksr, request_of(fake)) is DONE
+
+
+@pytest.mark.parametrize(("method", "outcome"), [("INVITE", DONE), ("BYE", DONE), ("INFO", DONE), ("CANCEL", NEXT)])
+def test_what_another_worker_has_in_hand_is_not_looked_for(
+    fake: FakeKsr, request_of: Make, method: str, outcome: Outcome
+) -> None:
+    fake.results["tmx.t_precheck_trans"] = 1
+    fake.message.method = method
+    assert dialogs.absorb_double(fake.ksr, request_of(fake)) is outcome
+    assert not fake.called("tm.t_check_trans")
