@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LOCK_HASH := $(shell sha256sum requirements.lock | cut -c1-16)
 INSTALLED := $(VENV)/.installed-$(LOCK_HASH)
 LAB := $(BIN)/python -m lab
-TESTS ?= tests
+TESTS ?=
 PYTEST_OPTIONS ?=
 
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ demo: $(INSTALLED) ## set everything up, start the stack, play one real call
 
 test: root ## every test, in a network namespace of its own (TESTS=tests/unit PYTEST_OPTIONS=-x to choose)
 	@unshare --net sh -c 'ip link set lo up && exec "$$@"' sh \
-	    $(BIN)/python -m pytest $(TESTS) $(PYTEST_OPTIONS)
+	    $(BIN)/python -m $(if $(TESTS),pytest $(TESTS),tests) $(PYTEST_OPTIONS)
 
 fuzz: root ## schemathesis against every operation of the API for longer (EXAMPLES=40 of each)
 	@ENTRYPHONE_SCHEMATHESIS_EXAMPLES=$(EXAMPLES) $(MAKE) --no-print-directory test TESTS=tests/contract/test_schemathesis.py

@@ -1,13 +1,10 @@
-"""The CRM on PostgreSQL: its own tests, and a call of the whole platform with Kamailio reading the views there."""
+"""The whole platform on PostgreSQL: calls, with Kamailio reading the views there, and what happens when it is away."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -70,47 +67,6 @@ def test_the_town_is_in_postgres_and_nowhere_else(on_postgres: Stack) -> None:
     assert {row[0] for row in rows} == {panel["account"] for panel in on_postgres.town["panels"]}
     assert {row[2] for row in rows} == {1}
     assert not (on_postgres.settings.lib / "crm.db").exists()
-
-
-BESIDE_UNIT_TESTS = (
-    "tests/contract/test_schemathesis.py",
-    "tests/integration/test_jobs_worker.py",
-    "tests/integration/test_code_renewal_killed.py",
-)
-"""What else needs a database of the CRM and nothing of the stack."""
-
-
-@pytest.mark.timeout(1500)
-def test_the_crms_own_tests_pass_on_postgres(on_postgres: Stack) -> None:
-    settings = on_postgres.settings
-    url = f"postgresql://postgres@{settings.postgres_host}:{settings.postgres_port}/postgres"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "tests/unit/crm",
-            *BESIDE_UNIT_TESTS,
-            "--ignore=tests/unit/crm/test_panel_drivers.py",
-            "-q",
-            "--maxfail=5",
-            "--numprocesses=2",  # each test has a database of its own; PostgreSQL does half of the work
-            "--tb=short",
-            "-p",
-            "no:cacheprovider",
-        ],
-        cwd=settings.repository,
-        env=os.environ | {"ENTRYPHONE_TEST_POSTGRES_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-8000:]
-    with _admin(on_postgres) as admin:
-        left = admin.execute("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%'").fetchall()
-        made = admin.execute("SELECT max(oid::bigint) - min(oid::bigint) FROM pg_database").fetchone()
-    assert left == []
-    assert made is not None
 
 
 def test_a_call_on_postgres(on_postgres: Stack) -> None:
