@@ -26,8 +26,8 @@ demo: $(INSTALLED) ## set everything up, start the stack, play one real call
 	@$(LAB) up
 	@$(BIN)/python -m lab.demo
 
-test: root ## every test, in a network namespace of its own (TESTS=tests/unit PYTEST_OPTIONS=-x to choose)
-	@unshare --net sh -c 'ip link set lo up && exec "$$@"' sh \
+test: root ## every test, in network and mount namespaces of its own (TESTS=tests/unit PYTEST_OPTIONS=-x to choose)
+	@unshare --net --mount --propagation private sh -c 'ip link set lo up && exec "$$@"' sh \
 	    $(BIN)/python -m $(if $(TESTS),pytest $(TESTS),tests) $(PYTEST_OPTIONS)
 
 fuzz: root ## schemathesis against every operation of the API for longer (EXAMPLES=40 of each)

@@ -59,6 +59,7 @@ class AgentConfig:
         codecs: in order of preference, in baresip's names.
         dtmf: how keys are sent: RFC 4733 events in the stream, or SIP INFO.
         frequency_hz: the tone it speaks with.
+        transport: of SIP; over TCP it is reached by the connection that it has opened.
     """
 
     account: str
@@ -72,6 +73,7 @@ class AgentConfig:
     dtmf: Literal["rtpevent", "info"] = "rtpevent"
     answer_mode: Literal["manual", "auto"] = "manual"
     frequency_hz: int = 440
+    transport: Literal["udp", "tcp"] = "udp"
 
     def write(self, directory: Path) -> None:
         """Write the configuration files."""
@@ -93,7 +95,7 @@ class AgentConfig:
         return (
             f'"{self.display_name or self.account}" <sip:{self.account}@{self.domain}>'
             f";auth_user={self.account};auth_pass={self.password}"
-            f';outbound="sip:{self.proxy};transport=udp"'
+            f';outbound="sip:{self.proxy};transport={self.transport}"'
             f";regint={register_interval_s};answermode={self.answer_mode}"
             f";audio_codecs={','.join(self.codecs)};dtmfmode={self.dtmf}"
         )

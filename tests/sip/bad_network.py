@@ -98,6 +98,21 @@ async def befalling(scene: Scene, fault: Fault, datagram: Datagram) -> AsyncIter
         await asyncio.to_thread(_nft, root, f"delete table {_TABLE}")
 
 
+async def cut_off(scene: Scene, address: str, protocol: str = "") -> None:
+    """Until the story is over, nothing that is sent to this address arrives, and nobody says so."""
+    root = scene.stack.settings.root
+    match = f"ip daddr {address} {f'meta l4proto {protocol}' if protocol else ''}"
+    table = f"{_TABLE}_cut_off"
+    await asyncio.to_thread(
+        _nft, root, f"table {table} {{ chain arriving {{ type filter hook input priority 0; {match} drop; }}; }}"
+    )
+
+    async def restore() -> None:
+        await asyncio.to_thread(_nft, root, f"delete table {table}")
+
+    scene.when_over(restore)
+
+
 def _has_befallen(root: Path) -> bool:
     told = json.loads(_nft(root, f"list table {_TABLE}", "--json"))
     rules = [entry["rule"]["expr"] for entry in told["nftables"] if "rule" in entry]

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -107,9 +107,18 @@ class Scene:
 
     # --- real phones --------------------------------------------------------------------------------------------
 
-    async def phone(self, resident: Resident, dtmf: Literal["rtpevent", "info"] = "rtpevent") -> BaresipAgent:
+    async def phone(
+        self,
+        resident: Resident,
+        dtmf: Literal["rtpevent", "info"] = "rtpevent",
+        transport: Literal["udp", "tcp"] = "udp",
+    ) -> BaresipAgent:
         """A registered baresip at the resident's address."""
-        config = self._config(resident.credentials.username, resident.credentials.password, resident.address, dtmf)
+        config = replace(
+            self._config(resident.credentials.username, resident.credentials.password, resident.address),
+            dtmf=dtmf,
+            transport=transport,
+        )
         agent = await BaresipAgent.start(config, self.stack.settings.root, self._scratch(config.account))
         self._exits.push_async_callback(agent.stop)
         await agent.register()
@@ -279,11 +288,9 @@ class Scene:
         assert len(found) == 1, f"{log}: said more than once: {found}"
         return found[0]
 
-    def _config(
-        self, account: str, password: str, address: str, dtmf: Literal["rtpevent", "info"] = "rtpevent"
-    ) -> AgentConfig:
+    def _config(self, account: str, password: str, address: str) -> AgentConfig:
         sip = self.town.sip
-        return AgentConfig(account, password, address, sip.domain, f"{sip.address}:{sip.port}", dtmf=dtmf)
+        return AgentConfig(account, password, address, sip.domain, f"{sip.address}:{sip.port}")
 
     def _scratch(self, account: str) -> Path:
         if self._directory is None:

@@ -1,0 +1,124 @@
+"""A host whose disk is full: calls ring, doors open, 112 goes out, and nothing that was told is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab.settings import LabSettings
+from lab.stack import Stack
+from tests.at_rest import await_rest
+from tests.conftest import in_own_network
+from tests.sip.emergency_scene import call_112, emergency_record, panel_at
+from tests.sip.households import family
+from tests.sip.ordinary import a_good_call
+from tests.sip.scene import Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+_BLOCK = 1 << 16
+
+
+@pytest.fixture(scope="module")
+def on_small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A platform of its own, whose files are on a file system that a test can fill."""
+    if not in_own_network():
+        pytest.exit("tests with servers need a network of their own: run `make test TESTS=...`", returncode=2)
+    disk = tmp_path_factory.mktemp("small-disk")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(disk)], check=True)
+    settings = replace(
+        LabSettings(),
+        directory=disk / "lab",
+        sip_address="127.0.7.10",
+        asterisk_nodes={"ast1": "127.0.7.21", "ast2": "127.0.7.22"},
+        probe_node=("ast-probe", "127.0.7.23"),
+        emergency_node=("ast-emergency", "127.0.7.24"),
+        agi_host="127.0.7.30",
+        redis_host="127.0.7.40",
+        crm_host="127.0.7.50",
+        postgres_host="127.0.7.60",
+    )
+    stack = Stack(settings)
+    try:
+        stack.start()
+        await_rest(settings)
+        yield stack
+    finally:
+        stack.discard()
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+@contextlib.contextmanager
+def _full(stack: Stack) -> Iterator[None]:
+    """Not a byte is free on the file system of the stack."""
+    ballast = stack.settings.directory.parent / "ballast"
+    try:
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            size = _BLOCK
+            while size:
+                try:
+                    file.write(b"\0" * size)
+                except OSError:
+                    size //= 2
+        yield
+    finally:
+        ballast.unlink()
+
+
+def _play(stack: Stack, story: Callable[[Scene], Awaitable[None]]) -> None:
+    async def play() -> None:
+        scene = Scene(stack)
+        try:
+            await story(scene)
+        finally:
+            await scene.close()
+
+    asyncio.run(play())
+
+
+def test_calls_ring_doors_open_and_the_record_comes_later(on_small_disk: Stack) -> None:
+    async def story(scene: Scene) -> None:
+        await a_good_call(scene)
+        apartment, at, number = family(scene.town)
+        with _full(on_small_disk):
+            await a_good_call(scene)
+            call, ring, _ = await scene.talk(apartment, at, number)
+            await ring.rtp.press("#")
+            await call.rtp.wait_for_key(at.door_code[0], 3)
+            await call.bye()
+            await ring.wait_request("BYE", 3)
+        record = await scene.office.call_record(call.call_id)
+        assert (record["result"], len(record["access_records"])) == ("answered", 1)
+
+    _play(on_small_disk, story)
+
+
+def test_112_goes_out(on_small_disk: Stack) -> None:
+    async def story(scene: Scene) -> None:
+        with _full(on_small_disk):
+            call, ring = await call_112(scene, panel_at(scene))
+            await asyncio.gather(call.rtp.wait_for_sound(3), ring.rtp.wait_for_sound(3))
+            await call.bye()
+        assert (await emergency_record(scene, call.call_id))["result"] == "answered"
+
+    _play(on_small_disk, story)
+
+
+def test_an_operator_is_told_and_loses_nothing(on_small_disk: Stack) -> None:
+    async def story(scene: Scene) -> None:
+        with _full(on_small_disk):
+            print(await scene.office.get("/v1/houses?limit=1"))
+            print(await scene.office.send("POST", "/v1/cities", {"name": "on a full disk"}))
+        print(await scene.office.send("POST", "/v1/cities", {"name": "on a disk with room"}))
+
+    _play(on_small_disk, story)
+
+
+def test_all_is_well_again(on_small_disk: Stack) -> None:
+    assert [(service.name, service.problem) for service in on_small_disk.status() if service.problem] == []

@@ -1,0 +1,94 @@
+"""Phones that speak SIP over TCP: reached by the connection they have opened, and what happens when that is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sip.bad_network import cut_off
+from tests.sip.households import asleep, family
+from tests.sip.ordinary import they_talk
+from tests.sip.sleepers import push_services, sleeping_device
+
+if TYPE_CHECKING:
+    from tests.sip.scene import Scene
+
+_WITHIN_S = 1.0
+
+
+async def test_a_phone_over_tcp_rings_talks_and_opens(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    phone = await scene.phone(apartment.residents[0], transport="tcp")
+    panel = await scene.panel(at)
+    await panel.phone.dial(number)
+    await phone.wait_for("CALL_INCOMING")
+    await phone.accept()
+    await panel.phone.wait_for("CALL_ESTABLISHED")
+    pressed_s = await phone.press("#")
+    await panel.door.wait_opened(3, pressed_s - 1)
+    await phone.hangup()
+    await panel.phone.wait_for("CALL_CLOSED")
+
+
+@pytest.mark.parametrize("silently", [False, True])
+async def test_one_whose_connection_is_gone_delays_nobody(scene: Scene, silently: bool) -> None:
+    """`silently`: the network to it is cut off, so that nobody says that it is gone."""
+    apartment, at, number = family(scene.town)
+    gone, answering, other = apartment.residents
+    phone = await scene.phone(gone, transport="tcp")
+    if silently:
+        await cut_off(scene, gone.address)
+    await phone.kill()
+    one, two = await scene.resident(answering), await scene.resident(other)
+    visitor = await scene.visitor(at)
+    since_s = time.monotonic()
+    call = await visitor.call(at.credentials, number)
+    ring, another = await asyncio.gather(one.incoming(), two.incoming())
+    assert time.monotonic() - since_s < _WITHIN_S
+    another.ring()
+    await they_talk(call, ring)
+    assert await call.bye() == 200
+    record = await scene.office.call_record(call.call_id)
+    assert (record["result"], record["answered_by"]) == ("answered", answering.credentials.username)
+
+
+@pytest.mark.parametrize("silently", [False, True])
+async def test_an_app_whose_connection_is_gone_is_woken(scene: Scene, silently: bool) -> None:
+    services = await push_services(scene)
+    apartment, at, number = scene.town.apartment("nobody registered")
+    (resident,) = apartment.residents
+    token = await sleeping_device(scene, resident, "fcm")
+    phone = await scene.phone(resident, transport="tcp")
+    if silently:
+        await cut_off(scene, resident.address, "tcp")
+    await phone.kill()
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    await services.wait_for(token)
+    since_s = time.monotonic()
+    woken = await scene.resident(resident)
+    ring = await woken.incoming(since_s=since_s)
+    assert time.monotonic() - since_s < _WITHIN_S
+    await they_talk(call, ring)
+    assert await call.bye() == 200
+
+
+@pytest.mark.parametrize("silently", [False, True])
+async def test_the_only_one_is_gone(scene: Scene, silently: bool) -> None:
+    apartment, at, number = scene.town.apartment("nobody registered")
+    (resident,) = apartment.residents
+    phone = await scene.phone(resident, transport="tcp")
+    if silently:
+        await cut_off(scene, resident.address)
+    await phone.kill()
+    visitor = await scene.visitor(at)
+    since_s = time.monotonic()
+    call = await visitor.call(at.credentials, number)
+    await call.rtp.wait_for_sound(10)
+    print("sound after", time.monotonic() - since_s)
+    await call.final(20)
+    record = await scene.office.call_record(call.call_id)
+    print(record)
