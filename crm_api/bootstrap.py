@@ -15,6 +15,7 @@ from crm_api.adapters.plan_cache import PlanCache
 from crm_api.adapters.redis_queues import RedisQueues
 from crm_api.adapters.twilio_numbers import TwilioNumberSource
 from crm_api.config import ConfigError
+from crm_api.log_output import log_output
 from crm_api.services.access_codes import AccessCodes
 from crm_api.services.accounts import Accounts
 from crm_api.services.apartments import Apartments
@@ -291,5 +292,5 @@ def set_up_logging(config: CrmConfig) -> None:
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=log_output(sys.stderr.fileno())),
     )

@@ -1,4 +1,7 @@
-"""Follows `kamailio_changes` in a process of its own: what is changed leaves the cache, what is removed its phones."""
+"""Follows `kamailio_changes` in a process of its own: what is changed leaves the cache, what is removed its phones.
+
+`contacts:<account>` is of an account that was removed or has a new password: its phones are not its any more.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ _LOOK_BACK = 300
 _BATCH = 2000
 # Names asked for in one query.
 _NAMES = 200
+_CONTACTS_MARK = "contacts:"
 
 
 class ChangeFollower:
@@ -42,7 +46,7 @@ class ChangeFollower:
         """Look for changes once. While the database is away nothing is dropped and nothing is lost."""
         for name in self._again:
             self._forget(ksr, name)
-        self._drop_contacts(ksr, [name for name in self._again if not name.startswith(trunks.CHANGE_MARK)])
+        self._drop_contacts(ksr, [name for name in self._again if ":" not in name])
         self._again = []
         self._follow(ksr)
         self._trunks.tick(ksr)
@@ -54,7 +58,7 @@ class ChangeFollower:
             self._voice_trunks.read_anew()
         elif name.startswith(voice_calls.CHANGE_MARK):
             voice_calls.told(ksr, name.removeprefix(voice_calls.CHANGE_MARK))
-        else:
+        elif not name.startswith(_CONTACTS_MARK):
             accounts.forget(ksr, name)
 
     def _drop_contacts(self, ksr: Ksr, changed: list[str]) -> None:
@@ -71,7 +75,10 @@ class ChangeFollower:
             if rows is None:
                 return
             for name in set(names).difference(name for name, _ in rows):
-                ksr.registrar.unregister(registration.TABLE, f"sip:{name}@{self._domain}")
+                self._unregister(ksr, name)
+
+    def _unregister(self, ksr: Ksr, name: str) -> None:
+        ksr.registrar.unregister(registration.TABLE, f"sip:{name}@{self._domain}")
 
     def _follow(self, ksr: Ksr) -> None:
         if self._last is None:
@@ -98,6 +105,10 @@ class ChangeFollower:
             f"select id, account from kamailio_changes where id > {floor} order by id limit {_LOOK_BACK + _BATCH}",  # noqa: S608
         )
         new = [(identifier, name) for identifier, name in rows or () if self._remember(int(identifier))]
+        # Phones go first, and once: who registers with the new password is let in when the old one is forgotten.
+        for _, name in new:
+            if name.startswith(_CONTACTS_MARK):
+                self._unregister(ksr, name.removeprefix(_CONTACTS_MARK))
         for _, name in new:
             self._forget(ksr, name)
             self._again.append(name)

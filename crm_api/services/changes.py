@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
     from crm_api.tables.dialled_numbers import Pair, Scope
 
+CONTACTS_MARK: Final = "contacts:"
+"""Before the name of an account in `kamailio_changes`."""
 ACCOUNT_CHANGES_LOCK: Final = 7001
 """Advisory lock of PostgreSQL: ids of `account_changes` become visible in growing order, or the poller loses some."""
 
@@ -63,6 +65,11 @@ class Changes:
         if database.dialect == "postgresql":
             database.rows("SELECT pg_advisory_xact_lock(?)", (ACCOUNT_CHANGES_LOCK,))
         database.rows("INSERT INTO account_changes (account, at_ms) VALUES (?, ?)", (account, self._context.now_ms()))
+
+    def phones(self, account: str) -> None:
+        """Have Kamailio forget where the account is registered, and its password: the phones are not its any more."""
+        self.credential(CONTACTS_MARK + account)
+        self.credential(account)
 
     def account_rings(self, account_id: int, apartment_id: int | None) -> None:
         """Drop every plan that may ring this account: of its apartment, naming it, of its desk or dispatch centre."""

@@ -99,12 +99,13 @@ async def befalling(scene: Scene, fault: Fault, datagram: Datagram) -> AsyncIter
 
 
 async def cut_off(scene: Scene, address: str, protocol: str = "") -> None:
-    """Until the story is over, nothing that is sent to this address arrives, and nobody says so."""
+    """Until the story is over, nothing arrives that is sent to or from this address, and nobody says so."""
     root = scene.stack.settings.root
-    match = f"ip daddr {address} {f'meta l4proto {protocol}' if protocol else ''}"
+    of = f"meta l4proto {protocol}" if protocol else ""
+    rules = f"ip daddr {address} {of} drop; ip saddr {address} {of} drop"
     table = f"{_TABLE}_cut_off"
     await asyncio.to_thread(
-        _nft, root, f"table {table} {{ chain arriving {{ type filter hook input priority 0; {match} drop; }}; }}"
+        _nft, root, f"table {table} {{ chain arriving {{ type filter hook input priority 0; {rules}; }}; }}"
     )
 
     async def restore() -> None:

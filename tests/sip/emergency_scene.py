@@ -142,15 +142,16 @@ async def until(read: Callable[[], Any], wanted: Callable[[Any], bool], timeout_
     return found
 
 
-async def emergency_record(scene: Scene, call_id: str, step: str = "ended") -> dict[str, Any]:
-    """The record of an emergency call, once it has a step."""
+async def emergency_record(scene: Scene, call_id: str, step: str = "ended", *others: str) -> dict[str, Any]:
+    """The record of an emergency call, once it has these steps: Kamailio and FastAGI each tell theirs."""
+    wanted = {step, *others}
 
     async def read() -> dict[str, Any] | None:
         found = await scene.office.get("/v1/emergency-calls?limit=50")
         return next((item for item in found["items"] if item["call_id"] == call_id), None)
 
     record: dict[str, Any] = await until(
-        read, lambda row: row is not None and any(s["step"] == step for s in row["steps"])
+        read, lambda row: row is not None and wanted <= {told["step"] for told in row["steps"]}
     )
     return record
 

@@ -40,6 +40,19 @@ async def test_a_disabled_account_is_refused_within_a_second_and_comes_back(scen
     assert await _until_status(peer, resident.credentials, (200,)) < _FELT_WITHIN_S
 
 
+async def _nobody_rings_at(scene: Scene, former: ScriptedPeer) -> None:
+    """Whoever has a phone with the old password is not rung with the family any more."""
+    apartment, at, number = family(scene.town)
+    await scene.felt()
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    since_s = time.monotonic()
+    call = await visitor.call(at.credentials, number)
+    await home.all_ring(since_s=since_s)
+    await call.cancel()
+    assert not former.ringing
+
+
 async def test_a_rotated_password_replaces_the_old_one_within_a_second(scene: Scene) -> None:
     name = f"rotated-{secrets.token_hex(4)}"  # an account of its own: the town's passwords stay as its file tells
     apartment, _, _ = family(scene.town)
@@ -51,6 +64,7 @@ async def test_a_rotated_password_replaces_the_old_one_within_a_second(scene: Sc
     assert await _until_status(peer, old, (200,)) < _FELT_WITHIN_S
 
     rotated = await scene.office.send("POST", f"/v1/accounts/{name}/rotate-password")
+    await _nobody_rings_at(scene, peer)
 
     assert await _until_status(peer, Credentials(name, rotated["password"]), (200,)) < _FELT_WITHIN_S
     assert (await peer.register(old)).status in (401, 403)

@@ -53,7 +53,7 @@ async def test_112_reaches_the_centre_with_a_number_of_the_city(scene: Scene) ->
     assert await ring.bye() == 200
     await call.wait_request("BYE", 3)
 
-    record = await emergency_record(scene, call.call_id)
+    record = await emergency_record(scene, call.call_id, "ended", "number")
     assert (record["panel"], record["dialled"], record["number"], record["number_source"]) == (
         at.credentials.username, "112", number, "leased",
     )  # fmt: skip
@@ -78,7 +78,7 @@ async def test_the_fire_brigades_number_reaches_the_centre_and_an_apartment_of_t
 ) -> None:
     call, ring = await call_112(scene, panel_at(scene), dialled="101")
     await call.bye()
-    record = await emergency_record(scene, call.call_id)
+    record = await emergency_record(scene, call.call_id, "ended", "number")
     assert (record["dialled"], caller_of(ring)) == ("101", record["number"])
 
 

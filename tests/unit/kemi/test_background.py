@@ -69,6 +69,19 @@ def test_contacts_of_a_removed_account_go_those_of_a_changed_one_stay(fake: Fake
     assert set(fake.location) == {"kept", "other"}
 
 
+def test_phones_of_the_old_password_go_at_once_and_those_of_the_new_one_stay(fake: FakeKsr) -> None:
+    follower = ChangeFollower("entryphone.test")
+    follower.tick(fake.ksr)
+    fake.database = {"a": ("h", "app", 0)}
+    fake.location = {name: [Contact(f"sip:{name}@127.0.2.1", name)] for name in ("a", "b")}
+    fake.changes += [(1, "contacts:a"), (2, "a")]
+    follower.tick(fake.ksr)
+    assert set(fake.location) == {"b"}
+    fake.location["a"] = [Contact("sip:a@127.0.2.2", "a")]
+    follower.tick(fake.ksr)
+    assert set(fake.location) == {"a", "b"}
+
+
 def test_contacts_stay_while_nobody_knows_whether_the_account_is_there(fake: FakeKsr) -> None:
     follower = ChangeFollower("entryphone.test")
     follower.tick(fake.ksr)
