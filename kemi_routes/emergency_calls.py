@@ -11,7 +11,20 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from kemi_routes import admission, emergency_table, headers, nodes, pidf_lo, policy, story, talks, trunk_branch, trunks
+from kemi_routes import (
+    admission,
+    answers,
+    emergency_table,
+    headers,
+    nodes,
+    pidf_lo,
+    policy,
+    second_answers,
+    story,
+    talks,
+    trunk_branch,
+    trunks,
+)
 from kemi_routes.digest import STRANGER
 from kemi_routes.emergency_table import ALWAYS, TEST_NUMBER, Way
 from kemi_routes.pipeline import DONE, NEXT, Refusal
@@ -205,18 +218,22 @@ def attach(ksr: Ksr, body: str, content_id: str) -> None:
     ksr.hdr.append("MIME-Version: 1.0\r\n")
 
 
-def on_reply(ksr: Ksr) -> None:
+def on_reply(ksr: Ksr, settings: Settings) -> None:
     """A trunk's reply on its way to Asterisk."""
     status = ksr.kx.get_status()
     if status < _RING:
         return
+    if _ANSWER <= status < _NEGATIVE and second_answers.is_given_up(ksr):
+        second_answers.hang_up(ksr, settings)
+        return
     trunk_branch.clean_reply(ksr, status)
     leg, way = _leg(ksr), _now(ksr)
     if status < _ANSWER:
-        ksr.tm.t_set_fr(_RING_MS, _SILENT_MS)
+        ksr.tm.t_set_fr(_RING_MS, trunk_branch.CANCEL_MS)
         story.emergency(ksr, leg.call_id, leg.panel, ("rings", f"{way.trunk} {status}"), leg.number)
     elif status < _NEGATIVE and nodes.is_in_setup(ksr, leg_id := ksr.kx.get_callid() or ""):  # told once
         nodes.end_stage_leg(ksr, leg_id)
+        answers.tell(ksr, leg_id)
         story.emergency(ksr, leg.call_id, leg.panel, ("answered", f"{way.trunk} {way.number}"), leg.number)
 
 

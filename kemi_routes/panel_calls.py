@@ -14,6 +14,7 @@ from kemi_routes import (
     nodes,
     policy,
     probe_calls,
+    second_answers,
     story,
     talks,
 )
@@ -34,7 +35,7 @@ ON_FAILURE = "on_panel_failure"
 _NODE_SILENT_MS = 2000
 # Nodes that an emergency call has been sent to, as `host:port host:port`.
 _TRIED = "$avp(tried)"
-_SETUP_MS = 180_000
+_SETUP_MS = 660_000
 _EVERYDAY = frozenset((480, 486, 487))
 _NOT_FOUND = 404
 _FAILED_NODE = frozenset((500, 502, 503))
@@ -125,9 +126,12 @@ def _end(ksr: Ksr, call_id: str) -> None:
     nodes.end_panel_leg(ksr, call_id)
 
 
-def on_reply(ksr: Ksr) -> None:
+def on_reply(ksr: Ksr, settings: Settings) -> None:
     """A node's reply on its way to the device."""
     status = ksr.kx.get_status()
+    if _FINAL <= status < _NEGATIVE and second_answers.is_given_up(ksr):
+        second_answers.hang_up(ksr, settings)
+        return
     call_id = ksr.kx.get_callid() or ""
     if status < _RING:
         nodes.keep_provisional(ksr, call_id)

@@ -198,7 +198,7 @@ class Router:
     def on_panel_reply(self, _message: object) -> None:
         """Replies of a node to a device's call."""
         self._hearing.note(self._ksr, self._ksr.kx.get_srcip() or "")
-        panel_calls.on_reply(self._ksr)
+        panel_calls.on_reply(self._ksr, self._settings)
 
     @guard
     def on_panel_failure(self, _message: object) -> None:
@@ -238,7 +238,7 @@ class Router:
     @guard
     def on_trunk_reply(self, _message: object) -> None:
         """Replies of a trunk."""
-        trunk_calls.on_reply(self._ksr)
+        trunk_calls.on_reply(self._ksr, self._settings)
 
     @guard
     def on_trunk_failure(self, _message: object) -> None:
@@ -258,7 +258,7 @@ class Router:
     @guard
     def on_emergency_reply(self, _message: object) -> None:
         """Replies of a dispatch centre."""
-        emergency_calls.on_reply(self._ksr)
+        emergency_calls.on_reply(self._ksr, self._settings)
 
     @guard
     def on_emergency_failure(self, _message: object) -> None:

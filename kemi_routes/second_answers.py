@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Of the transaction: the first answer, its parts with LF between them and the body last.
 _FIRST = "$avp(first_answer)"
 _SDP = "application/sdp"
+_NEGATIVE = 300
 
 
 class Answer(NamedTuple):
@@ -43,6 +44,15 @@ def first_of(ksr: Ksr, ruid: object, account: str) -> Answer | None:
     contact, to = (" ".join(text.split()) for text in (contact_address.mended(ksr), ksr.hdr.gete("To")))
     ksr.pv.sets(_FIRST, "\n".join((str(ruid), account, contact, to, body if isinstance(body, str) else "")))
     return None
+
+
+def is_given_up(ksr: Ksr) -> bool:
+    """Tell, of a 200, whether tm has failed its branch before: it goes nowhere, and whoever sent it is to hang up.
+
+    A trunk that was silent for too long answers after all, while the next one is being asked.
+    """
+    last = ksr.pv.get("$T_reply_last")
+    return isinstance(last, int) and last >= _NEGATIVE
 
 
 def end(ksr: Ksr, settings: Settings, first: Answer) -> None:

@@ -242,8 +242,12 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
     index = -1 if stage is None else stage.index_of(ruid)
     branch = None if stage is None or index < 0 else Branch(*stage.branches[index].split("\t"))
     is_answer = _ANSWER <= status < _NEGATIVE
-    if is_answer and branch is not None:
-        first = second_answers.first_of(ksr, ruid, branch.account)
+    if is_answer:
+        if second_answers.is_given_up(ksr):
+            second_answers.hang_up(ksr, settings)
+            return
+        # Of a stage that some may join the list is gone with the first answer: the second has no branch there.
+        first = second_answers.first_of(ksr, ruid, branch.account if branch is not None else "")
         if first is not None:
             second_answers.end(ksr, settings, first)
             return
@@ -313,8 +317,8 @@ def _tell(ksr: Ksr, stage: Kept, index: int, branch: Branch, status: int) -> Non
         talks.begins(ksr, stage.call_id, leg_id, stage.whose)
     elif unquote(stage.whose.partition(",")[2]) == branch.account:  # a panel was called by its name
         talks.look_begins(ksr, leg_id, branch.account, nodes.node_of_stage(ksr, leg_id), stage.call_id)
+    waking.end(ksr, leg_id)  # first: whoever registers now finds no leg to join
     nodes.end_stage_leg(ksr, leg_id)
-    waking.end(ksr, leg_id)
     events = [story.BranchEvent(index, branch.account, branch.contact, "answered", status)]
     # The others are being cancelled by tm, which passes their 487 to no callback once the call is answered.
     events += [
@@ -332,13 +336,14 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
         woken = waking.take_over(ksr, leg_id)
         if (woken and _ring_account(ksr, settings, woken)) or _wait_for_sleepers(ksr, leg_id):
             return
+    awaited = waking.find(ksr, leg_id) is not None
+    waking.end(ksr, leg_id)
     nodes.end_stage_leg(ksr, leg_id)
     if ksr.tm.t_is_canceled() < 0:
-        if waking.find(ksr, leg_id) is not None and ksr.tm.t_get_status_code() == _TIMEOUT:
+        if awaited and ksr.tm.t_get_status_code() == _TIMEOUT:
             ksr.tm.t_reply(480, "Nobody Woke")
         else:
             tell_no_redirect(ksr)
-    waking.end(ksr, leg_id)
 
 
 def _wait_for_sleepers(ksr: Ksr, leg_id: str) -> bool:

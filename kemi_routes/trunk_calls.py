@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import admission, answers, headers, nodes, story, trunk_branch, trunks, voice_calls, voice_trunks
+from kemi_routes import (
+    admission,
+    answers,
+    headers,
+    nodes,
+    second_answers,
+    story,
+    trunk_branch,
+    trunks,
+    voice_calls,
+    voice_trunks,
+)
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse, refuse_who_was_left, tell_no_redirect
 
@@ -151,14 +162,18 @@ def on_branch(ksr: Ksr, settings: Settings) -> None:
         ksr.hdr.append(f"P-Asserted-Identity: <{uri}>\r\n")
 
 
-def on_reply(ksr: Ksr) -> None:
+def on_reply(ksr: Ksr, settings: Settings) -> None:
     """A carrier's reply on its way to Asterisk."""
     status = ksr.kx.get_status()
     if status < _RING:
         return
+    if _ANSWER <= status < _NEGATIVE and second_answers.is_given_up(ksr):
+        second_answers.hang_up(ksr, settings)
+        return
     trunk_branch.clean_reply(ksr, status)
     leg, now = _leg(ksr), _now(ksr)
     if status < _ANSWER:
+        ksr.tm.t_set_fr(RELAYING.ring_ms, trunk_branch.CANCEL_MS)
         _tell(ksr, leg, now, "ringing", status)
     elif status < _NEGATIVE:
         leg_id = ksr.kx.get_callid() or ""

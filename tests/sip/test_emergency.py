@@ -30,6 +30,7 @@ from tests.sip.emergency_scene import (
     tell,
     until,
 )
+from tests.sip.ordinary import they_talk
 
 if TYPE_CHECKING:
     from tests.sip.scene import Scene
@@ -105,6 +106,29 @@ async def test_a_silent_line_is_passed_over_within_two_seconds(scene: Scene) -> 
     assert caller_of(ring) in scene.emergency["pool"]
     assert asserted_in(ring) == ""  # this line looks into From only
     await call.bye()
+
+
+async def test_a_line_that_answers_too_late_is_hung_up_and_the_next_ones_are_tried(scene: Scene) -> None:
+    """The second line, which is being asked by then, refuses: its answer had been taken for the end of the search."""
+    await rested(scene)
+    late, second, third = [await scene.peer(line) for line in (CITY_LINE, SECOND_LINE, CARRIER_A)]
+    visitor = await scene.visitor(panel_at(scene))
+    since_s = time.monotonic()
+    call = await visitor.call(panel_at(scene).credentials, "112")
+    silent = await late.incoming("112", 3, since_s)
+    refusing = await second.incoming("112", 3, since_s)
+    silent.answer()
+    await silent.established()
+    await silent.wait_request("BYE", 3)
+    refusing.reject(503)
+    ring = await third.incoming("", 3, since_s)
+    await they_talk(call, ring)
+    await asyncio.gather(ring.rtp.wait_for_sound(3), call.rtp.wait_for_sound(3))
+    assert await call.bye() == 200
+    await ring.wait_request("BYE", 3)
+    record = await emergency_record(scene, call.call_id)
+    assert [step["step"] for step in record["steps"]].count("answered") == 1
+    await rested(scene)
 
 
 async def test_a_line_that_takes_the_call_and_does_not_ring_is_passed_over(scene: Scene) -> None:

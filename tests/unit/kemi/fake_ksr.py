@@ -203,7 +203,7 @@ class FakeKsr:
         if found:
             index = int(found[2])
             return cast("Value", getattr(self.saved[index], found[1])) if index < len(self.saved) else None
-        if name.startswith(("$avp(", "$T_reply_ruid", "$T_reply_reason")):
+        if name.startswith(("$avp(", "$T_reply_ruid", "$T_reply_reason", "$T_reply_last")):
             return self.pvs.get(name)
         if name.startswith(("$shtitkey", "$shtitval")):
             return self._iterator[0][0 if "key" in name else 1]

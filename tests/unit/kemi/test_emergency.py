@@ -148,7 +148,7 @@ def test_a_way_that_does_not_ring_has_six_seconds_the_last_one_and_one_that_ring
     emergency_calls.ring_centre(known.ksr, request_of(known))
     fail(known, 408)
     known.message.status = 183
-    emergency_calls.on_reply(known.ksr)
+    emergency_calls.on_reply(known.ksr, settings.read(known.ksr))
     for _ in range(3):
         fail(known, 500)
     given_ms = [ring_ms for ring_ms, _ in known.called("tm.t_set_fr")]
@@ -180,7 +180,7 @@ def test_a_leg_to_the_centre_is_known_by_its_node_until_it_has_its_final_answer(
     fail(known, 503)
     assert known.tables["setup"], "the next way is tried"
     known.message.status = 200
-    emergency_calls.on_reply(known.ksr)
+    emergency_calls.on_reply(known.ksr, settings.read(known.ksr))
     assert not known.tables["setup"]
     emergency_calls.ring_centre(known.ksr, request_of(known))
     leg(known)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import admission, node_life, nodes, panel_calls
+from kemi_routes import admission, node_life, nodes, panel_calls, settings
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.steps import events
 
@@ -168,7 +168,7 @@ def test_what_a_node_refuses_is_one_line(fake: FakeKsr, request_of: Make, status
     panel_calls.send_to_node(fake.ksr, request_of(fake))
     if rang:
         fake.message.status = 183
-        panel_calls.on_reply(fake.ksr)
+        panel_calls.on_reply(fake.ksr, settings.read(fake.ksr))
     fake.message.status = status
     fake.pvs["$T_reply_reason"] = "Because"
     panel_calls.on_failure(fake.ksr, request_of(fake).settings)
@@ -199,7 +199,7 @@ def test_which_failures_are_the_nodes(fake: FakeKsr, request_of: Make, status: i
 def test_a_call_that_rang_is_not_rung_again(fake: FakeKsr, request_of: Make) -> None:
     panel_calls.send_to_node(fake.ksr, request_of(fake))
     fake.message.status = 180
-    panel_calls.on_reply(fake.ksr)
+    panel_calls.on_reply(fake.ksr, settings.read(fake.ksr))
     assert sum(v for v in fake.tables["silent"].values() if isinstance(v, int)) == 0
     fake.message.status = 503
     panel_calls.on_failure(fake.ksr, request_of(fake).settings)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import dialogs, headers, trunk_calls, trunks
+from kemi_routes import dialogs, headers, settings, trunk_calls, trunks
 from kemi_routes.pipeline import DONE
 from tests.unit.kemi.test_trunks import HEADER, A, B, fail
 
@@ -66,7 +66,7 @@ def test_a_low_number_leaves_less_room(leg: FakeKsr, request_of: Make, cseq: int
 def reply(fake: FakeKsr, status: int, number: int) -> list[str]:
     fake.message.status, fake.message.cseq = status, str(number)
     fake.message.headers = [("CSeq", f"{number} INVITE")]
-    trunk_calls.on_reply(fake.ksr)
+    trunk_calls.on_reply(fake.ksr, settings.read(fake.ksr))
     return [value for name, value in fake.message.headers if name == "CSeq"]
 
 

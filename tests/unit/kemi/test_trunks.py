@@ -108,7 +108,7 @@ def test_a_challenge_is_answered_once(phone: FakeKsr, request_of: Make) -> None:
 def test_an_answer_names_account_and_trunk(phone: FakeKsr, request_of: Make) -> None:
     trunk_calls.ring_phone(phone.ksr, request_of(phone))
     phone.message.status = 200
-    trunk_calls.on_reply(phone.ksr)
+    trunk_calls.on_reply(phone.ksr, settings.read(phone.ksr))
     assert (headers.ANSWERED_BY, "f12") in phone.message.headers
     assert (headers.TRUNK, "0 f12 carrier-a") in phone.message.headers
     assert told(phone)[-1] == ("carrier-a", "answered", 0)
