@@ -63,6 +63,7 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     if natted:
         ksr.nathelper.fix_nated_register()
         ksr.setbflag(_NATTED_FLAG)
+    _take_away_mute(ksr, request, text)
     kept = _save(ksr, request, contact)
     if kept < 0:
         # The registrar's answer says which (too many contacts, too brief, ...).
@@ -73,6 +74,14 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     if kept >= 0:
         waking.registered(ksr, request.settings, request.account)
     return DONE
+
+
+def _take_away_mute(ksr: Ksr, request: Request, text: str) -> None:
+    """Take away what is saved of this contact when a call waits for it in vain: saved anew it is another, and rings."""
+    uri = _only_uri(text)
+    for ruid in waking.mute(ksr, request.account, uri):
+        ksr.registrar.unregister_ruid(TABLE, f"sip:{request.account}@{request.settings.domain}", ruid)
+        ksr.htable.sht_rm(_WRITTEN, f"{request.account} {uri}")
 
 
 def _says_received_elsewhere(ksr: Ksr, first: str, *, several: bool) -> bool:

@@ -230,14 +230,15 @@ def parse_branches(text: str) -> Kept:
 def on_reply(ksr: Ksr, settings: Settings) -> None:
     """A device's reply on its way to Asterisk: tell who answered, and the story of the branch."""
     status = ksr.kx.get_status()
+    leg_id = ksr.kx.get_callid() or ""
+    ruid = ksr.pv.get("$T_reply_ruid")
+    waking.heard(ksr, leg_id, ruid)
     if status < _RING:
         return
     if status < _ANSWER:
-        leg_id = ksr.kx.get_callid() or ""
         if not nodes.is_in_setup(ksr, leg_id):
             return  # another phone has answered meanwhile
         late_ringing.let_go(ksr, leg_id)
-    ruid = ksr.pv.get("$T_reply_ruid")
     stage = _stage_of(ksr)
     index = -1 if stage is None else stage.index_of(ruid)
     branch = None if stage is None or index < 0 else Branch(*stage.branches[index].split("\t"))
@@ -261,7 +262,7 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
         return
     _tell(ksr, stage, index, branch, status)
     if is_answer:
-        answers.tell(ksr, ksr.kx.get_callid() or "", (headers.ANSWERED_BY, branch.account))
+        answers.tell(ksr, leg_id, (headers.ANSWERED_BY, branch.account))
 
 
 def _stage_of(ksr: Ksr) -> Kept | None:
@@ -347,14 +348,14 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
 
 
 def _wait_for_sleepers(ksr: Ksr, leg_id: str) -> bool:
-    """Everybody who rang has refused: wait for a sleeper that has not rung yet, as long as one may come."""
+    """Everybody who rang has refused: wait for a sleeper that has said nothing yet, as long as one may come."""
     if waking.find(ksr, leg_id) is None:
         return False
     with waking.entry(ksr, leg_id):
         leg = waking.find(ksr, leg_id)
         if leg is None or leg.state != waking.RINGS or leg.deadline_ms - now_ms() < _WORTH_WAITING_MS:
             return False
-        if set(leg.accounts) <= {contact.account for contact in leg.contacts}:
+        if not waking.awaits(ksr, leg_id, leg):
             return False
         _arm(ksr)
         return waking.suspend(ksr, leg_id, leg)

@@ -7,6 +7,9 @@ An account that a push wakes is marked in the stage (headers.py). While its stag
     accounts that may wake, comma-separated LF
     ruid TAB account TAB contact, a line for each contact that rings or has rung, in the order of branches
 
+A phone that has said anything to its INVITE is noted in `wake_heard`. One that has not may be an app that sleeps behind
+an address that leads nowhere any more: when its account registers, its contact is a new one and is rung (`mute`).
+
 State `S`: nobody rings, the transaction is suspended and goes on with the first that wakes; `R`: it has branches, and
 one more may be added; `J`: it is being added; `C`: nobody joins any more.
 
@@ -36,6 +39,7 @@ ON_RESUME = "on_stage_resume"
 _ACCOUNTS = "wake"
 _LEGS = "wake_legs"
 _TURNS = "wake_turns"
+_HEARD = "wake_heard"
 _LOCATION = "location"
 _SUSPENDED = "S"
 _CLOSED = "C"
@@ -164,6 +168,34 @@ def end(ksr: Ksr, leg_id: str) -> None:
         else:
             ksr.htable.sht_rm(_ACCOUNTS, account)
         ksr.htable.sht_unlock(_ACCOUNTS, account)
+
+
+def heard(ksr: Ksr, leg_id: str, ruid: object) -> None:
+    """Note that a contact has replied to the INVITE of a leg that may still be joined."""
+    if ksr.htable.sht_get(_LEGS, leg_id) is not None:
+        ksr.htable.sht_seti(_HEARD, f"{leg_id} {ruid}", 1)
+
+
+def mute(ksr: Ksr, account: str, uri: str) -> set[str]:
+    """Return the ruids of this contact in the calls that wait for the account and to which it has said nothing yet."""
+    legs = ksr.htable.sht_get(_ACCOUNTS, account)
+    found: set[str] = set()
+    for leg_id in legs.split(" ") if isinstance(legs, str) else ():
+        leg = find(ksr, leg_id)
+        for contact in leg.contacts if leg is not None else ():
+            if (contact.account, contact.contact) == (account, uri) and not _is_heard(ksr, leg_id, contact):
+                found.add(contact.ruid)
+    return found
+
+
+def awaits(ksr: Ksr, leg_id: str, leg: WakingLeg) -> bool:
+    """Tell whether an account of the leg may still wake: none of its phones has said anything."""
+    said = {contact.account for contact in leg.contacts if _is_heard(ksr, leg_id, contact)}
+    return not said.issuperset(leg.accounts)
+
+
+def _is_heard(ksr: Ksr, leg_id: str, contact: Contact) -> bool:
+    return ksr.htable.sht_get(_HEARD, f"{leg_id} {contact.ruid}") is not None
 
 
 def registered(ksr: Ksr, settings: Settings, account: str) -> None:

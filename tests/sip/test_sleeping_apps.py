@@ -299,3 +299,33 @@ async def test_residents_are_told_of_a_message_and_fetch_it(scene: Scene) -> Non
         assert (await asyncio.to_thread(_fetch, link))[0] == 404
     finally:
         await scene.office.send("PATCH", path, {name: company[name] for name in rules})
+
+
+@pytest.mark.parametrize("wakes_after_s", [1.0, 6.5])
+async def test_an_app_that_sleeps_behind_a_registration_that_leads_nowhere_rings_when_it_wakes(
+    scene: Scene, wakes_after_s: float
+) -> None:
+    """Its address is another one then, its contact the same: 6.5 s are more than a phone may say nothing."""
+    services = await push_services(scene)
+    apartment, at, number = scene.town.apartment("nobody registered")
+    (resident,) = apartment.residents
+    token = await sleeping_device(scene, resident, "fcm")
+    contact = f"<sip:{resident.credentials.username}@192.168.1.5:5060>"
+    before, after = await scene.peer(resident.address), await scene.peer(resident.address, 5070)
+    assert (await before.register(resident.credentials, contact=contact)).status == 200
+    since_s = time.monotonic()
+    call = await (await scene.visitor(at)).call(at.credentials, number)
+    await services.wait_for(token)
+    await before.incoming(since_s=since_s)  # and says nothing
+    await asyncio.sleep(wakes_after_s)
+    woke_s = time.monotonic()
+    assert (await after.register(resident.credentials, contact=contact)).status == 200
+    ring = await after.incoming(since_s=woke_s)
+    assert ring.received.at_s - woke_s < _RINGS_WITHIN_S
+    ring.ring()
+    await call.ringing()
+    await they_talk(call, ring)
+    assert await call.bye() == 200
+    record = await scene.office.call_record(call.call_id)
+    assert (record["result"], record["answered_by"]) == ("answered", resident.credentials.username)
+    await after.register(resident.credentials, expires_s=0, contact="*")
