@@ -12,9 +12,12 @@ from lab.probes import kamailio_rpc
 from tests.sip.emergency_scene import (
     CITY_LINE,
     COMPONENTS,
+    DISPATCHER,
     call_112,
+    caller_of,
     emergency_record,
     panel_at,
+    registered,
     rested,
     tell,
     until,
@@ -37,6 +40,26 @@ async def test_112_reaches_the_centre(scene: Scene, frozen: tuple[str, ...]) -> 
     await call.bye()
     await scene.thaw(*frozen)
     assert (await emergency_record(scene, call.call_id, "answered"))["panel"] == panel_at(scene).credentials.username
+
+
+async def test_a_call_back_rings_the_panel_that_called_although_fastagi_says_nothing(scene: Scene) -> None:
+    await rested(scene)
+    at = panel_at(scene)
+    panel = await registered(scene, at)
+    call, ring = await call_112(scene, at)
+    await ring.bye()
+    await call.wait_request("BYE", 3)
+    await emergency_record(scene, call.call_id)
+    await scene.freeze("agi")
+    since_s = time.monotonic()
+    back = await (await scene.peer(CITY_LINE)).call(DISPATCHER, caller_of(ring))
+    await back.answered()
+    rung = await panel.incoming(at.credentials.username, 5, since_s)
+    tell(f"a call back with FastAGI frozen: {rung.received.at_s - since_s:.2f} s to the panel")
+    rung.answer()
+    await rung.established()
+    await asyncio.gather(rung.rtp.wait_for_sound(3), back.rtp.wait_for_sound(3))
+    await back.bye()
 
 
 @pytest.mark.parametrize("frozen", [*((name,) for name in COMPONENTS if name != "agi"), ("crm", "redis")], ids="+".join)
