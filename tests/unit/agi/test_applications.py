@@ -242,6 +242,14 @@ def test_all_stages_together_ring_no_longer_than_the_limit() -> None:
     assert over[Variable.PROMPT] == Prompt.NOBODY_HOME.value.sound
 
 
+@pytest.mark.parametrize("stage", ["0", "100"])
+def test_a_clock_that_is_ahead_of_the_nodes_takes_no_later_stage_its_turn(stage: str) -> None:
+    """A stage rings no longer than its plan says, whatever two hosts' clocks make of it."""
+    outputs = staged("NOANSWER", "19", NOW_MS - 600_000, stage=stage, ring_limit_s=45)
+    assert (outputs[Variable.ACCOUNTS], outputs[Variable.STAGE]) == ("c1", str(int(stage) + 1))
+    assert outputs[Variable.RING_TIMEOUT_S] == "15"
+
+
 def test_a_panel_that_is_called_leaves_the_keys_to_the_caller() -> None:
     look = ring_plan(
         caller="resident",
