@@ -38,11 +38,12 @@ class _Press(NamedTuple):
 class _Shut(Exception):  # noqa: N818 - states the fact
     """The door stays shut. `result` is `refused` (not allowed) or `failed` (could not be done)."""
 
-    def __init__(self, result: str, reason: str, door: Door | None = None) -> None:
+    def __init__(self, result: str, reason: str, door: Door | None = None, record_id: int | None = None) -> None:
         super().__init__(reason)
         self.result = result
         self.reason = reason
         self.door = door
+        self.record_id = record_id
 
 
 def run(arguments: Sequence[str], services: Services) -> Outputs:
@@ -55,7 +56,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     try:
         return _decide(press, services, now_ms)
     except _Shut as shut:
-        _record(press, shut.door, services, shut.result, shut.reason)
+        _record(press, shut.door, services, shut.result, shut.reason, record_id=shut.record_id)
         if shut.result == "refused":
             return {Variable.DECISION: Decision.REFUSED, Variable.PROMPT: Prompt.DOOR_REFUSED.value.sound}
         return FAILED
@@ -81,10 +82,10 @@ def _decide(press: _Press, services: Services, now_ms: int) -> Outputs:
     return _ask_crm(press, door, services)
 
 
-def _by_dtmf(press: _Press, door: Door, services: Services) -> Outputs:
+def _by_dtmf(press: _Press, door: Door, services: Services, record_id: int | None = None) -> Outputs:
     if not door.dtmf:
-        raise _Shut("failed", "the door has no DTMF code", door)
-    _record(press, door, services, "sent", "")
+        raise _Shut("failed", "the door has no DTMF code", door, record_id)
+    _record(press, door, services, "sent", "", record_id=record_id)
     return {
         Variable.DECISION: Decision.DTMF,
         Variable.DOOR_DTMF: door.dtmf,
@@ -110,15 +111,15 @@ def _ask_crm(press: _Press, door: Door | None, services: Services) -> Outputs:
     opening = request.result()
     if opening is None:
         raise _Shut("failed", "the CRM gave no answer", door)
-    door = opening.door or door
+    door, record_id = opening.door or door, opening.access_record_id
     if opening.result == "granted":
         if door is None or door.method != "dtmf":
-            raise _Shut("failed", "permission without a door to open by DTMF", door)
-        return _by_dtmf(press, door, services)
+            raise _Shut("failed", "permission without a door to open by DTMF", door, record_id)
+        return _by_dtmf(press, door, services, record_id)
     if opening.result == "opened":
-        _record(press, door, services, "opened", opening.reason)
+        _record(press, door, services, "opened", opening.reason, record_id=record_id)
         return _opened(Prompt.DOOR_OPENED, services)
-    raise _Shut(opening.result, opening.reason, door)
+    raise _Shut(opening.result, opening.reason, door, record_id)
 
 
 def _request(press: _Press, services: Services) -> Opening | None:
@@ -132,17 +133,21 @@ def _request(press: _Press, services: Services) -> Opening | None:
 def _record_late(press: _Press, door: Door | None, services: Services, opening: Opening | None) -> None:
     if opening is None:
         _record(press, door, services, "failed", "the CRM gave no answer")
-    elif opening.result == "granted":
-        _record(press, opening.door or door, services, "failed", "permission came too late to send DTMF")
-    else:
-        _record(press, opening.door or door, services, opening.result, opening.reason)
+        return
+    result, reason = opening.result, opening.reason
+    if result == "granted":
+        result, reason = "failed", "permission came too late to send DTMF"
+    _record(press, opening.door or door, services, result, reason, record_id=opening.access_record_id)
 
 
-def _record(press: _Press, door: Door | None, services: Services, result: str, reason: str) -> None:
+def _record(
+    press: _Press, door: Door | None, services: Services, result: str, reason: str, *, record_id: int | None = None
+) -> None:
+    """Tell what came of it; `record_id` of the CRM's record, None when the CRM was not asked or has not answered."""
     services.events.add({
         "event": "door", "call_id": press.call_id, "at_ms": services.now_ms(), "account": press.account,
         "panel": press.panel, "door_id": door.door_id if door else None, "key": press.key,
-        "method": door.method if door else None, "result": result, "reason": reason,
+        "method": door.method if door else None, "result": result, "reason": reason, "access_record_id": record_id,
     })  # fmt: skip
 
 

@@ -134,6 +134,21 @@ def test_a_door_with_http_is_opened_by_the_crm() -> None:
     assert events.kept[0]["result"] == "opened"
 
 
+@pytest.mark.parametrize(
+    ("opening", "result"),
+    [
+        (Opening("granted", door=Door(3, "dtmf", "77"), access_record_id=17), "sent"),
+        (Opening("opened", access_record_id=17), "opened"),
+        (Opening("refused", "blocked", access_record_id=17), "refused"),
+        (Opening("failed", "relay stuck", access_record_id=17), "failed"),
+    ],
+)
+def test_what_came_of_an_opening_names_the_record_that_the_crm_has_made(opening: Opening, result: str) -> None:
+    """Else it is looked for by time, and clocks apart make one opening two records."""
+    _, events = press(Plans(ring_plan(), 0), Crm(opening))
+    assert [(event["result"], event.get("access_record_id")) for event in events.kept] == [(result, 17)]
+
+
 def test_a_slow_panel_does_not_keep_the_resident_waiting() -> None:
     panel_answers = threading.Event()
 
@@ -144,13 +159,14 @@ def test_a_slow_panel_does_not_keep_the_resident_waiting() -> None:
 
     plan = ring_plan(door={"door_id": 3, "method": "http", "dtmf": None})
     started = time.monotonic()
-    outputs, events = press(Plans(plan), SlowCrm(Opening("failed", "relay stuck")))
+    outputs, events = press(Plans(plan), SlowCrm(Opening("failed", "relay stuck", access_record_id=17)))
     assert time.monotonic() - started < 0.35
     assert outputs[Variable.PROMPT] == Prompt.DOOR_ON_ITS_WAY.value.sound
     assert not events.kept
     panel_answers.set()
     assert events.arrived.wait(5)
-    assert [(event["result"], event["reason"]) for event in events.kept] == [("failed", "relay stuck")]
+    (event,) = events.kept
+    assert (event["result"], event["reason"], event["access_record_id"]) == ("failed", "relay stuck", 17)
 
 
 @pytest.mark.parametrize(
