@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from concurrent.futures import wait
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agi_apps.application import Application, Outputs
 from agi_apps.crm_client import CrmAway, Opening
@@ -22,6 +23,11 @@ _log = logging.getLogger(__name__)
 
 # Keys pressed again within this time after an opening in the same call are answered by the tone alone.
 REPEAT_MS = 2_000
+DEADLINE_S: Final = 2.5
+# A door that this call opens by DTMF stays shut unless the CRM has said yes by now: it is waited for as long as the
+# deadline allows, what the plan took included, and no longer than a resident stands silence.
+DTMF_WAIT_S: Final = 1.6
+DTMF_DECIDED_S: Final = DEADLINE_S - 0.3
 FAILED: Outputs = {Variable.DECISION: Decision.FAILED, Variable.PROMPT: Prompt.DOOR_FAILED.value.sound}
 
 
@@ -66,20 +72,24 @@ def _decide(press: _Press, services: Services, now_ms: int) -> Outputs:
     if not press.account:
         # The proxy did not say who answered: nobody in particular may open nothing.
         raise _Shut("refused", "the account that answered is not known")
+    begun_s = time.monotonic()
     try:
         found = services.plans.find(press.panel, press.dialled)
     except NoPlan as error:
         raise _Shut("failed", str(error)) from error
     door = found.plan.door
     if not found.is_fresh(now_ms, services.permission_fresh_s):
-        return _ask_crm(press, door, services)
+        if door is None or door.method == "dtmf":
+            wait_s = min(DTMF_WAIT_S, begun_s + DTMF_DECIDED_S - time.monotonic())
+            return _ask_crm(press, door, services, wait_s) or FAILED
+        return _ask_crm_to_open(press, door, services)
     if door is None:
         raise _Shut("refused", "this panel opens no door")
     if not found.plan.may_open(press.account):
         raise _Shut("refused", "this account may not open this door", door)
     if door.method == "dtmf":
         return _by_dtmf(press, door, services)
-    return _ask_crm(press, door, services)
+    return _ask_crm_to_open(press, door, services)
 
 
 def _by_dtmf(press: _Press, door: Door, services: Services, record_id: int | None = None) -> Outputs:
@@ -102,12 +112,17 @@ def _opened(prompt: Prompt, services: Services) -> Outputs:
     }
 
 
-def _ask_crm(press: _Press, door: Door | None, services: Services) -> Outputs:
-    """Let the CRM decide and open. Its work goes on when it takes longer than the resident should wait for a tone."""
+def _ask_crm_to_open(press: _Press, door: Door, services: Services) -> Outputs:
+    """Let the CRM open over HTTP. It goes on when that takes longer than the resident should wait for a tone."""
+    return _ask_crm(press, door, services, services.opening_wait_s) or _opened(Prompt.DOOR_ON_ITS_WAY, services)
+
+
+def _ask_crm(press: _Press, door: Door | None, services: Services, wait_s: float) -> Outputs | None:
+    """Let the CRM decide, and open where it can; None when it is late: what it says then is recorded."""
     request = services.beside.submit(_request, press, services)
-    if not wait((request,), services.opening_wait_s).done:
+    if not wait((request,), max(0.0, wait_s)).done:
         request.add_done_callback(lambda done: _record_late(press, door, services, done.result()))
-        return _opened(Prompt.DOOR_ON_ITS_WAY, services)
+        return None
     opening = request.result()
     if opening is None:
         raise _Shut("failed", "the CRM gave no answer", door)
@@ -155,6 +170,6 @@ APPLICATION = Application(
     name="unlock",
     arguments=("EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "EP_ANSWERED_BY", "key", "EP_OPENED_AT_MS"),
     run=run,
-    deadline_s=2.5,
+    deadline_s=DEADLINE_S,
     fallback=FAILED,
 )

@@ -149,6 +149,51 @@ def test_what_came_of_an_opening_names_the_record_that_the_crm_has_made(opening:
     assert [(event["result"], event.get("access_record_id")) for event in events.kept] == [(result, 17)]
 
 
+class LateCrm(Crm):
+    """Says what it says after a while."""
+
+    def __init__(self, opening: Opening, late_s: float) -> None:
+        super().__init__(opening)
+        self._late_s = late_s
+
+    def open_door(self, call_id: str, panel: str, dialled: str, account: str, key: str) -> Opening:
+        time.sleep(self._late_s)  # a neighbour that is slow, not a state that is waited for
+        return super().open_door(call_id, panel, dialled, account, key)
+
+
+GRANTED = Opening("granted", door=Door(3, "dtmf", "77"), access_record_id=17)
+
+
+@pytest.mark.parametrize("door", [{"door_id": 3, "method": "dtmf", "dtmf": "1"}, None])
+def test_a_permission_that_comes_later_than_a_tone_still_opens_by_dtmf(door: dict[str, object] | None) -> None:
+    """Nobody opens such a door beside the call: "on its way" was a door that stays shut."""
+    outputs, events = press(Plans(ring_plan(door=door), 0), LateCrm(GRANTED, 0.6))
+    assert (outputs[Variable.DECISION], outputs[Variable.DOOR_DTMF]) == (Decision.DTMF, "77")
+    assert [event["result"] for event in events.kept] == ["sent"]
+
+
+def test_a_permission_that_comes_too_late_for_dtmf_is_told_as_a_failure_in_time() -> None:
+    """The next key within two seconds must not be answered as if the door had been opened."""
+    started = time.monotonic()
+    outputs, events = press(Plans(ring_plan(), 0), LateCrm(GRANTED, 1.9))
+    assert time.monotonic() - started < unlock.APPLICATION.deadline_s - 0.5
+    assert outputs == unlock.FAILED
+    assert not events.kept
+    assert events.arrived.wait(5)
+    assert [(event["result"], event["access_record_id"]) for event in events.kept] == [("failed", 17)]
+
+
+def test_a_plan_that_was_long_in_coming_leaves_less_time_for_a_permission() -> None:
+    class SlowPlans(Plans):
+        def find(self, panel: str, dialled: str) -> FoundPlan:
+            time.sleep(1.5)  # Redis away and the CRM slow
+            return super().find(panel, dialled)
+
+    started = time.monotonic()
+    assert press(SlowPlans(ring_plan(), 0), LateCrm(GRANTED, 1.2))[0] == unlock.FAILED
+    assert time.monotonic() - started < unlock.APPLICATION.deadline_s - 0.1
+
+
 def test_a_slow_panel_does_not_keep_the_resident_waiting() -> None:
     panel_answers = threading.Event()
 
