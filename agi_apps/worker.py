@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _TICK_S = 0.25
+# Events wait beside the calls for a Redis that a call gives up: what it has taken although its answer came late would
+# be sent again for as long as it is slow. A link of its own, so that neither of the two gives up for the other.
+_DELIVERY_TIMEOUT_S = 2.0
 # Doors that are being opened over HTTP at once; a panel may take seconds.
 _OPENING_THREADS = 128
 
@@ -53,7 +56,7 @@ class Worker:
         )  # fmt: skip
         self._store = LocalStore(config.store_path)
         self._plans = PlanLookup(self._redis, self._crm, self._store)
-        self._events = CallEvents(self._redis, self._store)
+        self._events = CallEvents(RedisLink(config.redis_url, _DELIVERY_TIMEOUT_S), self._store)
         self._pushes = Pushes(self._redis)
         beside = ThreadPoolExecutor(_OPENING_THREADS, "beside")
         services = Services(

@@ -9,8 +9,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ import pytest
 
 from agi_apps.local_store import LocalStore
 from tests.unit.agi.fake_asterisk import FakeAsterisk
-from tests.unit.agi.stand_ins import plan_json
+from tests.unit.agi.stand_ins import SlowRedis, plan_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,11 +57,18 @@ def answers(address: tuple[str, int]) -> bool:
 
 @pytest.fixture(name="server")
 def _server(tmp_path: Path) -> Iterator[Server]:
-    address = ("127.0.0.1", free_port())
     with closing(LocalStore(str(tmp_path / "agi.db"))) as store:
         store.remember_plans([("p10001", "12", plan_json())])
+    with started(tmp_path, f"redis://127.0.0.1:{free_port()}") as server:
+        yield server
+
+
+@contextmanager
+def started(tmp_path: Path, redis_url: str) -> Iterator[Server]:
+    """The server, with its file in this folder and no CRM."""
+    address = ("127.0.0.1", free_port())
     config = {
-        "agi_address": f"127.0.0.1:{address[1]}", "redis_url": f"redis://127.0.0.1:{free_port()}",
+        "agi_address": f"127.0.0.1:{address[1]}", "redis_url": redis_url,
         "crm_url": f"http://127.0.0.1:{free_port()}", "crm_token": "t", "store_path": str(tmp_path / "agi.db"),
         "workers": 1,
     }  # fmt: skip
@@ -160,3 +168,15 @@ def test_no_number_is_taken_for_a_call_that_went_out_while_this_server_stood_sti
     with socket.create_connection(server[1], 8) as link:
         link.sendall(FakeAsterisk.environment("emergency", *arguments) + said_with_it)
         assert link.recv(4096).startswith(b"EXEC MSet") is is_asked
+
+
+def test_a_redis_that_is_too_slow_for_calls_takes_each_event_once_and_frees_the_panels(tmp_path: Path) -> None:
+    with SlowRedis(0.3) as redis:
+        threading.Thread(target=redis.serve_forever, daemon=True).start()
+        with started(tmp_path, redis.url) as (_, address):
+            FakeAsterisk(address).agi("call_ended", *ENDED)
+            until(lambda: b"EVAL" in [command[0] for command in redis.done], 4)
+            time.sleep(1.5)  # longer than the rest between two tries
+            assert health(address)["events_spooled"] == 0
+        redis.shutdown()
+    assert [command[0] for command in redis.done if command[0] != b"PING"] == [b"XADD", b"EVAL"]
