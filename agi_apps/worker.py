@@ -81,7 +81,7 @@ class Worker:
         for work in (self._events.run, self._plans.run, self._pushes.run):
             threading.Thread(target=work, name=work.__qualname__, daemon=True).start()
         self._acceptors.start()
-        while signal.sigtimedwait({signal.SIGTERM}, _TICK_S) is None:
+        while not _told_to_stop(_TICK_S):
             self._tick()
         drained = threading.Event()
         threading.Thread(target=self._drain, args=(drained,), name="drain", daemon=True).start()
@@ -123,3 +123,12 @@ class Worker:
         body = msgspec.json.encode(report)
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         return head.encode() + b"Connection: close\r\n\r\n" + body
+
+
+def _told_to_stop(timeout_s: float) -> bool:
+    """Wait for SIGTERM.
+
+    Python does not say None but something of no meaning when the process stood still (SIGSTOP, SIGCONT) for longer.
+    """
+    told = signal.sigtimedwait({signal.SIGTERM}, timeout_s)
+    return told is not None and told.si_signo == signal.SIGTERM

@@ -180,3 +180,14 @@ def test_a_redis_that_is_too_slow_for_calls_takes_each_event_once_and_frees_the_
             assert health(address)["events_spooled"] == 0
         redis.shutdown()
     assert [command[0] for command in redis.done if command[0] != b"PING"] == [b"XADD", b"EVAL"]
+
+
+def test_a_worker_that_stood_still_goes_on(server: Server) -> None:
+    """It took the end of its standstill for the order to stop, and closed the calls that had queued up."""
+    _, address = server
+    worker = int(str(health(address)["pid"]))
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(1)  # longer than its loop waits for that order
+    os.kill(worker, signal.SIGCONT)
+    time.sleep(1)
+    assert health(address)["pid"] == worker
