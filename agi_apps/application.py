@@ -43,6 +43,8 @@ class Application:
     `arguments` names what the dialplan passes, in order; any other number is refused. `run` gets their values and
     returns the variables to set. `fallback` is what the dialplan is told when no neighbour could help or the deadline
     passed; None leaves the preset `EP_DECISION=error`. `for_living_calls`: not run when its channel is over by then.
+    `fresh_s`: not run when it was asked for longer ago (this server stood still, or calls queued up): whoever asked has
+    left, or asked again.
     """
 
     name: str
@@ -51,3 +53,4 @@ class Application:
     deadline_s: float
     fallback: Mapping[Variable, str] | None = None
     for_living_calls: bool = False
+    fresh_s: float | None = None

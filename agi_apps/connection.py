@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -29,6 +30,11 @@ _FIRST_BYTES = 4_096
 # algorithm gathers the lines at the sender, and after this moment one acknowledgement brings them all: 19 segments a
 # connection instead of 45 (TCP_QUICKACK off at the listener was inherited by earlier kernels, not by 6.18).
 _GATHER_S = 0.0005
+
+
+# struct tcp_info of Linux (linux/tcp.h): tcpi_last_data_recv, milliseconds, 32 bits of the host's order.
+_INFO_BYTES = 56
+_LAST_DATA_RECV = slice(52, 56)
 
 
 class Connections:
@@ -80,8 +86,7 @@ class Connections:
             expected = ", ".join(application.arguments)
             raise ProtocolError(f"{application.name} got {len(arguments)} arguments, takes {expected}")
 
-        if application.for_living_calls and session.is_over:
-            raise CallHungUp("before it was asked")
+        _check_wanted(application, session, turn.peer, arguments[0])
 
         def too_late() -> None:
             _log.error(
@@ -105,6 +110,28 @@ class Connections:
                 session.set_variables(outputs)
         else:
             turn.wait_for_late(PEER_DEADLINE_S)
+
+
+def _check_wanted(application: Application, session: AgiSession, peer: socket.socket, call_id: str) -> None:
+    """Let nothing be begun that nobody waits for.
+
+    Raises:
+        CallHungUp: as far as this application is concerned.
+    """
+    if application.for_living_calls and session.is_over:
+        raise CallHungUp("before it was asked")
+    if application.fresh_s is None:
+        return
+    age_s = waited_s(peer)
+    if age_s > application.fresh_s:
+        _log.warning("[%s] %s was asked for %.1f s ago and is not begun", call_id, application.name, age_s)
+        raise CallHungUp("long ago")
+
+
+def waited_s(peer: socket.socket) -> float:
+    """How long ago the last bytes came from a peer, also those that nobody has read yet: the kernel keeps count."""
+    info = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+    return int.from_bytes(info[_LAST_DATA_RECV], sys.byteorder) / 1_000
 
 
 def _decoded(value: str) -> str:

@@ -88,4 +88,6 @@ APPLICATION = Application(
     run=run,
     deadline_s=WAIT_S + 1.0,
     fallback=UNAVAILABLE,
+    for_living_calls=True,
+    fresh_s=3.0,  # a door that opens later opens for nobody
 )

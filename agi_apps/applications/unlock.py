@@ -172,4 +172,6 @@ APPLICATION = Application(
     run=run,
     deadline_s=DEADLINE_S,
     fallback=FAILED,
+    for_living_calls=True,
+    fresh_s=3.0,  # a door that opens later opens for nobody
 )

@@ -191,3 +191,44 @@ def test_a_worker_that_stood_still_goes_on(server: Server) -> None:
     os.kill(worker, signal.SIGCONT)
     time.sleep(1)
     assert health(address)["pid"] == worker
+
+
+def left_alone_for(process: subprocess.Popen[bytes], address: tuple[str, int], seconds: float, request: bytes) -> bytes:
+    """What is said to a request that comes while the server stands still; empty when it is closed without a word."""
+    worker = int(str(health(address)["pid"]))
+    assert worker != process.pid
+    os.kill(process.pid, signal.SIGSTOP)  # else it takes the worker for stuck
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        with socket.create_connection(address, 8) as link:
+            link.sendall(request)
+            time.sleep(seconds)
+            os.kill(worker, signal.SIGCONT)
+            return link.recv(4_096)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+        os.kill(process.pid, signal.SIGCONT)
+
+
+PRESSED = ("unlock", "call-1", "p10001", "12", "h10012a", "%23", "")
+TYPED = ("access_code", "call-1", "p10001", "access_code", "40719")
+
+
+@pytest.mark.parametrize("request_", [PRESSED, TYPED])
+@pytest.mark.parametrize(("seconds", "is_served"), [(0.5, True), (3.5, False)])
+def test_a_key_from_before_this_server_stood_still_opens_nothing(
+    server: Server, request_: tuple[str, ...], seconds: float, is_served: bool
+) -> None:
+    said = left_alone_for(*server, seconds, FakeAsterisk.environment(*request_))
+    assert said.startswith(b"EXEC MSet") is is_served
+
+
+@pytest.mark.parametrize("request_", [PRESSED, TYPED])
+def test_a_key_of_a_call_that_is_over_opens_nothing(server: Server, request_: tuple[str, ...]) -> None:
+    with socket.create_connection(server[1], 8) as link:
+        link.sendall(FakeAsterisk.environment(*request_) + b"HANGUP\n")
+        assert link.recv(4_096) == b""
+
+
+def test_a_visitor_rings_however_long_this_server_stood_still(server: Server) -> None:
+    assert left_alone_for(*server, 3.5, FakeAsterisk.environment("ring_all", *RING)).startswith(b"EXEC MSet")
