@@ -20,11 +20,11 @@ from agi_apps.connection import Connections
 from agi_apps.crm_client import CrmClient
 from agi_apps.deadlines import Deadlines
 from agi_apps.emergency_lease import EmergencyLeases
-from agi_apps.local_store import LocalStore
 from agi_apps.plan_lookup import PlanLookup, epoch_ms
 from agi_apps.pushes import Pushes
 from agi_apps.redis_link import RedisAway, RedisLink
 from agi_apps.registry import APPLICATIONS
+from agi_apps.store_opening import open_store
 
 if TYPE_CHECKING:
     import socket
@@ -54,7 +54,7 @@ class Worker:
             plan_timeout_s=config.crm_timeout_s, opening_timeout_s=config.opening_timeout_s,
             lease_timeout_s=config.lease_timeout_s,
         )  # fmt: skip
-        self._store = LocalStore(config.store_path)
+        self._store = open_store(config.store_path)
         self._plans = PlanLookup(self._redis, self._crm, self._store)
         self._events = CallEvents(RedisLink(config.redis_url, _DELIVERY_TIMEOUT_S), self._store)
         self._pushes = Pushes(self._redis)

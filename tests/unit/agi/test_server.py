@@ -232,3 +232,18 @@ def test_a_key_of_a_call_that_is_over_opens_nothing(server: Server, request_: tu
 
 def test_a_visitor_rings_however_long_this_server_stood_still(server: Server) -> None:
     assert left_alone_for(*server, 3.5, FakeAsterisk.environment("ring_all", *RING)).startswith(b"EXEC MSet")
+
+
+def test_a_damaged_file_keeps_no_visitor_from_ringing(tmp_path: Path) -> None:
+    (tmp_path / "agi.db").write_bytes(b"this was a disk once" * 500)
+    with started(tmp_path, f"redis://127.0.0.1:{free_port()}") as (_, address):
+        assert FakeAsterisk(address).agi("ring_all", *RING)["EP_DECISION"] == "prompt"
+    assert (tmp_path / "agi.db.damaged").exists()
+
+
+def test_without_a_place_for_its_file_the_server_runs(tmp_path: Path) -> None:
+    (tmp_path / "agi.db").mkdir()
+    with started(tmp_path, f"redis://127.0.0.1:{free_port()}") as (_, address):
+        assert FakeAsterisk(address).agi("ring_all", *RING)["EP_DECISION"] == "prompt"
+        FakeAsterisk(address).agi("call_ended", *ENDED)
+        until(lambda: health(address)["events_spooled"] == 1)
