@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from agi_apps.agi_session import AgiSession, CallHungUp, ProtocolError
+from agi_apps.application import Answer
 from agi_apps.crm_client import CrmAway
 from agi_apps.plan_lookup import NoPlan
 
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 # Beside the application's own deadline: how long the peer may take for its environment and for reading our answer.
 PEER_DEADLINE_S = 5.0
+CALL_OVER = "the call was over"
+TOO_LATE = "the answer came too late"
 _FIRST_BYTES = 4_096
 # Asterisk writes the environment line by line, twenty-odd writes within 0.2 ms, each a segment of its own as long as we
 # acknowledge at once. With a small receive buffer (prefork.py) Linux does so for the first few only; then Nagle's
@@ -99,16 +102,20 @@ class Connections:
                 _answer(session, application.fallback, arguments[0])
 
         turn.expect(application.deadline_s, too_late)
-        outputs = application.fallback
+        answer: Mapping[Variable, str] | Answer | None = application.fallback
         try:
-            outputs = application.run(arguments, self._services)
+            answer = application.run(arguments, self._services)
         except (NoPlan, CrmAway) as error:
             _log.warning("[%s] %s uses its fallback: %s", arguments[0], application.name, error)
         if turn.claim():
             turn.expect(PEER_DEADLINE_S)
-            if outputs:
-                session.set_variables(outputs)
+            if isinstance(answer, Answer):
+                _answer_and_tell(session, answer)
+            elif answer:
+                session.set_variables(answer)
         else:
+            if isinstance(answer, Answer):
+                answer.told(TOO_LATE)
             turn.wait_for_late(PEER_DEADLINE_S)
 
 
@@ -138,6 +145,16 @@ def _decoded(value: str) -> str:
     """URI-decoded; most Call-IDs have an `@` and nothing else that `unquote` is needed for."""
     text = value.replace("%40", "@")
     return unquote(text) if "%" in text else text
+
+
+def _answer_and_tell(session: AgiSession, answer: Answer) -> None:
+    """Set variables, then tell what that was good for: a channel that has hung up takes them, and runs nothing more."""
+    arrived = False
+    try:
+        session.set_variables(answer.outputs)
+        arrived = not session.is_over
+    finally:
+        answer.told("" if arrived else CALL_OVER)
 
 
 def _answer(session: AgiSession, outputs: Mapping[Variable, str], call_id: str) -> None:

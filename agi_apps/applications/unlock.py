@@ -7,7 +7,7 @@ import time
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agi_apps.application import Application, Outputs
+from agi_apps.application import Answer, Application, Outputs
 from agi_apps.crm_client import CrmAway, Opening
 from agi_apps.plan_lookup import NoPlan
 from agi_apps.prompts import Prompt
@@ -52,7 +52,7 @@ class _Shut(Exception):  # noqa: N818 - states the fact
         self.record_id = record_id
 
 
-def run(arguments: Sequence[str], services: Services) -> Outputs:
+def run(arguments: Sequence[str], services: Services) -> Outputs | Answer:
     """Decide about a door."""
     *who, opened_at = arguments
     press = _Press(*who)
@@ -68,7 +68,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
         return FAILED
 
 
-def _decide(press: _Press, services: Services, now_ms: int) -> Outputs:
+def _decide(press: _Press, services: Services, now_ms: int) -> Outputs | Answer:
     if not press.account:
         # The proxy did not say who answered: nobody in particular may open nothing.
         raise _Shut("refused", "the account that answered is not known")
@@ -92,16 +92,21 @@ def _decide(press: _Press, services: Services, now_ms: int) -> Outputs:
     return _ask_crm_to_open(press, door, services)
 
 
-def _by_dtmf(press: _Press, door: Door, services: Services, record_id: int | None = None) -> Outputs:
+def _by_dtmf(press: _Press, door: Door, services: Services, record_id: int | None = None) -> Answer:
+    """Have Asterisk send the digits. Only with a call that goes on are they sent: it is told when that is known."""
     if not door.dtmf:
         raise _Shut("failed", "the door has no DTMF code", door, record_id)
-    _record(press, door, services, "sent", "", record_id=record_id)
-    return {
+
+    def told(why_not: str) -> None:
+        _record(press, door, services, "failed" if why_not else "sent", why_not, record_id=record_id)
+
+    outputs: Outputs = {
         Variable.DECISION: Decision.DTMF,
         Variable.DOOR_DTMF: door.dtmf,
         Variable.PROMPT: Prompt.DOOR_OPENED.value.sound,
         Variable.OPENED_AT_MS: str(services.now_ms()),
     }
+    return Answer(outputs, told)
 
 
 def _opened(prompt: Prompt, services: Services) -> Outputs:
@@ -112,12 +117,12 @@ def _opened(prompt: Prompt, services: Services) -> Outputs:
     }
 
 
-def _ask_crm_to_open(press: _Press, door: Door, services: Services) -> Outputs:
+def _ask_crm_to_open(press: _Press, door: Door, services: Services) -> Outputs | Answer:
     """Let the CRM open over HTTP. It goes on when that takes longer than the resident should wait for a tone."""
     return _ask_crm(press, door, services, services.opening_wait_s) or _opened(Prompt.DOOR_ON_ITS_WAY, services)
 
 
-def _ask_crm(press: _Press, door: Door | None, services: Services, wait_s: float) -> Outputs | None:
+def _ask_crm(press: _Press, door: Door | None, services: Services, wait_s: float) -> Outputs | Answer | None:
     """Let the CRM decide, and open where it can; None when it is late: what it says then is recorded."""
     request = services.beside.submit(_request, press, services)
     if not wait((request,), max(0.0, wait_s)).done:

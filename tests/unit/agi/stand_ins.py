@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import hiredis
 
-from agi_apps.application import Services
+from agi_apps.application import Answer, Services
 from agi_apps.crm_client import CrmAway, Opening
 from agi_apps.emergency_lease import CallBack
 from agi_apps.plan_lookup import FoundPlan, NoPlan
@@ -147,6 +147,14 @@ class Leases:
 
     def call_back(self, number: str, _call_id: str) -> CallBack:
         return self._back or CallBack(number)
+
+
+def taken(answer: Mapping[Variable, str] | Answer) -> Mapping[Variable, str]:
+    """Outputs of an application, as an Asterisk has taken them whose call goes on."""
+    if not isinstance(answer, Answer):
+        return answer
+    answer.told("")
+    return answer.outputs
 
 
 def services(

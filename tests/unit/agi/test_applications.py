@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -14,9 +15,13 @@ from agi_apps.plan_lookup import FoundPlan, vouched_at_ms
 from agi_apps.prompts import LANGUAGES, Prompt, language_of
 from agi_apps.ring_plan import Door, InvalidPlan, RingPlan, decode_plan
 from agi_apps.variables import Decision, Variable
-from tests.unit.agi.stand_ins import NOW_MS, Crm, Events, Plans, plan_json, ring_plan, services
+from tests.unit.agi.stand_ins import NOW_MS, Crm, Events, Plans, plan_json, ring_plan, services, taken
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RING = ("call-1", "p10001", "12")
+TYPED = ("call-1", "p10001", "access_code", "40719")
 PRESS = ("call-1", "p10001", "12", "h10012a", "#", "")
 
 
@@ -82,9 +87,9 @@ def test_the_last_stage_ends_with_the_right_prompt(status: str, cause: str, prom
     assert stage_ended_outputs("1", status, cause)[Variable.PROMPT] == prompt.value.sound
 
 
-def press(plans: Plans, crm: Crm | None = None, args: tuple[str, ...] = PRESS) -> tuple[dict[Variable, str], Events]:
+def press(plans: Plans, crm: Crm | None = None, args: tuple[str, ...] = PRESS) -> tuple[Mapping[Variable, str], Events]:
     events = Events()
-    return unlock.run(args, services(plans, crm, events)), events
+    return taken(unlock.run(args, services(plans, crm, events))), events
 
 
 def test_a_fresh_permission_opens_without_the_crm() -> None:
@@ -341,6 +346,7 @@ def test_stages_after_a_desk_passed_the_visitor_on_are_counted_from_100() -> Non
 
 VERDICTS = [
     (CodeVerdict("granted", door=Door(3, "dtmf", "77")), Decision.DTMF, "sent", "code_accepted"),
+    (CodeVerdict("granted"), Decision.PROMPT, "failed", "failed"),  # a door that no digits open
     (CodeVerdict("opened", door=Door(3, "http")), Decision.OPENED, "opened", "code_accepted"),
     (CodeVerdict("refused", "nobody knows this code"), Decision.PROMPT, "refused", "code_refused"),
     (CodeVerdict("refused", "locked", locked_until_ms=NOW_MS), Decision.PROMPT, "refused", "code_locked"),
@@ -358,7 +364,7 @@ def test_an_access_code_goes_to_the_crm_and_into_no_event(
             return verdict
 
     events = Events()
-    outputs = access_code.run(("call-1", "p10001", "access_code", "40719"), services(Plans(None), CodeCrm(), events))
+    outputs = taken(access_code.run(TYPED, services(Plans(None), CodeCrm(), events)))
     assert outputs[Variable.DECISION] == decision
     assert outputs.get(Variable.DOOR_DTMF) == ("77" if decision is Decision.DTMF else None)
     (event,) = events.kept
@@ -373,7 +379,7 @@ def test_without_the_crm_no_access_code_opens() -> None:
             raise CrmAway(f"connection refused: {call_id} {panel} {len(code)} digits")
 
     events = Events()
-    outputs = access_code.run(("call-1", "p10001", "access_code", "40719"), services(Plans(None), NoCrm(), events))
+    outputs = access_code.run(TYPED, services(Plans(None), NoCrm(), events))
     assert outputs == access_code.UNAVAILABLE
     assert not events.kept
 
