@@ -84,8 +84,8 @@ class AgiSession(AGI):  # type: ignore[misc]  # pyst2 publishes no types
 
     @property
     def is_over(self) -> bool:
-        """Whether Asterisk has said, with the environment, that the channel is gone."""
-        return self._received.startswith(b"HANGUP")
+        """Whether Asterisk has said, with the environment or before an answer, that the channel is gone."""
+        return self._got_sighup or self._received.startswith(b"HANGUP")
 
     def arguments(self) -> list[str]:
         """Arguments of the AGI application, in order."""

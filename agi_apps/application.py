@@ -37,17 +37,31 @@ class Services:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """Outputs of which more is told when it is known whether they were of use.
+
+    `told` is called once: with an empty text when Asterisk has set them for a call that goes on, else with why not.
+    """
+
+    outputs: Outputs
+    told: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
     """One AGI application.
 
     `arguments` names what the dialplan passes, in order; any other number is refused. `run` gets their values and
-    returns the variables to set. `fallback` is what the dialplan is told when no neighbour could help or the deadline
-    passed; None leaves the preset `EP_DECISION=error`. `for_living_calls`: not run when its channel is over by then.
+    returns the variables to set, alone or as an `Answer`. `fallback` is what the dialplan is told when no neighbour
+    could help or the deadline passed; None leaves the preset `EP_DECISION=error`. `for_living_calls`: not run when its
+    channel is over by then. `fresh_s`: not run when it was asked for longer ago (this server stood still, or calls
+    queued up): whoever asked has left, or asked again.
     """
 
     name: str
     arguments: tuple[str, ...]
-    run: Callable[[Sequence[str], Services], Mapping[Variable, str]]
+    run: Callable[[Sequence[str], Services], Mapping[Variable, str] | Answer]
     deadline_s: float
     fallback: Mapping[Variable, str] | None = None
     for_living_calls: bool = False
+    fresh_s: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 BATCH_EVENTS = 500
 BUFFER_LIMIT_EVENTS = 20_000
+# After a stop the disk keeps what a slow Redis has not taken by now: the master kills whoever is long about it.
+LAST_DELIVERY_S = 1.5
 
 EventValue = str | int | None
 
@@ -53,6 +56,7 @@ class CallEvents:
         self._wake = threading.Event()
         self._delivering = threading.Lock()
         self._closing = False
+        self._until_s = math.inf
         self.dropped = 0
 
     def add(self, event: Mapping[str, EventValue]) -> None:
@@ -85,6 +89,7 @@ class CallEvents:
 
     def close(self) -> None:
         """Deliver what is there, to Redis or to the disk."""
+        self._until_s = time.monotonic() + LAST_DELIVERY_S
         self._closing = True
         self._wake.set()
         self.deliver()
@@ -141,7 +146,7 @@ class CallEvents:
     def _unspool(self) -> bool:
         """Deliver spooled events; whether nothing is left of them."""
         while self._store.spooled():
-            if self._redis.is_away or not self._deliver_spooled_batch():
+            if self._redis.is_away or time.monotonic() > self._until_s or not self._deliver_spooled_batch():
                 return False
         return True
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import socket
+import sys
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from agi_apps.agi_session import AgiSession, CallHungUp, ProtocolError
+from agi_apps.application import Answer
 from agi_apps.crm_client import CrmAway
 from agi_apps.plan_lookup import NoPlan
 
@@ -23,12 +25,19 @@ _log = logging.getLogger(__name__)
 
 # Beside the application's own deadline: how long the peer may take for its environment and for reading our answer.
 PEER_DEADLINE_S = 5.0
+CALL_OVER = "the call was over"
+TOO_LATE = "the answer came too late"
 _FIRST_BYTES = 4_096
 # Asterisk writes the environment line by line, twenty-odd writes within 0.2 ms, each a segment of its own as long as we
 # acknowledge at once. With a small receive buffer (prefork.py) Linux does so for the first few only; then Nagle's
 # algorithm gathers the lines at the sender, and after this moment one acknowledgement brings them all: 19 segments a
 # connection instead of 45 (TCP_QUICKACK off at the listener was inherited by earlier kernels, not by 6.18).
 _GATHER_S = 0.0005
+
+
+# struct tcp_info of Linux (linux/tcp.h): tcpi_last_data_recv, milliseconds, 32 bits of the host's order.
+_INFO_BYTES = 56
+_LAST_DATA_RECV = slice(52, 56)
 
 
 class Connections:
@@ -80,8 +89,7 @@ class Connections:
             expected = ", ".join(application.arguments)
             raise ProtocolError(f"{application.name} got {len(arguments)} arguments, takes {expected}")
 
-        if application.for_living_calls and session.is_over:
-            raise CallHungUp("before it was asked")
+        _check_wanted(application, session, turn.peer, arguments[0])
 
         def too_late() -> None:
             _log.error(
@@ -94,23 +102,59 @@ class Connections:
                 _answer(session, application.fallback, arguments[0])
 
         turn.expect(application.deadline_s, too_late)
-        outputs = application.fallback
+        answer: Mapping[Variable, str] | Answer | None = application.fallback
         try:
-            outputs = application.run(arguments, self._services)
+            answer = application.run(arguments, self._services)
         except (NoPlan, CrmAway) as error:
             _log.warning("[%s] %s uses its fallback: %s", arguments[0], application.name, error)
         if turn.claim():
             turn.expect(PEER_DEADLINE_S)
-            if outputs:
-                session.set_variables(outputs)
+            if isinstance(answer, Answer):
+                _answer_and_tell(session, answer)
+            elif answer:
+                session.set_variables(answer)
         else:
+            if isinstance(answer, Answer):
+                answer.told(TOO_LATE)
             turn.wait_for_late(PEER_DEADLINE_S)
+
+
+def _check_wanted(application: Application, session: AgiSession, peer: socket.socket, call_id: str) -> None:
+    """Let nothing be begun that nobody waits for.
+
+    Raises:
+        CallHungUp: as far as this application is concerned.
+    """
+    if application.for_living_calls and session.is_over:
+        raise CallHungUp("before it was asked")
+    if application.fresh_s is None:
+        return
+    age_s = waited_s(peer)
+    if age_s > application.fresh_s:
+        _log.warning("[%s] %s was asked for %.1f s ago and is not begun", call_id, application.name, age_s)
+        raise CallHungUp("long ago")
+
+
+def waited_s(peer: socket.socket) -> float:
+    """How long ago the last bytes came from a peer, also those that nobody has read yet: the kernel keeps count."""
+    info = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+    return int.from_bytes(info[_LAST_DATA_RECV], sys.byteorder) / 1_000
 
 
 def _decoded(value: str) -> str:
     """URI-decoded; most Call-IDs have an `@` and nothing else that `unquote` is needed for."""
     text = value.replace("%40", "@")
     return unquote(text) if "%" in text else text
+
+
+def _answer_and_tell(session: AgiSession, answer: Answer) -> None:
+    """Set variables, then tell what that was good for: a channel that has hung up takes them, and runs nothing more."""
+    arrived = False
+    try:
+        session.set_variables(answer.outputs)
+        arrived = not session.is_over
+    finally:
+        answer.told("" if arrived else CALL_OVER)
 
 
 def _answer(session: AgiSession, outputs: Mapping[Variable, str], call_id: str) -> None:

@@ -17,11 +17,15 @@ class CrmAway(Exception):  # noqa: N818 - states the fact
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """The CRM's answer to a request to open. `granted`: permission given, the door is opened by DTMF."""
+    """The CRM's answer to a request to open. `granted`: permission given, the door is opened by DTMF.
+
+    `access_record_id`: the record that the CRM has made of it, which the door event completes.
+    """
 
     result: Literal["opened", "refused", "failed", "granted"]
     reason: str = ""
     door: Door | None = None
+    access_record_id: int | None = None
 
 
 class CodeVerdict(msgspec.Struct, frozen=True):

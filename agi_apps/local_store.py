@@ -16,6 +16,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MEMORY = ":memory:"
+MEMORY_LIMIT_BYTES = 64 * 1024 * 1024
+# The master kills a worker whose loop has not turned for five seconds (prefork.py): opening takes about half of that.
+_OPENING_LIMIT_S = 2.0
+_OPENING_BUSY_S = 0.2
 _AGAIN_S = 0.01
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS last_known_plan (
@@ -35,20 +40,32 @@ class SpooledBatch:
 
 
 class LocalStore:
-    """One SQLite file in WAL mode: readers never wait for a writer.
+    """One SQLite file in WAL mode: readers never wait for a writer. Or a database in `MEMORY`, of one process alone.
 
     Any thread may call any method: readers share one connection, writers another, each used by one thread at a time.
     """
 
     def __init__(self, path: str, busy_timeout_s: float = 5.0) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self._writer = sqlite3.connect(path, busy_timeout_s, isolation_level=None, check_same_thread=False)
-        self._make_wal(busy_timeout_s)
-        self._writer.execute("PRAGMA synchronous=NORMAL")
-        self._writer.executescript(_SCHEMA)
-        self._reader = sqlite3.connect(path, 0.05, isolation_level=None, check_same_thread=False)
-        self._writing = threading.Lock()
-        self._reading = threading.Lock()
+        if path != MEMORY:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self._writer = sqlite3.connect(path, _OPENING_BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            self._make_wal(_OPENING_LIMIT_S)
+            self._writer.execute("PRAGMA synchronous=NORMAL")
+            self._writer.executescript(_SCHEMA)
+            self._writer.execute(f"PRAGMA busy_timeout={int(busy_timeout_s * 1_000)}")
+            self._writing = threading.Lock()
+            if path == MEMORY:
+                self._bound_memory()
+                # A second connection to memory would be a second database, so reader and writer are one. A read waits
+                # for a delivery then: only where disk, Redis and CRM fail together.
+                self._reader, self._reading = self._writer, self._writing
+            else:
+                self._reader = sqlite3.connect(path, 0.05, isolation_level=None, check_same_thread=False)
+                self._reading = threading.Lock()
+        except BaseException:
+            self._writer.close()
+            raise
 
     def _make_wal(self, limit_s: float) -> None:
         """Switch to WAL: SQLite does not wait by itself when another worker does the same with a new file."""
@@ -62,6 +79,11 @@ class LocalStore:
                 time.sleep(_AGAIN_S)
             else:
                 return
+
+    def _bound_memory(self) -> None:
+        """Let a database in memory be full at some time, as a disk is: events are dropped and counted then."""
+        page_bytes = self._writer.execute("PRAGMA page_size").fetchone()[0]
+        self._writer.execute(f"PRAGMA max_page_count={MEMORY_LIMIT_BYTES // page_bytes}")
 
     def last_known_plan(self, panel: str, dialled: str) -> bytes | None:
         """The plan last seen for this number, None when there never was one."""
@@ -114,10 +136,10 @@ class LocalStore:
                 ).fetchall()
                 batch = SpooledBatch([bytes(event) for _, event in sorted(rows)])
                 yield batch
+                self._writer.execute("COMMIT" if batch.delivered else "ROLLBACK")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                self._roll_back()
                 raise
-            self._writer.execute("COMMIT" if batch.delivered else "ROLLBACK")
 
     def close(self) -> None:
         """Close both connections."""
@@ -130,7 +152,12 @@ class LocalStore:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
+                self._writer.execute("COMMIT")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                self._roll_back()
                 raise
-            self._writer.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        """Undo what has failed, unless SQLite has: it does when the disk is full, and would hide that by an error."""
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")

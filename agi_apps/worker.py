@@ -20,11 +20,11 @@ from agi_apps.connection import Connections
 from agi_apps.crm_client import CrmClient
 from agi_apps.deadlines import Deadlines
 from agi_apps.emergency_lease import EmergencyLeases
-from agi_apps.local_store import LocalStore
 from agi_apps.plan_lookup import PlanLookup, epoch_ms
 from agi_apps.pushes import Pushes
 from agi_apps.redis_link import RedisAway, RedisLink
 from agi_apps.registry import APPLICATIONS
+from agi_apps.store_opening import open_store
 
 if TYPE_CHECKING:
     import socket
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _TICK_S = 0.25
+# Events wait beside the calls for a Redis that a call gives up: what it has taken although its answer came late would
+# be sent again for as long as it is slow. A link of its own, so that neither of the two gives up for the other.
+_DELIVERY_TIMEOUT_S = 2.0
 # Doors that are being opened over HTTP at once; a panel may take seconds.
 _OPENING_THREADS = 128
 
@@ -51,9 +54,9 @@ class Worker:
             plan_timeout_s=config.crm_timeout_s, opening_timeout_s=config.opening_timeout_s,
             lease_timeout_s=config.lease_timeout_s,
         )  # fmt: skip
-        self._store = LocalStore(config.store_path)
+        self._store = open_store(config.store_path)
         self._plans = PlanLookup(self._redis, self._crm, self._store)
-        self._events = CallEvents(self._redis, self._store)
+        self._events = CallEvents(RedisLink(config.redis_url, _DELIVERY_TIMEOUT_S), self._store)
         self._pushes = Pushes(self._redis)
         beside = ThreadPoolExecutor(_OPENING_THREADS, "beside")
         services = Services(
@@ -78,7 +81,7 @@ class Worker:
         for work in (self._events.run, self._plans.run, self._pushes.run):
             threading.Thread(target=work, name=work.__qualname__, daemon=True).start()
         self._acceptors.start()
-        while signal.sigtimedwait({signal.SIGTERM}, _TICK_S) is None:
+        while not _told_to_stop(_TICK_S):
             self._tick()
         drained = threading.Event()
         threading.Thread(target=self._drain, args=(drained,), name="drain", daemon=True).start()
@@ -120,3 +123,12 @@ class Worker:
         body = msgspec.json.encode(report)
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         return head.encode() + b"Connection: close\r\n\r\n" + body
+
+
+def _told_to_stop(timeout_s: float) -> bool:
+    """Wait for SIGTERM.
+
+    Python does not say None but something of no meaning when the process stood still (SIGSTOP, SIGCONT) for longer.
+    """
+    told = signal.sigtimedwait({signal.SIGTERM}, timeout_s)
+    return told is not None and told.si_signo == signal.SIGTERM

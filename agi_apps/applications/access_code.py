@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import wait
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from agi_apps.application import Application, Outputs
+from msgspec import structs
+
+from agi_apps.application import Answer, Application, Outputs
 from agi_apps.crm_client import CodeVerdict, CrmAway
 from agi_apps.prompts import Prompt, language_of
 from agi_apps.stages import prompt_outputs
@@ -28,7 +30,7 @@ WAIT_S: Final = 4.0
 UNAVAILABLE = prompt_outputs(Prompt.SERVICE_UNAVAILABLE)
 
 
-def run(arguments: Sequence[str], services: Services) -> Outputs:
+def run(arguments: Sequence[str], services: Services) -> Outputs | Answer:
     """Have the code judged, and the door opened."""
     call_id, panel, _, code = arguments
     request = services.beside.submit(_ask, call_id, panel, code, services)
@@ -38,7 +40,12 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     verdict = request.result()
     if verdict is None:
         return UNAVAILABLE
-    return {**_outputs(call_id, panel, verdict, services), Variable.LANGUAGE: language_of(verdict.language)}
+    if verdict.result == "granted" and verdict.door is not None and verdict.door.dtmf:
+        return _by_dtmf(call_id, panel, verdict, verdict.door.dtmf, services)
+    if verdict.result == "granted":
+        verdict = structs.replace(verdict, result="failed", reason="permission without a door to open by DTMF")
+    _record(call_id, panel, verdict, services)
+    return {**_outputs(verdict), Variable.LANGUAGE: language_of(verdict.language)}
 
 
 def _ask(call_id: str, panel: str, code: str, services: Services) -> CodeVerdict | None:
@@ -49,14 +56,24 @@ def _ask(call_id: str, panel: str, code: str, services: Services) -> CodeVerdict
         return None
 
 
-def _outputs(call_id: str, panel: str, verdict: CodeVerdict, services: Services) -> Outputs:
-    _record(call_id, panel, verdict, services)
-    if verdict.result == "granted" and verdict.door is not None and verdict.door.dtmf:
-        return {
-            Variable.DECISION: Decision.DTMF,
-            Variable.DOOR_DTMF: verdict.door.dtmf,
-            Variable.PROMPT: Prompt.DOOR_OPENED.value.sound,
-        }
+def _by_dtmf(call_id: str, panel: str, verdict: CodeVerdict, digits: str, services: Services) -> Answer:
+    """Have Asterisk send the digits. Only with a call that goes on are they sent: it is told when that is known."""
+
+    def told(why_not: str) -> None:
+        result: Literal["failed", "granted"] = "failed" if why_not else "granted"
+        reason = why_not or verdict.reason
+        _record(call_id, panel, structs.replace(verdict, result=result, reason=reason), services)
+
+    outputs: Outputs = {
+        Variable.DECISION: Decision.DTMF,
+        Variable.DOOR_DTMF: digits,
+        Variable.PROMPT: Prompt.DOOR_OPENED.value.sound,
+        Variable.LANGUAGE: language_of(verdict.language),
+    }
+    return Answer(outputs, told)
+
+
+def _outputs(verdict: CodeVerdict) -> Outputs:
     if verdict.result == "opened":
         return {Variable.DECISION: Decision.OPENED, Variable.PROMPT: Prompt.DOOR_OPENED.value.sound}
     if verdict.locked_until_ms is not None:
@@ -88,4 +105,6 @@ APPLICATION = Application(
     run=run,
     deadline_s=WAIT_S + 1.0,
     fallback=UNAVAILABLE,
+    for_living_calls=True,
+    fresh_s=3.0,  # a door that opens later opens for nobody
 )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agi_apps.application import Services
+    from agi_apps.ring_plan import RingPlan
 
 _FAILED = frozenset({"CHANUNAVAIL", "CONGESTION"})
 # Q.850 causes of a proxy or a network that failed, as opposed to residents who did not pick up.
@@ -47,10 +48,22 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     refused = dial_status == "BUSY" or hangup_cause == _REJECTED
     if refused and index < len(plan.stages) and plan.stages[index].on_refusal == "stop":
         return prompt_outputs(why)
-    rang_s = (now_ms - int(started_at)) // 1_000 if started_at.isdigit() else 0
-    outputs = stage_outputs(plan, index + 1, now_ms, nobody=why, rang_s=max(0, rang_s), counted_from=counted_from)
+    rang_s = _rang_s(plan, index, now_ms, started_at)
+    outputs = stage_outputs(plan, index + 1, now_ms, nobody=why, rang_s=rang_s, counted_from=counted_from)
     services.pushes.wake(call_id, plan, outputs, now_ms)
     return outputs
+
+
+def _rang_s(plan: RingPlan, index: int, now_ms: int, started_at: str) -> int:
+    """How long the call has been ringing when the stage at `index` of its plan ends.
+
+    The node has noted the beginning and the clock here is another: stages ring no longer than the plan lets them. Those
+    before a desk passed the call on are not counted, as the dialplan notes a beginning anew.
+    """
+    if not started_at.isdigit():
+        return 0
+    longest_s = sum(stage.ring_timeout_s for stage in plan.stages[: index + 1])
+    return max(0, min((now_ms - int(started_at)) // 1_000, longest_s))
 
 
 def _why(dial_status: str, hangup_cause: str) -> Prompt:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from agi_apps.application import Services
+import hiredis
+
+from agi_apps.application import Answer, Services
 from agi_apps.crm_client import CrmAway, Opening
 from agi_apps.emergency_lease import CallBack
 from agi_apps.plan_lookup import FoundPlan, NoPlan
@@ -45,6 +50,37 @@ def plan_json(**changes: object) -> bytes:
 def ring_plan(**changes: object) -> RingPlan:
     """The same, decoded."""
     return decode_plan(plan_json(**changes), "p10001", "12")
+
+
+class SlowRedis(socketserver.ThreadingTCPServer):
+    """A Redis that does what it is asked, `delay_s` a command: each is kept and answered with `OK`."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, delay_s: float) -> None:
+        super().__init__(("127.0.0.1", 0), _RedisPeer)
+        self.delay_s = delay_s
+        self.done: list[list[bytes]] = []
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://127.0.0.1:{self.server_address[1]}"
+
+
+class _RedisPeer(socketserver.BaseRequestHandler):
+    server: SlowRedis
+
+    def handle(self) -> None:
+        reader = hiredis.Reader()
+        with suppress(OSError):  # who gave up waiting has closed
+            while data := self.request.recv(65_536):
+                reader.feed(data)
+                while (command := reader.gets()) is not False:
+                    time.sleep(self.server.delay_s)
+                    self.server.done.append(command)
+                    self.request.sendall(b"+OK\r\n")
 
 
 class Plans:
@@ -111,6 +147,14 @@ class Leases:
 
     def call_back(self, number: str, _call_id: str) -> CallBack:
         return self._back or CallBack(number)
+
+
+def taken(answer: Mapping[Variable, str] | Answer) -> Mapping[Variable, str]:
+    """Outputs of an application, as an Asterisk has taken them whose call goes on."""
+    if not isinstance(answer, Answer):
+        return answer
+    answer.told("")
+    return answer.outputs
 
 
 def services(

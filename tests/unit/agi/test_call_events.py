@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING, cast
 
-from agi_apps.call_events import CallEvents
+from agi_apps.call_events import BATCH_EVENTS, CallEvents
 from agi_apps.local_store import LocalStore
 from agi_apps.redis_keys import CALL_OVER_PREFIX, PANEL_CALL_PREFIX
 from agi_apps.redis_link import RedisAway
@@ -20,9 +24,11 @@ class _Redis:
 
     def __init__(self) -> None:
         self.is_away = True
+        self.delay_s = 0.0
         self.taken: list[tuple[Argument, ...]] = []
 
     def execute(self, *command: Argument) -> Reply:
+        time.sleep(self.delay_s)
         if self.is_away:
             raise RedisAway("connection refused")
         self.taken.append(command)
@@ -46,3 +52,19 @@ def test_a_panel_whose_call_ended_while_redis_was_away_is_freed_when_it_is_back(
     keys += [f"{PANEL_CALL_PREFIX}p10002", f"{CALL_OVER_PREFIX}call-2"]
     assert freed[3:7] == tuple(keys)
     assert freed[8:] == ("back-1", "call-2")
+
+
+def test_a_stop_does_not_wait_for_a_slow_redis_to_take_what_the_disk_keeps(tmp_path: Path) -> None:
+    """The master kills who delivers for longer than it waits, and what was in memory is lost with him."""
+    redis, store = _Redis(), LocalStore(str(tmp_path / "agi.db"))
+    redis.is_away, redis.delay_s = False, 0.3
+    store.spool([b'{"event": "old"}'] * (20 * BATCH_EVENTS))
+    events = CallEvents(cast("RedisLink", redis), store)
+    events.add({"event": "new"})
+    began = time.monotonic()
+    events.close()
+    assert time.monotonic() - began < 3
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "agi.db")) as database:
+        (last,) = database.execute("SELECT event FROM spooled_event ORDER BY id DESC LIMIT 1").fetchone()
+    assert json.loads(last) == {"event": "new"}

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agi_apps.crm_client import CrmAway, CrmClient
+from agi_apps.crm_client import CrmAway, CrmClient, Opening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+OPENING = b'{"result": "granted", "reason": "", "door": null, "access_record_id": 17}'
+
+
 class SlowCrm(ThreadingHTTPServer):
-    """Answers `{}`; leases only when it is told to."""
+    """Answers `{}` to all but an opening; leases only when it is told to."""
 
     daemon_threads = True
 
@@ -32,17 +35,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         if "emergency" in self.path:
             self.server.go_on.wait(5)
-        self._answer()
+        self._answer(OPENING if "openings" in self.path else b"{}")
 
     def do_GET(self) -> None:
-        self._answer()
+        self._answer(b"{}")
 
-    def _answer(self) -> None:
+    def _answer(self, body: bytes) -> None:
         self.server.asked.append(self.path)
         self.send_response(200)
-        self.send_header("Content-Length", "2")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(b"{}")
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -83,3 +86,8 @@ def test_a_crm_that_is_known_to_be_away_is_not_asked_for_a_lease() -> None:
         asks.ring_plan("p1", "12")
     with pytest.raises(CrmAway, match="left alone"):
         asks.emergency_lease("p1", "c1")
+
+
+def test_the_record_that_the_crm_has_made_of_an_opening_is_read(crm: SlowCrm) -> None:
+    opening = client(crm.server_address[1]).open_door("c1", "p1", "12", "h1", "#")
+    assert opening == Opening("granted", access_record_id=17)

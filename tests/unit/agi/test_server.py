@@ -9,8 +9,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ import pytest
 
 from agi_apps.local_store import LocalStore
 from tests.unit.agi.fake_asterisk import FakeAsterisk
-from tests.unit.agi.stand_ins import plan_json
+from tests.unit.agi.stand_ins import SlowRedis, plan_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,11 +57,18 @@ def answers(address: tuple[str, int]) -> bool:
 
 @pytest.fixture(name="server")
 def _server(tmp_path: Path) -> Iterator[Server]:
-    address = ("127.0.0.1", free_port())
     with closing(LocalStore(str(tmp_path / "agi.db"))) as store:
         store.remember_plans([("p10001", "12", plan_json())])
+    with started(tmp_path, f"redis://127.0.0.1:{free_port()}") as server:
+        yield server
+
+
+@contextmanager
+def started(tmp_path: Path, redis_url: str) -> Iterator[Server]:
+    """The server, with its file in this folder and no CRM."""
+    address = ("127.0.0.1", free_port())
     config = {
-        "agi_address": f"127.0.0.1:{address[1]}", "redis_url": f"redis://127.0.0.1:{free_port()}",
+        "agi_address": f"127.0.0.1:{address[1]}", "redis_url": redis_url,
         "crm_url": f"http://127.0.0.1:{free_port()}", "crm_token": "t", "store_path": str(tmp_path / "agi.db"),
         "workers": 1,
     }  # fmt: skip
@@ -160,3 +168,82 @@ def test_no_number_is_taken_for_a_call_that_went_out_while_this_server_stood_sti
     with socket.create_connection(server[1], 8) as link:
         link.sendall(FakeAsterisk.environment("emergency", *arguments) + said_with_it)
         assert link.recv(4096).startswith(b"EXEC MSet") is is_asked
+
+
+def test_a_redis_that_is_too_slow_for_calls_takes_each_event_once_and_frees_the_panels(tmp_path: Path) -> None:
+    with SlowRedis(0.3) as redis:
+        threading.Thread(target=redis.serve_forever, daemon=True).start()
+        with started(tmp_path, redis.url) as (_, address):
+            FakeAsterisk(address).agi("call_ended", *ENDED)
+            until(lambda: b"EVAL" in [command[0] for command in redis.done], 4)
+            time.sleep(1.5)  # longer than the rest between two tries
+            assert health(address)["events_spooled"] == 0
+        redis.shutdown()
+    assert [command[0] for command in redis.done if command[0] != b"PING"] == [b"XADD", b"EVAL"]
+
+
+def test_a_worker_that_stood_still_goes_on(server: Server) -> None:
+    """It took the end of its standstill for the order to stop, and closed the calls that had queued up."""
+    _, address = server
+    worker = int(str(health(address)["pid"]))
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(1)  # longer than its loop waits for that order
+    os.kill(worker, signal.SIGCONT)
+    time.sleep(1)
+    assert health(address)["pid"] == worker
+
+
+def left_alone_for(process: subprocess.Popen[bytes], address: tuple[str, int], seconds: float, request: bytes) -> bytes:
+    """What is said to a request that comes while the server stands still; empty when it is closed without a word."""
+    worker = int(str(health(address)["pid"]))
+    assert worker != process.pid
+    os.kill(process.pid, signal.SIGSTOP)  # else it takes the worker for stuck
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        with socket.create_connection(address, 8) as link:
+            link.sendall(request)
+            time.sleep(seconds)
+            os.kill(worker, signal.SIGCONT)
+            return link.recv(4_096)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+        os.kill(process.pid, signal.SIGCONT)
+
+
+PRESSED = ("unlock", "call-1", "p10001", "12", "h10012a", "%23", "")
+TYPED = ("access_code", "call-1", "p10001", "access_code", "40719")
+
+
+@pytest.mark.parametrize("request_", [PRESSED, TYPED])
+@pytest.mark.parametrize(("seconds", "is_served"), [(0.5, True), (3.5, False)])
+def test_a_key_from_before_this_server_stood_still_opens_nothing(
+    server: Server, request_: tuple[str, ...], seconds: float, is_served: bool
+) -> None:
+    said = left_alone_for(*server, seconds, FakeAsterisk.environment(*request_))
+    assert said.startswith(b"EXEC MSet") is is_served
+
+
+@pytest.mark.parametrize("request_", [PRESSED, TYPED])
+def test_a_key_of_a_call_that_is_over_opens_nothing(server: Server, request_: tuple[str, ...]) -> None:
+    with socket.create_connection(server[1], 8) as link:
+        link.sendall(FakeAsterisk.environment(*request_) + b"HANGUP\n")
+        assert link.recv(4_096) == b""
+
+
+def test_a_visitor_rings_however_long_this_server_stood_still(server: Server) -> None:
+    assert left_alone_for(*server, 3.5, FakeAsterisk.environment("ring_all", *RING)).startswith(b"EXEC MSet")
+
+
+def test_a_damaged_file_keeps_no_visitor_from_ringing(tmp_path: Path) -> None:
+    (tmp_path / "agi.db").write_bytes(b"this was a disk once" * 500)
+    with started(tmp_path, f"redis://127.0.0.1:{free_port()}") as (_, address):
+        assert FakeAsterisk(address).agi("ring_all", *RING)["EP_DECISION"] == "prompt"
+    assert (tmp_path / "agi.db.damaged").exists()
+
+
+def test_without_a_place_for_its_file_the_server_runs(tmp_path: Path) -> None:
+    (tmp_path / "agi.db").mkdir()
+    with started(tmp_path, f"redis://127.0.0.1:{free_port()}") as (_, address):
+        assert FakeAsterisk(address).agi("ring_all", *RING)["EP_DECISION"] == "prompt"
+        FakeAsterisk(address).agi("call_ended", *ENDED)
+        until(lambda: health(address)["events_spooled"] == 1)
