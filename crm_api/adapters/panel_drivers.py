@@ -24,10 +24,20 @@ PIECE_BYTES: Final = 64 * 1024
 MAX_ANSWER_BYTES: Final = 4096
 MAX_PICTURE_BYTES: Final = 2 * 1024 * 1024
 JPEG: Final = b"\xff\xd8"
+NEVER_ASKED: Final = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.LocationParseError,
+)
+"""Errors of connections that were not made."""
 
 
 class PanelRefusedError(Exception):
     """The panel did not open; the sentence says why."""
+
+
+class PanelSilentError(PanelRefusedError):
+    """The panel was asked and did not say what it did: its door may have opened."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,10 @@ class PanelDriver(Protocol):
     """Opens doors of one maker's panels."""
 
     def open_door(self, access: PanelAccess, output: int) -> None:
-        """Open the door on this output; raise `PanelRefusedError` unless the panel says it has."""
+        """Open the door on this output; raise `PanelRefusedError` unless the panel says it has.
+
+        `PanelSilentError` when nobody knows whether it has.
+        """
 
     def picture(self, access: PanelAccess) -> bytes:
         """Return a JPEG of what the panel sees; raise `PanelRefusedError` when it gives none."""
@@ -120,7 +133,7 @@ class PanelHttp:
                 response.close()
         except urllib3.exceptions.HTTPError as error:
             reason = f"the panel at {access.address} did not answer ({type(error).__name__}): check its network"
-            raise PanelRefusedError(reason) from error
+            raise (PanelRefusedError if isinstance(error, NEVER_ASKED) else PanelSilentError)(reason) from error
         if response.status != OK:
             told = told_path or path
             raise PanelRefusedError(

@@ -1,8 +1,8 @@
 """Plans of calls that no panel makes, and of the panel's concierge button: desks, neighbours, a look through a panel.
 
 A resident reaches the desks on duty, a neighbour by apartment number where the company allows it, and the panels of his
-own doors; a desk reaches every apartment and panel that it answers for. Nobody here is ever put through to a phone,
-except to a desk that is one.
+own doors; a desk reaches every apartment and panel that it answers for. An account of kind concierge without a desk
+reaches the desks alone. Nobody here is ever put through to a phone, except to a desk that is one.
 """
 
 from __future__ import annotations

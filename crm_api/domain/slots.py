@@ -82,6 +82,11 @@ def _day(text: str) -> int:
     raise ValueError(f"no day of week: {text}")
 
 
+def slot_named(zone: str, name: str) -> Slot:
+    """Return the slot of this name by the clock of a zone, which need not be the one that it was found in."""
+    return Slot(name, _instant_ms(datetime.strptime(name, _NAME), ZoneInfo(zone)))  # noqa: DTZ007 - of the zone
+
+
 def slot_after(cron: str, zone: str, name: str) -> Slot:
     """Return the slot that follows the one of this name."""
     return _slot(cron, zone, datetime.strptime(name, _NAME).replace(tzinfo=UTC) + _MINUTE)

@@ -41,6 +41,11 @@ _USE_UP: Final = """
 UPDATE access_codes SET last_used_at_ms = ?, ended_at_ms = ?, end_reason = 'used', version = version + 1
 WHERE id = ? AND ended_at_ms IS NULL RETURNING id
 """
+_GIVE_BACK: Final = """
+UPDATE access_codes SET ended_at_ms = NULL, end_reason = NULL, version = version + 1
+WHERE id = ? AND end_reason = 'used' RETURNING id
+"""
+_PLACE: Final = "SELECT entrance_id, gate_id, code_hash FROM access_codes WHERE id = ?"
 _USED: Final = "UPDATE access_codes SET last_used_at_ms = ? WHERE id = ?"
 # Codes that open, or have opened since a moment, at a place, or at one that shares a panel with it. A panel
 # of a whole house serves each of its entrances.
@@ -65,12 +70,16 @@ WHERE ended_at_ms IS NULL AND valid_until_ms <= ?
 
 @dataclass(frozen=True)
 class Typed:
-    """What comes of a code that was typed at a panel. `code_id` is None for a code that nobody knows."""
+    """What comes of a code that was typed at a panel. `code_id` is None for a code that nobody knows.
+
+    `used_up`: it was for a single use, which was this one.
+    """
 
     opens: bool
     reason: str
     code_id: int | None = None
     apartment_id: int | None = None
+    used_up: bool = False
 
 
 def _active(wanted: bool) -> Any:
@@ -157,8 +166,20 @@ class AccessCodes(Kept[AccessCode]):
                     refused = Typed(False, "the code has been used", code_id, apartment_id)
                     continue
                 database.rows(_USED, (now_ms, code_id))
-                return Typed(True, "the code is right", code_id, apartment_id)
+                return Typed(True, "the code is right", code_id, apartment_id, bool(single_use))
             return refused
+
+    def give_back(self, code_id: int) -> None:
+        """Let a code that was used up open once more: the door stayed shut.
+
+        Only whoever used it up may say so; nobody else can have used it since. No panel has to be told: one that keeps
+        codes itself keeps none that are for a single use. It stays used when the digits were given away meanwhile.
+        """
+        database = self.database
+        with database.transaction():
+            for entrance_id, gate_id, code_hash in database.rows(_PLACE, (code_id,)):
+                if not self._is_taken(entrance_id, gate_id, code_hash, self.context.now_ms()):
+                    database.rows(_GIVE_BACK, (code_id,))
 
     def _drawn(self, new: access_codes.NewAccessCode, company_id: int) -> str:
         length, alphabet = self.database.row(_RULES, (company_id,)) or USUAL_RULES
@@ -171,7 +192,8 @@ class AccessCodes(Kept[AccessCode]):
         raise ConflictError(f"length: nearly all codes of {length} digits are in use here; make it longer")
 
     def _taken(self, new: access_codes.NewAccessCode, code: str, since_ms: int) -> bool:
-        code_hash = self.context.encryption.keyed_hash(code)
-        entrance_id, gate_id = new.entrance_id or 0, new.gate_id or 0
-        where = (entrance_id, gate_id, gate_id, entrance_id)
+        return self._is_taken(new.entrance_id, new.gate_id, self.context.encryption.keyed_hash(code), since_ms)
+
+    def _is_taken(self, entrance_id: int | None, gate_id: int | None, code_hash: str, since_ms: int) -> bool:
+        where = (entrance_id or 0, gate_id or 0, gate_id or 0, entrance_id or 0)
         return bool(self.database.rows(_TAKEN, (code_hash, since_ms, *where)))

@@ -5,7 +5,8 @@ Somebody who tries codes is stopped at the panel and at its entrance or gate, wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from crm_api.services.access_codes import Typed
 from crm_api.services.context import Tenant, find
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from crm_api.services.access_codes import AccessCodes
     from crm_api.services.context import Context
     from crm_api.services.door_openings import DoorOpenings
+
+SHUT: Final = ("refused", "failed")
+"""Results that open nothing; what is `granted` is the panel's to open."""
 
 
 class CodeLocks(Kept[CodeLock]):
@@ -53,6 +57,8 @@ class CodeEntries:
         facts = known.facts
         typed, until_ms = self._judged(facts, entry.code, at_ms)
         opening = self._opened(facts) if typed.opens else Opening("refused", typed.reason)
+        if typed.used_up and opening.result in SHUT:
+            opening = self._not_used(int(typed.code_id or 0), opening)
         record_id = self._openings.record(
             opening,
             at_ms=at_ms,
@@ -79,6 +85,17 @@ class CodeEntries:
                 code_locks.forget(database, places)
                 return typed, None
             return typed, code_locks.count_wrong(database, facts.company_id, places, at_ms)
+
+    def _not_used(self, code_id: int, opening: Opening) -> Opening:
+        """Give a single-use code back whose door stayed shut: its courier may try again, at another door, too.
+
+        Used up before the door is asked and given back after, so that of two entries at once one opens at most. A door
+        that may have opened has used the code: it must not open twice.
+        """
+        if opening.may_be_open:
+            return replace(opening, reason=f"{opening.reason}; the code is used up, as the door may have opened")
+        self._codes.give_back(code_id)
+        return opening
 
     def _opened(self, facts: PanelFacts) -> Opening:
         if facts.door is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError
+from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError, PanelSilentError
 from crm_api.services.context import Tenant, find
 from crm_api.tables.fund import Relay
 from crm_api.tables.models import AccessRecord, Account, Apartment, Door, Panel
@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Opening:
-    """What came of one wish to open a door."""
+    """What came of one wish to open a door.
+
+    `may_be_open`: the device was asked and said nothing; the result is `failed`, as nobody confirmed.
+    """
 
     result: str
     reason: str
     method: str | None = None
+    may_be_open: bool = False
 
 
 class DoorOpenings:
@@ -119,7 +123,7 @@ class DoorOpenings:
         try:
             self._drivers[device.driver].open_door(self._access(device), output)
         except PanelRefusedError as error:
-            return Opening("failed", str(error), "http")
+            return Opening("failed", str(error), "http", may_be_open=isinstance(error, PanelSilentError))
         except ValueError as error:
             return Opening("failed", f"credentials of {noun} {device.name}: {error}", "http")
         with self._context.database.transaction():
@@ -138,4 +142,4 @@ class DoorOpenings:
         if facts.get("apartment_id") is not None:
             facts["house_id"] = Apartment.get_by_id(facts["apartment_id"]).house_id
         with self._context.database.transaction():
-            return AccessRecord.create(**asdict(opening), **facts).id
+            return AccessRecord.create(result=opening.result, reason=opening.reason, method=opening.method, **facts).id

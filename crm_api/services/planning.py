@@ -106,7 +106,10 @@ class Planning:
         """Answer a resident or a desk."""
         database = self._context.database
         asked = Asked(account, dialled, now_ms, caller.facts, "desk" if caller.is_desk else "resident")
-        if not caller.account_rings:  # a guest whose time is over
+        # A desk that was removed, alone or with its house, leaves an account that can register, but answers for nobody.
+        has_no_desk = caller.is_desk and not caller.has_desk
+        # Rings no more: a guest whose time is over.
+        if not caller.account_rings or (has_no_desk and dialled not in CONCIERGE_NUMBERS):
             return resident_calls.refused(asked, "forbidden")
         if dialled in CONCIERGE_NUMBERS:
             houses = () if caller.house_id is None else (caller.house_id,)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from peewee import fn
 
 from crm_api.domain.problems import ConflictError
-from crm_api.domain.slots import slot_from
+from crm_api.domain.slots import slot_from, slot_named
 from crm_api.services.audit import audited
 from crm_api.services.job_runs import run_document
 from crm_api.services.kept import Document, Kept
@@ -45,14 +45,21 @@ class ScheduledJobs(Kept[ScheduledJob]):
         ]
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
-        """Change when a job is due; the next slot is found anew."""
+        """Change when a job is due; the next slot is found anew.
+
+        In another zone the slot that is waited for may be due already: it stays the next one, and runs at once.
+        """
         with self.database.transaction():
             row = self.row(tenant, key)
             if values.keys() & {"cron", "zone", "enabled"}:
                 zone = values.get("zone", row.zone)
                 zone = zone or self._city_zones([row.company_id]).get(row.company_id, PLATFORM_ZONE)
                 if values.get("enabled", row.enabled):
-                    slot = slot_from(values.get("cron", row.cron), zone, self.context.now_ms())
+                    cron, now_ms = values.get("cron", row.cron), self.context.now_ms()
+                    slot = slot_from(cron, zone, now_ms)
+                    if row.next_slot is not None and cron == row.cron:
+                        waited_for = slot_named(zone, str(row.next_slot))
+                        slot = waited_for if waited_for.due_at_ms <= now_ms else slot
                     values = {**values, "next_slot": slot.name, "next_at_ms": slot.due_at_ms}
                 else:
                     values = {**values, "next_slot": None, "next_at_ms": None}

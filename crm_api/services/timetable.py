@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from crm_api.domain.slots import Slot, latest_due, slot_after, slot_from
+from crm_api.domain.slots import Slot, latest_due, slot_after, slot_from, slot_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,17 +113,15 @@ class Timetable:
         if job.next_slot is None or job.next_at_ms is None:
             self._move(job, slot_from(job.cron, job.zone, now_ms))
             return False
-        if job.next_at_ms > now_ms:
+        first = Slot(job.next_slot, job.next_at_ms)
+        if first.due_at_ms > now_ms:
             if self._right.get(job.job_id) == job:
                 return False
-            # The clock may have been ahead, or the city has another zone: the next slot is the first that has not run.
-            wanted = self._not_run(job, slot_from(job.cron, job.zone, now_ms), job.next_at_ms)
-            if wanted == Slot(job.next_slot, job.next_at_ms):
-                self._right[job.job_id] = job
-            else:
-                self._move(job, wanted)
-            return False
-        first = Slot(job.next_slot, job.next_at_ms)
+            waited_for, first = first, slot_named(job.zone, job.next_slot)
+            # Where its hour has passed in the zone that the city has got since, it is due: it must not be left out.
+            if first.due_at_ms > now_ms:
+                self._wait(job, waited_for, now_ms)
+                return False
         slot, following, missed = latest_due(job.cron, job.zone, first, now_ms)
         with self._context.database.transaction():
             if not self._move(job, following):
@@ -132,6 +130,14 @@ class Timetable:
                 _RUN, (job.job_id, job.company_id, job.kind, slot.name, slot.due_at_ms, missed)
             )
         return bool(made)
+
+    def _wait(self, job: _Job, waited_for: Slot, now_ms: int) -> None:
+        """Wait for the right slot: the first that has not run. The clock may have been ahead, or the zone another."""
+        wanted = self._not_run(job, slot_from(job.cron, job.zone, now_ms), waited_for.due_at_ms)
+        if wanted == waited_for:
+            self._right[job.job_id] = job
+        else:
+            self._move(job, wanted)
 
     def _not_run(self, job: _Job, slot: Slot, limit_ms: int) -> Slot:
         while slot.due_at_ms < limit_ms and self._context.database.row(_HAS_RUN, (job.job_id, slot.name)) is not None:

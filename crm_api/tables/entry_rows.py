@@ -27,6 +27,7 @@ COLUMNS: Final = (
     "call_id",
 )
 
+# An account's name is free again when the account is gone, also to another company: whoever has it since is not meant.
 _ROWS: Final = """
 SELECT r.id, r.at_ms, r.company_id, h.address, coalesce(ap.label, CAST(ap.number AS TEXT)), coalesce(p.name, r.panel),
     d.name, r.result, r.method, r.account, k.number, coalesce(kr.name, ar.name), r.opened_by, r.reason, r.call_id
@@ -37,7 +38,7 @@ LEFT JOIN panels p ON p.id = r.panel_id
 LEFT JOIN doors d ON d.id = r.door_id
 LEFT JOIN rfid_keys k ON k.id = r.key_id
 LEFT JOIN residents kr ON kr.id = k.resident_id
-LEFT JOIN accounts a ON a.account = r.account
+LEFT JOIN accounts a ON a.account = r.account AND a.company_id = r.company_id AND a.created_at_ms <= r.at_ms
 LEFT JOIN residents ar ON ar.id = a.resident_id
 WHERE {conditions}
 ORDER BY r.at_ms, r.id LIMIT ?

@@ -49,7 +49,11 @@ _NAMES: Final = """
 SELECT r.id, r.name, h.apartment_id FROM residencies h JOIN residents r ON r.id = h.resident_id WHERE h.company_id = ?
 """
 _RINGING_PHONES: Final = "SELECT apartment_id FROM accounts WHERE company_id = ? AND kind = 'phone'"
-_ZONE: Final = "SELECT t.time_zone FROM companies c JOIN cities t ON t.id = c.city_id WHERE c.id = ?"
+# By the clock of the house's city, else of the company's.
+_ZONES: Final = """
+SELECT h.id, coalesce(t.time_zone, 'UTC') FROM houses h JOIN companies c ON c.id = h.company_id
+LEFT JOIN cities t ON t.id = coalesce(h.city_id, c.city_id) WHERE h.company_id = ?
+"""
 
 
 class ResidentImport(Importer):
@@ -69,8 +73,7 @@ class ResidentImport(Importer):
     def __init__(self, context: Context, company_id: int, options: dict[str, Any]) -> None:
         super().__init__(context, company_id, options)
         self._places = KnownPlaces(self.database, company_id)
-        zone = self.database.row(_ZONE, (company_id,))
-        self._zone = ZoneInfo(zone[0]) if zone is not None else ZoneInfo("UTC")
+        self._zones: dict[int, str] = dict(self.database.rows(_ZONES, (company_id,)))
         self._known = self._kept()
         """Name and phone: the resident's id; below zero for one who is new (-1 is the first)."""
         self._homes: dict[tuple[int, int], int] = dict.fromkeys(self.database.rows(_HOMES, (company_id,)), 0)
@@ -84,12 +87,13 @@ class ResidentImport(Importer):
         name = limited(row.cells["name"], "name", LONGEST_NAME)
         if not name:
             raise WrongCellError("name", "give the name")
-        apartment_id = self._places.apartment(row, self._places.house(row))
+        house_id = self._places.house(row)
+        apartment_id = self._places.apartment(row, house_id)
         phones = self._phones(row.cells.get("phones", ""))
         role = ROLES.get(plain(row.cells.get("role", "")))
         if role is None:
             raise WrongCellError("role", "give owner, tenant or guest")
-        ends_at_ms = self._ends_at_ms(row.cells.get("until", ""), role)
+        ends_at_ms = self._ends_at_ms(row.cells.get("until", ""), role, house_id)
         note = limited(row.cells.get("note", ""), "note", LONGEST_NOTE) or None
         who = next((self._known[plain(name), phone] for phone in phones if (plain(name), phone) in self._known), None)
         if who is not None:
@@ -183,8 +187,8 @@ class ResidentImport(Importer):
             raise WrongCellError("phones", f"has {len(phones)} phones: a resident has at most {MOST_PHONES}")
         return phones
 
-    def _ends_at_ms(self, text: str, role: str) -> int | None:
-        """Return the end of the day that is named, in the company's city."""
+    def _ends_at_ms(self, text: str, role: str, house_id: int) -> int | None:
+        """Return the end of the day that is named, by the clock of the house."""
         if (role == "guest") != bool(text):
             raise WrongCellError("until", "a guest, and only a guest, has the day until which he may stay")
         if not text:
@@ -194,7 +198,7 @@ class ResidentImport(Importer):
             raise WrongCellError("until", "give a day such as 2027-01-31 or 31.01.2027")
         if day == date.max:
             raise WrongCellError("until", f"has no day after it: give one before {date.max}")
-        midnight = datetime.combine(day + timedelta(days=1), time(), self._zone)
+        midnight = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(self._zones.get(house_id, "UTC")))
         ends_at_ms = int(midnight.astimezone(UTC).timestamp() * 1000)
         if ends_at_ms <= self.now_ms:
             raise WrongCellError("until", "is over already: give a day to come")

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crm_api.adapters.panel_drivers import PanelRefusedError, PanelSilentError
+
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
     from tests.unit.crm.conftest import Clock, FakePanelDriver, Town
@@ -98,3 +100,92 @@ def test_no_code_is_kept_in_clear(town: Town, code: int, services: Services) -> 
     for table in ("access_records", "code_locks", "audit_log", "access_codes"):
         for row in database.rows(f"SELECT * FROM {table}"):  # noqa: S608 - constants
             assert not any(CODE in str(value) or WRONG in str(value) for value in row), (table, row)
+
+
+@pytest.fixture
+def single_use(town: Town) -> int:
+    """A code that opens once, at the entrance, whose door is now opened over HTTP."""
+    change = {"driver": "generic", "address": "127.0.1.1", "doors": [{"method": "http", "output": 1}]}
+    town.platform("PATCH", "/v1/panels/1", change)
+    body = {"entrance_id": town.entrance, "code": CODE, "single_use": True}
+    return int(town.platform("POST", "/v1/access-codes", body)["id"])
+
+
+def shown(town: Town, code: int) -> tuple[Any, Any]:
+    document = town.platform("GET", f"/v1/access-codes/{code}")
+    return document["ended_at_ms"], document["end_reason"]
+
+
+def test_a_code_is_not_used_up_while_the_door_stays_shut(town: Town, driver: FakePanelDriver, single_use: int) -> None:
+    version = town.platform("GET", f"/v1/access-codes/{single_use}")["version"]
+    driver.refusal = "the panel answered 503"
+    assert [typed(town, CODE)["result"] for _ in range(2)] == ["failed", "failed"]
+    assert shown(town, single_use) == (None, None)
+    assert town.platform("GET", f"/v1/access-codes/{single_use}")["version"] == version + 4
+    driver.refusal = None
+    assert typed(town, CODE)["result"] == "opened"
+    assert shown(town, single_use)[1] == "used"
+    again = typed(town, CODE)
+    assert (again["result"], again["reason"], len(driver.opened)) == ("refused", "nobody knows this code", 1)
+
+
+def test_a_code_typed_where_no_door_is_or_no_address_stays(town: Town, single_use: int) -> None:
+    town.platform("PATCH", "/v1/panels/1", {"address": None})
+    assert typed(town, CODE)["result"] == "failed"
+    town.platform("PATCH", "/v1/panels/1", {"doors": []})
+    told = typed(town, CODE)
+    assert (told["result"], told["reason"]) == ("refused", "this panel opens no door")
+    assert shown(town, single_use) == (None, None)
+
+
+def test_a_code_stays_used_where_the_door_may_have_opened(
+    town: Town, driver: FakePanelDriver, single_use: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(access: Any, output: int) -> None:
+        raise PanelSilentError(f"the panel at {access.address} did not answer {output}")
+
+    monkeypatch.setattr(driver, "open_door", silent)
+    told = typed(town, CODE)
+    assert told["result"] == "failed"
+    assert "may have opened" in told["reason"]
+    assert shown(town, single_use)[1] == "used"
+
+
+def test_a_second_entry_while_the_door_is_asked_gets_nothing_and_takes_nothing(
+    town: Town, driver: FakePanelDriver, single_use: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever comes of the first entry, the second one opens nothing, and gives back nothing."""
+    opened, told = driver.open_door, []
+
+    def meanwhile(access: Any, output: int) -> None:
+        told.append(typed(town, CODE)["result"])
+        opened(access, output)
+
+    monkeypatch.setattr(driver, "open_door", meanwhile)
+    driver.refusal = "the panel answered 503"
+    assert (typed(town, CODE)["result"], told) == ("failed", ["refused"])
+    assert shown(town, single_use) == (None, None)
+    driver.refusal = None
+    assert (typed(town, CODE)["result"], told, len(driver.opened)) == ("opened", ["refused"] * 2, 1)
+    assert shown(town, single_use)[1] == "used"
+
+
+def test_digits_that_another_code_has_meanwhile_are_not_given_back(
+    town: Town, driver: FakePanelDriver, single_use: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(access: Any, output: int) -> None:
+        town.platform("POST", "/v1/access-codes", {"entrance_id": town.entrance, "code": CODE})
+        raise PanelRefusedError(f"{access.address} refused {output}")
+
+    monkeypatch.setattr(driver, "open_door", meanwhile)
+    assert typed(town, CODE)["result"] == "failed"
+    assert shown(town, single_use)[1] == "used"
+
+
+def test_a_code_that_opens_more_than_once_is_left_alone(town: Town, driver: FakePanelDriver, code: int) -> None:
+    change = {"driver": "generic", "address": "127.0.1.1", "doors": [{"method": "http", "output": 1}]}
+    town.platform("PATCH", "/v1/panels/1", change)
+    version = town.platform("GET", f"/v1/access-codes/{code}")["version"]
+    driver.refusal = "the panel answered 503"
+    assert typed(town, CODE)["result"] == "failed"
+    assert town.platform("GET", f"/v1/access-codes/{code}")["version"] == version

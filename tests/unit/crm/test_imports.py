@@ -185,6 +185,21 @@ def test_a_guest_may_stay_until_the_last_day_but_one(town: Town) -> None:
     assert send(town, "residents", text)["result"]["made"] == {"residents": 1, "residencies": 1}
 
 
+def test_the_last_day_of_a_guest_ends_by_the_clock_of_his_house(town: Town, services: Services) -> None:
+    far = town.platform("POST", "/v1/cities", {"name": "Harbour", "time_zone": "Asia/Vladivostok"})["id"]
+    town.platform("PATCH", "/v1/cities/1", {"time_zone": "Europe/Kaliningrad"})
+    town.platform("PATCH", f"/v1/houses/{town.house}", {"city_id": far})
+    text = (
+        "name;address;apartment;role;until\n"
+        "A;Lenina 1;12;guest;31.12.2030\n"
+        "B;Sadovaya 7;12;guest;31.12.2030\n"  # a house without a city stands in that of its company
+    )
+    assert send(town, "residents", text)["result"]["made"] == {"residents": 2, "residencies": 2}
+    ends = services.jobs.database.rows("SELECT ends_at_ms FROM residencies ORDER BY id")
+    new_year_ms = 1_924_992_000_000  # 2031-01-01, UTC
+    assert ends == [(new_year_ms - 10 * 3_600_000,), (new_year_ms - 2 * 3_600_000,)]
+
+
 def test_apartments_that_overlap_are_named_as_ranges(town: Town, services: Services) -> None:
     before = counted(services)
     text = (

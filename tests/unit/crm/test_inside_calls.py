@@ -207,3 +207,24 @@ def test_a_desk_of_a_kept_plan_opens_at_its_table_and_on_its_phone_and_a_trunk_d
     stages = [{"ring_timeout_s": 20, "targets": [{"account": "t9"}, {"kind": "concierge"}]}]
     town.platform("POST", "/v1/ring-plans", {"apartment_id": town.apartment, "stages": stages})
     assert accounts(town.plan("p1", "12")) == [[("t9", False), ("c1", True)], [("c2", True)], [("c3", True)]]
+
+
+@pytest.mark.parametrize("lost", ["desk", "house", "never"])
+def test_an_account_without_a_desk_reaches_other_desks_and_nothing_else(
+    town: Town, desks: dict[str, int], lost: str
+) -> None:
+    """Also where its house was all that it answered for: it does not answer for the whole company from then on."""
+    house = town.platform("POST", "/v1/houses", {"company_id": town.company, "address": "Mira 3"})["id"]
+    if lost == "never":
+        town.platform("POST", "/v1/accounts", {"account": "c9", "kind": "concierge", "company_id": town.company})
+    else:
+        desk_id = desk(town, "c9", house_id=house)
+        town.platform("DELETE", f"/v1/concierge-desks/{desk_id}" if lost == "desk" else f"/v1/houses/{house}")
+    # `2112` is an apartment at the gate, `p2` the gate, which opens by HTTP; both of another house.
+    assert [town.plan("c9", dialled)["outcome"] for dialled in ("p1", "p2", "12", "2112", "99")] == ["forbidden"] * 5
+    for panel in ("p1", "p2"):
+        wish = {"call_id": "c@1", "panel": "c9", "dialled": panel, "account": "c9", "key": "#"}
+        assert town.service("POST", "/v1/door-openings", wish)["result"] == "refused"
+    assert accounts(town.plan("c9", "0")) == [[("c2", False)], [("c3", False)]]
+    assert desks.keys() == {"c1", "c2", "c3"}
+    assert town.plan("c2", "p1")["caller_may_open"], "a desk of the whole company is one as ever"

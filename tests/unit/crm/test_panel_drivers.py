@@ -14,7 +14,13 @@ import pytest
 
 from crm_api.adapters import panel_drivers
 from crm_api.adapters.panel_code_drivers import panel_code_drivers
-from crm_api.adapters.panel_drivers import BewardDriver, GenericDriver, PanelAccess, PanelRefusedError
+from crm_api.adapters.panel_drivers import (
+    BewardDriver,
+    GenericDriver,
+    PanelAccess,
+    PanelRefusedError,
+    PanelSilentError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,14 +128,15 @@ def test_a_wrong_login_is_refused(panel: PanelServer, password: str) -> None:
 def test_a_panel_that_does_not_answer_is_given_up(panel: PanelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(panel_drivers, "ANSWER_TIMEOUT_S", 0.1)
     panel.silent.set()
-    with pytest.raises(PanelRefusedError, match="did not answer"):
+    with pytest.raises(PanelSilentError, match="did not answer"):
         GenericDriver().open_door(panel.access, 1)
     assert panel.asked == ["/relay/1/open"]
 
 
 def test_a_panel_that_is_gone_is_told() -> None:
-    with pytest.raises(PanelRefusedError, match="did not answer"):
+    with pytest.raises(PanelRefusedError, match="did not answer") as refused:
         BewardDriver().open_door(PanelAccess("127.0.0.1:1", None, None), 1)
+    assert not isinstance(refused.value, PanelSilentError), "it was never asked: its door is shut"
 
 
 def test_a_beward_keeps_a_code_at_a_place_and_forgets_it(panel: PanelServer) -> None:

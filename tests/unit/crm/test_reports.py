@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.crm.conftest import Api
+from tests.unit.crm.query_plans import reads_of
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
@@ -135,3 +136,48 @@ def test_calls_of_a_span_and_a_house(town: Town, services: Services) -> None:
     assert [call["call_id"] for call in found] == ["c3", "c4", "c5", "c6"]
     assert len(town.platform("GET", f"/v1/calls?house_id={town.house}&result=answered")["items"]) == 5
     assert town.platform("GET", "/v1/calls?answered_by=nobody")["items"] == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_name_of_an_account_that_is_now_anothers_names_nobody(town: Town, services: Services, when: str) -> None:
+    """An account that was removed leaves its name free: to another company, or to a later resident of this one."""
+    database = services.entry_reports._context.database
+
+    def entries_named() -> list[str | None]:
+        return [entry["resident"] for entry in report(town)]
+
+    def owner(company: int, apartment: int, name: str) -> None:
+        home = {"apartment_id": apartment, "role": "owner"}
+        body = {"company_id": company, "name": name, "apartments": [home]}
+        resident = town.platform("POST", "/v1/residents", body)["id"]
+        account = {"account": "a99", "kind": "app", "apartment_id": apartment, "resident_id": resident}
+        town.platform("POST", "/v1/accounts", account)
+
+    owner(town.company, town.apartment, "Olga")
+    town.service("POST", "/v1/door-openings", {"call_id": "c1", "panel": "p1", "dialled": "12", "account": "a99"})
+    assert entries_named() == ["Olga"]
+    town.platform("DELETE", "/v1/accounts/a99")
+    assert entries_named() == [None]
+    if when == "after":
+        owner(town.company, town.neighbour, "Oleg")
+        assert entries_named() == [None]
+        return
+    # As if it had been there before: only the company tells whose it is.
+    other = town.platform("POST", "/v1/companies", {"name": "Others", "city_id": 1})["id"]
+    house = town.platform("POST", "/v1/houses", {"company_id": other, "address": "Mira 3"})["id"]
+    entrance = town.platform("POST", "/v1/entrances", {"house_id": house, "number": 1})["id"]
+    owner(other, town.platform("POST", "/v1/apartments", {"entrance_id": entrance, "number": 5})["id"], "Stranger")
+    with database.transaction():
+        database.rows("UPDATE accounts SET created_at_ms = 1 WHERE account = 'a99'")
+    assert entries_named() == [None]
+
+
+def test_the_account_of_an_entry_is_looked_up_by_its_name(
+    town: Town, services: Services, entered: dict[str, int]
+) -> None:
+    assert entered
+    (found,) = {
+        line for line in reads_of(services.entry_reports._context.database, lambda: report(town)) if " a " in line
+    }
+    assert found.startswith("SEARCH a USING INDEX")
+    assert "account=?" in found

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,7 +9,7 @@ from crm_api.services.timetable import Timetable
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
-    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.conftest import Clock, Town
 
 
 @pytest.fixture
@@ -46,6 +47,46 @@ def test_the_office_changes_when_a_job_is_due(town: Town, job: dict[str, Any]) -
     stopped = town.platform("PATCH", path, {"enabled": False})
     assert stopped["next_at_ms"] is None
     assert town.platform("PATCH", path, {"enabled": True})["next_slot"] == changed["next_slot"]
+
+
+def test_a_slot_of_today_is_not_lost_when_its_hour_has_passed_in_the_new_zone(
+    town: Town, services: Services, clock: Clock
+) -> None:
+    clock.now = int(datetime.fromisoformat("2026-11-22T22:00Z").timestamp()) * 1000
+    town.platform("PATCH", "/v1/cities/1", {"time_zone": "Asia/Yekaterinburg"})  # Monday, 03:00
+    table = Timetable(services.jobs.context)
+    table.fill()
+    table.look()
+    job = town.platform("GET", "/v1/scheduled-jobs?kind=access_codes")["items"][0]
+    path = f"/v1/scheduled-jobs/{job['id']}"
+    assert job["next_slot"] == "2026-11-23T05:00"
+    changed = town.platform("PATCH", path, {"zone": "Asia/Vladivostok"})  # 08:00
+    assert changed["next_slot"] == "2026-11-23T05:00"
+    assert table.look() == 1
+    assert table.look() == 0
+    # It is 01:00 of Monday there: the slot is to come once more, and has run.
+    town.platform("PATCH", path, {"zone": "Europe/Moscow"})
+    for _ in range(20):
+        table.look()
+        clock.now += 3_600_000
+    runs = town.platform("GET", f"/v1/job-runs?job_id={job['id']}")["items"]
+    assert [run["slot"] for run in runs] == ["2026-11-23T05:00"]
+    assert town.platform("GET", path)["next_slot"] == "2026-11-30T05:00"
+
+
+def test_other_times_are_not_made_up_for(town: Town, services: Services, clock: Clock) -> None:
+    """Whoever says when a job is due from now on does not have it run now."""
+    clock.now = int(datetime.fromisoformat("2026-11-23T06:00Z").timestamp()) * 1000
+    table = Timetable(services.jobs.context)
+    table.fill()
+    table.look()
+    job = town.platform("GET", "/v1/scheduled-jobs?kind=access_codes")["items"][0]
+    path = f"/v1/scheduled-jobs/{job['id']}"
+    town.platform("PATCH", path, {"cron": "0 7 * * 1"})
+    assert town.platform("PATCH", path, {"cron": "0 4 * * 1"})["next_slot"] == "2026-11-30T04:00"
+    town.platform("PATCH", path, {"enabled": False})
+    assert town.platform("PATCH", path, {"enabled": True, "zone": "Asia/Tokyo"})["next_slot"] == "2026-11-30T04:00"
+    assert table.look() == 0
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crm_api.adapters.encryption import Encryption
-from crm_api.domain.slots import slot_after, slot_from
+from crm_api.domain.slots import slot_after, slot_from, slot_named
 from crm_api.migrations import migrate
 from crm_api.services import timetable
 from crm_api.services.context import Context
@@ -188,6 +188,91 @@ def test_after_any_moves_of_the_clock_each_slot_has_run_once(
             assert all(due <= latest_ms for _, due, _ in runs)
             if all(move > timedelta(0) for move in moves):
                 assert sum(1 + missed for _, _, missed in runs) == expected
+        finally:
+            database.forget_connection()
+
+
+# --- another zone ---------------------------------------------------------------------------------------------------
+
+
+def move_to(context: Context, zone: str) -> None:
+    """The platform gives the city another clock."""
+    context.database.rows("UPDATE cities SET time_zone = ? WHERE id = 1", (zone,))
+
+
+def test_a_slot_whose_hour_has_passed_in_the_new_zone_runs_at_once(context: Context, clock: SetClock) -> None:
+    run_through(context, clock, "2026-11-22T22:00")  # Monday, 03:00 there
+    table = Timetable(context)
+    table.look()
+    move_to(context, "Asia/Vladivostok")  # 08:00 there
+    assert table.look() == 1
+    assert table.look() == Timetable(context).look() == 0
+    assert slots(context) == ["2026-11-23T05:00"]
+    assert context.database.row("SELECT due_at_ms, slots_missed FROM job_runs") == (ms("2026-11-22T19:00"), 0)
+    run_through(context, clock, "2026-12-01T00:00")
+    assert slots(context) == ["2026-11-23T05:00", "2026-11-30T05:00"]
+
+
+def test_a_city_that_gets_its_old_zone_back_runs_no_slot_twice(context: Context, clock: SetClock) -> None:
+    run_through(context, clock, "2026-11-22T22:00")
+    for zone in ("Asia/Vladivostok", "Asia/Yekaterinburg", "Asia/Vladivostok", "Europe/Kaliningrad"):
+        move_to(context, zone)
+        Timetable(context).look()
+    run_through(context, clock, "2026-12-01T00:00")
+    assert slots(context) == ["2026-11-23T05:00", "2026-11-30T05:00"]
+
+
+def test_a_slot_whose_hour_is_to_come_again_in_the_new_zone_does_not_run_again(
+    context: Context, clock: SetClock
+) -> None:
+    run_through(context, clock, "2026-11-23T00:30")  # it has run
+    move_to(context, "Europe/Kaliningrad")
+    run_through(context, clock, "2026-12-01T00:00")
+    # Made for the slot, not for the moment: 05:00 of Kaliningrad is three hours later.
+    assert slots(context) == ["2026-11-23T05:00", "2026-11-30T05:00"]
+
+
+@given(
+    cron=st.sampled_from(["0 5 * * 1", "30 2 * * *", "15 1,2,3 * * *"]),
+    moves=st.lists(
+        st.tuples(
+            st.sampled_from(["Pacific/Kiritimati", "Asia/Vladivostok", "Europe/Berlin", "America/New_York"]),
+            st.timedeltas(timedelta(minutes=1), timedelta(hours=30)),
+        ),
+        min_size=1,
+        max_size=25,
+    ),
+)
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+def test_whatever_zones_a_city_gets_no_slot_runs_twice_and_none_is_left_out(
+    tmp_path_factory: pytest.TempPathFactory, cron: str, moves: list[tuple[str, timedelta]]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timetable, "KINDS", (Kind("codes", cron, of_companies=True),))
+        clock = SetClock(ms("2026-11-21T12:00"))
+        database = CrmDatabase(f"sqlite:///{tmp_path_factory.mktemp('zones')}/crm.db")
+        try:
+            migrate(database)
+            prepare(database, "Europe/Berlin")
+            context = Context(database, "x", Encryption(Fernet.generate_key()), clock)
+            table = Timetable(context)
+            table.fill()
+            table.look()
+            (first,) = database.row("SELECT next_slot FROM scheduled_jobs") or ("",)
+            for zone, move in moves:
+                clock.now_ms += int(move.total_seconds() * 1000)
+                table.look()
+                move_to(context, zone)
+                table.look()
+            zone = moves[-1][0]
+            runs = database.rows("SELECT slot, slots_missed FROM job_runs ORDER BY id")
+            assert len({slot for slot, _ in runs}) == len(runs)
+            slot, come = slot_named(zone, first), set[str]()
+            while slot.due_at_ms <= clock.now_ms:
+                come.add(slot.name)
+                slot = slot_after(cron, zone, slot.name)
+            assert sum(1 + missed for _, missed in runs) >= len(come)
+            assert not come or max(come) <= max(name for name, _ in runs), "the last one has run, or a later one"
         finally:
             database.forget_connection()
 
