@@ -20,7 +20,7 @@ from crm_api.services.context import Tenant
 from crm_api.services.history import CallRecords
 from crm_api.services.principals import Staff
 from crm_api.services.tokens import KINDS, Tokens
-from crm_api.tables.database import DatabaseErrors
+from crm_api.tables.database import DatabaseErrors, reason_of
 from crm_api.tables.people import Principal
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"crm_api: {error}\n")
         return 2
     except (*DatabaseErrors, ProgrammingError) as error:
-        said = str(error).splitlines()[0]
+        said = reason_of(error).splitlines()[0]
         sys.stderr.write(f"crm_api: the database: {said}; is it up, and has `crm_api migrate` been run?\n")
         return 2
     return 0

@@ -14,7 +14,7 @@ import structlog
 from crm_api.adapters.plan_cache import RedisErrors
 from crm_api.bootstrap import set_up_logging
 from crm_api.config import ConfigError, read_config
-from crm_api.tables.database import DatabaseErrors
+from crm_api.tables.database import DatabaseErrors, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def repeat(
         except (*RedisErrors, *DatabaseErrors) as error:
             database.forget_connection()
             if retry_s == 0.0:
-                _log.error("away; trying again", reason=str(error) or type(error).__name__)
+                _log.error("away; trying again", reason=reason_of(error))
             retry_s = min(max(retry_s * 2, FIRST_RETRY_S), LAST_RETRY_S)
             stopped.wait(retry_s)
             continue

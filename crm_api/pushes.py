@@ -21,7 +21,7 @@ from crm_api.services.message_pictures import MessagePictures
 from crm_api.services.message_pushes import MessagePushes
 from crm_api.services.pushing import Pushing, Wanted
 from crm_api.services.visitor_pictures import VisitorPictures
-from crm_api.tables.database import DatabaseErrors
+from crm_api.tables.database import DatabaseErrors, reason_of
 from crm_api.tables.database_thread import DatabaseThread
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class PushProcess:
                 for message in await self._looking.run(take):
                     self._pushing.tell(message.call_id, message.device, message.push)
         except DatabaseErrors as error:
-            _log.error("messages to apps and desks wait", reason=str(error).strip() or type(error).__name__)
+            _log.error("messages to apps and desks wait", reason=reason_of(error))
             await asyncio.sleep(LAST_RETRY_S)
 
     def _note(self, event: dict[str, Any]) -> None:

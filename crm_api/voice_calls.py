@@ -16,7 +16,7 @@ from crm_api.adapters.voice_stream import VoiceStream
 from crm_api.background import repeat, start, stop_on_signal
 from crm_api.bootstrap import make_context
 from crm_api.services.voice_calls import VoiceCalls, VoiceWish
-from crm_api.tables.database import DatabaseErrors
+from crm_api.tables.database import DatabaseErrors, reason_of
 
 if TYPE_CHECKING:
     from crm_api.config import CrmConfig
@@ -66,7 +66,7 @@ class VoiceWorker:
         try:
             self._calls.do(wish)
         except DatabaseErrors as error:  # the proxy hears nothing and lets its leg go on
-            _log.error("wish not done", call_id=wish.call_id, reason=str(error).strip() or type(error).__name__)
+            _log.error("wish not done", call_id=wish.call_id, reason=reason_of(error))
         except Exception:  # noqa: BLE001 - the one error boundary of a thread
             _log.exception("wish not done", call_id=wish.call_id, thread=threading.current_thread().name)
         finally:

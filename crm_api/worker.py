@@ -26,7 +26,7 @@ import structlog
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from crm_api.client_socket import ClientSocket
-from crm_api.tables.database import DatabaseErrors
+from crm_api.tables.database import DatabaseErrors, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -240,6 +240,6 @@ def warm_up_threads(pool: Executor, threads: int, warm_up: Callable[[], None]) -
     for turn in done:
         error = turn.exception()
         if isinstance(error, DatabaseErrors):
-            _log.warning("not warm: the database is away", reason=str(error))
+            _log.warning("not warm: the database is away", reason=reason_of(error))
         elif error is not None:
             raise error

@@ -41,7 +41,7 @@ NOTHING = "-"
 _HELD = "held_numbers"
 _BOUNDARY = "entryphone-place"
 _APPS = frozenset(("app", "handset", "indoor_unit", "home_gateway"))
-# Kept with the transaction: `call_id LF panel LF city LF number`; the way in use and those that are left, as
+# Kept with the transaction: `call_id LF panel LF dialled LF city LF number`; the way in use and those that are left, as
 # `trunk number caller_in located`, with LF between them.
 _LEG = "$avp(emergency_leg)"
 _NOW = "$avp(emergency_now)"
@@ -60,8 +60,13 @@ _SAID_BY_CENTRE = frozenset((487, 603))
 class _Leg(NamedTuple):
     call_id: str
     panel: str
+    dialled: str
     city_id: str
     number: str
+
+    @property
+    def told(self) -> story.EmergencyCall:
+        return story.EmergencyCall(self.call_id, self.panel, self.dialled)
 
 
 def mark(ksr: Ksr, request: Request) -> Outcome:
@@ -118,10 +123,11 @@ def ring_centre(ksr: Ksr, request: Request) -> Outcome:
     if nodes.has_left(ksr, call_id):
         return refuse_who_was_left(ksr, request)
     admission.node_dials(ksr, call_id)
-    talks.centre_called(ksr, call_id, panel)
+    told = story.EmergencyCall(call_id, panel, dialled)
+    talks.centre_called(ksr, told)
     ways = [] if city is None else _ways(ksr, city, trunk, test=dialled == TEST_NUMBER)
     if city is None or not ways:
-        story.emergency(ksr, call_id, panel, ("no_way", f"city {city_id}: no centre, or no trunk to it"))
+        story.emergency(ksr, told, ("no_way", f"city {city_id}: no centre, or no trunk to it"))
         return refuse(ksr, request, Refusal(480, "No Way", f"city {city_id} has no dispatch centre or no trunk"))
     shown = city.number if number == NOTHING else number
     headers.strip_private(ksr)
@@ -129,7 +135,7 @@ def ring_centre(ksr: Ksr, request: Request) -> Outcome:
         ksr.hdr.remove(name)
     ksr.rr.record_route()
     nodes.keep_stage_leg(ksr, request.call_id)
-    leg = _Leg(call_id, panel, city.city_id, shown)
+    leg = _Leg(call_id, panel, dialled, city.city_id, shown)
     if shown:
         ksr.htable.sht_sets(_HELD, shown, panel)
     ksr.pv.sets(_LEG, "\n".join(leg))
@@ -175,11 +181,11 @@ def _try_next(ksr: Ksr, leg: _Leg) -> bool:
         trunk = trunks.find(ksr, way.trunk)
         if trunk is None:
             continue
-        story.emergency(ksr, leg.call_id, leg.panel, ("dial", f"{way.trunk} {way.number}"), leg.number)
+        story.emergency(ksr, leg.told, ("dial", f"{way.trunk} {way.number}"), leg.number)
         if trunk_branch.send(ksr, _relaying(ksr), trunk.uri(way.number)):
             return True
         trunks.rest(ksr, way.trunk)
-        story.emergency(ksr, leg.call_id, leg.panel, ("trunk_failed", f"{way.trunk} cannot be reached"))
+        story.emergency(ksr, leg.told, ("trunk_failed", f"{way.trunk} cannot be reached"))
     return False
 
 
@@ -230,11 +236,11 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
     leg, way = _leg(ksr), _now(ksr)
     if status < _ANSWER:
         ksr.tm.t_set_fr(_RING_MS, trunk_branch.CANCEL_MS)
-        story.emergency(ksr, leg.call_id, leg.panel, ("rings", f"{way.trunk} {status}"), leg.number)
+        story.emergency(ksr, leg.told, ("rings", f"{way.trunk} {status}"), leg.number)
     elif status < _NEGATIVE and nodes.is_in_setup(ksr, leg_id := ksr.kx.get_callid() or ""):  # told once
         nodes.end_stage_leg(ksr, leg_id)
         answers.tell(ksr, leg_id)
-        story.emergency(ksr, leg.call_id, leg.panel, ("answered", f"{way.trunk} {way.number}"), leg.number)
+        story.emergency(ksr, leg.told, ("answered", f"{way.trunk} {way.number}"), leg.number)
 
 
 def on_failure(ksr: Ksr) -> None:
@@ -253,7 +259,7 @@ def _goes_on(ksr: Ksr) -> bool:
     if trunk_branch.answer_challenge(ksr, _relaying(ksr), way.trunk, status):
         return True
     why = "silent" if silent else "does not ring" if ksr.tm.t_branch_timeout() > 0 else f"answered {status}"
-    story.emergency(ksr, leg.call_id, leg.panel, ("way_failed", f"{way.trunk} {way.number} {why}"))
+    story.emergency(ksr, leg.told, ("way_failed", f"{way.trunk} {way.number} {why}"))
     if status in _SAID_BY_CENTRE and not silent:
         return False
     # Under overload the centre's answer may wait at our own door: nobody is blamed for being silent then.

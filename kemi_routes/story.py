@@ -69,23 +69,38 @@ def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
     )
 
 
-def emergency(ksr: Ksr, call_id: str, panel: str, step: tuple[str, str], number: str = "") -> None:
+class EmergencyCall(NamedTuple):
+    """A call to a dispatch centre: of which panel, and the number dialled.
+
+    Every step says all of it: whichever is recorded first tells a test from a call that the centre is told of.
+    """
+
+    call_id: str
+    panel: str
+    dialled: str
+
+    def told(self) -> str:
+        """These as members of a JSON object."""
+        dialled = quoted(self.dialled) if self.dialled else "null"
+        return f'"call_id":{quoted(self.call_id)},"panel":{quoted(self.panel)},"dialled":{dialled}'
+
+
+def emergency(ksr: Ksr, call: EmergencyCall, step: tuple[str, str], number: str = "") -> None:
     """One step of an emergency call on its way to the dispatch centre: what happened, and more about it."""
     ksr.mqueue.mq_add(
         QUEUE,
-        call_id,
-        f'{{"event":"emergency","call_id":{quoted(call_id)},"at_ms":{now_ms()},"panel":{quoted(panel)},'
-        f'"step":"{step[0]}","detail":{quoted(step[1])},"number":{quoted(number) if number else "null"}}}',
+        call.call_id,
+        f'{{"event":"emergency",{call.told()},"at_ms":{now_ms()},"step":"{step[0]}",'
+        f'"detail":{quoted(step[1])},"number":{quoted(number) if number else "null"}}}',
     )
 
 
-def hung_up(ksr: Ksr, call_id: str, panel: str) -> None:
+def hung_up(ksr: Ksr, call: EmergencyCall) -> None:
     """The panel's leg of an emergency call is over: a step of it, and for the state of panels their end."""
     ksr.mqueue.mq_add(
         QUEUE,
-        call_id,
-        f'{HUNG_UP},"call_id":{quoted(call_id)},"at_ms":{now_ms()},"panel":{quoted(panel)},'
-        '"detail":"the panel\'s leg is over"}',
+        call.call_id,
+        f'{HUNG_UP},{call.told()},"at_ms":{now_ms()},"detail":"the panel\'s leg is over"}}',
     )
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from kemi_routes.pipeline import Request
 
-# Leg of a panel -> `at <epoch ms of the answer> <panel> <number> <who hung up>`, or `centre <panel>` in a call to a
-# dispatch centre; leg of a stage -> `of <leg of the panel>`; leg to a panel through which somebody looks ->
+# Leg of a panel -> `at <epoch ms of the answer> <panel> <number> <who hung up>`, or `centre <number> <panel>` in a call
+# to a dispatch centre; leg of a stage -> `of <leg of the panel>`; leg to a panel through which somebody looks ->
 # `look <panel> <leg of who looks>`.
 _TALKING = "talking"
 _AT = "at "
@@ -46,9 +46,9 @@ def look_begins(ksr: Ksr, leg_id: str, panel: str, node: str, call_id: str) -> N
     ksr.htable.sht_sets(_TALKING, leg_id, f"{_LOOK}{panel} {call_id}")
 
 
-def centre_called(ksr: Ksr, call_id: str, panel: str) -> None:
+def centre_called(ksr: Ksr, call: story.EmergencyCall) -> None:
     """The call of this panel's leg is on its way to a dispatch centre."""
-    ksr.htable.sht_sets(_TALKING, call_id, _CENTRE + panel)
+    ksr.htable.sht_sets(_TALKING, call.call_id, f"{_CENTRE}{call.dialled} {call.panel}")
 
 
 def centre_left(ksr: Ksr, call_id: str) -> bool:
@@ -57,7 +57,8 @@ def centre_left(ksr: Ksr, call_id: str) -> bool:
     if not isinstance(entry, str) or not entry.startswith(_CENTRE):
         return False
     ksr.htable.sht_rm(_TALKING, call_id)
-    story.hung_up(ksr, call_id, entry.removeprefix(_CENTRE))
+    dialled, _, panel = entry.removeprefix(_CENTRE).partition(" ")
+    story.hung_up(ksr, story.EmergencyCall(call_id, panel, dialled))
     return True
 
 

@@ -11,7 +11,7 @@ import structlog
 from crm_api.adapters.plan_cache import RedisErrors
 from crm_api.services.job_runs import JobRuns, RunLostError
 from crm_api.services.timetable import Timetable
-from crm_api.tables.database import DatabaseErrors
+from crm_api.tables.database import DatabaseErrors, reason_of
 from scheduler.threads import Threads
 from scheduler.work import StoppedError, Telling
 
@@ -113,7 +113,7 @@ class SchedulerProcess:
             log.warning("run lost", reason=str(error))
         except DatabaseErrors as error:
             # The run stays `running` and is silent: it is taken again when the database is back.
-            log.error("run left: the database is away", reason=str(error))  # noqa: TRY400 - one line an outage
+            log.error("run left: the database is away", reason=reason_of(error))  # noqa: TRY400 - one line an outage
         except Exception as error:
             log.exception("run failed")
             self._runs.fail(run, f"{type(error).__name__}: {error}")
@@ -125,7 +125,7 @@ class SchedulerProcess:
         try:
             step.step(self._stopped)
         except (*DatabaseErrors, *RedisErrors) as error:
-            _log.error("step could not go on", step=step.name, reason=str(error) or type(error).__name__)
+            _log.error("step could not go on", step=step.name, reason=reason_of(error))
         except Exception:  # noqa: BLE001 - the one boundary of all steps; the next turn tries again
             _log.exception("step failed", step=step.name)
         else:

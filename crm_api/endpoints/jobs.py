@@ -81,7 +81,8 @@ def _import(services: Services, kind: ImportKind, query: type[asked.ImportQuery]
                     Answer(202, "The job waits; read it again for its progress", JobDocument, **headers),
                 ),
                 f"Columns: {columns}. UTF-8, UTF-16 or cp1251; semicolons, commas or tabs. With one wrong row nothing "
-                "is imported. A file above 64 kB is imported in the background.",
+                "is imported. A file above 64 kB is imported in the background, and so is a smaller one while the "
+                "database is busy: do not send it again.",
                 upload=(CSV,),
                 upload_example=example,
                 query=query,

@@ -11,7 +11,7 @@ from crm_api.domain.inputs.calls import CodeEntry, DoorOpening
 from crm_api.domain.problems import NotFoundError
 from crm_api.resources.authentication import tenant_of
 from crm_api.resources.rendering import body_of, send
-from crm_api.tables.database import DatabaseErrors
+from crm_api.tables.database import DatabaseErrors, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ class Health:
         try:
             ping()
         except errors as error:
-            reason = str(error).strip() or type(error).__name__
+            reason = reason_of(error)
             if self._reasons.get(part) != reason:
                 self._reasons[part] = reason
                 _log.error("health", away=part, reason=reason)

@@ -14,7 +14,7 @@ from crm_api.domain.inputs.base import Input
 from crm_api.domain.problems import FieldProblem, InvalidFieldsError, ProblemError
 from crm_api.resources.declaration import operation_of
 from crm_api.resources.remedies import remedy_of
-from crm_api.tables.database import DatabaseErrors, ValueErrors
+from crm_api.tables.database import DatabaseErrors, ValueErrors, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,11 +227,12 @@ def install_error_handlers(app: falcon.App[Any, Any], database: CrmDatabase) -> 
         send_problem(resp, "invalid-fields", f"The database does not take a value: {str(error).splitlines()[0]}")
 
     def away(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, Any]) -> None:
-        if any(word in str(error) for word in ("syntax error", "no such", "does not exist")):
+        reason = reason_of(error)
+        if any(word in reason for word in ("syntax error", "no such", "does not exist")):
             fault(req, resp, error, _params)  # SQLite and PostgreSQL call our own mistakes operational, too
             return
         database.forget_connection()
-        _log.error("database away", path=req.path, reason=str(error))
+        _log.error("database away", path=req.path, reason=reason)
         send_problem(resp, "unavailable", "The database did not answer; try again shortly")
         resp.set_header("Retry-After", "1")
 

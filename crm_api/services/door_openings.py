@@ -6,8 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError, PanelSilentError
 from crm_api.services.context import Tenant, find
+from crm_api.tables.database import DatabaseErrors, reason_of
 from crm_api.tables.fund import Relay
 from crm_api.tables.models import AccessRecord, Account, Apartment, Door, Panel
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
     from crm_api.services.kept import Document
     from crm_api.services.planning import Planning
+
+_log = structlog.get_logger("crm_api.doors")
 
 
 @dataclass
@@ -76,6 +81,7 @@ class DoorOpenings:
         """Open a door for an operator. A door that only opens by DTMF in a call cannot be opened this way."""
         at_ms = self._context.now_ms()
         door = find(tenant, Door, "door", door_id)
+        opener = self._opener(door)
         if door.method != "dtmf":
             opening = self.driven(door)
         else:
@@ -85,7 +91,7 @@ class DoorOpenings:
             at_ms=at_ms,
             company_id=door.company_id,
             panel_id=door.panel_id,
-            panel=self._opener(door),
+            panel=opener,
             door_id=door.id,
             opened_by=tenant.name,
         )
@@ -126,10 +132,18 @@ class DoorOpenings:
             return Opening("failed", str(error), "http", may_be_open=isinstance(error, PanelSilentError))
         except ValueError as error:
             return Opening("failed", f"credentials of {noun} {device.name}: {error}", "http")
-        with self._context.database.transaction():
-            model: Any = type(device)
-            model.update(last_seen_at_ms=self._context.now_ms()).where(model.id == device.id).execute()
+        self._note_seen(device)
         return Opening("opened", f"the {noun} confirmed", "http")
+
+    def _note_seen(self, device: Any) -> None:
+        """Write when a device was seen, unless that fails or has to wait: its door is open, and whoever asked waits."""
+        database, model = self._context.database, type(device)
+        try:
+            with database.transaction_at_once():
+                model.update(last_seen_at_ms=self._context.now_ms()).where(model.id == device.id).execute()
+        except DatabaseErrors as error:
+            database.forget_connection()  # the record of the opening gets a new one
+            _log.debug("device not noted as seen", device=device.name, error=reason_of(error))
 
     def _access(self, device: Any) -> PanelAccess:
         login: dict[str, str] = {}
@@ -137,9 +151,20 @@ class DoorOpenings:
             login = json.loads(self._context.encryption.decrypted(device.credentials))
         return PanelAccess(device.address, login.get("user"), login.get("password"))
 
-    def record(self, opening: Opening, **facts: Any) -> int:
-        """Write an access record; return its id."""
-        if facts.get("apartment_id") is not None:
-            facts["house_id"] = Apartment.get_by_id(facts["apartment_id"]).house_id
-        with self._context.database.transaction():
-            return AccessRecord.create(result=opening.result, reason=opening.reason, method=opening.method, **facts).id
+    def record(self, opening: Opening, **facts: Any) -> int | None:
+        """Write an access record; return its id, or None when the database does not take it.
+
+        The door may be open by then, so what came of the wish is told all the same. Of one in a call FastAGI's door
+        event makes the record later; the log has it in any case.
+        """
+        database = self._context.database
+        told = {"result": opening.result, "reason": opening.reason, "method": opening.method}
+        try:
+            if facts.get("apartment_id") is not None:
+                facts["house_id"] = Apartment.get_by_id(facts["apartment_id"]).house_id
+            with database.transaction():
+                return int(AccessRecord.create(**told, **facts).id)
+        except DatabaseErrors as error:
+            database.forget_connection()
+            _log.error("door not recorded", **told, **facts, error=reason_of(error))
+            return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import structlog
+
 from crm_api.domain import csv_table
 from crm_api.domain.csv_table import CsvRow
 from crm_api.services.audit import AuditTrail, Entry
@@ -16,6 +18,7 @@ from crm_api.services.importing.keys import KeyImport
 from crm_api.services.importing.residents import ResidentImport
 from crm_api.services.job_work import StopAskedError, run_job
 from crm_api.services.kept import company_for
+from crm_api.tables.database import DatabaseErrors, reason_of
 
 if TYPE_CHECKING:
     import threading
@@ -41,6 +44,8 @@ TELL_EVERY: Final = 1000
 MANY_ROWS: Final = 1000
 """Of an import: after so many the database looks anew how large its tables are."""
 
+_log = structlog.get_logger("crm_api.jobs")
+
 
 class Imports:
     """Takes files, and imports them at once or in the background."""
@@ -65,6 +70,9 @@ class Imports:
     ) -> Document:
         """Take a file; the answer is its job, ended already when the file is small.
 
+        It waits for the worker all the same when the database takes nothing more: who sent such a file again would
+        have it imported twice.
+
         Args:
             tenant: who sends it.
             kind: what its rows are.
@@ -85,12 +93,18 @@ class Imports:
             wish,
             lambda: {"id": self._jobs.submit(tenant, company, f"import {kind}", kept, content, rows=lines)},
         )
-        job_id: int = made["id"]
-        if len(content) <= AT_ONCE_BYTES and not options.get("background"):
-            taken = self._jobs.take(job_id)  # None: it was done when it was asked for before
+        kept_job = self._jobs.got(tenant, made["id"])
+        if len(content) > AT_ONCE_BYTES or options.get("background"):
+            return kept_job
+        try:
+            taken = self._jobs.take(made["id"])  # None: it was done when it was asked for before
             if taken is not None:
                 run_job(self._jobs, taken, self)
-        return self._jobs.got(tenant, job_id)
+            return self._jobs.got(tenant, made["id"])
+        except DatabaseErrors as error:
+            self._context.database.forget_connection()
+            _log.warning("left to the worker", job_id=made["id"], reason=reason_of(error))
+            return kept_job
 
     def do(self, taken: Taken, stopped: threading.Event) -> None:
         """Look at every row, then write all or nothing."""

@@ -11,7 +11,7 @@ import structlog
 
 from crm_api.domain.problems import ConflictError, ForbiddenError, InvalidFieldsError, UnauthorisedError
 from crm_api.services.context import Tenant
-from crm_api.tables.database import DatabaseErrors
+from crm_api.tables.database import DatabaseErrors, reason_of
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
@@ -174,7 +174,7 @@ class Tokens:
             with database.transaction_at_once():
                 database.rows("UPDATE tokens SET last_used_at_ms = ? WHERE id = ?", (now_ms, token_id))
         except DatabaseErrors as error:
-            _log.debug("use of a token not noted", token_id=token_id, reason=str(error))
+            _log.debug("use of a token not noted", token_id=token_id, reason=reason_of(error))
 
 
 def new_token() -> str:

@@ -231,3 +231,16 @@ DatabaseErrors = (peewee.OperationalError, peewee.InterfaceError, sqlite3.Operat
 
 ValueErrors = (peewee.DataError, sqlite3.DataError, psycopg.DataError, OverflowError, UnicodeError)
 """What a value raises that the database cannot hold: too big, a NUL in a text, half a surrogate pair."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Say what has gone wrong first.
+
+    A full disk ends SQLite's transaction, so that the rollback after it fails, too, and hides the reason.
+    """
+    first, before = error, error.__context__
+    while before is not None:
+        if isinstance(before, DatabaseErrors):
+            first = before
+        before = before.__context__
+    return str(first).strip() or type(first).__name__

@@ -105,12 +105,15 @@ class PlannedCall(Output):
 
 
 class DoorOpeningAnswer(Output):
-    """Yes or no to a resident who pressed the key; `granted`: the door is opened by DTMF."""
+    """Yes or no to a resident who pressed the key; `granted`: the door is opened by DTMF.
+
+    `access_record_id` is null while the database takes no record.
+    """
 
     result: Literal["opened", "refused", "failed", "granted"]
     reason: str
     door: PlannedDoor | None
-    access_record_id: RowId
+    access_record_id: RowId | None
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "result": "granted",
@@ -121,7 +124,10 @@ class DoorOpeningAnswer(Output):
 
 
 class CodeEntryAnswer(Output):
-    """Yes or no to a code that was typed; `locked_until_ms`: this place takes no code before."""
+    """Yes or no to a code that was typed; `locked_until_ms`: this place takes no code before.
+
+    `access_record_id` is null for a panel that nobody knows, and while the database takes no record.
+    """
 
     result: Literal["opened", "refused", "failed", "granted"]
     reason: str

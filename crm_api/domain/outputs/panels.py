@@ -84,12 +84,12 @@ class PanelDocument(Output):
 
 
 class DoorOpeningDocument(Output):
-    """What came of an operator's wish to open."""
+    """What came of an operator's wish to open; `access_record_id` is null while the database takes no record."""
 
     result: Literal["opened", "refused", "failed"]
     reason: str
     door_id: RowId
-    access_record_id: RowId
+    access_record_id: RowId | None
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "result": "opened",

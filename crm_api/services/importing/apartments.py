@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
 
 LONGEST_LABEL: Final = 20
-MOST_IN_RANGES: Final = 1_000_000
-"""Apartments that the ranges of one file may name: each is looked up, and 64 KB could name thirty million of them."""
 _ENTRANCE: Final = "INSERT INTO entrances (id, company_id, house_id, number) VALUES (?, ?, ?, ?)"
 _APARTMENT: Final = """
 INSERT INTO apartments (company_id, house_id, entrance_id, number, label, floor) VALUES (?, ?, ?, ?, ?, ?)
@@ -39,7 +37,6 @@ class ApartmentImport(Importer):
         self._places = KnownPlaces(self.database, company_id)
         self._taken: dict[tuple[int, str], int] = dict.fromkeys(self._places.apartments, 0)
         self._missing: dict[tuple[int, int], int] = {}
-        self._in_ranges = 0
         self._apartments: list[tuple[int, int, int, str | None, int | None]] = []
 
     def read(self, row: CsvRow) -> None:
@@ -90,12 +87,7 @@ class ApartmentImport(Importer):
             ranges = ranges_of(row.cells["apartment"])
         except RangeError as error:
             raise WrongCellError("apartment", error.remedy) from None
-        listed = sum(map(len, ranges))
-        if listed > 1:
-            self._in_ranges += listed
-            if self._in_ranges > MOST_IN_RANGES:
-                remedy = f"the ranges of one file name at most {MOST_IN_RANGES} apartments: send it in parts"
-                raise WrongCellError("apartment", remedy)
+        self.count_in_ranges(sum(map(len, ranges)), "apartment", "apartments")
         return [number for numbers in ranges for number in numbers]
 
     def _free(self, house_id: int, numbers: list[int]) -> list[int]:

@@ -94,11 +94,13 @@ class HouseImport(Importer):
             raise WrongCellError("fias_id", f"is that of {f'row {before}' if before else 'another house'}, too")
         return fias_id
 
-    @staticmethod
-    def _numbers(text: str) -> list[int]:
+    def _numbers(self, text: str) -> list[int]:
+        """Return the numbers of a row's entrances, unless the ranges of the file are too many by now."""
         if not text:
             return []
         try:
-            return parsed(text, most=LAST_ENTRANCE)
+            numbers = parsed(text, most=LAST_ENTRANCE)
         except RangeError as error:
             raise WrongCellError("entrances", error.remedy) from None
+        self.count_in_ranges(len(numbers), "entrances", "entrances")
+        return numbers

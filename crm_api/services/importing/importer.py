@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from crm_api.domain.csv_table import Column, CsvRow, RowProblem
     from crm_api.services.context import Context
 
+MOST_IN_RANGES: Final = 50_000
+"""Rows that the ranges of one file may make, as a few hundred bytes could name a million.
+
+They are written in one transaction, for about a second on SQLite, where every other writer waits for it, for five
+seconds at most.
+"""
 YES = frozenset({"", "yes", "y", "true", "1", "да", "+"})
 NO = frozenset({"no", "n", "false", "0", "нет", "-"})
 # Not FOR UPDATE: that would keep away whoever writes a row that refers to the company, such as the record of a call.
@@ -47,6 +53,7 @@ class Importer:
         self.options = options
         self.now_ms = context.now_ms()
         self.skipped = 0
+        self._in_ranges = 0
 
     def take(self, row: CsvRow) -> list[RowProblem]:
         """Look at a row and remember what it makes; return what is wrong with it."""
@@ -72,6 +79,14 @@ class Importer:
     def write(self) -> dict[str, int]:
         """Write everything, inside the caller's transaction; return how many of what were made."""
         raise NotImplementedError
+
+    def count_in_ranges(self, listed: int, column: str, what: str) -> None:
+        """Refuse a cell that lists so many numbers that the ranges of the file are too many by now."""
+        if listed > 1:
+            self._in_ranges += listed
+            if self._in_ranges > MOST_IN_RANGES:
+                remedy = f"the ranges of one file name at most {MOST_IN_RANGES} {what}: cut the file into several"
+                raise WrongCellError(column, remedy)
 
     def there_already(self, column: str, what: str) -> bool:
         """Say that a row is to be left out because it is there already, or refuse it."""

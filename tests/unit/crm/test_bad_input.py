@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import peewee
 import pytest
+import structlog
 
+from crm_api.background import repeat
 from tests.unit.crm.furnished import everything_kept
 
 if TYPE_CHECKING:
@@ -126,6 +129,34 @@ def test_health_names_what_is_away_and_only_the_log_tells_why(
     cache.away = False
     assert health()[0] == 200
     assert "back" in logged()
+
+
+@pytest.mark.parametrize("by", ["request", "worker"])
+def test_a_full_disk_is_logged_as_what_it_is(town: Town, database: CrmDatabase, by: str) -> None:
+    """SQLite ends the transaction by itself: savepoint and rollback fail after it, and theirs is the last error."""
+    if database.dialect == "postgresql":
+        pytest.skip("it tells in the one error that it raises")
+    database.rows("CREATE TABLE files (content BLOB)")
+    database.rows("VACUUM")
+    (pages,) = database.rows("PRAGMA page_count")[0]
+    database.rows(f"PRAGMA max_page_count = {pages}")
+    stopped = threading.Event()
+
+    def work() -> None:
+        stopped.set()
+        with database.transaction(), database.transaction():
+            database.rows("INSERT INTO files VALUES (?)", (b"x" * 50_000,))
+
+    with structlog.testing.capture_logs() as logged:
+        if by == "worker":
+            repeat(work, database, stopped, 0.0)
+        else:
+            text = "address\n" + "".join(f"Long street name number {number}\n" for number in range(2000))
+            headers = town.platform._headers
+            path, query = "/v1/imports/houses", f"company_id={town.company}"
+            answer = town.client.simulate_post(path, query_string=query, body=text.encode(), headers=headers)
+            assert answer.status_code == 503
+    assert [line["reason"] for line in logged if line["log_level"] == "error"] == ["database or disk is full"]
 
 
 class Refused(NamedTuple):

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import peewee
 import pytest
 
 from crm_api.adapters.panel_drivers import PanelRefusedError, PanelSilentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crm_api.bootstrap import Services
+    from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Clock, FakePanelDriver, Town
 
 CODE, WRONG = "40719", "11111"
@@ -189,3 +193,44 @@ def test_a_code_that_opens_more_than_once_is_left_alone(town: Town, driver: Fake
     driver.refusal = "the panel answered 503"
     assert typed(town, CODE)["result"] == "failed"
     assert town.platform("GET", f"/v1/access-codes/{code}")["version"] == version
+
+
+@pytest.fixture
+def gate_code(town: Town) -> None:
+    """A code for a single use at a gate whose door opens by HTTP."""
+    gate = town.platform("POST", "/v1/gates", {"name": "Yard", "houses": [town.house]})["id"]
+    town.platform("PATCH", "/v1/panels/2", {"gate_id": gate})
+    town.platform("POST", "/v1/access-codes", {"gate_id": gate, "code": CODE, "single_use": True})
+
+
+def full(*_: Any) -> None:
+    raise peewee.OperationalError("database or disk is full")
+
+
+@pytest.mark.usefixtures("gate_code")
+def test_a_code_whose_use_cannot_be_written_opens_nothing(
+    town: Town, driver: FakePanelDriver, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(database.peewee, "commit", full)
+        body = {"call_id": "c@1", "panel": "p2", "code": CODE}
+        town.service("POST", "/v1/code-entries", body, expect=503)
+    assert driver.opened == []
+    assert typed(town, CODE, "p2")["result"] == "opened", "it was not used"
+
+
+@pytest.mark.usefixtures("gate_code")
+def test_a_code_that_has_opened_is_told_so_when_nothing_can_be_written(
+    town: Town, driver: FakePanelDriver, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_door: Callable[..., None] = driver.open_door
+
+    def opened(*arguments: Any) -> None:
+        open_door(*arguments)
+        monkeypatch.setattr(database.peewee, "begin", full)
+
+    monkeypatch.setattr(driver, "open_door", opened)
+    told = typed(town, CODE, "p2")
+    assert (told["result"], told["access_record_id"]) == ("opened", None)
+    monkeypatch.undo()
+    assert typed(town, CODE, "p2")["result"] == "refused", "it was used up"

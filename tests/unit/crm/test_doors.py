@@ -1,8 +1,18 @@
 from __future__ import annotations
 
+import json
+import sqlite3
+import time
 from typing import TYPE_CHECKING, Any
 
+import peewee
+import pytest
+import structlog
+
+from crm_api.services.call_recording import CallRecording
+
 if TYPE_CHECKING:
+    from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import FakePanelDriver, Town
 
@@ -78,3 +88,67 @@ def test_replaced_doors_keep_their_id(town: Town) -> None:
     changed = town.platform("PATCH", f"/v1/panels/{panel['id']}", {"doors": doors})
     assert changed["doors"][0]["id"] == panel["doors"][0]["id"]
     assert town.plan("p1", "12")["door"]["dtmf"] == "9"
+
+
+@pytest.fixture
+def full_once_open(driver: FakePanelDriver, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk becomes full in the moment in which a door opens."""
+    open_door = driver.open_door
+
+    def refuse(*_: Any) -> None:
+        raise peewee.OperationalError("database or disk is full")
+
+    def opened(*arguments: Any) -> None:
+        open_door(*arguments)
+        monkeypatch.setattr(database.peewee, "begin", refuse)
+
+    monkeypatch.setattr(driver, "open_door", opened)
+
+
+@pytest.mark.usefixtures("full_once_open")
+def test_a_door_that_opened_is_told_as_opened_when_nothing_can_be_written(
+    town: Town, driver: FakePanelDriver, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with structlog.testing.capture_logs() as logged:
+        answer = press(town, "p2", "2112", "a12")
+    assert (answer["result"], answer["access_record_id"], len(driver.opened)) == ("opened", None, 1)
+    (told,) = [line for line in logged if line["log_level"] == "error"]
+    assert (told["event"], told["error"]) == ("door not recorded", "database or disk is full")
+    assert (told["result"], told["account"], told["call_id"]) == ("opened", "a12", "call-1")
+    monkeypatch.undo()  # there is room again, and FastAGI's event comes
+    event = {"event": "door", "call_id": "call-1", "at_ms": context.now_ms(), "account": "a12", "panel": "p2",
+             "door_id": 2, "key": "#", "method": "http", "result": "opened", "reason": ""}  # fmt: skip
+    CallRecording(context).record([("1-1", json.dumps([event]).encode())])
+    assert records(town) == [("a12", "opened")]
+
+
+@pytest.mark.usefixtures("full_once_open")
+def test_an_operator_is_told_that_the_door_opened_when_nothing_can_be_written(town: Town) -> None:
+    panels = {p["account"]: p for p in town.platform("GET", "/v1/panels")["items"]}
+    told = town.platform("POST", f"/v1/doors/{panels['p2']['doors'][0]['id']}/open")
+    assert (told["result"], told["access_record_id"]) == ("opened", None)
+
+
+def test_an_opening_waits_for_another_writer_once(
+    town: Town, driver: FakePanelDriver, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice the longest wait, for the panel and for the record, is more than FastAGI waits for the answer."""
+    if database.dialect == "postgresql":
+        pytest.skip("one row is locked there, not the whole database")
+    open_door = driver.open_door
+    writer = sqlite3.connect(database.peewee.database, isolation_level=None)
+
+    def opened(*arguments: Any) -> None:
+        open_door(*arguments)
+        writer.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr("crm_api.tables.database.SQLITE_BUSY_MS", 300)
+        database.rows("PRAGMA busy_timeout = 300")
+        monkeypatch.setattr(database.peewee, "_timeout", 0.3)  # of a connection that is opened anew
+
+    monkeypatch.setattr(driver, "open_door", opened)
+    began_s = time.monotonic()
+    answer = press(town, "p2", "2112", "a12")
+    took_s = time.monotonic() - began_s
+    writer.close()
+    assert (answer["result"], answer["access_record_id"]) == ("opened", None)
+    assert took_s < 0.55

@@ -264,6 +264,18 @@ class UntoldError(Exception):
         raise UntoldError
 
 
+@pytest.mark.parametrize("dialled", ["112", "*112*"])
+def test_a_test_call_of_which_the_proxy_tells_first_is_no_emergency_to_anybody(
+    town: Town, database: CrmDatabase, context: Context, dialled: str
+) -> None:
+    centre(town, database, webhook_url="http://127.0.0.1:1/", webhook_secret="a secret of sixteen")
+    told(context, {**OUT[1], "dialled": dialled})
+    told(context, {**OUT[0], "dialled": dialled})
+    (call,) = town.platform("GET", "/v1/emergency-calls")["items"]
+    notices = town.platform("GET", "/v1/emergency-notices")["items"]
+    assert (call["test"], call["dialled"], len(notices)) == (dialled == "*112*", dialled, dialled == "112")
+
+
 @pytest.mark.parametrize("fault", [ValueError("half of \ud83d, and \x00"), UntoldError()])
 def test_a_fault_with_one_notice_counts_as_a_failed_try_and_ends_nothing(
     town: Town, database: CrmDatabase, context: Context, clock: Clock, fault: Exception

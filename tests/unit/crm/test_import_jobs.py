@@ -6,6 +6,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
+import peewee
 import pytest
 
 from crm_api.services.importing.residents import ResidentImport
@@ -52,6 +53,46 @@ class WorkerKilledError(BaseException):
 
 def killed(*_: Any, **__: Any) -> None:
     raise WorkerKilledError
+
+
+@pytest.mark.parametrize("moment", ["take", "tell", "end"])
+def test_a_small_file_that_meets_a_locked_database_is_left_to_the_worker(
+    town: Town, services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Whoever were told to try again would make everybody without a phone twice."""
+
+    def locked(*_: Any, **__: Any) -> None:
+        raise peewee.OperationalError("database is locked")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(services.jobs, moment, locked)
+        job = send(town, "residents", "name;address;apartment\nAnna Petrova;Lenina 1;12\n", expect=202)
+    assert (job["finished_at_ms"], counted(services)["residents"]) == (None, 0)
+    clock.now += SILENT_MS
+    assert services.job_work.work(threading.Event())
+    assert town.platform("GET", f"/v1/jobs/{job['id']}")["state"] == "done"
+    assert counted(services)["residents"] == 1
+
+
+def test_a_small_file_is_told_as_kept_when_the_database_has_gone_away(
+    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be read of it any more: neither can the job be told as it is now."""
+    tell, got = services.jobs.tell, services.jobs.got
+
+    def gone(*_: Any, **__: Any) -> None:
+        raise peewee.OperationalError("the connection is lost")
+
+    def told_and_gone(*arguments: Any) -> None:
+        tell(*arguments)
+        monkeypatch.setattr(services.jobs, "tell", gone)
+        monkeypatch.setattr(services.jobs, "end", gone)
+        monkeypatch.setattr(services.jobs, "got", gone)
+
+    monkeypatch.setattr(services.jobs, "tell", told_and_gone)
+    job = send(town, "houses", "address\nNew 1\n", expect=202)
+    monkeypatch.setattr(services.jobs, "got", got)
+    assert town.platform("GET", f"/v1/jobs/{job['id']}")["finished_at_ms"] is None
 
 
 @pytest.mark.parametrize("moment", ["tell", "end"])

@@ -227,6 +227,23 @@ def test_a_test_call_goes_to_the_test_number_on_each_trunk(known: FakeKsr, reque
     assert known.relayed == ["sip:+7495113@10.0.0.1", "sip:7495113@10.0.0.2", "sip:+7495113@10.0.0.3"]
 
 
+@pytest.mark.parametrize("dialled", ["112", "*112*", ""])
+def test_every_step_of_a_call_says_what_was_dialled(known: FakeKsr, request_of: Make, dialled: str) -> None:
+    """Whichever is recorded first tells a test call from one that the dispatch centre is told of."""
+    leg(known, LEG.replace("|112|", f"|{dialled}|"))
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    fail(known, 503)
+    for status in (180, 200):
+        known.message.status = status
+        emergency_calls.on_reply(known.ksr, settings.read(known.ksr))
+    panels_bye(known, request_of, "call-1")
+    leg(known, LEG.replace("|112|", f"|{dialled}|").replace("1|", "7|", 1))
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    told = [json.loads(text) for _, text in known.queues[story.QUEUE]]
+    assert [event["step"] for event in told] == ["dial", "way_failed", "dial", "rings", "answered", "hung_up", "no_way"]
+    assert {(event["panel"], event["dialled"]) for event in told} == {("p10001", dialled or None)}
+
+
 @pytest.mark.parametrize("header", ["1|2", "", LEG + "|x"])
 def test_a_leg_of_another_shape_is_refused(known: FakeKsr, request_of: Make, header: str) -> None:
     leg(known, header)
