@@ -292,5 +292,5 @@ def set_up_logging(config: CrmConfig) -> None:
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=log_output(sys.stderr.fileno())),
+        logger_factory=structlog.PrintLoggerFactory(file=log_output(sys.stderr)),
     )

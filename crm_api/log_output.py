@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-from typing import TYPE_CHECKING, TextIO
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
+from typing import TextIO, cast
 
 
-class _Unfailing(io.RawIOBase):
-    """Writes to a descriptor that stays open, or loses what it cannot write."""
+class _Unfailing(io.TextIOBase):
+    """Writes to another stream, or loses what that does not take."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Buffer, /) -> int:
+    def write(self, text: str, /) -> int:
         with contextlib.suppress(OSError):
-            os.write(self._descriptor, data)
-        return memoryview(data).nbytes
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
-def log_output(descriptor: int) -> TextIO:
-    """Return a stream to a descriptor that never fails."""
-    # One write a line, however long: lines of several processes share one file.
-    return io.TextIOWrapper(io.BufferedWriter(_Unfailing(descriptor), 1 << 20), "utf-8", "backslashreplace")
+def log_output(stream: TextIO) -> TextIO:
+    """Return a stream that writes to this one and never fails."""
+    return cast("TextIO", _Unfailing(stream))

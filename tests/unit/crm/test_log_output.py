@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+import errno
+import io
+from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
@@ -13,18 +14,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _log(path: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-    try:
-        structlog.PrintLoggerFactory(file=log_output(descriptor))().msg("a line")
-    finally:
-        os.close(descriptor)
+def _log(stream: TextIO) -> None:
+    structlog.PrintLoggerFactory(file=log_output(stream))().msg("a line")
 
 
 def test_a_line_is_written(tmp_path: Path) -> None:
-    _log(str(tmp_path / "log"))
-    assert (tmp_path / "log").read_text() == "a line\n"
+    with (tmp_path / "log").open("w", encoding="utf-8") as stream:
+        _log(stream)
+        assert (tmp_path / "log").read_text(encoding="utf-8") == "a line\n"
+
+
+class _Full(io.StringIO):
+    def write(self, text: str, /) -> int:
+        raise OSError(errno.ENOSPC, text)
 
 
 def test_on_a_full_disk_it_is_lost() -> None:
-    _log("/dev/full")
+    _log(_Full())
