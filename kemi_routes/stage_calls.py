@@ -357,5 +357,8 @@ def _wait_for_sleepers(ksr: Ksr, leg_id: str) -> bool:
             return False
         if not waking.awaits(ksr, leg_id, leg):
             return False
+        if ksr.pv.get(_RUNG) is None:  # the visitor hears ringing meanwhile
+            ksr.pv.seti(_RUNG, 1)
+            ksr.tm.t_reply(180, "Ringing")
         _arm(ksr)
         return waking.suspend(ksr, leg_id, leg)

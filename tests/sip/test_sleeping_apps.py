@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tests.sip.scene import Scene
 
 _RINGS_WITHIN_S = 0.3
+_SILENT_S = 5.0
+"""After so long a phone that says nothing is given up."""
 
 
 @pytest.mark.parametrize("platform", ["fcm", "apns_voip", "hms", "webhook"])
@@ -318,6 +320,7 @@ async def test_an_app_that_sleeps_behind_a_registration_that_leads_nowhere_rings
     await services.wait_for(token)
     await before.incoming(since_s=since_s)  # and says nothing
     await asyncio.sleep(wakes_after_s)
+    assert (180 in call.statuses) is (wakes_after_s > _SILENT_S), "ringing is heard while a sleeper is waited for"
     woke_s = time.monotonic()
     assert (await after.register(resident.credentials, contact=contact)).status == 200
     ring = await after.incoming(since_s=woke_s)
