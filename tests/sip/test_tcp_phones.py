@@ -14,9 +14,25 @@ from tests.sip.ordinary import they_talk
 from tests.sip.sleepers import push_services, sleeping_device
 
 if TYPE_CHECKING:
+    from lab.peers.town import Resident
     from tests.sip.scene import Scene
 
 _WITHIN_S = 1.0
+
+
+async def _gone(scene: Scene, resident: Resident, *, silently: bool, comes_back: bool = False) -> None:
+    """Register a phone over TCP and take its power; `silently`: cut off before, so that nobody says that it is gone."""
+    phone = await scene.phone(resident, transport="tcp")
+
+    async def forget() -> None:
+        peer = await scene.peer(resident.address)
+        await peer.register(resident.credentials, expires_s=0, contact="*")
+
+    if not comes_back:
+        scene.when_over(forget)
+    if silently:
+        await cut_off(scene, resident.address, "tcp")
+    await phone.kill()
 
 
 async def test_a_phone_over_tcp_rings_talks_and_opens(scene: Scene) -> None:
@@ -35,13 +51,9 @@ async def test_a_phone_over_tcp_rings_talks_and_opens(scene: Scene) -> None:
 
 @pytest.mark.parametrize("silently", [False, True])
 async def test_one_whose_connection_is_gone_delays_nobody(scene: Scene, silently: bool) -> None:
-    """`silently`: the network to it is cut off, so that nobody says that it is gone."""
     apartment, at, number = family(scene.town)
     gone, answering, other = apartment.residents
-    phone = await scene.phone(gone, transport="tcp")
-    if silently:
-        await cut_off(scene, gone.address)
-    await phone.kill()
+    await _gone(scene, gone, silently=silently)
     one, two = await scene.resident(answering), await scene.resident(other)
     visitor = await scene.visitor(at)
     since_s = time.monotonic()
@@ -61,10 +73,7 @@ async def test_an_app_whose_connection_is_gone_is_woken(scene: Scene, silently: 
     apartment, at, number = scene.town.apartment("nobody registered")
     (resident,) = apartment.residents
     token = await sleeping_device(scene, resident, "fcm")
-    phone = await scene.phone(resident, transport="tcp")
-    if silently:
-        await cut_off(scene, resident.address, "tcp")
-    await phone.kill()
+    await _gone(scene, resident, silently=silently, comes_back=True)
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
     await services.wait_for(token)
@@ -80,10 +89,7 @@ async def test_an_app_whose_connection_is_gone_is_woken(scene: Scene, silently: 
 async def test_the_only_one_is_gone(scene: Scene, silently: bool) -> None:
     apartment, at, number = scene.town.apartment("nobody registered")
     (resident,) = apartment.residents
-    phone = await scene.phone(resident, transport="tcp")
-    if silently:
-        await cut_off(scene, resident.address)
-    await phone.kill()
+    await _gone(scene, resident, silently=silently)
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
     await call.rtp.wait_for_sound(40 if silently else 3)
