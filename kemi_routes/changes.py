@@ -1,6 +1,6 @@
-"""Follows `kamailio_changes` in a process of its own: what is changed leaves the cache, what is removed its phones.
+"""Follows `kamailio_changes` in a process of its own: what is changed leaves the cache, what is removed its contacts.
 
-`contacts:<account>` is of an account that was removed or has a new password: its phones are not its any more.
+`contacts:<account>` is of an account that was removed or has a new password: what is registered is not its any more.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class ChangeFollower:
             f"select id, account from kamailio_changes where id > {floor} order by id limit {_LOOK_BACK + _BATCH}",  # noqa: S608
         )
         new = [(identifier, name) for identifier, name in rows or () if self._remember(int(identifier))]
-        # Phones go first, and once: who registers with the new password is let in when the old one is forgotten.
+        # Contacts go first, and once: who registers with the new password is let in when the old one is forgotten.
         for _, name in new:
             if name.startswith(_CONTACTS_MARK):
                 self._unregister(ksr, name.removeprefix(_CONTACTS_MARK))

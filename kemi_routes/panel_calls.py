@@ -129,8 +129,7 @@ def _end(ksr: Ksr, call_id: str) -> None:
 def on_reply(ksr: Ksr, settings: Settings) -> None:
     """A node's reply on its way to the device."""
     status = ksr.kx.get_status()
-    if _FINAL <= status < _NEGATIVE and second_answers.is_given_up(ksr):
-        second_answers.hang_up(ksr, settings)
+    if second_answers.ends_given_up(ksr, settings):
         return
     call_id = ksr.kx.get_callid() or ""
     if status < _RING:

@@ -78,10 +78,10 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
 
 def _take_away_mute(ksr: Ksr, request: Request, text: str) -> None:
     """Take away what is saved of this contact when a call waits for it in vain: saved anew it is another, and rings."""
-    uri = _only_uri(text)
-    for ruid in waking.mute(ksr, request.account, uri):
-        ksr.registrar.unregister_ruid(TABLE, f"sip:{request.account}@{request.settings.domain}", ruid)
-        ksr.htable.sht_rm(_WRITTEN, f"{request.account} {uri}")
+    for mute in waking.mute(ksr, request.account):
+        if mute.contact == _only_uri(text):
+            ksr.registrar.unregister_ruid(TABLE, f"sip:{request.account}@{request.settings.domain}", mute.ruid)
+            ksr.htable.sht_rm(_WRITTEN, f"{request.account} {mute.contact}")
 
 
 def _says_received_elsewhere(ksr: Ksr, first: str, *, several: bool) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Of the transaction: the first answer, its parts with LF between them and the body last.
 _FIRST = "$avp(first_answer)"
 _SDP = "application/sdp"
-_NEGATIVE = 300
+_ANSWER, _NEGATIVE = 200, 300
 
 
 class Answer(NamedTuple):
@@ -46,13 +46,18 @@ def first_of(ksr: Ksr, ruid: object, account: str) -> Answer | None:
     return None
 
 
-def is_given_up(ksr: Ksr) -> bool:
-    """Tell, of a 200, whether tm has failed its branch before: it goes nowhere, and whoever sent it is to hang up.
+def ends_given_up(ksr: Ksr, settings: Settings) -> bool:
+    """End the talk of the reply at hand when it is a 200 of a branch that tm has failed before; tell whether it is.
 
-    A trunk that was silent for too long answers after all, while the next one is being asked.
+    A trunk that was silent for too long answers after all, while the next one is being asked. tm throws it away.
     """
+    if not _ANSWER <= ksr.kx.get_status() < _NEGATIVE:
+        return False
     last = ksr.pv.get("$T_reply_last")
-    return isinstance(last, int) and last >= _NEGATIVE
+    if not isinstance(last, int) or last < _NEGATIVE:
+        return False
+    hang_up(ksr, settings)
+    return True
 
 
 def end(ksr: Ksr, settings: Settings, first: Answer) -> None:

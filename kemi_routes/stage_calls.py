@@ -244,8 +244,7 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
     branch = None if stage is None or index < 0 else Branch(*stage.branches[index].split("\t"))
     is_answer = _ANSWER <= status < _NEGATIVE
     if is_answer:
-        if second_answers.is_given_up(ksr):
-            second_answers.hang_up(ksr, settings)
+        if second_answers.ends_given_up(ksr, settings):
             return
         # Of a stage that some may join the list is gone with the first answer: the second has no branch there.
         first = second_answers.first_of(ksr, ruid, branch.account if branch is not None else "")

@@ -19,7 +19,8 @@ _USER, _REALM, _HA1 = "$avp(uac_user)", "$avp(uac_realm)", "$avp(uac_ha1)"
 _IS_HA1 = 1
 _CHALLENGE = frozenset((401, 407))
 _ANSWER, _NEGATIVE = 200, 300
-# How long a CANCEL is said again (timer F of RFC 3261): by tm for as long as the leg might have been silent.
+# How long a CANCEL of a leg that rings is repeated (timer F of RFC 3261). tm takes the time for which the leg may say
+# nothing, and that is short until it rings.
 CANCEL_MS = 32_000
 
 

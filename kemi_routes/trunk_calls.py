@@ -167,8 +167,7 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
     status = ksr.kx.get_status()
     if status < _RING:
         return
-    if _ANSWER <= status < _NEGATIVE and second_answers.is_given_up(ksr):
-        second_answers.hang_up(ksr, settings)
+    if second_answers.ends_given_up(ksr, settings):
         return
     trunk_branch.clean_reply(ksr, status)
     leg, now = _leg(ksr), _now(ksr)

@@ -176,15 +176,15 @@ def heard(ksr: Ksr, leg_id: str, ruid: object) -> None:
         ksr.htable.sht_seti(_HEARD, f"{leg_id} {ruid}", 1)
 
 
-def mute(ksr: Ksr, account: str, uri: str) -> set[str]:
-    """Return the ruids of this contact in the calls that wait for the account and to which it has said nothing yet."""
+def mute(ksr: Ksr, account: str) -> set[Contact]:
+    """Return the account's contacts that ring in a call which waits for it, and have said nothing to that yet."""
     legs = ksr.htable.sht_get(_ACCOUNTS, account)
-    found: set[str] = set()
+    found: set[Contact] = set()
     for leg_id in legs.split(" ") if isinstance(legs, str) else ():
         leg = find(ksr, leg_id)
         for contact in leg.contacts if leg is not None else ():
-            if (contact.account, contact.contact) == (account, uri) and not _is_heard(ksr, leg_id, contact):
-                found.add(contact.ruid)
+            if contact.account == account and not _is_heard(ksr, leg_id, contact):
+                found.add(contact)
     return found
 
 

@@ -6,13 +6,12 @@ the other session. Its output comes when both are through. Words of the command 
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
-from typing import IO
 
 BESIDE = (
     "tests/contract",
@@ -23,34 +22,41 @@ BESIDE = (
     "tests/integration/test_jobs_worker.py",
 )
 """What uses neither the session's servers nor their addresses."""
-_NICENESS = 10
+_NICE = ("nice", "-n", "10")
 _LONGEST = "--timeout=600"
 """What takes seconds alone may take minutes with what is left of the processor."""
 _NOTHING_COLLECTED = 5
-"""pytest's exit code, as with `-k` for tests of one of the sessions."""
-_TIMEOUT_S = 44 * 60
+_LIMIT_S = 44 * 60
 _INTERRUPTED = 130
 
 
 def main(options: list[str]) -> int:
     """Run both sessions; the exit code is 0 when neither has failed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    pytest = [sys.executable, "-m", "pytest"]
+    pytest = (sys.executable, "-m", "pytest")
     stories = [*pytest, "tests", *(f"--ignore={path}" for path in BESIDE), *options]
-    others = [*pytest, *BESIDE, "--numprocesses=2", "--dist=loadfile", _LONGEST, "-p", "no:cacheprovider", *options]
+    beside = [*_NICE, *pytest, *BESIDE, "--numprocesses=2", "--dist=loadfile", _LONGEST, "-p", "no:cacheprovider"]
     with tempfile.TemporaryFile() as output:
-        sessions = [
-            subprocess.Popen(others, stdout=output, stderr=output, preexec_fn=lambda: os.nice(_NICENESS)),  # noqa: PLW1509 - no threads yet
-            subprocess.Popen(stories),
-        ]
+        sessions = [subprocess.Popen(stories), subprocess.Popen([*beside, *options], stdout=output, stderr=output)]
+        until_s = time.monotonic() + _LIMIT_S
         try:
-            codes = [session.wait(_TIMEOUT_S) for session in reversed(sessions)]
+            codes = [session.wait(until_s - time.monotonic()) for session in sessions]
         except (KeyboardInterrupt, subprocess.TimeoutExpired) as error:
-            _end(sessions)
             sys.stderr.write(f"tests: ended early: {error!r}\n")
+            _end(sessions)
             codes = [_INTERRUPTED]
-        _print(output)
-    return max(0 if code == _NOTHING_COLLECTED and len(codes) > 1 else abs(code) for code in codes)
+        output.seek(0)
+        sys.stdout.write("\n== beside them: the tests that need none of those servers\n")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(output.read())
+        sys.stdout.buffer.flush()
+    return exit_code(codes)
+
+
+def exit_code(codes: list[int]) -> int:
+    """What both together come to: with `-k` one of them may well have no test, but not both."""
+    told = [code for code in codes if code != _NOTHING_COLLECTED] or codes
+    return next((abs(code) for code in told if code), 0)
 
 
 def _end(sessions: list[subprocess.Popen[bytes]]) -> None:
@@ -60,14 +66,6 @@ def _end(sessions: list[subprocess.Popen[bytes]]) -> None:
             session.send_signal(signal.SIGTERM)
     for session in sessions:
         session.wait()
-
-
-def _print(output: IO[bytes]) -> None:
-    output.seek(0)
-    sys.stdout.write("\n== beside them: the tests that need none of those servers\n")
-    sys.stdout.flush()
-    sys.stdout.buffer.write(output.read())
-    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

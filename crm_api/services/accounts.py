@@ -113,7 +113,7 @@ class Accounts(Kept[Account]):
             if row.kind == "phone":
                 raise ConflictError(f"Account {key} is of kind phone: it never registers and has no password")
             self.update(row, ha1=ha1(key, self.context.realm, password))
-            self.changes.phones(key)
+            self.changes.contacts(key)
         return {**self.got(tenant, key), "password": password}
 
     def remove(self, tenant: Tenant, key: str) -> None:
@@ -121,7 +121,7 @@ class Accounts(Kept[Account]):
         with self.database.transaction():
             row = self.row(tenant, key)
             self.changes.account_rings(row.id, row.apartment_id)
-            self.changes.phones(key)
+            self.changes.contacts(key)
             row.delete_instance()
 
     def _announce_end(self, tenant: Tenant, apartment_id: int | None, resident_id: int | None) -> None:

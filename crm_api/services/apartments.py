@@ -62,7 +62,7 @@ class Apartments(Kept[Apartment]):
             row = self.row(tenant, key)
             for account in Account.select().where(Account.apartment_id == key):
                 self.changes.account_rings(account.id, key)
-                self.changes.phones(account.account)
+                self.changes.contacts(account.account)
             self.changes.apartments([key])
             RingPlanRow.delete().where(RingPlanRow.apartment_id == key).execute()
             row.delete_instance()

@@ -66,8 +66,8 @@ class Changes:
             database.rows("SELECT pg_advisory_xact_lock(?)", (ACCOUNT_CHANGES_LOCK,))
         database.rows("INSERT INTO account_changes (account, at_ms) VALUES (?, ?)", (account, self._context.now_ms()))
 
-    def phones(self, account: str) -> None:
-        """Have Kamailio forget where the account is registered, and its password: the phones are not its any more."""
+    def contacts(self, account: str) -> None:
+        """Drop the account's contacts and its entry in Kamailio's cache: what is registered is not its any more."""
         self.credential(CONTACTS_MARK + account)
         self.credential(account)
 

@@ -152,7 +152,7 @@ class Panels(Kept[Panel]):
             panel = self.row(tenant, key)
             account = Account.get_by_id(panel.account_id)
             self.changes.numbers(dialled_numbers.of_scope(self.database, "panel", key))
-            self.changes.phones(account.account)
+            self.changes.contacts(account.account)
             panel.delete_instance()
             account.delete_instance()
 

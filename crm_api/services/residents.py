@@ -77,7 +77,7 @@ class Residents(Kept[Resident]):
         self._announce_homes(row)
         for account in Account.select().where(Account.resident_id == key):
             self.changes.account_rings(account.id, account.apartment_id)
-            self.changes.phones(account.account)
+            self.changes.contacts(account.account)
             account.delete_instance()
         row.delete_instance()
 

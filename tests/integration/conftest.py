@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import redis as redis_py
 
-from lab.settings import LabSettings
-from lab.stack import Stack
-from tests.conftest import in_own_network
+from tests.integration.own_lab import own_lab, own_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from lab.stack import Stack
 
 
 @pytest.fixture(scope="module")
 def redis_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A lab instance of which only Redis runs, at an address of its own."""
-    if not in_own_network():
-        pytest.exit("tests with servers need a network of their own: run `make test TESTS=...`", returncode=2)
-    settings = replace(LabSettings(), directory=tmp_path_factory.mktemp("redis-lab"), redis_host="127.0.4.41")
-    stack = Stack(settings)
-    try:
+    with own_lab(own_settings(tmp_path_factory.mktemp("redis-lab"), 8), "redis") as stack:
         yield stack
-    finally:
-        stack.discard()
 
 
 @pytest.fixture

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from lab.bench.crm_parts import CrmBench, CrmPlan, crm_bars
 from lab.bench.measures import Report
-from lab.settings import LabSettings
 from lab.town.city.sizes import SIZES
-from tests.conftest import in_own_network
+from tests.integration.own_lab import own_settings, require_own_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,16 +17,8 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_every_measure_of_the_crm_is_made(database: Literal["sqlite", "postgres"], tmp_path: Path) -> None:
-    if not in_own_network():
-        pytest.exit("tests with servers need a network of their own: run `make test TESTS=...`", returncode=2)
-    settings = replace(
-        LabSettings(),
-        directory=tmp_path / "lab",
-        database=database,
-        redis_host="127.0.5.40",
-        crm_host="127.0.5.50",
-        postgres_host="127.0.5.60",
-    )
+    require_own_network()
+    settings = own_settings(tmp_path / "lab", 5, database)
     bars = crm_bars(database)
     report = Report(bars)
     bench = CrmBench(settings, SIZES["demo"], CrmPlan(plans=60, searches=2, import_rows=50), report)

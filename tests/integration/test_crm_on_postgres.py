@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from lab.settings import LabSettings
-from lab.stack import Stack
-from tests.conftest import in_own_network
+from tests.integration.own_lab import own_lab, own_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from lab.settings import LabSettings
 
 pytestmark = pytest.mark.postgres
 
@@ -34,15 +33,9 @@ TESTS = (
 @pytest.fixture
 def database_server(tmp_path: Path) -> Iterator[LabSettings]:
     """A lab instance of which only PostgreSQL runs, at an address of its own."""
-    if not in_own_network():
-        pytest.exit("tests with servers need a network of their own: run `make test TESTS=...`", returncode=2)
-    settings = replace(LabSettings(), directory=tmp_path / "lab", database="postgres", postgres_host="127.0.6.60")
-    stack = Stack(settings)
-    try:
-        stack.start("postgres")
+    settings = own_settings(tmp_path / "lab", 6, "postgres")
+    with own_lab(settings, "postgres"):
         yield settings
-    finally:
-        stack.discard()
 
 
 def _of_no_session() -> dict[str, str]:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import subprocess
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lab.peers.office import OfficeError
-from lab.settings import LabSettings
-from lab.stack import Stack
 from tests.at_rest import await_rest
-from tests.conftest import in_own_network
+from tests.integration.own_lab import own_lab, own_settings, require_own_network
 from tests.sip.emergency_scene import call_112, emergency_record, panel_at
 from tests.sip.ordinary import a_good_call, an_answered_call
 from tests.sip.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+
+    from lab.stack import Stack
 
 _BLOCK = 1 << 16
 _MORE_THAN_FIT = 5_000
@@ -29,29 +29,15 @@ _MORE_THAN_FIT = 5_000
 @pytest.fixture(scope="module")
 def on_small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A platform of its own, whose files are on a file system that a test can fill."""
-    if not in_own_network():
-        pytest.exit("tests with servers need a network of their own: run `make test TESTS=...`", returncode=2)
+    require_own_network()  # and a mount namespace with it, in which this one ends
     disk = tmp_path_factory.mktemp("small-disk")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(disk)], check=True)
-    settings = replace(
-        LabSettings(),
-        directory=disk / "lab",
-        sip_address="127.0.7.10",
-        asterisk_nodes={"ast1": "127.0.7.21", "ast2": "127.0.7.22"},
-        probe_node=("ast-probe", "127.0.7.23"),
-        emergency_node=("ast-emergency", "127.0.7.24"),
-        agi_host="127.0.7.30",
-        redis_host="127.0.7.40",
-        crm_host="127.0.7.50",
-        postgres_host="127.0.7.60",
-    )
-    stack = Stack(settings)
+    settings = own_settings(disk / "lab", 7)
     try:
-        stack.start()
-        await_rest(settings)
-        yield stack
+        with own_lab(settings) as stack:
+            await_rest(settings)
+            yield stack
     finally:
-        stack.discard()
         subprocess.run(["umount", str(disk)], check=True)
 
 
@@ -60,13 +46,14 @@ def _full(stack: Stack) -> Iterator[None]:
     """Not a byte is free on the file system of the stack."""
     ballast = stack.settings.directory.parent / "ballast"
     try:
-        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        with ballast.open("wb", buffering=0) as file:
             size = _BLOCK
             while size:
                 try:
                     file.write(b"\0" * size)
                 except OSError:
                     size //= 2
+        assert shutil.disk_usage(ballast.parent).free == 0
         yield
     finally:
         ballast.unlink()

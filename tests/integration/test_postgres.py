@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -14,16 +13,16 @@ import pytest
 
 from kemi_routes.database import REST_S
 from lab.peers.digest import Credentials
-from lab.settings import LabSettings
-from lab.stack import Stack
 from tests.at_rest import await_rest
-from tests.conftest import in_own_network
+from tests.integration.own_lab import own_lab, own_settings
 from tests.sip.households import family
 from tests.sip.ordinary import a_good_call, an_answered_call, answered_within_a_second
 from tests.sip.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from lab.stack import Stack
 
 _UNAUTHORIZED, _UNAVAILABLE = 401, 503
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
@@ -32,28 +31,10 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
 @pytest.fixture(scope="module")
 def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A platform of its own beside the session's: other addresses, PostgreSQL instead of SQLite."""
-    if not in_own_network():
-        pytest.exit("tests with servers need a network of their own: run `make test TESTS=...`", returncode=2)
-    settings = replace(
-        LabSettings(),
-        directory=tmp_path_factory.mktemp("postgres-lab"),
-        database="postgres",
-        sip_address="127.0.4.10",
-        asterisk_nodes={"ast1": "127.0.4.21", "ast2": "127.0.4.22"},
-        probe_node=("ast-probe", "127.0.4.23"),
-        emergency_node=("ast-emergency", "127.0.4.24"),
-        agi_host="127.0.4.30",
-        redis_host="127.0.4.40",
-        crm_host="127.0.4.50",
-        postgres_host="127.0.4.60",
-    )
-    stack = Stack(settings)
-    try:
-        stack.start()
+    settings = own_settings(tmp_path_factory.mktemp("postgres-lab"), 4, "postgres")
+    with own_lab(settings) as stack:
         await_rest(settings)
         yield stack
-    finally:
-        stack.discard()
 
 
 def _admin(stack: Stack) -> psycopg.Connection[tuple[object, ...]]:

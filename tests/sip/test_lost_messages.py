@@ -10,6 +10,7 @@ import pytest
 
 from tests.sip.bad_network import FAULTS, befalling, name_of, sent
 from tests.sip.households import family
+from tests.sip.ordinary import the_family_rings
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -99,14 +100,8 @@ def _befalling(scene: Scene, fault: Fault, case: Case) -> AbstractAsyncContextMa
 
 
 async def _ring(scene: Scene) -> tuple[OutgoingCall, list[IncomingCall]]:
-    apartment, at, number = family(scene.town)
-    home = await scene.home(apartment)
-    visitor = await scene.visitor(at)
-    since_s = time.monotonic()
-    call = await visitor.call(at.credentials, number)
-    rings = await home.all_ring(since_s=since_s)
-    assert time.monotonic() - since_s < _RING_WITHIN_S
-    return call, rings
+    apartment, _, _ = family(scene.town)
+    return await the_family_rings(scene, await scene.home(apartment), _RING_WITHIN_S)
 
 
 async def _answer(call: OutgoingCall, rings: list[IncomingCall]) -> None:

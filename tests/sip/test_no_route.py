@@ -19,12 +19,11 @@ from tests.sip.emergency_scene import (
     rested,
 )
 from tests.sip.households import family
-from tests.sip.ordinary import they_talk
+from tests.sip.ordinary import the_family_rings, they_talk
 from tests.sip.sleepers import push_services, sleeping_device
 
 if TYPE_CHECKING:
-    from lab.peers.calls import IncomingCall, OutgoingCall
-    from tests.sip.scene import Home, Scene
+    from tests.sip.scene import Scene
 
 _WITHIN_S = 1.5
 
@@ -43,15 +42,6 @@ async def _no_route_to(scene: Scene, *addresses: str) -> None:
             await route("del", address)
 
         scene.when_over(back)
-
-
-async def _ring_family(scene: Scene, home: Home) -> tuple[OutgoingCall, list[IncomingCall]]:
-    _, at, number = family(scene.town)
-    since_s = time.monotonic()
-    call = await (await scene.visitor(at)).call(at.credentials, number)
-    rings = await home.all_ring(since_s=since_s)
-    assert time.monotonic() - since_s < _WITHIN_S
-    return call, rings
 
 
 async def test_112_goes_by_the_next_line(scene: Scene) -> None:
@@ -91,7 +81,7 @@ async def test_a_visitors_call_goes_through_the_other_node(scene: Scene) -> None
     home = await scene.home(apartment)
     await _no_route_to(scene, scene.stack.settings.asterisk_nodes["ast1"])
     for _ in range(2):  # nodes take turns
-        call, rings = await _ring_family(scene, home)
+        call, rings = await the_family_rings(scene, home, _WITHIN_S)
         rings[0].answer()
         await call.answered()
         await rings[0].established()
@@ -104,7 +94,7 @@ async def test_a_visitor_who_leaves_is_understood_by_the_other_node(scene: Scene
     home = await scene.home(apartment)
     await _no_route_to(scene, scene.stack.settings.asterisk_nodes["ast1"])
     for _ in range(2):
-        call, rings = await _ring_family(scene, home)
+        call, rings = await the_family_rings(scene, home, _WITHIN_S)
         await call.ringing()
         await call.cancel()
         await asyncio.gather(*(ring.wait_cancelled(3) for ring in rings))
