@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import select
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
@@ -16,6 +18,9 @@ _log = logging.getLogger(__name__)
 # Threads that stay when it is quiet.
 RESIDENT = 4
 _OUT_OF_DESCRIPTORS_PAUSE_S = 0.1
+# For so long whoever has connected before a drain may wait for a thread.
+_QUEUE_S = 1.0
+_LOOK_S = 0.005
 
 
 class Acceptors:
@@ -34,7 +39,9 @@ class Acceptors:
         self._listener = listener
         self._serve = serve
         self._limit = limit
-        self._lock = threading.Condition(threading.Lock())
+        # The lock itself for every connection, the condition for a drain: what it wraps costs several times the lock.
+        self._lock = threading.Lock()
+        self._all_left = threading.Condition(self._lock)
         self._draining = False
         self._threads = 0
         self.busy = 0
@@ -49,10 +56,26 @@ class Acceptors:
                 self._add_thread()
 
     def drain(self, timeout_s: float) -> bool:
-        """Serve nobody new and wait for what is being served; False when the time was too short."""
+        """Serve whoever has connected by now and nobody new, and wait for them; False when the time was too short.
+
+        The listening socket is closed as soon as nobody waits at it, however long others are served: whoever comes then
+        is refused, or taken by the next server if it listens already, instead of waiting here until he is thrown out.
+        """
+        until_s = time.monotonic() + timeout_s
+        if not self._draining:
+            self._close_listener(min(_QUEUE_S, timeout_s))
         with self._lock:
-            self._draining = True
-            return self._lock.wait_for(lambda: not self.busy, timeout_s)
+            return self._all_left.wait_for(lambda: not self._threads, max(0.0, until_s - time.monotonic()))
+
+    def _close_listener(self, timeout_s: float) -> None:
+        until_s = time.monotonic() + timeout_s
+        while select.select([self._listener], [], [], 0)[0] and time.monotonic() < until_s:
+            time.sleep(_LOOK_S)  # for the threads that accept
+        self._draining = True
+        # Close alone would leave the threads that wait in it, and the socket open as long as they do.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
     def _add_thread(self) -> None:
         self._threads += 1
@@ -68,36 +91,36 @@ class Acceptors:
                 continue
             except OSError as error:
                 if self._draining:
+                    self._left()
                     return
                 # Out of descriptors, as a rule: connections in progress will free some.
                 _log.error("accept: %s", error)
                 time.sleep(_OUT_OF_DESCRIPTORS_PAUSE_S)
                 continue
-            if not self._begin():
-                peer.close()
-                return
+            self._begin()
             self._serve(peer)
             self._end()
 
-    def _begin(self) -> bool:
+    def _begin(self) -> None:
         with self._lock:
-            if self._draining:
-                return False
             self.busy += 1
             self.served += 1
             if self.busy == self._threads < self._limit:
                 self._add_thread()
-            return True
 
     def _end(self) -> None:
         with self._lock:
             self.busy -= 1
-            if self._draining and not self.busy:
-                self._lock.notify_all()
+
+    def _left(self) -> None:
+        with self._lock:
+            self._threads -= 1
+            self._all_left.notify_all()
 
     def _leave(self) -> bool:
         with self._lock:
             if self._draining or self._threads - self.busy > RESIDENT:
                 self._threads -= 1
+                self._all_left.notify_all()
                 return True
             return False

@@ -25,10 +25,12 @@ COMMAND_LIMIT_BYTES = 2_000
 _MSET_LIMIT_BYTES = 1_940
 _RECV_BYTES = 4_096
 _OK, _INVALID, _DEAD, _USAGE = "200", "510", "511", "520"
+# What nearly every command is answered with, and what the library makes of it.
+_DONE = "200 result=0"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# What applications ask of the environment.
-_ASKED = ("agi_arg_", "agi_network_script: ")
+# What applications ask of the environment, each in a line of its own.
+_ASKED = re.compile(r"\n(agi_arg_[0-9]+|agi_network_script): (.*)")
 
 
 class ByteStream(Protocol):
@@ -56,6 +58,9 @@ class _Silence:
         """Drop it."""
 
 
+_SILENCE = _Silence()
+
+
 class AgiSession(AGI):  # type: ignore[misc]  # pyst2 publishes no types
     """One FastAGI connection: the environment is read on construction, then commands and their answers.
 
@@ -73,7 +78,7 @@ class AgiSession(AGI):  # type: ignore[misc]  # pyst2 publishes no types
         self._stream = stream
         self._received = bytearray(received)
         self._got_sighup = False
-        self.stderr = _Silence()
+        self.stderr = _SILENCE
         self.env: dict[str, str] = {}
         self._get_agi_env()
 
@@ -88,11 +93,15 @@ class AgiSession(AGI):  # type: ignore[misc]  # pyst2 publishes no types
         return self._got_sighup or self._received.startswith(b"HANGUP")
 
     def arguments(self) -> list[str]:
-        """Arguments of the AGI application, in order."""
+        """Arguments of the AGI application, in order.
+
+        What is in them is URI-encoded, so a comma is always the dialplan's. After an opening bracket without a closing
+        one, as a Call-ID may have it and `URIENCODE()` leaves it, Asterisk takes all that follows for one argument.
+        """
         values: list[str] = []
         while (value := self.env.get(f"agi_arg_{len(values) + 1}")) is not None:
             values.append(value)
-        return values
+        return ",".join(values).split(",") if values else []
 
     def set_variables(self, values: Mapping[Variable, str]) -> None:
         """Set channel variables, normally with one `EXEC MSet`.
@@ -103,6 +112,21 @@ class AgiSession(AGI):  # type: ignore[misc]  # pyst2 publishes no types
         """
         for argument in mset_arguments(values, _MSET_LIMIT_BYTES):
             self.run("EXEC", "MSet", self._quote(argument))
+
+    def set_variables_at_last(self, values: Mapping[Variable, str]) -> None:
+        """Set channel variables by the last command of this session: its answer is not waited for.
+
+        Raises:
+            CallHungUp: the channel or the connection is gone.
+            ProtocolError: Asterisk refused a command before the last, or answered nonsense.
+        """
+        *before, last = mset_arguments(values, _MSET_LIMIT_BYTES)
+        for argument in before:
+            self.run("EXEC", "MSet", self._quote(argument))
+        try:
+            self.send_command("EXEC", "MSet", self._quote(last))
+        except OSError as error:
+            raise CallHungUp(str(error)) from error
 
     def run(self, command: str, *args: str) -> None:
         """`execute` of the library with its dozen exceptions mapped to our two."""
@@ -130,16 +154,14 @@ class AgiSession(AGI):  # type: ignore[misc]  # pyst2 publishes no types
                 raise ProtocolError(f"environment over {ENVIRONMENT_LIMIT_BYTES} bytes")
             searched = max(0, len(buffer) - 1)
             self._fill()
-        lines = buffer[:end].decode("utf-8", "replace").split("\n")
+        text = "\n" + buffer[:end].decode("utf-8", "replace")
         del buffer[: end + 2]
-        if len(lines) > ENVIRONMENT_LIMIT_LINES:
+        if text.count("\n") > ENVIRONMENT_LIMIT_LINES:
             raise ProtocolError(f"environment over {ENVIRONMENT_LIMIT_LINES} lines")
         env = self.env
-        for line in lines:
-            if line.startswith(_ASKED):
-                key, _, value = line.partition(": ")
-                if key not in env or key.startswith("agi_arg_"):
-                    env[key] = value
+        for key, value in _ASKED.findall(text):
+            if key not in env or key != "agi_network_script":
+                env[key] = value
 
     def _readline(self) -> str:
         buffer = self._received
@@ -152,6 +174,12 @@ class AgiSession(AGI):  # type: ignore[misc]  # pyst2 publishes no types
         line = buffer[:end].decode("utf-8", "replace")
         del buffer[: end + 1]
         return line.rstrip("\r")
+
+    def _answer(self) -> str:
+        """Return the line that answers a command; it may come after word that the channel is gone."""
+        while (line := self._readline()) == "HANGUP":
+            self._got_sighup = True
+        return line
 
     def _quote(self, string: object) -> str:
         """One quoted argument: quotes and backslashes escaped, line breaks and control characters made spaces."""
@@ -175,8 +203,9 @@ class AgiSession(AGI):  # type: ignore[misc]  # pyst2 publishes no types
     def get_result(self, stdin: object = None) -> dict[str, tuple[str, str]]:
         """Answer to the last command, as the library shapes it: `{"result": (value, data)}`."""
         del stdin  # the library's signature
-        while (line := self._readline()) == "HANGUP":
-            self._got_sighup = True
+        line = self._answer()
+        if line == _DONE:
+            return {"result": ("0", "")}
         code, _, response = line.partition(" ")
         if code == _OK:
             result: dict[str, tuple[str, str]] = {"result": ("", "")}

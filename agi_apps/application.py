@@ -19,11 +19,20 @@ if TYPE_CHECKING:
 
 Outputs = dict[Variable, str]
 NOTHING: Outputs = {}
+TOO_OLD = "it was asked for too long ago"
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What applications work with. `now_ms` is the clock, `beside` runs what may outlast the application."""
+    """What applications work with. `now_ms` is the clock, `beside` runs what may outlast the application.
+
+    `is_fresh` says whether what is asked for may still be begun (`Application.fresh_s`): to be asked as the last thing
+    before it is, as this process may have stood still since it was asked last.
+    """
 
     plans: PlanLookup
     crm: CrmClient
@@ -34,6 +43,7 @@ class Services:
     opening_wait_s: float
     beside: Executor
     leases: EmergencyLeases
+    is_fresh: Callable[[], bool] = _always
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,9 @@ class Answer:
 class Application:
     """One AGI application.
 
-    `arguments` names what the dialplan passes, in order; any other number is refused. `run` gets their values and
+    `arguments` names what the dialplan passes, in order; any other number is refused, but for the last `added` of them:
+    nodes of the release before, which are started anew after this server, do not pass these, and they are empty then.
+    `run` gets their values and
     returns the variables to set, alone or as an `Answer`. `fallback` is what the dialplan is told when no neighbour
     could help or the deadline passed; None leaves the preset `EP_DECISION=error`. `for_living_calls`: not run when its
     channel is over by then. `fresh_s`: not run when it was asked for longer ago (this server stood still, or calls
@@ -65,3 +77,4 @@ class Application:
     fallback: Mapping[Variable, str] | None = None
     for_living_calls: bool = False
     fresh_s: float | None = None
+    added: int = 0

@@ -24,10 +24,12 @@ from agi_apps.redis_keys import (
 from agi_apps.redis_link import RedisAway
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from agi_apps.local_store import LocalStore
     from agi_apps.redis_link import RedisLink
+
+    EventValue = str | int | None | Sequence["EventValue"] | Mapping[str, "EventValue"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +37,6 @@ BATCH_EVENTS = 500
 BUFFER_LIMIT_EVENTS = 20_000
 # After a stop the disk keeps what a slow Redis has not taken by now: the master kills whoever is long about it.
 LAST_DELIVERY_S = 1.5
-
-EventValue = str | int | None
 
 
 class CallEvents:
@@ -52,7 +52,7 @@ class CallEvents:
         self._gather_s = gather_s
         self._retry_s = retry_s
         self._waiting: deque[bytes] = deque()
-        self._over: deque[tuple[str, str]] = deque(maxlen=BUFFER_LIMIT_EVENTS)
+        self._over: deque[tuple[str, str, int]] = deque(maxlen=BUFFER_LIMIT_EVENTS)
         self._wake = threading.Event()
         self._delivering = threading.Lock()
         self._closing = False
@@ -67,16 +67,17 @@ class CallEvents:
         self._waiting.append(msgspec.json.encode(event))
         if event["event"] == "ended":
             panel, dialled, call_id = str(event["panel"]), str(event["dialled"]), str(event["call_id"])
-            self._over.append((panel, call_id))
+            moves = int(str(event.get("moves") or 0))
+            self._over.append((panel, call_id, moves))
             if dialled[:1].isalpha():
                 # A panel, called by the name of its account.
-                self._over.append((dialled, call_id))
+                self._over.append((dialled, call_id, moves))
         if not self._wake.is_set():
             self._wake.set()
 
-    def panel_is_free(self, panel: str, call_id: str) -> None:
-        """Say that a call to a panel is over. Never waits and never fails."""
-        self._over.append((panel, call_id))
+    def panel_is_free(self, panel: str, call_id: str, moves: int = 0) -> None:
+        """Say that a call to a panel is over, which had moved so often. Never waits and never fails."""
+        self._over.append((panel, call_id, moves))
         if not self._wake.is_set():
             self._wake.set()
 
@@ -113,9 +114,10 @@ class CallEvents:
         over = [self._over.popleft() for _ in range(min(BATCH_EVENTS, len(self._over)))]
         if not over:
             return
-        keys = [key for panel, call in over for key in (PANEL_CALL_PREFIX + panel, CALL_OVER_PREFIX + call)]
+        keys = [key for panel, call, _ in over for key in (PANEL_CALL_PREFIX + panel, CALL_OVER_PREFIX + call)]
         try:
-            self._redis.execute("EVAL", RELEASE_PANELS, len(keys), *keys, CALL_OVER_S, *(call for _, call in over))
+            calls = (f"{moves} {call}" for _, call, moves in over)
+            self._redis.execute("EVAL", RELEASE_PANELS, len(keys), *keys, CALL_OVER_S, *calls)
         except RedisAway:
             self._over.extendleft(reversed(over))
 

@@ -6,6 +6,7 @@ import logging
 import socket
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from agi_apps.application import Application, Services
     from agi_apps.deadlines import Deadlines, Turn
+    from agi_apps.partings import Partings
     from agi_apps.variables import Variable
 
 _log = logging.getLogger(__name__)
@@ -49,14 +51,17 @@ class Connections:
         services: Services,
         health: Callable[[], bytes],
         deadlines: Deadlines,
+        partings: Partings,
     ) -> None:
         self._applications = applications
         self._services = services
         self._health = health
         self._deadlines = deadlines
+        self._partings = partings
 
     def serve(self, peer: socket.socket) -> None:
-        """Serve one connection and close it. Raises nothing."""
+        """Serve one connection and close it, or leave that to the partings. Raises nothing."""
+        parted = False
         turn = self._deadlines.begin(peer, PEER_DEADLINE_S)
         session: AgiSession | None = None
         try:
@@ -67,7 +72,7 @@ class Connections:
                 peer.sendall(self._health())
             elif first:  # else a probe: connected and left
                 session = AgiSession(peer, first)
-                self._run(session, turn)
+                parted = self._run(session, turn)
         except (CallHungUp, ProtocolError, OSError) as error:
             if turn.expired or isinstance(error, BlockingIOError):
                 _log.warning("[%s] AGI peer stalled; connection closed", _call_id(session))
@@ -78,18 +83,15 @@ class Connections:
             _log.exception("[%s] bug in an AGI application", _call_id(session))
         finally:
             self._deadlines.end(turn)
-            peer.close()
+            if not parted:
+                peer.close()
 
-    def _run(self, session: AgiSession, turn: Turn) -> None:
-        application = self._applications.get(session.application)
-        if application is None:
-            raise ProtocolError(f"no application {session.application!r}; there are {', '.join(self._applications)}")
-        arguments = [_decoded(value) for value in session.arguments()]
-        if len(arguments) != len(application.arguments):
-            expected = ", ".join(application.arguments)
-            raise ProtocolError(f"{application.name} got {len(arguments)} arguments, takes {expected}")
-
-        _check_wanted(application, session, turn.peer, arguments[0])
+    def _run(self, session: AgiSession, turn: Turn) -> bool:
+        """Run the application; whether the connection is left to the partings."""
+        application, arguments = self._asked(session)
+        services = self._services
+        if (fresh_until_s := _check_wanted(application, session, turn.peer, arguments[0])) is not None:
+            services = replace(services, is_fresh=lambda: time.monotonic() < fresh_until_s)
 
         def too_late() -> None:
             _log.error(
@@ -101,26 +103,44 @@ class Connections:
             if application.fallback:
                 _answer(session, application.fallback, arguments[0])
 
+        late_s = time.monotonic() + application.deadline_s
         turn.expect(application.deadline_s, too_late)
         answer: Mapping[Variable, str] | Answer | None = application.fallback
         try:
-            answer = application.run(arguments, self._services)
+            answer = application.run(arguments, services)
         except (NoPlan, CrmAway) as error:
             _log.warning("[%s] %s uses its fallback: %s", arguments[0], application.name, error)
         if turn.claim():
             turn.expect(PEER_DEADLINE_S)
-            if isinstance(answer, Answer):
+            if isinstance(answer, Answer) and time.monotonic() > late_s:  # stood still: the watchdog comes second
+                too_late()
+                answer.told(TOO_LATE)
+            elif isinstance(answer, Answer):
                 _answer_and_tell(session, answer)
             elif answer:
-                session.set_variables(answer)
+                session.set_variables_at_last(answer)
+                self._partings.add(turn.peer, arguments[0])
+                return True
         else:
             if isinstance(answer, Answer):
                 answer.told(TOO_LATE)
             turn.wait_for_late(PEER_DEADLINE_S)
+        return False
+
+    def _asked(self, session: AgiSession) -> tuple[Application, list[str]]:
+        application = self._applications.get(session.application)
+        if application is None:
+            raise ProtocolError(f"no application {session.application!r}; there are {', '.join(self._applications)}")
+        arguments = [_decoded(value) if "%" in value else value for value in session.arguments()]
+        missing = len(application.arguments) - len(arguments)
+        if not 0 <= missing <= application.added:
+            expected = ", ".join(application.arguments)
+            raise ProtocolError(f"{application.name} got {len(arguments)} arguments, takes {expected}")
+        return application, arguments + [""] * missing
 
 
-def _check_wanted(application: Application, session: AgiSession, peer: socket.socket, call_id: str) -> None:
-    """Let nothing be begun that nobody waits for.
+def _check_wanted(application: Application, session: AgiSession, peer: socket.socket, call_id: str) -> float | None:
+    """Let nothing be begun that nobody waits for; until when it may be begun (monotonic seconds; None: no bound).
 
     Raises:
         CallHungUp: as far as this application is concerned.
@@ -128,11 +148,13 @@ def _check_wanted(application: Application, session: AgiSession, peer: socket.so
     if application.for_living_calls and session.is_over:
         raise CallHungUp("before it was asked")
     if application.fresh_s is None:
-        return
+        return None
+    now_s = time.monotonic()  # before the age is read: whoever stands still in between has less time left
     age_s = waited_s(peer)
     if age_s > application.fresh_s:
         _log.warning("[%s] %s was asked for %.1f s ago and is not begun", call_id, application.name, age_s)
         raise CallHungUp("long ago")
+    return now_s + application.fresh_s - age_s
 
 
 def waited_s(peer: socket.socket) -> float:
@@ -142,8 +164,8 @@ def waited_s(peer: socket.socket) -> float:
 
 
 def _decoded(value: str) -> str:
-    """URI-decoded; most Call-IDs have an `@` and nothing else that `unquote` is needed for."""
-    text = value.replace("%40", "@")
+    """URI-decoded; most Call-IDs have an `@` and nothing else that `unquote` is needed for, a key is `#` alone."""
+    text = value.replace("%40", "@").replace("%23", "#")
     return unquote(text) if "%" in text else text
 
 

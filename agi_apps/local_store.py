@@ -29,6 +29,12 @@ CREATE TABLE IF NOT EXISTS last_known_plan (
 CREATE TABLE IF NOT EXISTS known_lease (key TEXT PRIMARY KEY, lease BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS spooled_event (id INTEGER PRIMARY KEY AUTOINCREMENT, event BLOB NOT NULL);
 """
+_PLAN_IF_NEWER = """
+INSERT INTO last_known_plan VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET plan = excluded.plan
+WHERE CASE WHEN json_valid(CAST(plan AS TEXT)) THEN
+    json_extract(CAST(excluded.plan AS TEXT), '$.issued_at_ms') > json_extract(CAST(plan AS TEXT), '$.issued_at_ms')
+ELSE 1 END
+"""
 
 
 @dataclass
@@ -46,13 +52,13 @@ class LocalStore:
     """
 
     def __init__(self, path: str, busy_timeout_s: float = 5.0) -> None:
+        self.why_in_memory = ""
+        """Why there is no file, for people; empty where there is one."""
         if path != MEMORY:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._writer = sqlite3.connect(path, _OPENING_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            self._make_wal(_OPENING_LIMIT_S)
-            self._writer.execute("PRAGMA synchronous=NORMAL")
-            self._writer.executescript(_SCHEMA)
+            self._make_tables(_OPENING_LIMIT_S)
             self._writer.execute(f"PRAGMA busy_timeout={int(busy_timeout_s * 1_000)}")
             self._writing = threading.Lock()
             if path == MEMORY:
@@ -67,12 +73,17 @@ class LocalStore:
             self._writer.close()
             raise
 
-    def _make_wal(self, limit_s: float) -> None:
-        """Switch to WAL: SQLite does not wait by itself when another worker does the same with a new file."""
+    def _make_tables(self, limit_s: float) -> None:
+        """Switch to WAL and make the tables, while other workers do the same with a new file.
+
+        For the first SQLite does not wait by itself, for the second as long as `_OPENING_BUSY_S`: a disk may be slower.
+        """
         until_s = time.monotonic() + limit_s
         while True:
             try:
                 self._writer.execute("PRAGMA journal_mode=WAL")
+                self._writer.execute("PRAGMA synchronous=NORMAL")
+                self._writer.executescript(_SCHEMA)
             except sqlite3.OperationalError:
                 if time.monotonic() > until_s:
                     raise
@@ -140,6 +151,34 @@ class LocalStore:
             except BaseException:
                 self._roll_back()
                 raise
+
+    def go_on_in(self, file: LocalStore) -> None:
+        """Leave memory for the file of another store, which nobody else uses: what is remembered goes along.
+
+        A plan that another worker has kept there since stays, if it is newer than ours.
+
+        Raises:
+            sqlite3.Error: the file does not take it; all is as before.
+        """
+        with self._writing:
+            plans, leases, events = (
+                self._writer.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608 - names of ours
+                for table, columns in (
+                    ("last_known_plan", "panel, dialled, plan"),
+                    ("known_lease", "key, lease"),
+                    ("spooled_event ORDER BY id", "event"),
+                )
+            )
+            # The events last: those of a failed try are still here and would be told twice.
+            with file._transaction() as writer:
+                writer.executemany(_PLAN_IF_NEWER, plans)
+            file.remember_leases(leases)
+            file.spool([event for (event,) in events])
+            memory, self._writer = self._writer, file._writer
+            # Who waits for the lock of memory has the new reader beside one other, once: SQLite serializes the two.
+            self._reader, self._reading = file._reader, file._reading
+            memory.close()
+            self.why_in_memory = ""
 
     def close(self) -> None:
         """Close both connections."""

@@ -29,18 +29,24 @@ REDIS, CRM, LAST_KNOWN = "redis", "crm", "last_known"
 
 
 class FoundPlan(NamedTuple):
-    """A plan, where it came from (`redis`, `crm`, `last_known`), and from when on its permissions are vouched for."""
+    """A plan, where it came from (`redis`, `crm`, `last_known`), and from when on its permissions are vouched for.
+
+    `known_for_ms`: for how long this process has known of that moment at least, by a clock that nobody sets.
+    """
 
     plan: RingPlan
     source: str
     vouched_at_ms: int
+    known_for_ms: int = 0
 
     def is_fresh(self, now_ms: int, fresh_s: int) -> bool:
         """Whether its permission to open a door still stands (docs/contracts.md, 7).
 
-        A moment from the future is nobody's word: clocks apart by more than a few seconds make it stale.
+        A moment from the future is nobody's word: clocks apart by more than a few seconds make it stale. And one that
+        was heard of long ago is old, whatever the clock says since it was put back.
         """
-        return -CLOCK_SKEW_MS <= now_ms - self.vouched_at_ms <= fresh_s * 1_000
+        fresh_ms = fresh_s * 1_000
+        return self.known_for_ms <= fresh_ms and -CLOCK_SKEW_MS <= now_ms - self.vouched_at_ms <= fresh_ms
 
 
 CLOCK_SKEW_MS = 5_000
@@ -66,6 +72,8 @@ class PlanLookup:
         self._crm = crm
         self._store = store
         self._seen: dict[tuple[str, str], int] = {}
+        # The last heartbeat of the CRM's deliveries, and when this process first saw it (monotonic seconds).
+        self._heartbeat: tuple[bytes, float] | None = None
         self._to_remember: dict[tuple[str, str], bytes] = {}
         self._gathering = threading.Lock()
         self._wake = threading.Event()
@@ -79,10 +87,12 @@ class PlanLookup:
         redis_is_away = False
         try:
             raw, delivered_at = self._redis.mget(ring_plan_key(panel, dialled), DELIVERED_AT_KEY)
+            self._note(delivered_at)
             if raw:
                 plan = decode_plan(raw, panel, dialled)
                 self._remember(panel, dialled, raw)
-                return FoundPlan(plan, REDIS, vouched_at_ms(plan, delivered_at))
+                at_ms = vouched_at_ms(plan, delivered_at)
+                return FoundPlan(plan, REDIS, at_ms, self._known_for_ms(at_ms))
         except RedisAway:
             redis_is_away = True
         except InvalidPlan as error:
@@ -126,10 +136,28 @@ class PlanLookup:
                 # Who may ring may be out of date. Nobody vouches for who may open where Redis has no such plan: the CRM
                 # may have dropped it. Those of residents and desks are not in Redis, so nobody ever drops them.
                 is_vouched = redis_is_away and plan.caller == "panel"
-                return FoundPlan(plan, LAST_KNOWN, plan.issued_at_ms if is_vouched else NEVER_MS)
+                at_ms = plan.issued_at_ms if is_vouched else NEVER_MS
+                return FoundPlan(plan, LAST_KNOWN, at_ms, self._known_for_ms(at_ms))
         except (sqlite3.Error, InvalidPlan) as error:
             raise NoPlan(f"{reason}; last known plan: {error}") from error
         raise NoPlan(f"{reason}; no last known plan")
+
+    def _note(self, delivered_at: bytes | None) -> None:
+        """A heartbeat of the CRM's deliveries was read, this one or the same as before."""
+        heartbeat = self._heartbeat
+        if delivered_at is not None and delivered_at.isdigit() and (heartbeat is None or heartbeat[0] != delivered_at):
+            self._heartbeat = delivered_at, time.monotonic()
+
+    def _known_for_ms(self, at_ms: int) -> int:
+        """For how long a moment of the CRM's clock is over at least.
+
+        The heartbeat is one of its moments, too, and time has gone on since this process first saw it. So clocks of
+        hosts that are apart, or are set while the CRM is away, make no old permission new.
+        """
+        if self._heartbeat is None:
+            return 0
+        value, since_s = self._heartbeat
+        return max(0, int((time.monotonic() - since_s) * 1_000) + int(value) - at_ms)
 
     def _publish(self, plan: RingPlan, raw: bytes) -> None:
         if plan.caller != "panel":  # the CRM drops the plans of panels only

@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlencode
 
 import urllib3
 
+from agi_apps.audible import is_audible
 from agi_apps.config import AgiConfig, InvalidConfig, load_config
 
 _log = logging.getLogger(__name__)
@@ -122,7 +123,9 @@ class Shipper:
 
     def _send(self, found: Recorded) -> bool:
         mu_law = found.sound.read_bytes()
-        if not mu_law:  # the visitor hung up at the tone
+        if not mu_law or (found.kind == "message" and not is_audible(mu_law)):
+            # The visitor hung up at the tone, or walked away: nobody is told of a message in which nobody speaks.
+            _log.info("[%s] %s of %d bytes in which nobody speaks is not kept", found.call_id, found.kind, len(mu_law))
             self._remove(found.sound)
             return True
         what = {"kind": found.kind, "call_id": found.call_id, "panel": found.panel, "dialled": found.dialled}

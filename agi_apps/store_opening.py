@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ _log = logging.getLogger(__name__)
 
 _DAMAGED = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
 _PRIMARY_CODE = 0xFF
+# Between two tries of a worker without its file.
+RETRY_S = 10.0
 
 
 def open_store(path: str) -> LocalStore:
@@ -27,19 +30,43 @@ def open_store(path: str) -> LocalStore:
         return _on_disk(path)
     except (sqlite3.Error, OSError) as error:
         _log.error(
-            "%s cannot be used (%s): until this worker is started again, plans, leases and events that Redis does not "
-            "take are kept in its memory alone", path, error,
+            "%s cannot be used (%s): plans, leases and events that Redis does not take are kept in the memory of this "
+            "worker alone until it can, which is tried every %d s", path, error, RETRY_S,
         )  # fmt: skip
-        return LocalStore(MEMORY)
+        store = LocalStore(MEMORY)
+        store.why_in_memory = (
+            f"{path} cannot be used ({error}), what it would keep is lost when FastAGI ends: let its user write "
+            f"there, it is tried again every {RETRY_S:.0f} s"
+        )
+        return store
+
+
+def return_to_file(store: LocalStore, path: str, retry_s: float = RETRY_S) -> None:
+    """Let a store in memory go on in its file as soon as that can be used; returns then."""
+    while store.why_in_memory:
+        time.sleep(retry_s)
+        try:
+            file = _on_disk(path)
+        except (sqlite3.Error, OSError):
+            continue
+        try:
+            store.go_on_in(file)
+        except sqlite3.Error as error:
+            file.close()
+            _log.error("%s can be opened and takes nothing: %s", path, error)
+        else:
+            _log.warning("%s can be used again: what was kept in memory is in it now", path)
 
 
 def _on_disk(path: str) -> LocalStore:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     try:
-        return LocalStore(path)
+        with _locked(path, fcntl.LOCK_SH):
+            return LocalStore(path)
     except sqlite3.DatabaseError as error:
         if not _is_damage(error):
             raise
-    with _alone(path):
+    with _locked(path, fcntl.LOCK_EX):
         try:
             return LocalStore(path)  # another worker was here before
         except sqlite3.DatabaseError as error:
@@ -54,11 +81,15 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
 
 
 @contextmanager
-def _alone(path: str) -> Iterator[None]:
-    """Keep other workers of this host from putting aside what this one begins."""
+def _locked(path: str, lock: int) -> Iterator[None]:
+    """Keep other workers of this host from putting aside what this one opens or begins.
+
+    Alone (`LOCK_EX`) also from opening it: whoever has the damaged file open finds by its name what belongs to the new
+    one (`-wal`, `-shm`), and removes that as he closes.
+    """
     folder = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        fcntl.flock(folder, lock)
         yield
     finally:
         os.close(folder)

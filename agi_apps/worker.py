@@ -20,11 +20,12 @@ from agi_apps.connection import Connections
 from agi_apps.crm_client import CrmClient
 from agi_apps.deadlines import Deadlines
 from agi_apps.emergency_lease import EmergencyLeases
+from agi_apps.partings import Partings
 from agi_apps.plan_lookup import PlanLookup, epoch_ms
 from agi_apps.pushes import Pushes
 from agi_apps.redis_link import RedisAway, RedisLink
 from agi_apps.registry import APPLICATIONS
-from agi_apps.store_opening import open_store
+from agi_apps.store_opening import open_store, return_to_file
 
 if TYPE_CHECKING:
     import socket
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _TICK_S = 0.25
-# Events wait beside the calls for a Redis that a call gives up: what it has taken although its answer came late would
-# be sent again for as long as it is slow. A link of its own, so that neither of the two gives up for the other.
+# Events and wishes to wake apps wait beside the calls for a Redis that a call gives up: what it has taken although its
+# answer came late would be sent again for as long as it is slow, and no app would be woken. Each has a link of its own,
+# so that none gives up for another.
 _DELIVERY_TIMEOUT_S = 2.0
 # Doors that are being opened over HTTP at once; a panel may take seconds.
 _OPENING_THREADS = 128
@@ -57,7 +59,7 @@ class Worker:
         self._store = open_store(config.store_path)
         self._plans = PlanLookup(self._redis, self._crm, self._store)
         self._events = CallEvents(RedisLink(config.redis_url, _DELIVERY_TIMEOUT_S), self._store)
-        self._pushes = Pushes(self._redis)
+        self._pushes = Pushes(RedisLink(config.redis_url, _DELIVERY_TIMEOUT_S))
         beside = ThreadPoolExecutor(_OPENING_THREADS, "beside")
         services = Services(
             plans=self._plans, crm=self._crm, events=self._events, pushes=self._pushes, now_ms=epoch_ms,
@@ -66,7 +68,8 @@ class Worker:
             leases=EmergencyLeases(self._crm, self._redis, self._store, epoch_ms, beside),
         )  # fmt: skip
         self._deadlines = Deadlines()
-        connections = Connections(APPLICATIONS, services, self._health, self._deadlines)
+        self._partings = Partings()
+        connections = Connections(APPLICATIONS, services, self._health, self._deadlines, self._partings)
         self._acceptors = Acceptors(listener, connections.serve, config.calls_per_worker)
         self._started_at = time.monotonic()
 
@@ -78,7 +81,7 @@ class Worker:
         # What the process consists of lives as long as it does, and calls leave few cycles behind: search seldom.
         gc.freeze()
         gc.set_threshold(20_000, 20, 20)
-        for work in (self._events.run, self._plans.run, self._pushes.run):
+        for work in (self._events.run, self._plans.run, self._pushes.run, self._return_to_file):
             threading.Thread(target=work, name=work.__qualname__, daemon=True).start()
         self._acceptors.start()
         while not _told_to_stop(_TICK_S):
@@ -91,6 +94,10 @@ class Worker:
     def _tick(self) -> None:
         self._beat()
         self._deadlines.enforce()
+        self._partings.look()
+
+    def _return_to_file(self) -> None:
+        return_to_file(self._store, self._config.store_path)
 
     def _drain(self, drained: threading.Event) -> None:
         try:
@@ -109,14 +116,16 @@ class Worker:
             redis = "ok"
         except RedisAway as error:
             redis = str(error)
+        store = self._store.why_in_memory
         report = {
-            "status": "ok",
+            "status": "degraded" if store else "ok",
             "pid": os.getpid(),
             "uptime_s": int(time.monotonic() - self._started_at),
             "connections_served": self._acceptors.served,
             "connections_now": self._acceptors.busy,
             "redis": redis,
             "crm": "away" if self._crm.is_away else "ok",
+            "store": store or "ok",
             "events_spooled": self._store.spooled(),
             "events_dropped": self._events.dropped,
         }

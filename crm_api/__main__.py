@@ -16,10 +16,9 @@ from crm_api.domain.access import StaffRole
 from crm_api.domain.inputs.access import NewStaff
 from crm_api.domain.problems import InvalidFieldsError, NotFoundError, ProblemError
 from crm_api.migrations import migrate
-from crm_api.services.context import Tenant
 from crm_api.services.history import CallRecords
 from crm_api.services.principals import Staff
-from crm_api.services.tokens import KINDS, Tokens
+from crm_api.services.tokens import HERE, KINDS, Tokens
 from crm_api.tables.database import DatabaseErrors, reason_of
 from crm_api.tables.people import Principal
 
@@ -39,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
             _migrate(config)
         elif asked.command == "why":
             records = CallRecords(make_context(config))
-            sys.stdout.write(records.why(Tenant(None, "command line"), asked.call, asked.account)["sentence"] + "\n")
+            sys.stdout.write(records.why(HERE, asked.call, asked.account)["sentence"] + "\n")
         elif asked.command == "staff":
             sys.stdout.write(_staff(config, asked) + "\n")
         else:
@@ -68,6 +67,10 @@ def _serve(config: CrmConfig) -> None:
 
 def _migrate(config: CrmConfig) -> None:
     context = make_context(config)
+    try:
+        context.database.keep_from_others()
+    except PermissionError as error:
+        sys.stderr.write(f"crm_api: everybody may read {error.filename}: chmod o-rwx, as its owner\n")
     for name in migrate(context.database):
         sys.stdout.write(f"{name}\n")
     tokens = Tokens(context)
@@ -81,12 +84,12 @@ def _staff(config: CrmConfig, asked: argparse.Namespace) -> str:
     It is the way to the first admin, and back in when the last one has lost his password.
     """
     context = make_context(config)
-    staff, here = Staff(context), Tenant(None, "command line")
+    staff = Staff(context)
     if asked.action == "password":
         found = Principal.select().where(Principal.login == asked.login.lower()).first()
         if found is None:
             raise NotFoundError.of("member of staff", asked.login)
-        return str(staff.reset_password(here, found.id)["password"])
+        return str(staff.reset_password(HERE, found.id)["password"])
     try:
         new = NewStaff(
             login=asked.login,
@@ -98,7 +101,7 @@ def _staff(config: CrmConfig, asked: argparse.Namespace) -> str:
     except ValidationError as error:
         wrong = (f"{e['loc'][0]}={e['input']!r}: {e['msg']}" for e in error.errors())
         raise InvalidFieldsError("; ".join(wrong)) from None
-    return str(staff.made(here, new)["password"])
+    return str(staff.made(HERE, new)["password"])
 
 
 def _company(context: Context, name: str) -> int:

@@ -31,6 +31,7 @@ from crm_api.endpoints import (
 from crm_api.resources.authentication import Authentication
 from crm_api.resources.declaration import add_routes
 from crm_api.resources.rendering import install_error_handlers
+from crm_api.resources.slashes_in_names import SlashesInNames
 
 if TYPE_CHECKING:
     from crm_api.adapters.plan_cache import PlanCache
@@ -67,7 +68,9 @@ def declared(services: Services, database: CrmDatabase, cache: PlanCache) -> tup
 
 def create_app(services: Services, database: CrmDatabase, cache: PlanCache) -> falcon.App[Any, Any]:
     """Make the WSGI application."""
-    app = falcon.App(middleware=[Authentication(services.tokens)])
+    app: falcon.App[Any, Any] = falcon.App()
+    app.add_middleware(SlashesInNames())
+    app.add_middleware(Authentication(services.tokens))
     install_error_handlers(app, database)
     add_routes(app, declared(services, database, cache))
     return app

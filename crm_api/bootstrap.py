@@ -11,11 +11,12 @@ import structlog
 
 from crm_api.adapters.encryption import Encryption
 from crm_api.adapters.panel_drivers import panel_drivers
+from crm_api.adapters.password_hashing import AT_ONCE, PasswordHashing
 from crm_api.adapters.plan_cache import PlanCache
 from crm_api.adapters.redis_queues import RedisQueues
 from crm_api.adapters.twilio_numbers import TwilioNumberSource
 from crm_api.config import ConfigError
-from crm_api.log_output import log_output
+from crm_api.log_output import log_output, on_one_line
 from crm_api.services.access_codes import AccessCodes
 from crm_api.services.accounts import Accounts
 from crm_api.services.apartments import Apartments
@@ -45,6 +46,7 @@ from crm_api.services.jobs import Jobs
 from crm_api.services.key_uses import KeyUses
 from crm_api.services.keys import Keys
 from crm_api.services.message_pictures import MessagePictures
+from crm_api.services.message_sounds import MessageSounds
 from crm_api.services.metrics import Metrics
 from crm_api.services.number_leases import NumberLeases
 from crm_api.services.panel_codes import PanelCodes
@@ -103,6 +105,7 @@ class Services:
     phone_statements: PhoneStatements
     visitor_pictures: VisitorPictures
     message_pictures: MessagePictures
+    message_sounds: MessageSounds
     voice_webhooks: VoiceWebhooks
     webhooks: Webhooks
     webhook_deliveries: WebhookDeliveries
@@ -176,6 +179,7 @@ def make_context(config: CrmConfig) -> Context:
         database=database,
         realm=config.sip_domain,
         encryption=encryption,
+        passwords=PasswordHashing(at_once=max(1, min(AT_ONCE, config.threads // 2))),
         trusted_proxies=frozenset(config.trusted_proxies),
     )
 
@@ -218,6 +222,7 @@ def make_services(
         webhook_deliveries=WebhookDeliveries(context),
         visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
         message_pictures=MessagePictures(context, panel_drivers() if drivers is None else drivers, public_url),
+        message_sounds=MessageSounds(context, public_url),
         voice_webhooks=VoiceWebhooks(context, public_url, twilio_sip_address),
         jobs=jobs,
         job_work=JobWork(jobs, {"import": imports, "group": group_work}),
@@ -290,6 +295,7 @@ def set_up_logging(config: CrmConfig) -> None:
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+            on_one_line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file=log_output(sys.stderr)),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
+import sys
 import time
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+# struct tcp_info of Linux (linux/tcp.h): tcpi_last_data_recv, milliseconds, 32 bits of the host's order.
+_INFO_BYTES = 56
+_LAST_DATA_RECV = slice(52, 56)
+_GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_AT_ONCE: Final = 65_536
 
 
 class ClientSocket(socket.socket):
@@ -18,33 +26,84 @@ class ClientSocket(socket.socket):
     """
 
     silent_s: ClassVar = 10.0
-    """A client that has begun a body says more of it within this time,"""
+    """A client that has begun a long body says more of it within this time,"""
     body_s: ClassVar = 120.0
     """and all of it within this one."""
     takes_s: ClassVar = 30.0
     """A client takes each piece of its answer within this time."""
+    most_after_the_end: ClassVar = 1024 * 1024
+    """Bytes that a client may have on their way when it has had its answer."""
+
+    is_late = False
+    """Not all of the request came in time: what is there is read, and nothing waited for."""
+    is_ending = False
+    """Our side has said all."""
 
     _late_s = float("inf")
+    _was_told_to_go_on = False
+    _after_the_end = 0
 
     @classmethod
     def of(cls, accepted: socket.socket) -> Self:
         """Take over a socket that has been accepted."""
         return cls(fileno=accepted.detach())
 
-    def begin(self) -> None:
-        """Note that a request begins."""
-        self._late_s = time.monotonic() + self.body_s
+    def begin(self, *, has_more: bool) -> None:
+        """Note that a request is served; `has_more`: its body is still to come, and may be waited for."""
+        self._was_told_to_go_on = False
+        self._late_s = time.monotonic() + self.body_s if has_more and not self.is_late else 0.0
+
+    def wait_no_more(self) -> None:
+        """Note that the request has been answered: of what is left of it nothing is waited for."""
+        self._late_s = 0.0
+
+    def tell_to_go_on(self) -> None:
+        """Tell a client that waits for it to send its body; gunicorn, which would, comes too late."""
+        if not self._was_told_to_go_on:
+            self._was_told_to_go_on = True
+            self.setblocking(False)
+            with contextlib.suppress(OSError):  # whoever has gone is noticed by what it no longer says
+                self.send(_GO_ON)
+
+    def end(self) -> bool:
+        """Say that nothing follows; return whether the client may still be sending (RFC 9112, section 9.6)."""
+        self.is_ending = True
+        self.shutdown(socket.SHUT_WR)
+        return self.goes_on()
+
+    def goes_on(self) -> bool:
+        """Read what a client says after its answer, which is of no interest; return whether it has not ended yet."""
+        while self._after_the_end < self.most_after_the_end:
+            try:
+                more = len(self.recv_now(_AT_ONCE))
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            if not more:
+                return False
+            self._after_the_end += more
+        return False
+
+    def waited_s(self) -> float:
+        """How long ago the client's last bytes came, in seconds, also before anybody read them: the kernel counts."""
+        info = self.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+        return int.from_bytes(info[_LAST_DATA_RECV], sys.byteorder) / 1_000
 
     def recv_now(self, size: int) -> bytes:
         """Return what is there; raise `BlockingIOError` when it is nothing."""
-        return super().recv(size, socket.MSG_DONTWAIT)
+        self.setblocking(False)  # with a timeout of before Python would wait, whatever the flag says
+        return super().recv(size)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Return what comes next."""
         set_s = self.gettimeout()
         left_s = min(self.silent_s, self._late_s - time.monotonic(), self.silent_s if set_s is None else set_s)
         if left_s <= 0:
-            raise _too_slow(f"the request was not there as a whole within {self.body_s:.0f} s")
+            try:
+                return self.recv_now(size)
+            except BlockingIOError:
+                raise _too_slow("the request was not there as a whole in time") from None
         self.settimeout(left_s)
         try:
             return super().recv(size, flags)

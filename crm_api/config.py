@@ -6,8 +6,11 @@ import re
 from ipaddress import ip_network
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+import crm_api.domain.zones  # noqa: F401 - whoever reads the configuration has the pinned time zones, before any is used
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -19,6 +22,13 @@ _ADDRESS: Final = r"^[^\s:]+:[0-9]{1,5}$"
 
 def _network(text: str) -> str:
     return str(ip_network(text))
+
+
+def _url_prefix(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in {"http", "https"} or not url.hostname or {"@", "?", "#", "\\"} & set(text):
+        raise ValueError("give scheme, host and path alone, such as https://push.maker.example/devices/")
+    return text
 
 
 class BootstrapToken(BaseModel):
@@ -117,10 +127,13 @@ class HmsConfig(_Part):
 
 
 class WebhookPushConfig(_Part):
-    """Webhooks of makers of apps: tokens are URLs that begin with one of `url_prefixes`; bodies are signed."""
+    """Webhooks of makers of apps: tokens are URLs below one of `url_prefixes`; bodies are signed.
+
+    A prefix names a server by scheme, host and port, and of its paths one with all that is below it.
+    """
 
     secret: Annotated[str, Field(min_length=32)]
-    url_prefixes: Annotated[tuple[str, ...], Field(min_length=1)]
+    url_prefixes: Annotated[tuple[Annotated[str, AfterValidator(_url_prefix)], ...], Field(min_length=1)]
 
 
 class PushConfig(_Part):
@@ -138,7 +151,8 @@ class CrmConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     database_url: str
-    """`sqlite:////absolute/path.db` or `postgresql://user:password@host:port/name`."""
+    """`sqlite:////absolute/path.db` or `postgresql://user:password@host:port/name`; to another host with
+    `?sslmode=verify-full&sslrootcert=/path/ca.pem`, else nobody knows whom it talks to."""
 
     redis_url: Annotated[str, Field(pattern="^(redis|rediss|unix)://")]
     """`redis://host:port/0`."""
@@ -173,6 +187,10 @@ class CrmConfig(BaseModel):
     webhook_networks: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
     """Networks such as `10.20.0.0/16` that webhooks may go to besides the internet: customers choose the addresses."""
 
+    device_networks: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    """Networks in which panels and relays may be although their addresses are loopback, link-local or this host's own:
+    customers choose the addresses. Others need no naming."""
+
     billing: BillingConfig | None = None
     """Where the customers are known; None: companies are kept by the office alone."""
 
@@ -188,7 +206,8 @@ class CrmConfig(BaseModel):
     """`host:port` of Kamailio, for test calls to the emergency number."""
 
     smtp_url: Annotated[str, Field(pattern="^smtps?://")] | None = None
-    """Mail server for notices of emergency calls: `smtp://[user:password@]host[:port]`, `smtps://` for TLS."""
+    """Mail server for notices of emergency calls: `smtps://[user:password@]host[:port]` (TLS from the start), or
+    `smtp://`, with a user STARTTLS. Certificates are checked; in clear goes only what has no user and `smtp://`."""
 
     mail_from: str = "entryphone@localhost"
     """Sender of mail."""

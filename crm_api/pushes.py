@@ -16,9 +16,11 @@ from crm_api.adapters.push_services import push_services
 from crm_api.adapters.push_stream import PushStream
 from crm_api.background import FIRST_RETRY_S, LAST_RETRY_S, start
 from crm_api.bootstrap import make_context
+from crm_api.domain.network_addresses import networks_of
 from crm_api.services.desk_pushes import DeskPushes
 from crm_api.services.message_pictures import MessagePictures
 from crm_api.services.message_pushes import MessagePushes
+from crm_api.services.message_sounds import MessageSounds
 from crm_api.services.pushing import Pushing, Wanted
 from crm_api.services.visitor_pictures import VisitorPictures
 from crm_api.tables.database import DatabaseErrors, reason_of
@@ -59,12 +61,14 @@ class PushProcess:
         self._events: list[dict[str, Any]] = []
         self._noted = asyncio.Event()
         self._wished = asyncio.Event()
-        pictures = VisitorPictures(context, panel_drivers(), config.public_url)
+        drivers = panel_drivers(networks_of(config.device_networks))
+        pictures = VisitorPictures(context, drivers, config.public_url)
         self._database = context.database
-        self._message_pictures = MessagePictures(context, panel_drivers(), config.public_url)
+        self._message_pictures = MessagePictures(context, drivers, config.public_url)
+        sounds = MessageSounds(context, config.public_url)
         self._looking = DatabaseThread(context.database, "messages")
         self._reading = DatabaseThread(context.database, "devices")  # its reads wait for no writer
-        self._to_tell = (DeskPushes(context).take, MessagePushes(context, self._message_pictures).take)
+        self._to_tell = (DeskPushes(context).take, MessagePushes(context, self._message_pictures, sounds).take)
         self._taking: set[asyncio.Task[bool]] = set()
         self._pushing = Pushing(context, push_services(config.push), pictures, self._note, self._reading)
 
@@ -83,7 +87,7 @@ class PushProcess:
         await self._stream.close()
 
     async def _take_wishes(self) -> None:
-        for wish in await self._stream.wishes(BLOCK_MS):
+        for wish, age_ms in await self._stream.wishes(BLOCK_MS):
             try:
                 wanted = _wanted.decode(wish)
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
@@ -92,7 +96,7 @@ class PushProcess:
             if wanted.wants == "message_picture":
                 self._take_picture(wanted)
             else:
-                self._pushing.begin(wanted)
+                self._pushing.begin(wanted, age_ms)
                 self._wished.set()
 
     def _take_picture(self, wanted: Wanted) -> None:

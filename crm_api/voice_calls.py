@@ -44,13 +44,13 @@ class VoiceWorker:
 
     def work(self) -> None:
         """Take the wishes that are there."""
-        for body in self._stream.wishes(BLOCK_MS):
+        for body, age_ms in self._stream.wishes(BLOCK_MS):
             try:
                 wish = _wish.decode(body)
             except (msgspec.DecodeError, msgspec.ValidationError) as error:
                 _log.error("wish left out", reason=str(error), body=body[:200])
                 continue
-            self._threads.submit(self._do, wish)
+            self._threads.submit(self._do, wish, time.monotonic() - age_ms / 1000)
         if time.monotonic() >= self._count_at_s:
             self._count_at_s = time.monotonic() + COUNT_EVERY_S
             self._calls.count()
@@ -62,9 +62,10 @@ class VoiceWorker:
         """Finish what is on its way."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _do(self, wish: VoiceWish) -> None:
+    def _do(self, wish: VoiceWish, wished_s: float) -> None:
+        """Do a wish of that moment, by the monotonic clock."""
         try:
-            self._calls.do(wish)
+            self._calls.do(wish, int((time.monotonic() - wished_s) * 1000))
         except DatabaseErrors as error:  # the proxy hears nothing and lets its leg go on
             _log.error("wish not done", call_id=wish.call_id, reason=reason_of(error))
         except Exception:  # noqa: BLE001 - the one error boundary of a thread

@@ -7,8 +7,9 @@ through it again and again.
 gunicorn's own worker has one thread that waits and hands every request to another, and back: a third of what a ring
 plan costs. Here all threads wait together for connections (epoll, one shot), and the kernel wakes one for each request.
 
-A thread serves a request whose head is there as a whole; until then the connection waits with the others. A client that
-stops in the middle of a body, or does not take its answer, is given up (`crm_api.client_socket`).
+A thread serves a request that is there as a whole; until then the connection waits with the others. For a long body
+(`crm_api.incoming`) a thread has to wait: half of the threads at most, the others are there for the call path. A client
+that stops in the middle of a body, or does not take its answer, is given up (`crm_api.client_socket`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import structlog
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from crm_api.client_socket import ClientSocket
+from crm_api.incoming import LONGEST_HEAD, Come, come, waits_to_go_on
 from crm_api.tables.database import DatabaseErrors, reason_of
 
 if TYPE_CHECKING:
@@ -35,13 +37,12 @@ if TYPE_CHECKING:
 WARM_UP_S: Final = 10.0
 """A database that is away or slow must not keep the API from its start for longer."""
 LOOK_EVERY_S: Final = 1.0
-LONGEST_HEAD: Final = 65_536
-"""So much without an end is handed to gunicorn, which refuses it."""
-_END_OF_HEAD: Final = b"\r\n\r\n"
 _LAST_LOOKS_S: Final = 0.05
 _BEFORE_THE_KILL_S: Final = 1.0
 _ONE_READER: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 """One thread is told that there is something to read; nobody else, until it is armed again."""
+_NOW: Final = _ONE_READER | select.EPOLLOUT
+"""One thread is told so at once: something can always be written to a client that has got no answer yet."""
 
 _log = structlog.get_logger("crm_api.worker")
 
@@ -53,13 +54,21 @@ class ReadyWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no 
     """
 
     head_s: ClassVar = 10.0
-    """The head of a request is there so long after its first byte, or its connection is closed."""
+    """Seconds from the first byte of a request until its head and a short body are there: else 408, or the end."""
+    turn_s: ClassVar = 60.0
+    """A long body waits so long for its turn, then 408."""
+    end_s: ClassVar = 2.0
+    """A client has so long to take an answer that is its last, before its connection is closed."""
+    most_begun: ClassVar = 128
+    """Connections whose next request has come in part. Of more the oldest is closed: 32 MiB are kept at most."""
 
     def init_process(self) -> None:
         """Make what belongs to this process alone, after the fork; run."""
         self._ready = select.epoll()
         self._stopping, self._over = (os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(2))
         self._idle: dict[int, Any] = {}
+        self._begun: dict[int, Any] = {}
+        self._turns = Turns(max(1, self.cfg.threads // 2))
         self._keeping = True
         self.keepalived_conns = self._idle  # gthread counts it, to keep no more than `worker_connections`
         super().init_process()
@@ -91,6 +100,7 @@ class ReadyWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no 
                 self.notify()
                 self._close_idle(time.monotonic())
                 self._accept_again()
+                self._turns.offer(self._serve_at_once)
                 select.select([self._stopping], [], [], LOOK_EVERY_S)
             self.alive = False
             self._linger()
@@ -150,33 +160,105 @@ class ReadyWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no 
 
     def _answer(self, file: int) -> None:
         connection = self._idle.pop(file, None)
+        self._begun.pop(file, None)
+        self._turns.forget(file)
         if connection is None:
             return  # it has just been closed
+        if connection.sock.is_ending:
+            self._wait_for_end(connection, goes_on=connection.sock.goes_on())
+            return
         connection.init()
         connection.data_ready = True
         waits_since_before = _is_begun(connection)
-        kept = _take_in(connection)
-        while kept and _is_whole(connection):
-            connection.sock.begin()
-            kept = self.handle(connection)
+        says_more = _take_in(connection)
+        while _is_to_be_served(connection, says_more=says_more):
+            if not self._serve_next(connection):
+                return
             waits_since_before = False
-        if kept:
+        if says_more:
             self._wait_for(connection, self._ready.modify, renew=not waits_since_before)
         else:
-            if connection.sock.fileno() == file:  # closed already, its number may be another connection's
-                self._ready.unregister(file)
-            connection.close(graceful=True)
+            connection.close()
+
+    def _serve_next(self, connection: Any) -> bool:
+        """Serve a request; say whether the connection is still this thread's."""
+        is_long = _come(connection) is Come.LONG and not connection.sock.is_late
+        if is_long and not self._turns.take(connection, self._wait_for_turn):
+            return False
+        try:
+            connection.sock.begin(has_more=is_long)
+            kept = self.handle(connection)
+            connection.sock.is_late = False
+        finally:
+            if is_long:
+                self._turns.give(self._serve_at_once)
+        if not kept:
+            self._end(connection)
+        return bool(kept)
+
+    def _keepalive_after(self, connection: Any, keepalive: bool) -> bool:
+        """Keep a connection whose request has been read; what is left of one that was refused nobody waits for."""
+        connection.sock.wait_no_more()
+        return bool(super()._keepalive_after(connection, keepalive))
 
     def _wait_for(self, connection: Any, arm: Callable[[int, int], None], *, renew: bool = True) -> None:
+        is_begun = _is_begun(connection)
         if renew:
             connection.set_timeout()
-            if connection.initialized and _is_begun(connection):
+            if is_begun:
                 connection.timeout = min(connection.timeout, time.monotonic() + self.head_s)
-        file = connection.sock.fileno()
-        self._idle[file] = connection  # before it is armed: another thread may have its next request at once
+        if is_begun and waits_to_go_on(_ahead(connection)):
+            connection.sock.tell_to_go_on()
+        file = self._put(connection)
         arm(file, _ONE_READER)
         if not self._keeping:  # answered just before the stop; nobody would close it any more
             self._close_unasked()
+
+    def _wait_for_turn(self, connection: Any) -> int:
+        connection.timeout = time.monotonic() + self.turn_s
+        return self._put(connection)
+
+    def _serve_at_once(self, file: int) -> None:
+        """Have one of the threads look at a connection that waits."""
+        with contextlib.suppress(OSError):  # just closed
+            self._ready.modify(file, _NOW)
+
+    def _put(self, connection: Any) -> int:
+        """Keep a connection until it is looked at again: before it is armed, as another thread may have it at once."""
+        file: int = connection.sock.fileno()
+        if _is_begun(connection):
+            if len(self._begun) >= self.most_begun:
+                self._close_oldest_begun()
+            self._begun[file] = connection
+        self._idle[file] = connection
+        return file
+
+    def _close_oldest_begun(self) -> None:
+        begun = self._begun.copy()
+        file = min(begun, key=lambda file: begun[file].timeout, default=-1)
+        self._begun.pop(file, None)
+        connection = begun.get(file)
+        if connection is not None and self._idle.get(file) is connection and self._idle.pop(file, None) is connection:
+            connection.close()
+
+    def _end(self, connection: Any) -> None:
+        """Say that nothing follows; lest a reset overtakes the answer its client's end is awaited, without a thread."""
+        if connection.sock.fileno() < 0:
+            return
+        connection.timeout = time.monotonic() + self.end_s
+        try:
+            goes_on = connection.sock.end()
+        except OSError:  # it has gone
+            goes_on = False
+        self._wait_for_end(connection, goes_on=goes_on)
+
+    def _wait_for_end(self, connection: Any, *, goes_on: bool) -> None:
+        if not goes_on:
+            connection.close()
+            return
+        file = connection.sock.fileno()
+        self._idle[file] = connection
+        self._ready.modify(file, _ONE_READER)
 
     def _close_unasked(self) -> None:
         """Close connections whose clients have asked nothing."""
@@ -185,10 +267,58 @@ class ReadyWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no 
                 connection.close()
 
     def _close_idle(self, now_s: float) -> None:
-        """Close connections on which nothing has come for long."""
+        """Close connections on which nothing has come for long; who waits for an answer is told that it is too late."""
         for file, connection in list(self._idle.items()):
-            if connection.timeout <= now_s and self._idle.pop(file, None) is connection:
+            if connection.timeout > now_s or self._idle.pop(file, None) is not connection:
+                continue
+            if self.alive and _is_owed(connection):
+                connection.sock.is_late = True
+                connection.timeout = now_s + self.turn_s
+                self._idle[file] = connection
+                self._serve_at_once(file)
+            else:
+                self._begun.pop(file, None)
+                self._turns.forget(file)
                 connection.close()
+
+
+class Turns:
+    """Who may wait for a long body: so many at once, the others one after the other."""
+
+    def __init__(self, most: int) -> None:
+        self._free = most
+        self._waiting: dict[int, None] = {}
+        """Files of connections, in the order in which they are served."""
+        self._lock = threading.Lock()
+
+    def take(self, connection: Any, wait: Callable[[Any], int]) -> bool:
+        """Take a turn; when there is none, have the connection `wait`, which returns its file, and say no."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            self._waiting[wait(connection)] = None
+            return False
+
+    def give(self, serve: Callable[[int], None]) -> None:
+        """Give a turn back."""
+        with self._lock:
+            self._free += 1
+        self.offer(serve)
+
+    def offer(self, serve: Callable[[int], None]) -> None:
+        """Have whoever waits longest served, when there is a turn: it may find that somebody else was quicker."""
+        with self._lock:
+            if self._free and self._waiting:
+                file = next(iter(self._waiting))
+                del self._waiting[file]
+                serve(file)
+
+    def forget(self, file: int) -> None:
+        """Forget a connection that waits no longer."""
+        if file in self._waiting:
+            with self._lock:
+                self._waiting.pop(file, None)
 
 
 def _take_in(connection: Any) -> bool:
@@ -205,14 +335,31 @@ def _take_in(connection: Any) -> bool:
     return bool(more)
 
 
+def _ahead(connection: Any) -> bytes:
+    """Return what has come and belongs to no request yet."""
+    ahead: bytes = connection.parser.unreader.buf.getvalue() if connection.initialized else b""
+    return ahead
+
+
 def _is_begun(connection: Any) -> bool:
     return connection.initialized and bool(connection.parser.unreader.buf.getbuffer().nbytes)
 
 
-def _is_whole(connection: Any) -> bool:
-    """Say whether the head of a request is there, as far as it is read."""
-    ahead: bytes = connection.parser.unreader.buf.getvalue()
-    return _END_OF_HEAD in ahead or len(ahead) >= LONGEST_HEAD
+def _come(connection: Any) -> Come:
+    return come(_ahead(connection))
+
+
+def _is_to_be_served(connection: Any, *, says_more: bool) -> bool:
+    """Say whether a thread has something to do: also when a body is never there as a whole, to tell its client so."""
+    there = _come(connection)
+    ends = there is Come.PART_OF_BODY and (connection.sock.is_late or not says_more)
+    return ends or there in {Come.WHOLE, Come.LONG}
+
+
+def _is_owed(connection: Any) -> bool:
+    """Say whether a client has asked, and waits to be told that it was too slow."""
+    waits = not connection.sock.is_ending and not connection.sock.is_late
+    return waits and _come(connection) is not Come.PART_OF_HEAD
 
 
 def _has_asked(connection: Any) -> bool:

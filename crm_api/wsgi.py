@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crm_api.adapters.panel_drivers import panel_drivers
 from crm_api.app import create_app
 from crm_api.bootstrap import make_context, make_plan_cache, make_queues, make_services, set_up_logging
 from crm_api.config import read_config
+from crm_api.domain.network_addresses import networks_of
 
 if TYPE_CHECKING:
     import falcon
@@ -23,6 +25,7 @@ def build(config: CrmConfig) -> tuple[falcon.App[Any, Any], Services]:
     context = make_context(config)
     services = make_services(
         context,
+        panel_drivers(networks_of(config.device_networks)),
         public_url=config.public_url,
         twilio_sip_address=config.twilio_sip_address,
         queues=make_queues(config),

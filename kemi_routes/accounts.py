@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _CACHE = "accounts"
 _ABSENT = "absent"
+_DROPPED = "dropped"
+_LAST = "last"
 _RESULT = "account"
 _SEPARATOR = "|"
 
@@ -61,7 +63,7 @@ def at_hand(ksr: Ksr, name: str, fresh_s: int) -> tuple[bool, Account | None]:
     entry = ksr.htable.sht_get(_CACHE, name)
     if isinstance(entry, str):
         cached, read_at = _parse(entry)
-        return time.time() - read_at < fresh_s, cached
+        return time.monotonic() - read_at < fresh_s, cached
     return not is_account_name(name) or ksr.htable.sht_get(_ABSENT, name) is not None, None
 
 
@@ -76,6 +78,7 @@ def find(ksr: Ksr, name: str, fresh_s: int) -> Account | None:
     enough, cached = at_hand(ksr, name, fresh_s)
     if enough:
         return cached
+    dropped = ksr.htable.sht_get(_DROPPED, _LAST)
     try:
         found = _read(ksr, name)
     except DatabaseAwayError:
@@ -87,11 +90,20 @@ def find(ksr: Ksr, name: str, fresh_s: int) -> Account | None:
         ksr.htable.sht_seti(_ABSENT, name, 1)
     else:
         enabled = "1" if found.enabled else "0"
-        ksr.htable.sht_sets(_CACHE, name, _SEPARATOR.join((found.ha1, found.kind, enabled, str(int(time.time())))))
+        ksr.htable.sht_sets(_CACHE, name, _SEPARATOR.join((found.ha1, found.kind, enabled, str(int(time.monotonic())))))
+    # A slow database may have read the row before it was changed, and answer after it was dropped: the next asks again.
+    if ksr.htable.sht_get(_DROPPED, _LAST) != dropped:
+        _drop(ksr, name)
     return found
 
 
 def forget(ksr: Ksr, name: str) -> None:
     """Drop what is cached of an account, also that it does not exist."""
+    # First: whoever reads the old row meanwhile sees one of the two, this or his entry dropped.
+    ksr.htable.sht_sets(_DROPPED, _LAST, str(time.monotonic_ns()))
+    _drop(ksr, name)
+
+
+def _drop(ksr: Ksr, name: str) -> None:
     ksr.htable.sht_rm(_CACHE, name)
     ksr.htable.sht_rm(_ABSENT, name)

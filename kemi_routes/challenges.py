@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kemi_routes.pipeline import Request
 
 _TABLE: Final = "challenged"
-"""Call-ID -> when it was challenged (epoch seconds), address."""
+"""Call-ID -> when it was challenged (seconds of the clock that nobody sets), address."""
 PATIENCE_S: Final = 3
 """How long a caller may take to answer a challenge before it is told; later it is still taken."""
 
@@ -24,7 +24,7 @@ PATIENCE_S: Final = 3
 def sent(ksr: Ksr, request: Request) -> None:
     """A request without credentials is challenged now."""
     if request.method == "INVITE":
-        ksr.htable.sht_sets(_TABLE, request.call_id, f"{int(time.time())} {request.source_ip}")
+        ksr.htable.sht_sets(_TABLE, request.call_id, f"{int(time.monotonic())} {request.source_ip}")
 
 
 def answered(ksr: Ksr, request: Request) -> None:
@@ -35,7 +35,7 @@ def answered(ksr: Ksr, request: Request) -> None:
 
 def tell_unanswered(ksr: Ksr) -> None:
     """Log the calls whose challenge is not answered, each once."""
-    latest_s = int(time.time()) - PATIENCE_S
+    latest_s = int(time.monotonic()) - PATIENCE_S
     for call_id, value in table_rows.collect(ksr, _TABLE).items():
         at_s, _, source = value.partition(" ")
         if int(at_s) <= latest_s:

@@ -1,14 +1,15 @@
 """Follows `kamailio_changes` in a process of its own: what is changed leaves the cache, what is removed its contacts.
 
 `contacts:<account>` is of an account that was removed or has a new password: what is registered is not its any more.
+Contacts outlive a restart, so what is done of these rows does, too (changes_done.py); a start goes on from there.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from kemi_routes import accounts, database, headers, registration, trunks, voice_calls, voice_trunks
+from kemi_routes.changes_done import DoneChanges
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -27,15 +28,16 @@ class ChangeFollower:
     """State of the following: ids already seen, and names to drop once more at the next tick.
 
     Each name is dropped twice, because a worker that read the old row just before the change was committed may have
-    cached it just after the first drop. An account that is not there any more loses its contacts then: a new one of the
-    same name belongs to other people. One that is only disabled keeps them, and rings at once when it is enabled.
+    cached it just after the first drop; what takes longer to read is not cached (accounts.py). An account that is not
+    there any more loses its contacts then: a new one of the same name belongs to other people. One that is only
+    disabled keeps them, and rings at once when it is enabled.
     """
 
-    def __init__(self, domain: str) -> None:
+    def __init__(self, domain: str, emergency_file: str) -> None:
         self._domain = domain
+        self._done = DoneChanges(emergency_file)
         self._last: int | None = None
-        self._seen: set[int] = set()
-        self._order: deque[int] = deque()
+        self._seen: dict[int, str] = {}
         self._again: list[str] = []
         self._away = False
         self._nothing_new = ""
@@ -80,20 +82,54 @@ class ChangeFollower:
     def _unregister(self, ksr: Ksr, name: str) -> None:
         ksr.registrar.unregister(registration.TABLE, f"sip:{name}@{self._domain}")
 
+    def _begin(self, ksr: Ksr) -> None:
+        """Go on where this host has stopped; what is not done is new.
+
+        Where that is not known, all contacts go whose accounts the CRM still names: a phone too many registers anew.
+        Rows that it has forgotten (after a week) are of contacts that have expired.
+        """
+        rows = self._query(ksr, "select coalesce(max(id), 0), 0 from kamailio_changes")
+        if rows is None:
+            return
+        last = int(rows[0][0])
+        done = self._done.read(ksr)
+        # A database that comes back from a backup gives the same ids a second time.
+        if done is not None and done.last <= last:
+            self._last, self._seen = done
+            return
+        names = self._named_contacts(ksr, last)
+        rows = self._query(ksr, f"select id, account from kamailio_changes where id > {last - _LOOK_BACK} order by id")  # noqa: S608
+        if rows is None or names is None:
+            return
+        for name in names:
+            self._unregister(ksr, name)
+        self._last = last
+        for identifier, name in rows:
+            if int(identifier) <= last:
+                self._remember(int(identifier), name)
+        self._done.keep(ksr, last, self._seen)
+
+    def _named_contacts(self, ksr: Ksr, last: int) -> list[str] | None:
+        """Accounts of every `contacts:` row up to this one; None while the database is away."""
+        after = 0
+        names: list[str] = []
+        while True:
+            rows = self._query(
+                ksr,
+                f"select id, account from kamailio_changes where id > {after} and id <= {last} "  # noqa: S608 - numbers
+                f"and account like '{_CONTACTS_MARK}%' order by id limit {_BATCH}",
+            )
+            if rows is None:
+                return None
+            names += [name.removeprefix(_CONTACTS_MARK) for _, name in rows]
+            if len(rows) < _BATCH:
+                return names
+            after = int(rows[-1][0])
+
     def _follow(self, ksr: Ksr) -> None:
         if self._last is None:
-            rows = self._query(ksr, "select coalesce(max(id), 0), 0 from kamailio_changes")
-            if rows is None:
-                return
-            self._last = int(rows[0][0])
-            # What was committed before the start is in no cache; remember it, so that looking back does not find it
-            # new.
-            rows = self._query(ksr, f"select id, account from kamailio_changes where id > {self._last - _LOOK_BACK}")  # noqa: S608
-            if rows is None:
-                self._last = None
-                return
-            for row in rows:
-                self._remember(int(row[0]))
+            self._begin(ksr)
+        if self._last is None:
             return
         floor = self._last - _LOOK_BACK
         # Most ticks find nothing: one row tells so, instead of all that were looked at the last time.
@@ -104,7 +140,7 @@ class ChangeFollower:
             ksr,
             f"select id, account from kamailio_changes where id > {floor} order by id limit {_LOOK_BACK + _BATCH}",  # noqa: S608
         )
-        new = [(identifier, name) for identifier, name in rows or () if self._remember(int(identifier))]
+        new = [(identifier, name) for identifier, name in rows or () if self._remember(int(identifier), name)]
         # Contacts go first, and once: who registers with the new password is let in when the old one is forgotten.
         for _, name in new:
             if name.startswith(_CONTACTS_MARK):
@@ -112,20 +148,21 @@ class ChangeFollower:
         for _, name in new:
             self._forget(ksr, name)
             self._again.append(name)
+        if new:
+            self._done.keep(ksr, self._last, self._seen)
         if rows is not None and not new:
             self._nothing_new = seen
 
-    def _remember(self, identifier: int) -> bool:
-        """Note an id; tell whether it is new."""
-        if identifier in self._seen:
+    def _remember(self, identifier: int, name: str) -> bool:
+        """Note a row; tell whether it is new."""
+        if self._seen.get(identifier) == name:
             return False
-        self._seen.add(identifier)
-        self._order.append(identifier)
+        self._seen[identifier] = name
         if self._last is None or identifier > self._last:
             self._last = identifier
         # Ids so old that no query returns them again can be forgotten.
-        while self._order and self._order[0] <= self._last - 2 * _LOOK_BACK:
-            self._seen.discard(self._order.popleft())
+        while (oldest := next(iter(self._seen))) <= self._last - 2 * _LOOK_BACK:
+            del self._seen[oldest]
         return True
 
     def _query(self, ksr: Ksr, query: str) -> list[tuple[str, ...]] | None:

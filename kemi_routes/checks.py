@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import flood, headers
+from kemi_routes import flood, headers, trunk_addresses
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import METHODS, refuse
 
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
 _MAX_HOPS = 70
 _STRAY_ROUTED = frozenset(("INVITE", "REGISTER", "OPTIONS"))
+
+
+def answer_where_it_sends_from(ksr: Ksr, request: Request) -> Outcome:
+    """Answer at the port that the request came from, as if its Via had asked for that (`rport`, RFC 3581).
+
+    A phone behind NAT that does not ask knows neither its address nor its port as we see them, and heard nothing. Nodes
+    and carriers are behind no NAT, and may listen at another port than they send from (RFC 3261, 18.2.2).
+    """
+    if not request.from_node and trunk_addresses.trunk_at(ksr, request.source_ip) is None:
+        ksr.force_rport()
+    return NEXT
 
 
 def check_size(ksr: Ksr, request: Request) -> Outcome:

@@ -95,7 +95,7 @@ def _rests(ksr: Ksr) -> bool:
     until_s = _rests_until_s(ksr)
     if not until_s:
         return False
-    if time.time() < until_s:
+    if time.monotonic() < until_s:
         return True
     _rest(ksr)  # for all others, while this worker asks
     return False
@@ -107,5 +107,5 @@ def _rests_until_s(ksr: Ksr) -> int:
 
 
 def _rest(ksr: Ksr, for_s: int = REST_S) -> None:
-    until_s = max(int(time.time()) + for_s, _rests_until_s(ksr))
+    until_s = max(int(time.monotonic()) + for_s, _rests_until_s(ksr))
     ksr.htable.sht_sets(_TABLE, _RESTS, str(until_s))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import call_backs, contact_address, node_life, talks, trunk_cseq, voice_calls, waking
+from kemi_routes import contact_address, node_life, panel_talks, talks, trunk_cseq, voice_calls, waking
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import METHODS, refuse
 
@@ -40,6 +40,9 @@ def pass_cancel(ksr: Ksr, request: Request) -> Outcome:
             waking.close(ksr, request.call_id)
             voice_calls.close(ksr, request.call_id)
         ksr.tm.t_relay()
+        if request.from_node:
+            # A leg that has been put to wait since then has not seen yet that it is cancelled.
+            voice_calls.close(ksr, request.call_id)
         return DONE
     return refuse(ksr, request, Refusal(481, "Call/Transaction Does Not Exist", "nothing to cancel"))
 
@@ -74,7 +77,7 @@ def pass_in_dialog(ksr: Ksr, request: Request) -> Outcome:
     if not _may_pass(ksr, request):
         return refuse(ksr, request, Refusal(403, "Forbidden", "route that leads neither from nor to Asterisk"))
     if request.method == "BYE":
-        call_backs.talk_ends(ksr, ksr.kx.gete_tuser() if request.from_node else ksr.kx.gete_fuser(), request.call_id)
+        panel_talks.ends(ksr, ksr.kx.gete_tuser() if request.from_node else ksr.kx.gete_fuser(), request.call_id)
     if ksr.tm.t_check_trans() != 0:
         if request.method == "BYE":
             talks.ends(ksr, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from kemi_routes import accounts, challenges, flood
@@ -28,6 +29,7 @@ _USER_MISMATCH = -8
 # Results that are no wrong password, and the flag of the challenge that follows.
 _NOTHING_PROVED = {_STALE_NONCE: _STALE, _NONCE_REUSED: _STALE, _NO_CREDENTIALS: 0}
 _STRANGE = "strange"
+_MINUTE_S = 60
 STRANGER = "stranger"
 # Checked against when there is no account to check against.
 _NOBODY = "0" * 32
@@ -129,7 +131,7 @@ def _is_stranger(ksr: Ksr, request: Request, name: str) -> bool:
 
 def _stranger(ksr: Ksr, request: Request) -> Outcome:
     """Let a device without account call the default city's dispatch centre, so many times a minute and address."""
-    count = ksr.htable.sht_inc(_STRANGE, request.source_ip)
+    count = ksr.htable.sht_inc(_STRANGE, f"{request.source_ip} {int(time.monotonic()) // _MINUTE_S}")
     if count > request.settings.strangers_per_minute:
         retry_after(ksr, 60)
         return refuse(

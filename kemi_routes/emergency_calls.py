@@ -28,7 +28,7 @@ from kemi_routes import (
 from kemi_routes.digest import STRANGER
 from kemi_routes.emergency_table import ALWAYS, TEST_NUMBER, Way
 from kemi_routes.pipeline import DONE, NEXT, Refusal
-from kemi_routes.replies import refuse, refuse_who_was_left, tell_no_redirect
+from kemi_routes.replies import CANCELLED, refuse, refuse_who_was_left, tell_no_redirect
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -141,8 +141,9 @@ def ring_centre(ksr: Ksr, request: Request) -> Outcome:
     ksr.pv.sets(_LEG, "\n".join(leg))
     ksr.pv.sets(_LEFT, "\n".join(f"{w.trunk} {w.number} {w.caller_in} {int(w.sends_location)}" for w in ways))
     if not _try_next(ksr, leg):
+        status, phrase = CANCELLED if trunk_branch.is_over(ksr) else (503, "No Trunk")
         nodes.end_stage_leg(ksr, request.call_id)
-        ksr.sl.send_reply(503, "No Trunk")
+        ksr.sl.send_reply(status, phrase)
     return DONE
 
 
@@ -173,6 +174,7 @@ def _relaying(ksr: Ksr) -> trunk_branch.Relaying:
 
 
 def _try_next(ksr: Ksr, leg: _Leg) -> bool:
+    """Take the next way; False when none is left, or nobody waits for it any more."""
     while left := str(ksr.pv.get(_LEFT) or ""):
         first, _, rest = left.partition("\n")
         ksr.pv.sets(_LEFT, rest)
@@ -184,6 +186,8 @@ def _try_next(ksr: Ksr, leg: _Leg) -> bool:
         story.emergency(ksr, leg.told, ("dial", f"{way.trunk} {way.number}"), leg.number)
         if trunk_branch.send(ksr, _relaying(ksr), trunk.uri(way.number)):
             return True
+        if trunk_branch.is_over(ksr):
+            return False
         trunks.rest(ksr, way.trunk)
         story.emergency(ksr, leg.told, ("trunk_failed", f"{way.trunk} cannot be reached"))
     return False
@@ -251,12 +255,14 @@ def on_failure(ksr: Ksr) -> None:
 
 def _goes_on(ksr: Ksr) -> bool:
     leg, way = _leg(ksr), _now(ksr)
-    if ksr.tm.t_is_canceled() > 0 or not nodes.is_in_setup(ksr, ksr.kx.get_callid() or ""):
+    if trunk_branch.is_over(ksr):
         return False
     status = ksr.tm.t_get_status_code()
     silent = trunk_branch.was_silent(ksr)
     if trunk_branch.answer_challenge(ksr, _relaying(ksr), way.trunk, status):
         return True
+    if trunk_branch.is_over(ksr):  # since it was asked; what tm does not send looks like a refusal
+        return False
     why = "silent" if silent else "does not ring" if ksr.tm.t_branch_timeout() > 0 else f"answered {status}"
     story.emergency(ksr, leg.told, ("way_failed", f"{way.trunk} {way.number} {why}"))
     if status in _SAID_BY_CENTRE and not silent:
@@ -267,5 +273,6 @@ def _goes_on(ksr: Ksr) -> bool:
     if _try_next(ksr, leg):
         ksr.warn(f"emergency call: {way.trunk} {way.number} {why}, {_now(ksr).trunk} next; call_id={leg.call_id}\n")
         return True
-    ksr.err(f"emergency call: {way.trunk} {way.number} {why}, no way is left; call_id={leg.call_id}\n")
+    if not trunk_branch.is_over(ksr):
+        ksr.err(f"emergency call: {way.trunk} {way.number} {why}, no way is left; call_id={leg.call_id}\n")
     return False

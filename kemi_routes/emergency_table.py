@@ -149,6 +149,7 @@ class EmergencyKeeper:
         if now - self._cities_at >= _CITIES_EVERY_S:
             self._cities_at = now
             changed = self._read_cities(ksr)
+        changed = self._addresses.take(ksr) or changed
         if self._reading is not None or now >= self._places_due:
             changed = self._read_page(ksr) or changed
             self._reading_s += time.monotonic() - now
@@ -163,7 +164,7 @@ class EmergencyKeeper:
         if rows is None or ways is None or trunks is None or numbers is None:
             return False
         changed = self._put(ksr, _NUMBERS, self._numbers, {row[0]: row[1] for row in numbers})
-        changed = self._addresses.follow(ksr, trunks) or changed
+        self._addresses.follow(ksr, trunks)
         found = {}
         every = [row[0] for row in trunks]
         for city_id, name, country, number, trunk, centre, public, test, records in rows:
@@ -254,6 +255,7 @@ class EmergencyKeeper:
             told = json.loads(self._path.read_text(encoding="utf-8"))
             parts = [told[name] for name in ("cities", "places", "numbers", "hosts", "trunks")]
             addresses = told.get("addresses", {})
+            known = told.get("known", {host: [address] for host, address in addresses.items()})
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -263,7 +265,7 @@ class EmergencyKeeper:
         self._put(ksr, _CITIES, self._cities, cities)
         self._put(ksr, _PLACES, self._places, places)
         self._put(ksr, _NUMBERS, self._numbers, numbers)
-        self._addresses.put(ksr, hosts, addresses)
+        self._addresses.put(ksr, hosts, addresses, known)
         self._put_sos(ksr, places)
         self._trunks = trunks
         for name, entry in trunks.items():
@@ -279,6 +281,7 @@ class EmergencyKeeper:
                 "numbers": self._numbers,
                 "hosts": self._addresses.hosts,
                 "addresses": self._addresses.addresses,
+                "known": self._addresses.known,
                 "trunks": self._trunks,
             },
             ensure_ascii=False,

@@ -25,7 +25,11 @@ _BARRED = "barred"
 
 def check_barred(ksr: Ksr, request: Request) -> Outcome:
     """Refuse a barred address without work and without a log line: it was logged when it was barred."""
-    if request.from_node or request.emergency or ksr.htable.sht_get(_BARRED, request.source_ip) is None:
+    if request.from_node or request.emergency:
+        return NEXT
+    # The table forgets by the time of day, which may be put back by an hour: the bar has an end of its own.
+    until_s = ksr.htable.sht_get(_BARRED, request.source_ip)
+    if not isinstance(until_s, int) or time.monotonic() >= until_s:
         return NEXT
     if request.method != "ACK":
         ksr.sl.send_reply(403, "Forbidden")
@@ -33,7 +37,7 @@ def check_barred(ksr: Ksr, request: Request) -> Outcome:
 
 
 def _window(request: Request) -> str:
-    return f"{request.source_ip} {int(time.time()) // request.settings.unauth_window_s}"
+    return f"{request.source_ip} {int(time.monotonic()) // request.settings.unauth_window_s}"
 
 
 def count_unauthenticated(ksr: Ksr, request: Request) -> Outcome:
@@ -69,7 +73,7 @@ def wrong_password(ksr: Ksr, request: Request, account: str) -> Outcome:
     if count < settings.wrong_passwords or request.emergency:
         return NEXT
     ksr.htable.sht_rm(_WRONG, request.source_ip)
-    ksr.htable.sht_seti(_BARRED, request.source_ip, 1)
+    ksr.htable.sht_seti(_BARRED, request.source_ip, int(time.monotonic()) + settings.bar_s)
     reason = f"{count} wrong passwords in a row, address barred for {settings.bar_s} s, last account tried {account}"
     return replies.refuse(ksr, request, Refusal(403, "Forbidden", reason))
 

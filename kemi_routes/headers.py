@@ -18,6 +18,8 @@ TRUNK = "X-Entryphone-Trunk"
 EMERGENCY = "X-Entryphone-Emergency"
 CALL_BACK = "X-Entryphone-Call-Back"
 WAITING = "X-Entryphone-Waiting"
+MOVES = "X-Entryphone-Moves"
+KEYS = "X-Entryphone-Keys"
 WORDS_BY = "|"
 # User of the request URI of a stage.
 STAGE_USER = "stage"

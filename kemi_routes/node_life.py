@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING
 
 from kemi_routes import sip_uri
-from kemi_routes.clock import now_ms
+from kemi_routes.clock import steady_ms
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -42,7 +42,7 @@ class Hearing:
 
     def note(self, ksr: Ksr, address: str) -> None:
         """A message from this address is being handled."""
-        at_ms = now_ms()
+        at_ms = steady_ms()
         if at_ms - self._noted_ms.get(address, 0) >= _NOTE_EVERY_MS:
             self._noted_ms[address] = at_ms
             ksr.htable.sht_sets(_HEARD, address, str(at_ms))
@@ -51,7 +51,7 @@ class Hearing:
 def lives(ksr: Ksr, address: str) -> bool:
     """Tell whether a node has sent us anything just now."""
     heard = ksr.htable.sht_get(_HEARD, address)
-    return isinstance(heard, str) and now_ms() - int(heard) < _LIVES_MS
+    return isinstance(heard, str) and steady_ms() - int(heard) < _LIVES_MS
 
 
 def bring_back(ksr: Ksr, uri: str) -> None:

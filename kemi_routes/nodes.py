@@ -1,7 +1,8 @@
 """Asterisk nodes, the legs in setup through each, and what becomes of these when a node dies.
 
 A leg in setup is kept in shared memory under its Call-ID, from the INVITE to the final reply:
-`P <node> <state> <sent_ms>` a panel's call (state `sent`, `dials`, `rings`, `lost`; receipt of admission.setup_begins),
+`P <node> <state> <sent_ms>` a panel's call (state `sent`, `dials`, `rings`, `lost`, `going`; receipt of
+admission.setup_begins),
 `S <node> <cseq>` what Asterisk has rung: a stage, a phone, a dispatch centre.
 
 When the dispatcher finds a node dead, and it has sent nothing either (node_life.py), what it rings is cancelled, so
@@ -9,6 +10,9 @@ that no handset and no dispatcher is rung for nobody, and none is busy when the 
 Its panels' calls get, in the node's name, the answer it can no longer give: 503 on the branch, made from its first
 provisional reply and sent to ourselves. So the transaction ends that branch the ordinary
 way (a transport failure counts as 503, RFC 3261, 8.1.3.1), its failure route runs and relays to the next node.
+
+A node that crashes and is back within two seconds has missed no two probes. It says itself that it has started
+(asterisk/extensions.conf, [node_started]): what it had in setup before is over just so.
 
 A node that only stood still takes up such a call when it goes on, and would ring an apartment for nobody: it is
 refused. Which calls have left which node is kept in `left`, as `<Call-ID> <node>`.
@@ -20,15 +24,19 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 
 from kemi_routes.node_life import address_of, bring_back, lives, name_of
+from kemi_routes.pipeline import DONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from KSR import Ksr
 
+    from kemi_routes.pipeline import Outcome, Request
     from kemi_routes.settings import Settings
 
 QUEUE = "lost_nodes"
+# User of the request URI with which a node says that it has started.
+STARTED = "node-started"
 _SETUP = "setup"
 _PROVISIONAL = "provisional"
 _LEFT = "left"
@@ -38,6 +46,8 @@ SENT = "sent"
 DIALS = "dials"
 RINGS = "rings"
 LOST = "lost"
+# Its node is being stopped in good order, and has said so in its final reply.
+GOING = "going"
 
 
 class PanelLeg(NamedTuple):
@@ -128,6 +138,15 @@ def node_event(ksr: Ksr, event: str) -> None:
         ksr.mqueue.mq_add(QUEUE, uri, event)
 
 
+def has_started(ksr: Ksr, _request: Request) -> Outcome:
+    """Note that a node knows nothing of the calls that it had, as it has just been started."""
+    uri = f"sip:{ksr.kx.get_srcip()}:{ksr.kx.get_srcport()}"
+    ksr.warn(f"node {uri} has started\n")
+    ksr.mqueue.mq_add(QUEUE, uri, STARTED)
+    ksr.sl.send_reply(480, "Noted")
+    return DONE
+
+
 def as_503(provisional: str) -> bytes:
     """Final reply made from a provisional one: same Via, From, To, Call-ID and CSeq, no body.
 
@@ -164,11 +183,11 @@ class NodeWatch:
     def tick(self, ksr: Ksr) -> None:
         """Take the nodes lost since the last tick and end what they had in setup."""
         while ksr.mqueue.mq_fetch(QUEUE) > 0:
-            uri = ksr.mqueue.mqk_get(QUEUE)
+            uri, event = ksr.mqueue.mqk_get(QUEUE), ksr.mqueue.mqv_get(QUEUE)
             ksr.mqueue.mq_pv_free(QUEUE)
             if not isinstance(uri, str):
                 continue
-            if lives(ksr, address_of(uri)):
+            if event != STARTED and lives(ksr, address_of(uri)):
                 bring_back(ksr, uri)
                 ksr.warn(f"node {uri} does not answer probes but carries calls: it stays up\n")
             else:
@@ -187,16 +206,18 @@ class NodeWatch:
                     cancelled += 1
                 # What cannot be cancelled, as nobody has replied yet, finds here that it is over.
                 end_stage_leg(ksr, call_id)
-            else:
+            elif entry[2] != SENT or ksr.htable.sht_get(_PROVISIONAL, call_id) is not None:
                 keep_panel_leg(ksr, call_id, PanelLeg(node, LOST, entry[3]))
                 self._answer(ksr, call_id)
                 moved += 1
+            # Else it has not replied at all. The transaction's own timer sends the call on, unless the node is only
+            # slow and takes it: then the call is its own, and nobody else is to ring for it when it ends.
         ksr.warn(f"node {node} lost: {moved} calls in setup sent on, {cancelled} ringing legs that rang cancelled\n")
 
     def _answer(self, ksr: Ksr, call_id: str) -> None:
         provisional = ksr.htable.sht_get(_PROVISIONAL, call_id)
         if not isinstance(provisional, str):
-            return  # no reply at all: the transaction's own timer of one second sends it on
+            return
         if self._socket is None:
             self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:

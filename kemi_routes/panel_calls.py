@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from kemi_routes import (
@@ -10,8 +11,10 @@ from kemi_routes import (
     contact_address,
     emergency_calls,
     headers,
+    moves,
     node_life,
     nodes,
+    panel_talks,
     policy,
     probe_calls,
     second_answers,
@@ -20,7 +23,7 @@ from kemi_routes import (
 )
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.relaying import relay_or_keep
-from kemi_routes.replies import refuse, retry_after
+from kemi_routes.replies import CANCELLED, refuse, retry_after
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -33,14 +36,29 @@ ON_FAILURE = "on_panel_failure"
 # A node that says nothing for this long is passed over; one that rings may do so for as long as a stage list takes.
 # Shorter, and a node that is only slow would ring the apartment a second time through its neighbour.
 _NODE_SILENT_MS = 2000
+# Whose call it is, as the story has been told: account and number, LF between them. Empty for a call back.
+_DIALLED = "$avp(dialled)"
 # Nodes that an emergency call has been sent to, as `host:port host:port`.
 _TRIED = "$avp(tried)"
 _SETUP_MS = 660_000
 _EVERYDAY = frozenset((480, 486, 487))
 _NOT_FOUND = 404
 _FAILED_NODE = frozenset((500, 502, 503))
-# Refused by the node before its dialplan runs, so that nobody else tells of it: the offer cannot be met.
-_NO_OFFER = {415: "media type not supported", 488: "no common codec"}
+# Refused by the node before its dialplan runs, so that nobody else tells of it: it cannot read or meet what is asked.
+_NOT_TAKEN = {
+    400: "the node cannot read the request",
+    413: "the request is too large",
+    415: "media type not supported",
+    416: "scheme of the address not supported",
+    420: "extension not supported",
+    488: "no common codec",
+    505: "version of SIP not supported",
+}
+_BEFORE_DIALPLAN = _FAILED_NODE.union(_NOT_TAKEN)
+# What Asterisk answers for every call when it is told to end (SIGTERM, `core stop now`): it hangs up without a cause.
+# Whoever declines has one, for the dialplan ends each call by Hangup(<cause>).
+_DECLINED = 603
+_WITHOUT_CAUSE = re.compile(r"Q\.850\s*;\s*cause=0(?!\d)", re.IGNORECASE)
 _RING = 101
 _FINAL = 200
 _NEGATIVE = 300
@@ -72,7 +90,12 @@ def send_to_node(ksr: Ksr, request: Request) -> Outcome:
         probe_calls.give_way(ksr, request.settings, request.account)
         number = request.number if request.emergency else policy.told(request.number)
         story.dialled(ksr, request.call_id, request.account, number)
+        ksr.pv.sets(_DIALLED, f"{request.account}\n{number}")
     if _relay(ksr, request.call_id, emergency=request.emergency):
+        return DONE
+    if ksr.tm.t_is_canceled() > 0:
+        _never_was(ksr, request.call_id, no_node=True)
+        ksr.sl.send_reply(*CANCELLED)
         return DONE
     retry_after(ksr, request.settings.retry_after_s)
     return refuse(ksr, request, Refusal(503, "Service Unavailable", "no Asterisk node can be reached"))
@@ -102,7 +125,10 @@ def _take_another_for_emergency(ksr: Ksr, failed: str) -> bool:
 
 
 def _relay(ksr: Ksr, call_id: str, *, emergency: bool) -> bool:
-    """Relay to the node that is chosen, or to the next one that can be sent to; False when there is none."""
+    """Relay to the node that is chosen, or to the next one that can be sent to; False when there is none.
+
+    False also when the call is cancelled: tm sends nothing then.
+    """
     while True:
         node = node_life.name_of(ksr.kx.get_duri() or "")
         if emergency:
@@ -114,6 +140,8 @@ def _relay(ksr: Ksr, call_id: str, *, emergency: bool) -> bool:
         if relay_or_keep(ksr):
             return True
         _end(ksr, call_id)
+        if ksr.tm.t_is_canceled() > 0:
+            return False
         ksr.warn(f"node {node} cannot be reached; call_id={call_id}\n")
         if not _take_another(ksr, node, emergency=emergency):
             return False
@@ -135,45 +163,72 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
     if status < _RING:
         nodes.keep_provisional(ksr, call_id)
         return
+    leg = nodes.panel_leg(ksr, call_id)
     if status < _FINAL:
-        leg = nodes.panel_leg(ksr, call_id)
         if leg is not None and leg.state in (nodes.SENT, nodes.DIALS):
-            if leg.state == nodes.SENT:
-                admission.setup_ends(ksr, leg.sent_ms)
-            nodes.keep_panel_leg(ksr, call_id, leg._replace(state=nodes.RINGS))
+            _goes_on(ksr, call_id, leg, nodes.RINGS)
+            _talk_begins(ksr, leg.node, call_id)
     elif status < _NEGATIVE:
-        leg = nodes.panel_leg(ksr, call_id)
-        # Without a leg the 200 is repeated. A talk with a dispatch centre gives way to nobody.
-        if leg is not None and not ksr.pv.get(_TRIED):
-            call_backs.talk_begins(ksr, ksr.kx.gete_fuser(), leg.node, call_id)
+        # Without a leg the 200 is repeated.
+        if leg is not None and leg.state != nodes.RINGS:
+            _talk_begins(ksr, leg.node, call_id)
         _end(ksr, call_id)
+    elif leg is not None and _is_going(ksr, status):
+        _goes_on(ksr, call_id, leg, nodes.GOING)
     headers.strip_private(ksr)
 
 
+def _is_going(ksr: Ksr, status: int) -> bool:
+    """Tell whether the refusal at hand says that the node is being stopped."""
+    return status == _DECLINED and _WITHOUT_CAUSE.search(ksr.hdr.gete("Reason")) is not None
+
+
+def _goes_on(ksr: Ksr, call_id: str, leg: nodes.PanelLeg, state: str) -> None:
+    """The node has said something of the call: it waits in no queue any more."""
+    if leg.state == nodes.SENT:
+        admission.setup_ends(ksr, leg.sent_ms)
+    nodes.keep_panel_leg(ksr, call_id, leg._replace(state=state))
+
+
+def _talk_begins(ksr: Ksr, node: str, call_id: str) -> None:
+    """From now on the panel can be freed for a dispatcher. A call to a dispatch centre gives way to nobody."""
+    if not ksr.pv.get(_TRIED):
+        panel_talks.begins(ksr, ksr.kx.gete_fuser(), panel_talks.Talk(node, call_id))
+
+
 def on_failure(ksr: Ksr, settings: Settings) -> None:
-    """Every branch has failed: try the next node when the node is to blame and nobody has heard it ring from there."""
+    """Every branch has failed: try the next node when the node is to blame.
+
+    Not when it has rung by then, unless the node is lost or being stopped: whatever it rang is over with it.
+    """
     call_id = ksr.kx.get_callid() or ""
     leg = nodes.panel_leg(ksr, call_id)
     _end(ksr, call_id)
+    panel_talks.ends(ksr, ksr.kx.gete_fuser(), call_id)
+    status = ksr.tm.t_get_status_code()
     if ksr.tm.t_is_canceled() > 0:
-        talks.never_was(ksr, call_id)
+        no_node = leg is not None and _ends_unseen(ksr, call_id, leg, status)
+        _never_was(ksr, call_id, no_node=no_node)
         return
     if leg is None:
         return
-    status = ksr.tm.t_get_status_code()
     silent = ksr.tm.t_branch_timeout() > 0 and ksr.tm.t_branch_replied() < 0
-    lost = leg.state == nodes.LOST
+    lost = leg.state in (nodes.LOST, nodes.GOING)
     if not lost and (leg.state == nodes.RINGS or not (silent or status in _FAILED_NODE)):
         talks.centre_left(ksr, call_id)
         _log_end(ksr, call_id, leg, status)
         return
     emergency = ksr.kx.gete_ruser() in (*settings.emergency_numbers, call_backs.USER)
-    why = "lost" if lost else "silent" if silent else f"answered {status}"
+    why = leg.state if lost else "silent" if silent else f"answered {status}"
     if lost or silent:
         nodes.keep_left(ksr, call_id, leg.node)
+    _moves(ksr, call_id, f"node {leg.node} {why}", emergency=emergency)
     if _take_another(ksr, leg.node, emergency=emergency):
         ksr.warn(f"node {leg.node} {why}, call goes on to {ksr.kx.get_duri()}; call_id={call_id}\n")
         if _relay(ksr, call_id, emergency=emergency):
+            return
+        if ksr.tm.t_is_canceled() > 0:
+            _never_was(ksr, call_id, no_node=True)
             return
     ksr.warn(f"node {leg.node} {why}, no node left: call refused with 503; call_id={call_id}\n")
     talks.centre_left(ksr, call_id)
@@ -182,12 +237,44 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
     ksr.tm.t_reply(503, "Service Unavailable")
 
 
+def _moves(ksr: Ksr, call_id: str, why: str, *, emergency: bool) -> None:
+    """From now on no end counts that the node before tells: it is told how often the call had moved."""
+    count = moves.leaves(ksr, call_id)
+    ksr.hdr.append(f"{headers.MOVES}: {count}\r\n")
+    kept = ksr.pv.get(_DIALLED)
+    panel, _, number = kept.partition("\n") if isinstance(kept, str) else ("", "", "")
+    if panel:
+        story.moved(ksr, call_id, (panel, number), why)
+    if emergency:
+        story.emergency_moved(ksr, call_id, (panel, number) if panel else None, why)
+
+
+def _ends_unseen(ksr: Ksr, call_id: str, leg: nodes.PanelLeg, status: int) -> bool:
+    """Tell whether no dialplan tells the end of this cancelled call (asterisk/extensions.conf, [over]).
+
+    Its node has refused it by itself, or is dead. One that only stood still rings nobody for it later; one that was
+    taken for dead and says 487 runs its dialplan.
+    """
+    if (leg.state == nodes.LOST and status in _BEFORE_DIALPLAN) or ksr.tm.t_branch_timeout() > 0:
+        nodes.keep_left(ksr, call_id, leg.node)
+        return True
+    return leg.state == nodes.SENT and status in _BEFORE_DIALPLAN
+
+
+def _never_was(ksr: Ksr, call_id: str, *, no_node: bool) -> None:
+    """The call is cancelled; with `no_node` nobody else tells its end."""
+    told = talks.never_was(ksr, call_id)
+    whose = ksr.pv.get(_DIALLED)
+    if no_node and not told and isinstance(whose, str):
+        talks.cancelled(ksr, call_id, *whose.split("\n", 1))
+
+
 def _log_end(ksr: Ksr, call_id: str, leg: nodes.PanelLeg, status: int) -> None:
     """Log a node's refusal, except the everyday ones: nobody answers, busy, gone, or a prompt has told the reason."""
     if status in _EVERYDAY or (status == _NOT_FOUND and leg.state == nodes.RINGS):
         return
-    reason = _NO_OFFER.get(status) or ksr.pv.get("$T_reply_reason") or "-"
+    reason = _NOT_TAKEN.get(status) or ksr.pv.get("$T_reply_reason") or "-"
     number = policy.told(ksr.kx.gete_ruser())
     ksr.notice(f"call ended by node: {status} {reason}; node={leg.node} number={number} call_id={call_id}\n")
-    if status in _NO_OFFER:
+    if status in _NOT_TAKEN:
         story.refused(ksr, call_id, str(reason), status)

@@ -25,17 +25,40 @@ SEEN_AT = "ep:panels_seen_at_ms"
 # Longer than any call of a panel: for an end that nobody told.
 _LONGEST_CALL_S = "900"
 _REMEMBERED = 10_000
-_TELLING = ('{"event":"dialled"', story.PANEL_CALLED, '{"event":"refused"', '{"event":"ended"', story.HUNG_UP)
+_TELLING = (
+    '{"event":"dialled"',
+    story.MOVED,
+    story.PANEL_CALLED,
+    '{"event":"refused"',
+    '{"event":"ended"',
+    story.HUNG_UP,
+)
 
-_SIGNS = {"dialled": "+", "panel_called": "*", "refused": "-", "ended": "-", "emergency": "-"}
+_SIGNS = {"dialled": "+", "panel_called": "*", "moved": "m", "refused": "-", "ended": "-", "emergency": "-"}
 
 # A call may be over before its beginning is written: its end leaves a mark. A call to a panel stands beside one that
 # the panel is still in: its end may be written a moment later, and whichever ends first must not free the panel.
+# The mark of a call that goes on through another node is `m` and how often it has moved: the end that a node before has
+# told, or tells yet, is none (agi_apps/redis_keys.py).
 SCRIPT = """
 for i = 1, #KEYS, 2 do
   local sign, call = string.match(ARGV[2 + (i + 1) / 2], '^(.)(.+)$')
   local held = redis.call('GET', KEYS[i])
-  if sign == '-' then
+  local over = redis.call('GET', KEYS[i + 1])
+  if over and string.sub(over, 1, 1) == 'm' then over = false end
+  if sign == 'm' then
+    local moves, who = string.match(call, '^(%d+) (.+)$')
+    call = who
+    if over and tonumber(over) >= tonumber(moves) then
+      sign = ''
+    else
+      over = false
+      redis.call('SET', KEYS[i + 1], 'm' .. moves, 'EX', ARGV[1])
+    end
+  end
+  if sign == '' then
+    -- It is over on its new node, too.
+  elseif sign == '-' then
     if held and string.sub(held, 1, 8) == 'visitor ' then
       local left = 'visitor'
       for other in string.gmatch(string.sub(held, 9), '%S+') do
@@ -43,7 +66,7 @@ for i = 1, #KEYS, 2 do
       end
       if left == 'visitor' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], left, 'KEEPTTL') end
     end
-  elseif redis.call('EXISTS', KEYS[i + 1]) == 0 then
+  elseif not over then
     local beside = 'visitor '
     if sign == '*' and held and string.sub(held, 1, 8) == 'visitor ' then beside = held .. ' ' end
     redis.call('SET', KEYS[i], beside .. call, 'EX', ARGV[1])
@@ -87,6 +110,7 @@ class PanelStates:
                 self._panels.popitem(last=False)
         elif not panels and event.get("panel", STRANGER) != STRANGER:
             panels = (event["panel"],)  # a long talk, begun more calls ago than are remembered
+        moves = f"{event['moves']} " if event["event"] == "moved" else ""
         for panel in panels:
             keys += (PANEL_CALL + panel, CALL_OVER + call_id)
-            values.append(f"{_SIGNS[event['event']]}{call_id}")
+            values.append(f"{_SIGNS[event['event']]}{moves}{call_id}")

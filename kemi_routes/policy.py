@@ -40,7 +40,7 @@ _NUMBER = re.compile(r"\+?(?:[0-9*#]|%2[aA3]){1,32}", re.ASCII)
 # An apartment of the house (or as it is dialled at the gate), or the account of a panel. No single letter: `h`, `i`,
 # `s` and `t` are extensions of Asterisk's own; nor what Asterisk itself calls.
 _INSIDE = re.compile(r"[0-9](?:[0-9*#]|%2[aA3]){0,15}|[A-Za-z0-9][A-Za-z0-9._+-]{1,31}", re.ASCII)
-_OURS = frozenset(("stage", "call-back", "end-talk", "end-probe", "voice"))
+_OURS = frozenset(("stage", "call-back", "end-talk", "end-probe", "voice", "node-started"))
 # `*` and digits: an access code typed at a panel. It goes into no log and no story.
 _CODE = re.compile(r"(?:\*|%2[aA]).*", re.DOTALL)
 CODE_TYPED = "access_code"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kemi_routes import dialogs, headers, registration
-from kemi_routes.clock import now_ms
+from kemi_routes.clock import steady_ms
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse, tell_no_redirect
 
@@ -24,8 +24,8 @@ END_PROBE = "end-probe"
 ON_FAILURE = "on_probe_failure"
 # Panel -> `<node> <probe>`; forgotten when no probe can last any more, as nobody looks for its end.
 _PROBES = "probes"
-# Panel -> when somebody else has taken it last (epoch ms): for a probe that was on its way in that moment. Soon after,
-# the scheduler sees it in Redis and begins none; a panel that was taken longer ago may be free again.
+# Panel -> when somebody else has taken it last (steady ms): for a probe that was on its way in that moment. Soon
+# after, the scheduler sees it in Redis and begins none; a panel that was taken longer ago may be free again.
 _TAKEN = "taken_panels"
 _ON_ITS_WAY_MS = 1000
 # Asterisk ends the ringing itself; this only bounds it. A panel silent for 5 s is not there.
@@ -40,7 +40,7 @@ def ring_handset(ksr: Ksr, request: Request) -> Outcome:
     except ValueError as error:
         return refuse(ksr, request, Refusal(400, "Bad Target", str(error)))
     taken_ms = ksr.htable.sht_get(_TAKEN, target.panel)
-    if isinstance(taken_ms, str) and now_ms() - int(taken_ms) < _ON_ITS_WAY_MS:
+    if isinstance(taken_ms, str) and steady_ms() - int(taken_ms) < _ON_ITS_WAY_MS:
         return refuse(ksr, request, Refusal(486, "Panel Taken", f"somebody else has just taken {target.panel}"))
     uri = f"sip:{target.panel}@{request.settings.domain}"
     if ksr.registrar.lookup_uri(registration.TABLE, uri) < 0:
@@ -72,7 +72,7 @@ def give_way(ksr: Ksr, settings: Settings, panel: str) -> None:
 
     A probe that is over is not known to its node any more, which then does nothing.
     """
-    ksr.htable.sht_sets(_TAKEN, panel, str(now_ms()))
+    ksr.htable.sht_sets(_TAKEN, panel, str(steady_ms()))
     kept = ksr.htable.sht_get(_PROBES, panel)
     if not isinstance(kept, str):
         return

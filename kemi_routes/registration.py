@@ -6,7 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import contact_address, policy, refreshes, waking
+from kemi_routes import contact_address, full_accounts, policy, refreshes, waking
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -20,16 +20,20 @@ TABLE = "location"
 _MEMORY_ONLY = 1
 _NO_REPLY = 2
 # Results of save(); it says `inserted` of a repeated request as well.
+_TOO_MANY = -2
 _FAULT = -1
 _INSERTED = 1
 _UPDATED = 2
 # Branch flag of usrloc's nat_bflag: contacts that get keep-alive pings.
 _NATTED_FLAG = 6
 
-# Contacts whose row is written: `account URI` -> `fingerprint of all that the row says but moments, ruid`.
+# Contacts whose row is written: `account URI` -> `fingerprint of all that the row says but moments, ruid`. A device
+# that names itself by `+sip.instance` has one row whatever its URI is: `ruid` -> fingerprint of what that says now.
 _WRITTEN = "written"
+_INSTANCE = "+sip.instance"
 _MAX_CONTACTS = 10
 _RECEIVED = re.compile(r'received\s*=\s*"?([^">,]*)', re.IGNORECASE)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SHORTEST_URI, _LONGEST_URI = 5, 255
 
 
@@ -39,6 +43,7 @@ class _Contact(NamedTuple):
     key: str
     uri: str
     fingerprint: str
+    is_instance: bool
 
 
 def save_contacts(ksr: Ksr, request: Request) -> Outcome:
@@ -63,8 +68,10 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     if natted:
         ksr.nathelper.fix_nated_register()
         ksr.setbflag(_NATTED_FLAG)
-    _take_away_mute(ksr, request, text)
+    mute = waking.mute(ksr, request.account)
     kept = _save(ksr, request, contact)
+    if kept >= 0 and mute:
+        kept = _save_anew(ksr, request, text, mute, kept)
     if kept < 0:
         # The registrar's answer says which (too many contacts, too brief, ...).
         ksr.notice(
@@ -76,12 +83,22 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     return DONE
 
 
-def _take_away_mute(ksr: Ksr, request: Request, text: str) -> None:
-    """Take away what is saved of this contact when a call waits for it in vain: saved anew it is another, and rings."""
-    for mute in waking.mute(ksr, request.account):
-        if mute.contact == _only_uri(text):
-            ksr.registrar.unregister_ruid(TABLE, f"sip:{request.account}@{request.settings.domain}", mute.ruid)
-            ksr.htable.sht_rm(_WRITTEN, f"{request.account} {mute.contact}")
+def _save_anew(ksr: Ksr, request: Request, text: str, mute: set[waking.Contact], kept: int) -> int:
+    """Save once more, as another contact, what a call waits for in vain: tm rings none twice (waking.py).
+
+    The registrar has kept the unique id, also at another URI, when the device names itself (RFC 5626).
+    """
+    uri = _only_uri(text)
+    ruid, _ = _find(ksr, uri) if uri else ("", 0)
+    if ruid not in {contact.ruid for contact in mute}:
+        return kept
+    _forget(ksr, request, ruid)
+    ksr.htable.sht_rm(_WRITTEN, f"{request.account} {uri}")
+    return _write_through(ksr, request)
+
+
+def _forget(ksr: Ksr, request: Request, ruid: str) -> None:
+    ksr.registrar.unregister_ruid(TABLE, f"sip:{request.account}@{request.settings.domain}", ruid)
 
 
 def _says_received_elsewhere(ksr: Ksr, first: str, *, several: bool) -> bool:
@@ -107,46 +124,69 @@ def _only_contact(ksr: Ksr, request: Request, text: str, *, natted: bool) -> _Co
     kx = ksr.kx
     said = (text, ksr.hdr.gete("Expires"), kx.get_ua(), kx.get_proto(), request.source_ip, kx.get_srcport(), natted)
     # Equal in every worker: the seed of hash() was drawn before the fork. A restart draws anew, with an empty table.
-    return _Contact(f"{request.account} {uri}", uri, f"{hash(said):x}")
+    return _Contact(f"{request.account} {uri}", uri, f"{hash(said):x}", _INSTANCE in text.lower())
 
 
 def _only_uri(contact: str) -> str:
     """Return the URI in angle brackets; empty for a list (a comma), for `*`, and for what is no URI."""
-    before, _, rest = contact.partition("<")
+    plain = _QUOTED.sub("", contact) if '"' in contact else contact
+    before, _, rest = plain.partition("<")
     uri, closed, after = rest.partition(">")
-    odd = "," in contact or ">" in before or "<" in rest or ">" in after or uri.split() != [uri]
+    odd = "," in plain or '"' in plain or ">" in before or "<" in rest or ">" in after or uri.split() != [uri]
+    odd = odd or f"<{uri}>" not in contact  # quotes within it
     return "" if odd or not closed or not _SHORTEST_URI <= len(uri) <= _LONGEST_URI else uri
 
 
 def _save(ksr: Ksr, request: Request, contact: _Contact | None) -> int:
     """Save; a refresh of a contact whose row is written goes to memory and to the journal."""
     if contact is None:
-        return _write_through(ksr)
+        return _write_through(ksr, request)
     entry = ksr.htable.sht_get(_WRITTEN, contact.key)
     fingerprint, _, written_ruid = entry.partition(" ") if isinstance(entry, str) else ("", "", "")
-    if fingerprint != contact.fingerprint:
-        kept = _write_through(ksr)
-        ruid, _ = _find(ksr, contact.uri)
-        if kept in (_INSERTED, _UPDATED) and ruid:
-            ksr.htable.sht_sets(_WRITTEN, contact.key, f"{contact.fingerprint} {ruid}")
-            # In the journal as well, so that what it still holds of this contact from before does not come last.
-            _note(ksr, request, contact)
-        return kept
+    if fingerprint != contact.fingerprint or (
+        contact.is_instance and ksr.htable.sht_get(_WRITTEN, written_ruid) != fingerprint
+    ):
+        return _save_whole(ksr, request, contact)
     kept = ksr.registrar.save(TABLE, _NO_REPLY | _MEMORY_ONLY)
+    if kept == _TOO_MANY:
+        return _save_whole(ksr, request, contact)  # taken away meanwhile, and the account is full
     if kept == _UPDATED:
+        if contact.is_instance and _find(ksr, contact.uri)[0] != written_ruid:
+            return _save_whole(ksr, request, contact)  # another row, which may say another address
         _note(ksr, request, contact)
     elif kept == _INSERTED:
         ruid, _ = _find(ksr, contact.uri)
         if ruid != written_ruid:
             # It had been taken away meanwhile, so this is a new one without a row: take it away and save it whole.
-            ksr.registrar.unregister_ruid(TABLE, f"sip:{request.account}@{request.settings.domain}", ruid)
+            _forget(ksr, request, ruid)
             ksr.htable.sht_rm(_WRITTEN, contact.key)
-            kept = _write_through(ksr)
+            kept = _write_through(ksr, request)
     return kept
 
 
-def _write_through(ksr: Ksr) -> int:
+def _save_whole(ksr: Ksr, request: Request, contact: _Contact) -> int:
+    """Write through, and remember what the row says now."""
+    kept = _write_through(ksr, request)
+    ruid, _ = _find(ksr, contact.uri)
+    if kept in (_INSERTED, _UPDATED) and ruid:
+        ksr.htable.sht_sets(_WRITTEN, contact.key, f"{contact.fingerprint} {ruid}")
+        if contact.is_instance:
+            ksr.htable.sht_sets(_WRITTEN, ruid, contact.fingerprint)
+        else:
+            ksr.htable.sht_rm(_WRITTEN, ruid)  # the same URI, without the device's name
+        # In the journal as well, so that what it still holds of this contact from before does not come last.
+        _note(ksr, request, contact)
+    return kept
+
+
+def _write_through(ksr: Ksr, request: Request) -> int:
     kept = ksr.registrar.save(TABLE, _NO_REPLY)
+    if kept == _TOO_MANY:
+        text = ksr.hdr.gete("Contact")
+        if not _only_uri(text) or ksr.hdr.get_idx("Contact", 1) is not None:
+            return kept  # several, and who knows for how many there is room
+        full_accounts.make_room(ksr, f"sip:{request.account}@{request.settings.domain}", text)
+        kept = ksr.registrar.save(TABLE, _NO_REPLY)
     if kept == _FAULT:
         # Once more, for when the database was busy. usrloc's timer writes what is in memory only.
         kept = ksr.registrar.save(TABLE, _NO_REPLY)

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
     from kemi_routes.pipeline import Outcome, Request
 
+_RINGING, _PROGRESS = 180, 183
 _REDIRECTION, _CLIENT_FAILS = 300, 400
+# What a leg is told that was cancelled before it went anywhere (RFC 3261, 9.2); tm may have been quicker.
+CANCELLED = (487, "Request Terminated")
 METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, MESSAGE, NOTIFY"
 
 
@@ -40,6 +43,17 @@ def refuse_who_was_left(ksr: Ksr, request: Request) -> Outcome:
 def retry_after(ksr: Ksr, seconds: int) -> None:
     """Say in the reply that follows when to come back (RFC 3261, 20.33)."""
     ksr.hdr.append_to_reply(f"Retry-After: {seconds}\r\n")
+
+
+def name_ringing(ksr: Ksr, status: int) -> int:
+    """Make a 183 that shows nothing (no body) the 180 that it means, in a reply route; return the status it has then.
+
+    To Asterisk a 183 is sound to come: the visitor would hear neither that nor ringing.
+    """
+    if status == _PROGRESS and ksr.kx.get_bodylen() == 0:
+        ksr.textopsx.change_reply_status_code(_RINGING)
+        return _RINGING
+    return status
 
 
 def tell_no_redirect(ksr: Ksr) -> None:

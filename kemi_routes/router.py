@@ -18,6 +18,7 @@ from kemi_routes import (
     digest,
     emergency_calls,
     emergency_table,
+    ending,
     flood,
     headers,
     late_ringing,
@@ -31,6 +32,7 @@ from kemi_routes import (
     stage_calls,
     stray_replies,
     streams,
+    trunk_addresses,
     trunk_calls,
     voice_calls,
     voice_wishes,
@@ -85,6 +87,7 @@ OF_ASTERISK: Final[dict[str, Step]] = {
     stage_calls.USER: stage_calls.ring_stage,
     call_backs.END_TALK: call_backs.end_talk,
     probe_calls.USER: probe_calls.ring_handset,
+    nodes.STARTED: nodes.has_started,
 }
 
 REGISTRATION: tuple[Step, ...] = (
@@ -93,6 +96,7 @@ REGISTRATION: tuple[Step, ...] = (
 )
 
 REQUEST: tuple[Step, ...] = (
+    checks.answer_where_it_sends_from,
     checks.check_size,
     checks.check_form,
     checks.check_hops,
@@ -142,13 +146,15 @@ class Router:
     def __init__(self, ksr: Ksr) -> None:
         self._ksr = ksr
         self._settings = settings.read(ksr)
-        self._changes = changes.ChangeFollower(self._settings.domain)
+        self._changes = changes.ChangeFollower(self._settings.domain, self._settings.emergency_file)
         self._story = streams.StoryShipper(streams.RedisStream(self._settings.redis_url))
         self._voice = voice_wishes.VoiceShipper(streams.RedisStream(self._settings.redis_url))
+        self._ending = ending.Ending()
         self._hearing = node_life.Hearing()
         self._nodes = nodes.NodeWatch(self._settings, (waking.close, voice_calls.close))
         self._setups = admission.SetupWatch(self._settings)
         self._emergency = emergency_table.EmergencyKeeper(self._settings.emergency_file, self._settings.default_city)
+        self._names = trunk_addresses.NameWatch()
         self._late_ringing = late_ringing.LateRinging(self._settings)
         self._refreshes = refreshes.RefreshWriter(self._settings.location_url)
 
@@ -280,8 +286,12 @@ class Router:
     @guard
     def on_story_tick(self, _message: object, _event: str = "") -> None:
         """Every 100 ms, in the process of the rtimer `story`."""
-        self._story.tick(self._ksr)
-        self._voice.tick(self._ksr)
+        self._ending.watch()
+        try:
+            self._story.tick(self._ksr)
+            self._voice.tick(self._ksr)
+        finally:
+            self._ending.leave_if_come()
 
     @guard
     def on_nodes_tick(self, _message: object, _event: str = "") -> None:
@@ -289,6 +299,11 @@ class Router:
         self._nodes.tick(self._ksr)
         self._setups.tick(self._ksr)
         self._late_ringing.tick(self._ksr)
+
+    @guard
+    def on_names_tick(self, _message: object, _event: str = "") -> None:
+        """Every 100 ms, in the process of the rtimer `names`: it waits for DNS for as long as that takes."""
+        self._names.tick(self._ksr)
 
     @guard
     def on_contacts_tick(self, _message: object, _event: str = "") -> None:

@@ -10,6 +10,7 @@ from kemi_routes import (
     answers,
     contact_address,
     emergency_table,
+    full_accounts,
     headers,
     late_ringing,
     nodes,
@@ -20,10 +21,10 @@ from kemi_routes import (
     talks,
     waking,
 )
-from kemi_routes.clock import now_ms
+from kemi_routes.clock import steady_ms
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.relaying import relay_or_keep
-from kemi_routes.replies import refuse, refuse_who_was_left, tell_no_redirect
+from kemi_routes.replies import CANCELLED, name_ringing, refuse, refuse_who_was_left, tell_no_redirect
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -94,10 +95,15 @@ def ring_stage(ksr: Ksr, request: Request) -> Outcome:
     lines = "\n".join(f"{b.ruid}\t{b.account}\t{b.contact}" for b in branches)
     ksr.pv.sets(_BRANCHES, f"{_head(asked)}{lines}\n")
     _prepare(ksr, request)
-    if _relay(ksr):
-        return DONE
+    return DONE if _relay(ksr) else _reaches_nobody(ksr, request, asked, branches)
+
+
+def _reaches_nobody(ksr: Ksr, request: Request, asked: headers.Stage, branches: list[Branch]) -> Outcome:
     nodes.end_stage_leg(ksr, request.call_id)
     _tell_unreachable(ksr, request.call_id, asked, branches)
+    if ksr.tm.t_is_canceled() > 0:
+        ksr.sl.send_reply(*CANCELLED)
+        return DONE
     return refuse(
         ksr, request, Refusal(480, "Nobody Reached", f"no route to any contact of {','.join(asked.accounts)}")
     )
@@ -136,11 +142,15 @@ def _tell_begin(ksr: Ksr, call_id: str, stage: int, branches: list[Branch], abse
 
 
 def _tell_unreachable(ksr: Ksr, leg_id: str, stage: headers.Stage, branches: list[Branch]) -> None:
-    """Nothing could be sent to any of these: this host has no route there, or the connection is gone."""
+    """Nothing could be sent to any of these: this host has no route there, or the connection is gone.
+
+    Or the stage is cancelled already: tm sends nothing then.
+    """
+    outcome = "cancelled" if ksr.tm.t_is_canceled() > 0 else "failed"
     for branch in branches:
         _note_end(ksr, leg_id, branch)
-    failed = [story.BranchEvent(i, b.account, b.contact, "failed", None) for i, b in enumerate(branches)]
-    story.branches(ksr, stage.call_id, stage.number, failed)
+    told = [story.BranchEvent(i, b.account, b.contact, outcome, None) for i, b in enumerate(branches)]
+    story.branches(ksr, stage.call_id, stage.number, told)
 
 
 def _ring_with_sleepers(ksr: Ksr, request: Request, stage: headers.Stage) -> Outcome:
@@ -151,7 +161,7 @@ def _ring_with_sleepers(ksr: Ksr, request: Request, stage: headers.Stage) -> Out
     _arm(ksr)
     if ksr.tm.t_newtran() == 0:
         return DONE
-    deadline_ms = now_ms() + request.settings.wake_s * 1000
+    deadline_ms = steady_ms() + request.settings.wake_s * 1000
     transaction = (int(ksr.pv.get("$T(id_index)") or 0), int(ksr.pv.get("$T(id_label)") or 0))
     with waking.turn(ksr, leg_id):
         # Listed before contacts are looked up: who registers from now on finds the leg and waits for its turn.
@@ -165,12 +175,16 @@ def _ring_with_sleepers(ksr: Ksr, request: Request, stage: headers.Stage) -> Out
         if not going:
             if branches:
                 _tell_unreachable(ksr, leg_id, stage, branches)
-            # The visitor hears ringing meanwhile.
-            ksr.tm.t_send_reply(180, "Ringing")
-            going = waking.suspend(ksr, leg_id, leg)
+            if ksr.tm.t_is_canceled() < 0:
+                # The visitor hears ringing meanwhile.
+                ksr.tm.t_send_reply(180, "Ringing")
+                going = waking.suspend(ksr, leg_id, leg)
     if not going:
         nodes.end_stage_leg(ksr, leg_id)
         waking.end(ksr, leg_id)
+        if ksr.tm.t_is_canceled() > 0:
+            ksr.tm.t_reply(*CANCELLED)
+            return DONE
         ksr.err(f"stage can neither be relayed nor wait; call_id={leg_id}\n")
         ksr.tm.t_reply(500, "Cannot Wait")
     return DONE
@@ -201,7 +215,7 @@ def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[li
     """
     branches: list[Branch] = []
     absent: list[str] = []
-    for account in accounts:
+    for account in full_accounts.fewest_first(ksr, accounts, domain, _MAX_BRANCHES):
         uri = f"sip:{account}@{domain}"
         if branches:
             before = len(branches) - 1
@@ -232,7 +246,7 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
     status = ksr.kx.get_status()
     leg_id = ksr.kx.get_callid() or ""
     ruid = ksr.pv.get("$T_reply_ruid")
-    waking.heard(ksr, leg_id, ruid)
+    waking.heard(ksr, leg_id, ruid, status)
     if status < _RING:
         return
     if status < _ANSWER:
@@ -251,7 +265,7 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
         if first is not None:
             second_answers.end(ksr, settings, first)
             return
-    if status == _RINGING and _rings_already(ksr):
+    if name_ringing(ksr, status) == _RINGING and _rings_already(ksr):
         # A 100 goes no further (RFC 3261, 16.7). To drop the reply would do, too, but tm would forget that the branch
         # has replied, and would not cancel it.
         ksr.textopsx.change_reply_status_code(_TRYING)
@@ -352,7 +366,7 @@ def _wait_for_sleepers(ksr: Ksr, leg_id: str) -> bool:
         return False
     with waking.entry(ksr, leg_id):
         leg = waking.find(ksr, leg_id)
-        if leg is None or leg.state != waking.RINGS or leg.deadline_ms - now_ms() < _WORTH_WAITING_MS:
+        if leg is None or leg.state != waking.RINGS or leg.deadline_ms - steady_ms() < _WORTH_WAITING_MS:
             return False
         if not waking.awaits(ksr, leg_id, leg):
             return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 from json.encoder import encode_basestring_ascii as quoted
 from typing import TYPE_CHECKING, NamedTuple
 
+from kemi_routes import moves
 from kemi_routes.clock import now_ms
 
 if TYPE_CHECKING:
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from KSR import Ksr
 
 QUEUE = "story"
+MOVED = '{"event":"moved"'
 PANEL_CALLED = '{"event":"panel_called"'
 HUNG_UP = '{"event":"emergency","step":"hung_up"'
 # Who hung up; the platform does when the time is over, or one side sends no media any more.
 CALLER, CALLEE, PLATFORM = "caller", "callee", "platform"
+NORMAL, STOPPED = 16, 44
 _TRUNK = ',"trunk":'
 _FINAL = 200
 _NEGATIVE = 300
@@ -28,7 +31,8 @@ _NEGATIVE = 300
 class End(NamedTuple):
     """The end of a call: `answered`, or `caller_hung_up` in the moment of the answer.
 
-    What is None has been told already. The records need the panel and the number to know whose call it was.
+    What is None has been told already; `cause` is one of Q.850. The records need the panel and the number to know whose
+    call it was.
     """
 
     call_id: str
@@ -38,6 +42,7 @@ class End(NamedTuple):
     panel: str | None = None
     dialled: str | None = None
     hung_up_by: str | None = None
+    cause: int = NORMAL
 
 
 def dialled(ksr: Ksr, call_id: str, panel: str, number: str) -> None:
@@ -50,6 +55,37 @@ def dialled(ksr: Ksr, call_id: str, panel: str, number: str) -> None:
     )
 
 
+def moved(ksr: Ksr, call_id: str, whose: tuple[str, str], reason: str) -> None:
+    """A call goes on without the node that it had, whose end of it counts no more; `whose` is panel and number."""
+    panel, number = whose
+    ksr.mqueue.mq_add(
+        QUEUE,
+        call_id,
+        f'{MOVED},"call_id":{quoted(call_id)},"at_ms":{now_ms()},"panel":{quoted(panel)},'
+        f'"dialled":{quoted(number)},"reason":{quoted(reason)}{_moves(ksr, call_id)}}}',
+    )
+
+
+def emergency_moved(ksr: Ksr, call_id: str, whose: tuple[str, str] | None, reason: str) -> None:
+    """As `moved`, as a step of an emergency call; without `whose` it is a call back."""
+    if whose is None:
+        told = f'"call_id":{quoted(call_id)},"direction":"back"'
+    else:
+        told = EmergencyCall(call_id, *whose).told() + ',"direction":"out"'
+    ksr.mqueue.mq_add(
+        QUEUE,
+        call_id,
+        f'{{"event":"emergency","step":"moved",{told},"at_ms":{now_ms()},"detail":{quoted(reason)}'
+        f"{_moves(ksr, call_id)}}}",
+    )
+
+
+def _moves(ksr: Ksr, call_id: str) -> str:
+    """How often a call has moved, as a member of a JSON object that follows others; most have not, and say nothing."""
+    count = moves.of(ksr, call_id)
+    return f',"moves":{count}' if count else ""
+
+
 def panel_called(ksr: Ksr, call_id: str, panel: str) -> None:
     """A stage rings a panel. For the state of panels alone: it is no part of the story that is shipped."""
     ksr.mqueue.mq_add(
@@ -60,12 +96,12 @@ def panel_called(ksr: Ksr, call_id: str, panel: str) -> None:
 
 
 def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
-    """A call ended before it reached Asterisk."""
+    """A call ended before it reached Asterisk, or any node that is left."""
     ksr.mqueue.mq_add(
         QUEUE,
         call_id,
         f'{{"event":"refused","call_id":{quoted(call_id)},"at_ms":{now_ms()},'
-        f'"reason":{quoted(reason)},"sip_status":{sip_status}}}',
+        f'"reason":{quoted(reason)},"sip_status":{sip_status}{_moves(ksr, call_id)}}}',
     )
 
 
@@ -100,7 +136,7 @@ def hung_up(ksr: Ksr, call: EmergencyCall) -> None:
     ksr.mqueue.mq_add(
         QUEUE,
         call.call_id,
-        f'{HUNG_UP},{call.told()},"at_ms":{now_ms()},"detail":"the panel\'s leg is over"}}',
+        f'{HUNG_UP},{call.told()},"at_ms":{now_ms()},"detail":"the panel\'s leg is over"{_moves(ksr, call.call_id)}}}',
     )
 
 
@@ -113,8 +149,8 @@ def ended(ksr: Ksr, end: End) -> None:
         QUEUE,
         end.call_id,
         f'{{"event":"ended","call_id":{quoted(end.call_id)},"at_ms":{now_ms()},"result":"{end.result}",{whose}'
-        f'"cause":{44 if end.reason else 16},"talk_ms":{"null" if end.talk_ms is None else end.talk_ms},'
-        f'"reason":{quoted(end.reason) if end.reason else "null"}}}',
+        f'"cause":{end.cause},"talk_ms":{"null" if end.talk_ms is None else end.talk_ms},'
+        f'"reason":{quoted(end.reason) if end.reason else "null"}{_moves(ksr, end.call_id)}}}',
     )
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import contact_address, headers, trunk_addresses, trunk_cseq, trunks
+from kemi_routes import contact_address, headers, nodes, trunk_addresses, trunk_cseq, trunks
 from kemi_routes.relaying import relay_or_keep
+from kemi_routes.replies import name_ringing
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -63,10 +64,19 @@ def show_caller(ksr: Ksr, uri: str) -> None:
 
 def clean_reply(ksr: Ksr, status: int) -> None:
     """Take our headers from a trunk's reply, and note where it came from when that is not what its Contact says."""
+    name_ringing(ksr, status)
     headers.strip_private(ksr)
     trunk_cseq.restore(ksr, answered=_ANSWER <= status < _NEGATIVE)
     if status < _NEGATIVE:
         contact_address.mend(ksr)
+
+
+def is_over(ksr: Ksr) -> bool:
+    """Tell whether nobody waits for this leg any more: it is cancelled, or its node is lost. Its transaction exists.
+
+    tm sends nothing for a call that is cancelled, which looks as if the trunk could not be reached.
+    """
+    return ksr.tm.t_is_canceled() > 0 or not nodes.is_in_setup(ksr, ksr.kx.get_callid() or "")
 
 
 def was_silent(ksr: Ksr) -> bool:

@@ -21,7 +21,7 @@ from kemi_routes import (
     voice_trunks,
 )
 from kemi_routes.pipeline import DONE, Refusal
-from kemi_routes.replies import refuse, refuse_who_was_left, tell_no_redirect
+from kemi_routes.replies import CANCELLED, refuse, refuse_who_was_left, tell_no_redirect
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -93,8 +93,9 @@ def ring_phone(ksr: Ksr, request: Request) -> Outcome:
     if voice_trunks.is_known(ksr, names[0]) and ksr.tm.t_newtran() == 0:
         return DONE
     if not _try_next(ksr, leg, -1):
+        status, phrase = CANCELLED if trunk_branch.is_over(ksr) else (503, "No Trunk")
         nodes.end_stage_leg(ksr, request.call_id)
-        ksr.sl.send_reply(503, "No Trunk")
+        ksr.sl.send_reply(status, phrase)
     return DONE
 
 
@@ -109,7 +110,7 @@ def _now(ksr: Ksr) -> _Now:
 
 
 def _try_next(ksr: Ksr, leg: PhoneLeg, last: int) -> bool:
-    """Relay to the next trunk; False when none is left."""
+    """Relay to the next trunk; False when none is left, or nobody waits for it any more."""
     index = last
     while left := str(ksr.pv.get(_LEFT) or ""):
         first, _, rest = left.partition(",")
@@ -124,6 +125,9 @@ def _try_next(ksr: Ksr, leg: PhoneLeg, last: int) -> bool:
         _tell(ksr, leg, now, "invited", None)
         if _wait(ksr, leg, now) if trunk is None else trunk_branch.send(ksr, RELAYING, trunk.uri(leg.number)):
             return True
+        if trunk_branch.is_over(ksr):
+            _tell(ksr, leg, now, "cancelled", None)
+            return False
         _tell(ksr, leg, now, "failed", None)
         trunks.rest(ksr, name)
         where = "" if trunk is None else f" at {trunk.uri(leg.number)}"
@@ -180,7 +184,16 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
             nodes.end_stage_leg(ksr, leg_id)
             _tell(ksr, leg, now, "answered", status)
         on_trunk = f"{now.place} {leg.account} {now.trunk}"
-        answers.tell(ksr, leg_id, (headers.ANSWERED_BY, leg.account), (headers.TRUNK, on_trunk))
+        told = ((headers.ANSWERED_BY, leg.account), (headers.TRUNK, on_trunk), (headers.KEYS, _keys(ksr)))
+        answers.tell(ksr, leg_id, *told)
+
+
+def _keys(ksr: Ksr) -> str:
+    """How the keys of a phone come whose answer is at hand: as `events` (RFC 4733), else as `sound`.
+
+    Anybody whose voice reaches the phone can make a sound: Asterisk takes such a key with care.
+    """
+    return "events" if "telephone-event/" in str(ksr.pv.get("$rb") or "").lower() else "sound"
 
 
 def on_failure(ksr: Ksr) -> None:
@@ -195,14 +208,11 @@ def _goes_on(ksr: Ksr) -> bool:
     if voice_trunks.is_known(ksr, now.trunk):
         voice_calls.close(ksr, ksr.kx.get_callid() or "")
         return False
-    if ksr.tm.t_is_canceled() > 0 or not nodes.is_in_setup(ksr, ksr.kx.get_callid() or ""):
-        _tell(ksr, leg, now, "cancelled", None)
-        return False
     status = ksr.tm.t_get_status_code()
     silent = trunk_branch.was_silent(ksr)
-    return trunk_branch.answer_challenge(ksr, RELAYING, now.trunk, status) or _judge(
-        ksr, leg, now, status, silent=silent
-    )
+    if not trunk_branch.is_over(ksr) and trunk_branch.answer_challenge(ksr, RELAYING, now.trunk, status):
+        return True
+    return _judge(ksr, leg, now, status, silent=silent)
 
 
 def on_resume(ksr: Ksr) -> None:
@@ -215,7 +225,10 @@ def on_resume(ksr: Ksr) -> None:
 
 
 def _judge(ksr: Ksr, leg: PhoneLeg, now: _Now, status: int, *, silent: bool) -> bool:
-    """Tell what came of a trunk; whether another is tried instead."""
+    """Tell what came of a trunk; whether another is tried instead. Nobody's call blames no trunk, and dials none."""
+    if trunk_branch.is_over(ksr):
+        _tell(ksr, leg, now, "cancelled", None)
+        return False
     outcome = "failed" if silent or status in _NOT_LET_IN else story.outcome_of(status)
     _tell(ksr, leg, now, outcome, None if silent else status)
     if not (silent or status in _NOT_LET_IN or _SERVER_FAILS <= status < _GLOBAL):
@@ -225,5 +238,6 @@ def _judge(ksr: Ksr, leg: PhoneLeg, now: _Now, status: int, *, silent: bool) -> 
     if _try_next(ksr, leg, now.place):
         ksr.warn(f"trunk {now.trunk} {why}, {_now(ksr).trunk} tried instead; call_id={leg.call_id}\n")
         return True
-    ksr.warn(f"trunk {now.trunk} {why}, none is left; call_id={leg.call_id}\n")
+    if not trunk_branch.is_over(ksr):
+        ksr.warn(f"trunk {now.trunk} {why}, none is left; call_id={leg.call_id}\n")
     return False

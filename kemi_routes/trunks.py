@@ -6,6 +6,7 @@ A worker never asks the database for one. While the database is away, what is kn
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from kemi_routes import database, voice_trunks
@@ -27,6 +28,9 @@ CHANGE_MARK = "trunk:"
 # An empty parameter of uac.reg_add.
 _NOTHING = "."
 _REGISTERED_S = 300
+# The uac module knows by the time of day when to register again: put back by an hour, it would not for an hour, while
+# carriers let registrations end. By more than this a clock does not go wrong between two ticks.
+_CLOCK_JUMP_S = 2.0
 
 
 class Trunk(NamedTuple):
@@ -82,10 +86,31 @@ def _call(ksr: Ksr, method: str, *parameters: str | int) -> None:
         ksr.err(f"{method} {parameters[0]}: {answer}\n")
 
 
+def _ahead_s() -> float:
+    """By how much the time of day is ahead of the clock that nobody sets."""
+    return time.time() - time.monotonic()
+
+
 class TrunkKeeper(KeptRows):
     """Keeps the table of trunks as the database says, and is registered where a carrier wants it."""
 
     table = _TABLE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead_s = _ahead_s()
+
+    def tick(self, ksr: Ksr) -> None:
+        """Keep the table, and registrations when the clock was put back."""
+        super().tick(ksr)
+        before_s, self._ahead_s = self._ahead_s, _ahead_s()
+        if self._ahead_s < before_s - _CLOCK_JUMP_S:
+            ksr.warn(f"the clock was put back by {before_s - self._ahead_s:.0f} s: trunks are registered again\n")
+            for entry in self._kept.values():
+                trunk = _parse(entry)
+                if trunk.registers:
+                    # Has the module register within its next round, whatever it thinks that it still has.
+                    _call(ksr, "uac.reg_enable", "l_uuid", trunk.name)
 
     def read(self, ksr: Ksr) -> dict[str, str] | None:
         """Return entries by name."""

@@ -8,7 +8,9 @@ An account that a push wakes is marked in the stage (headers.py). While its stag
     ruid TAB account TAB contact, a line for each contact that rings or has rung, in the order of branches
 
 A phone that has said anything to its INVITE is noted in `wake_heard`. One that has not may be an app that sleeps behind
-an address that leads nowhere any more: when its account registers, its contact is a new one and is rung (`mute`).
+an address that leads nowhere any more: when its account registers, its contact is a new one and is rung (`mute`). An
+account whose person has declined on one device is not rung on another that wakes: the answer is known. One that is busy
+says nothing of the person: several may share an account.
 
 State `S`: nobody rings, the transaction is suspended and goes on with the first that wakes; `R`: it has branches, and
 one more may be added; `J`: it is being added; `C`: nobody joins any more.
@@ -21,15 +23,15 @@ entry is locked only while it is read and written, never while tm is asked for a
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from kemi_routes import nodes, story
-from kemi_routes.clock import now_ms
+from kemi_routes.clock import steady_ms
+from kemi_routes.table_rows import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from KSR import Ksr
 
@@ -47,6 +49,10 @@ _JOINS = "J"
 RINGS = "R"
 _RINGING_MS = 180_000
 _MAX_CONTACTS = 10
+# What a phone has said.
+_SAID, _HAS_DECLINED = 1, 2
+_DECLINED = "declined"
+_NEGATIVE = 300
 MAX_BRANCHES = 30
 
 
@@ -88,24 +94,14 @@ class WakingLeg:
         )
 
 
-@contextmanager
-def turn(ksr: Ksr, leg_id: str) -> Iterator[None]:
+def turn(ksr: Ksr, leg_id: str) -> AbstractContextManager[None]:
     """Keep other requests away from this leg. Not for the routes of replies and failures."""
-    ksr.htable.sht_lock(_TURNS, leg_id)
-    try:
-        yield
-    finally:
-        ksr.htable.sht_unlock(_TURNS, leg_id)
+    return locked(ksr, _TURNS, leg_id)
 
 
-@contextmanager
-def entry(ksr: Ksr, leg_id: str) -> Iterator[None]:
+def entry(ksr: Ksr, leg_id: str) -> AbstractContextManager[None]:
     """Keep everybody else from the entry of this leg, for a moment."""
-    ksr.htable.sht_lock(_LEGS, leg_id)
-    try:
-        yield
-    finally:
-        ksr.htable.sht_unlock(_LEGS, leg_id)
+    return locked(ksr, _LEGS, leg_id)
 
 
 def find(ksr: Ksr, leg_id: str) -> WakingLeg | None:
@@ -118,15 +114,14 @@ def begin(ksr: Ksr, leg_id: str, leg: WakingLeg) -> None:
     """List a leg under each of its sleeping accounts. The transaction exists and it is the caller's turn."""
     keep(ksr, leg_id, leg)
     for account in leg.accounts:
-        ksr.htable.sht_lock(_ACCOUNTS, account)
-        legs = ksr.htable.sht_get(_ACCOUNTS, account)
-        ksr.htable.sht_sets(_ACCOUNTS, account, f"{legs} {leg_id}" if isinstance(legs, str) else leg_id)
-        ksr.htable.sht_unlock(_ACCOUNTS, account)
+        with locked(ksr, _ACCOUNTS, account):
+            legs = ksr.htable.sht_get(_ACCOUNTS, account)
+            ksr.htable.sht_sets(_ACCOUNTS, account, f"{legs} {leg_id}" if isinstance(legs, str) else leg_id)
 
 
 def suspend(ksr: Ksr, leg_id: str, leg: WakingLeg) -> bool:
     """Wait for the first that wakes, at most until the leg's deadline. Nobody else may join meanwhile."""
-    ksr.tm.t_set_fr(_RINGING_MS, max(1, leg.deadline_ms - now_ms()))
+    ksr.tm.t_set_fr(_RINGING_MS, max(1, leg.deadline_ms - steady_ms()))
     if ksr.tmx.t_suspend() < 0:
         return False
     leg.state = _SUSPENDED
@@ -160,20 +155,23 @@ def end(ksr: Ksr, leg_id: str) -> None:
         leg = find(ksr, leg_id)
         ksr.htable.sht_rm(_LEGS, leg_id)
     for account in leg.accounts if leg is not None else ():
-        ksr.htable.sht_lock(_ACCOUNTS, account)
-        legs = ksr.htable.sht_get(_ACCOUNTS, account)
-        others = [other for other in legs.split(" ") if other != leg_id] if isinstance(legs, str) else []
-        if others:
-            ksr.htable.sht_sets(_ACCOUNTS, account, " ".join(others))
-        else:
-            ksr.htable.sht_rm(_ACCOUNTS, account)
-        ksr.htable.sht_unlock(_ACCOUNTS, account)
+        with locked(ksr, _ACCOUNTS, account):
+            legs = ksr.htable.sht_get(_ACCOUNTS, account)
+            others = [other for other in legs.split(" ") if other != leg_id] if isinstance(legs, str) else []
+            if others:
+                ksr.htable.sht_sets(_ACCOUNTS, account, " ".join(others))
+            else:
+                ksr.htable.sht_rm(_ACCOUNTS, account)
 
 
-def heard(ksr: Ksr, leg_id: str, ruid: object) -> None:
-    """Note that a contact has replied to the INVITE of a leg that may still be joined."""
+def heard(ksr: Ksr, leg_id: str, ruid: object, status: int) -> None:
+    """Note that a contact has replied to the INVITE of a leg that may still be joined, and whether it has declined."""
     if ksr.htable.sht_get(_LEGS, leg_id) is not None:
-        ksr.htable.sht_seti(_HEARD, f"{leg_id} {ruid}", 1)
+        key = f"{leg_id} {ruid}"
+        if status >= _NEGATIVE and story.outcome_of(status) == _DECLINED:
+            ksr.htable.sht_seti(_HEARD, key, _HAS_DECLINED)
+        elif ksr.htable.sht_get(_HEARD, key) is None:  # a late 180 takes no refusal back
+            ksr.htable.sht_seti(_HEARD, key, _SAID)
 
 
 def mute(ksr: Ksr, account: str) -> set[Contact]:
@@ -192,6 +190,11 @@ def awaits(ksr: Ksr, leg_id: str, leg: WakingLeg) -> bool:
     """Tell whether an account of the leg may still wake: none of its phones has said anything."""
     said = {contact.account for contact in leg.contacts if _is_heard(ksr, leg_id, contact)}
     return not said.issuperset(leg.accounts)
+
+
+def _has_declined(ksr: Ksr, leg_id: str, leg: WakingLeg, account: str) -> bool:
+    ruids = [contact.ruid for contact in leg.contacts if contact.account == account]
+    return any(ksr.htable.sht_get(_HEARD, f"{leg_id} {ruid}") == _HAS_DECLINED for ruid in ruids)
 
 
 def _is_heard(ksr: Ksr, leg_id: str, contact: Contact) -> bool:
@@ -218,6 +221,8 @@ def _join(ksr: Ksr, settings: Settings, leg_id: str, saved: list[Contact]) -> No
             known = {contact.ruid for contact in leg.contacts}
             fresh = [contact for contact in saved if contact.ruid not in known]
             if not fresh or len(known) + len(fresh) > MAX_BRANCHES:
+                return
+            if _has_declined(ksr, leg_id, leg, fresh[0].account):
                 return
             first = len(leg.contacts)
             was = leg.state

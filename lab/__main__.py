@@ -71,7 +71,8 @@ def status(settings: LabSettings, _arguments: argparse.Namespace) -> int:
     for line in Stack(settings).status():
         if line.optional and line.pid is None and not line.processes:
             continue
-        state = "healthy" if line.healthy else "unhealthy" if line.pid else "down"
+        wrong_state = "degraded" if line.degraded else "unhealthy" if line.pid else "down"
+        state = "healthy" if line.healthy else wrong_state
         wrong += not line.healthy
         memory = f"{line.resident_bytes / 1e6:.0f} MB" if line.processes else "-"
         print(f"{line.name:<17} {state:<10} {line.pid or '-':>7} {line.processes:>5} {memory:>8}  {line.problem}")

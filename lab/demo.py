@@ -25,6 +25,7 @@ from lab.peers.town import Apartment, Panel, Resident, Town, read_town
 from lab.process_scan import LAB_MARK
 from lab.settings import LabSettings
 from lab.stack import instance_lock
+from lab.town.demo import POLEVAYA
 
 if TYPE_CHECKING:
     from lab.peers.digest import Credentials
@@ -195,10 +196,23 @@ The stack is still running. Try next:
   All panels, apartments, accounts and passwords: var/lab/town.json
   The record of this call:
     curl -H 'Authorization: Bearer {town.operator_token}' {town.api_url}/v1/calls/{call_id}
-  make status   each process: running, healthy, why not
+{tell_second_company(town)}  make status   each process: running, healthy, why not
   make logs     what the processes say
   make down     stop everything
 """
+
+
+def tell_second_company(town: Town) -> str:
+    """What the town's other company shows: its panel, and who lives behind which number there; empty without it."""
+    households = [apartment for apartment in town.apartments if apartment.house == POLEVAYA]
+    if not households:  # the file is of an older town: the stack was up already
+        return ""
+    (account, *_) = households[0].dial
+    panel = town.panel(account)
+    lines = [f"    {household.dial[account]}  {household.note}\n" for household in households]
+    return f"""  A second company: prompts in Russian, recorded talks, messages, and neighbours of one house: call as
+    account {account}, password {panel.credentials.password}, and dial
+{"".join(lines)}"""
 
 
 def main() -> int:

@@ -154,6 +154,7 @@ def crm_settings(settings: LabSettings, secrets: InstanceSecrets) -> dict[str, o
         ],
         "public_url": settings.crm_url,
         "webhook_networks": ["127.0.0.0/8"],
+        "device_networks": ["127.0.0.0/8"],
         "push": push_settings(settings, secrets),
         "twilio_api_url": f"http://{settings.twilio_host}",
         "twilio_sip_address": f"{settings.sip_address}:{settings.sip_port}",
@@ -217,7 +218,7 @@ def _word(word: str) -> str:
 def _write_asterisk_node(settings: LabSettings, secrets: InstanceSecrets, node: str) -> None:
     """The node's `astetcdir`: its own files beside links to the static ones as the server sees them."""
     address = settings.every_asterisk_node[node]
-    makes_probes = node == settings.probe_node[0]
+    makes_probes, is_for_emergencies = node == settings.probe_node[0], node == settings.emergency_node[0]
     directory = settings.etc / "asterisk" / node
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     for parent in (settings.run, settings.log):
@@ -236,7 +237,11 @@ def _write_asterisk_node(settings: LabSettings, secrets: InstanceSecrets, node: 
             "change-me": secrets.asterisk_manager_secret,
             **({"enabled = no": "enabled = yes"} if makes_probes else {}),
         },
-        "host-pjsip.conf": {"127.0.0.21": address, "127.0.0.10": settings.sip_address},
+        "host-pjsip.conf": {
+            "127.0.0.21": address,
+            "127.0.0.10": settings.sip_address,
+            **({"; rtp_timeout": "rtp_timeout"} if is_for_emergencies else {}),
+        },
     }
     unknown = {file.name for file in examples.iterdir()} ^ replacements.keys()
     if unknown:

@@ -17,7 +17,7 @@ from pathlib import Path
 _PYTHON_TYPE = {"none": "None", "int": "int", "bool": "bool", "str": "str", "xval": "Value"}
 # `async` is a keyword and cannot be an attribute in source; modules of such names are left out of the stub.
 _KEYWORDS = {"async"}
-_RPC_TIMEOUT_S = 5.0
+_RPC_TIMEOUT_S = 60.0
 _RECEIVE_BYTES = 4 << 20
 
 _HEAD = """# ruff: noqa: N801, N802
@@ -46,7 +46,7 @@ def fetch(socket_path: Path) -> list[Function]:
     which is Kamailio's working directory (`-w`), so this works through a chroot as well.
 
     Raises:
-        OSError: nobody listens, or no answer within five seconds.
+        OSError: nobody listens, or no answer within a minute: on a busy machine the list of functions takes its time.
     """
     home = Path.cwd()
     mine = Path(f"stub-{os.getpid()}.sock")

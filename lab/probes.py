@@ -15,19 +15,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROBE_TIMEOUT_S = 1.0
+QUESTION_TIMEOUT_S = 5.0
+"""Of a question that is no probe: its answer is wanted, however late."""
+# The kernel hands each connection to one of FastAGI's workers, so all are met after some.
+_EVERY_WORKER = 12
 
 
 def probe_redis(host: str, port: int) -> str | None:
     """Redis answers PING; while it loads its data it says LOADING."""
     try:
-        answer = redis_command(host, port, "PING")
+        answer = redis_command(host, port, "PING", timeout_s=PROBE_TIMEOUT_S)
     except (OSError, ValueError) as error:
         return f"no answer to PING: {error}"
     return None if answer == "PONG" else f"PING answered {answer!r}"
 
 
-def redis_command(host: str, port: int, *words: str) -> str | int | None:
+def redis_command(host: str, port: int, *words: str, timeout_s: float = QUESTION_TIMEOUT_S) -> str | int | None:
     """One Redis command with a simple answer (RESP 2: status, integer, bulk string), on a connection of its own.
+
+    Args:
+        host: of Redis.
+        port: of Redis.
+        words: the command.
+        timeout_s: longest wait for the connection, and for each piece of the answer.
 
     Raises:
         OSError: no connection, or no answer in time.
@@ -35,7 +45,7 @@ def redis_command(host: str, port: int, *words: str) -> str | int | None:
     """
     encoded = [word.encode() for word in words]
     request = b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)
-    with socket.create_connection((host, port), PROBE_TIMEOUT_S) as connection, connection.makefile("rb") as reader:
+    with socket.create_connection((host, port), timeout_s) as connection, connection.makefile("rb") as reader:
         connection.sendall(request)
         line = reader.readline().rstrip(b"\r\n")
         kind, text = line[:1], line[1:].decode()
@@ -97,10 +107,26 @@ def probe_http(host: str, port: int, path: str) -> str | None:
     return None if response.status == http.HTTPStatus.OK else f"GET {path} answered {response.status} {body}"
 
 
+def shortcoming_of_fastagi(host: str, port: int) -> str | None:
+    """What a worker of FastAGI does without, in its own words (docs/operations.md, Health)."""
+    for _ in range(_EVERY_WORKER):
+        connection = http.client.HTTPConnection(host, port, timeout=PROBE_TIMEOUT_S)
+        try:
+            connection.request("GET", "/health")
+            report = json.loads(connection.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return f"its health is not known: {error}"
+        finally:
+            connection.close()
+        if report["status"] != "ok":
+            return f"worker {report['pid']}: {report['store']}"
+    return None
+
+
 def probe_heartbeat(host: str, port: int, key: str, longest_age_s: float) -> str | None:
     """The Redis key holds a moment (epoch ms) that is not longer ago than `longest_age_s`."""
     try:
-        value = redis_command(host, port, "GET", key)
+        value = redis_command(host, port, "GET", key, timeout_s=PROBE_TIMEOUT_S)
         if value is None:
             return f"no heartbeat {key} in Redis yet"
         age_s = time.time() - int(value) / 1000
@@ -121,7 +147,7 @@ def probe_stream_reader(host: str, port: int, stream: str, group: str, longest_i
         return least
     """
     try:
-        idle_ms = redis_command(host, port, "EVAL", script, "1", stream, group)
+        idle_ms = redis_command(host, port, "EVAL", script, "1", stream, group, timeout_s=PROBE_TIMEOUT_S)
     except (OSError, ValueError) as error:
         return f"readers of {stream} not known: {error}"
     if not isinstance(idle_ms, int) or idle_ms < 0:
@@ -132,13 +158,15 @@ def probe_stream_reader(host: str, port: int, stream: str, group: str, longest_i
 def probe_kamailio_rpc(rpc_socket: Path) -> str | None:
     """`core.uptime` over the JSON-RPC socket answers (jsonrpcs, unix datagram)."""
     try:
-        answer = kamailio_rpc(rpc_socket, "core.uptime")
+        answer = kamailio_rpc(rpc_socket, "core.uptime", timeout_s=PROBE_TIMEOUT_S)
     except (OSError, ValueError) as error:
         return f"no answer to core.uptime: {error}"
     return None if "result" in answer else f"core.uptime answered {answer}"
 
 
-def kamailio_rpc(rpc_socket: Path, method: str, *parameters: str | int) -> dict[str, object]:
+def kamailio_rpc(
+    rpc_socket: Path, method: str, *parameters: str | int, timeout_s: float = QUESTION_TIMEOUT_S
+) -> dict[str, object]:
     """One JSON-RPC call to Kamailio.
 
     Our end has an address of the abstract namespace (unix(7)): Kamailio lives in another root directory, so a path of
@@ -151,7 +179,7 @@ def kamailio_rpc(rpc_socket: Path, method: str, *parameters: str | int) -> dict[
     directory = os.open(rpc_socket.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(PROBE_TIMEOUT_S)
+            sock.settimeout(timeout_s)
             sock.bind("\0entryphone-" + secrets.token_hex(8))
             sock.connect(f"/proc/self/fd/{directory}/{rpc_socket.name}")
             request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(parameters)}

@@ -151,6 +151,27 @@ def send_signal(processes: list[RunningProcess], signal_number: signal.Signals) 
                 os.kill(process.pid, signal_number)
 
 
+def wait_for_stop(processes: list[RunningProcess], timeout_s: float = 5.0) -> bool:
+    """Wait until no thread of the processes runs any more, SIGSTOP having been sent; False when the time is over first.
+
+    The signal is taken by one thread when its turn comes, and until then the others go on.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not all(_stands_still(process.pid) for process in processes):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)  # the kernel tells nobody but the parent
+    return True
+
+
+def _stands_still(pid: int) -> bool:
+    states = []
+    for task in (PROC / str(pid) / "task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            states.append(task.read_text().rpartition(")")[2].split()[0])
+    return all(state in "TtZX" for state in states)
+
+
 def wait_for_exit(processes: list[RunningProcess], timeout_s: float) -> bool:
     """Wait until all the processes have ended (a zombie has); False when the time is over first."""
     deadline = time.monotonic() + timeout_s

@@ -31,6 +31,7 @@ class Service:
         name: the service's one name, also that of its log file.
         command: argument list; paths as seen where it runs.
         probe: returns None when healthy, else what is wrong in a few words. Never blocks for more than a second.
+        shortcoming: of a healthy one: returns None, or what it does without, for `make status`.
         in_root: runs inside the Debian root, with the mounts of docs/contracts.md section 2.
         needs_database: started only once the CRM's tables are there.
         environment: added to the little that every process gets.
@@ -44,10 +45,11 @@ class Service:
     name: str
     command: tuple[str, ...]
     probe: Callable[[], str | None]
+    shortcoming: Callable[[], str | None] = lambda: None
     in_root: bool = False
     needs_database: bool = False
     environment: dict[str, str] = field(default_factory=dict)
-    start_timeout_s: float = 20.0
+    start_timeout_s: float = 60.0
     stop_timeout_s: float = 5.0
     optional: bool = False
     listens: tuple[str, int] | None = None

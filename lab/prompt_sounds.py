@@ -77,6 +77,11 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "ru": "Вам звонят в дверь. Чтобы ответить, нажмите любую кнопку.",
         "zh": "you3 ren2 zai4 men2kou3. qing3 an4 ren4yi4 jian4 tong1hua4.",  # 有人在门口。请按任意键通话。
     },
+    "press-again": {
+        "en": "To open the door, press again.",
+        "ru": "Чтобы открыть дверь, нажмите ещё раз.",
+        "zh": "yao4 kai1men2, qing3 zai4 an4 yi2ci4.",  # 要开门，请再按一次。
+    },
     "message-invited": {
         "en": "Nobody answers. Leave a message after the tone. Press hash when you have finished.",
         "ru": "Никто не отвечает. Оставьте сообщение после сигнала. Закончив, нажмите решётку.",

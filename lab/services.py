@@ -102,6 +102,7 @@ def _agi(settings: LabSettings) -> Service:
         name="agi",
         command=(str(settings.python), "-m", "agi_apps", "--config", str(settings.etc / "agi.json")),
         probe=functools.partial(probes.probe_http, settings.agi_host, settings.agi_port, "/health"),
+        shortcoming=functools.partial(probes.shortcoming_of_fastagi, settings.agi_host, settings.agi_port),
         listens=(settings.agi_host, settings.agi_port),
         nice=ADVISER_NICE,
     )

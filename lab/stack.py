@@ -26,6 +26,7 @@ from lab.process_scan import (
     processes_of,
     send_signal,
     wait_for_exit,
+    wait_for_stop,
 )
 from lab.processes import Service, last_error_line, read_record, record_path, start_process
 from lab.services import lab_services
@@ -67,7 +68,7 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """One line of `make status`; `problem` is empty when the service is healthy."""
+    """One line of `make status`; `problem` is empty when the service is healthy. `degraded`: it serves, with less."""
 
     name: str
     pid: int | None
@@ -76,6 +77,7 @@ class ServiceStatus:
     healthy: bool
     problem: str
     optional: bool
+    degraded: bool = False
 
 
 class Stack:
@@ -193,7 +195,7 @@ class Stack:
             shutil.rmtree(self.settings.directory)
 
     def kill(self, name: str, signal_number: signal.Signals = signal.SIGKILL) -> None:
-        """Signal every process of a service; for KILL and TERM return when all of them have ended."""
+        """Signal every process of a service; return when all have ended (KILL, TERM) or stand still (STOP)."""
         processes = self._members(name)
         send_signal(processes, signal_number)
         if signal_number in {signal.SIGKILL, signal.SIGTERM}:
@@ -201,6 +203,8 @@ class Stack:
             if not wait_for_exit(processes, timeout_s):
                 raise TimeoutError(f"{name} did not end within {timeout_s:.0f} s of {signal_number.name}")
             self._reap()
+        elif signal_number == signal.SIGSTOP and not wait_for_stop(processes):
+            raise TimeoutError(f"{name} goes on after SIGSTOP")
 
     def restart(self, name: str) -> None:
         """End a service, if it runs, and start it; returns when it is healthy."""
@@ -237,14 +241,16 @@ class Stack:
         if problem and record is not None:
             error = last_error_line(self.settings, service.name)
             problem += f"; log: {error}" if error else ""
+        shortcoming = "" if problem else service.shortcoming() or ""
         return ServiceStatus(
             name=service.name,
             pid=leader.pid if leader else None,
             processes=len(processes),
             resident_bytes=sum(process.resident_bytes for process in processes),
-            healthy=not problem,
-            problem=problem,
+            healthy=not (problem or shortcoming),
+            problem=problem or shortcoming,
             optional=service.optional,
+            degraded=bool(shortcoming),
         )
 
     def _launch(self, service: Service) -> None:

@@ -16,6 +16,7 @@ from crm_api.adapters.push_services import push_services
 from crm_api.adapters.redis_keys import SCHEDULER_AT_KEY
 from crm_api.background import repeat, start, stop_on_signal
 from crm_api.bootstrap import make_context
+from crm_api.domain.network_addresses import networks_of
 from crm_api.services.code_notices import CodeNotices
 from crm_api.services.panel_codes import PanelCodes
 from crm_api.services.scheduler_lease import SchedulerLease
@@ -53,15 +54,16 @@ def make_steps(context: Context, config: CrmConfig, link: redis.Redis, lease: Sc
     }
     if config.sms is not None:
         messengers["sms"] = TwilioSms(config.sms)
+    networks = networks_of(config.device_networks)
     probes: list[Step] = []
     if config.probes is not None:
         nodes = [AsteriskManager(node.host, node.port, node.user, node.secret) for node in config.probes.asterisk]
         lines = PanelLines(link, context.now_ms)
         callers = Callers(nodes, config.probes.kamailio, config.probes.recordings)
-        probes.append(RunProbes(context, lines, callers, panel_handsets(), lambda: lease.term))
+        probes.append(RunProbes(context, lines, callers, panel_handsets(networks), lambda: lease.term))
     return [
         *probes,
-        TellPanels(PanelCodes(context), panel_code_drivers(), config.panel_codes_per_s),
+        TellPanels(PanelCodes(context), panel_code_drivers(networks), config.panel_codes_per_s),
         TellResidents(CodeNotices(context), messengers),
     ]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lab.settings import LabSettings
 
 
-def await_rest(settings: LabSettings, timeout_s: float = 10.0) -> None:
+def await_rest(settings: LabSettings, timeout_s: float = 30.0) -> None:
     """Wait until what the CRM has changed up to now is delivered and its tombstones are gone.
 
     For two seconds after a change, or after Redis started anew, no plan is cached and no last known permission is
@@ -33,7 +33,7 @@ def await_rest(settings: LabSettings, timeout_s: float = 10.0) -> None:
         client.close()
 
 
-def await_nodes(settings: LabSettings, timeout_s: float = 10.0) -> None:
+def await_nodes(settings: LabSettings, timeout_s: float = 30.0) -> None:
     """Wait until Kamailio counts every Asterisk node as up: after a node's start its pings decide, seconds later."""
     deadline = time.monotonic() + timeout_s
     while down := _down(settings):

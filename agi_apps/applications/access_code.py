@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import structs
 
-from agi_apps.application import Answer, Application, Outputs
+from agi_apps.application import TOO_OLD, Answer, Application, Outputs
 from agi_apps.crm_client import CodeVerdict, CrmAway
 from agi_apps.prompts import Prompt, language_of
 from agi_apps.stages import prompt_outputs
@@ -49,6 +49,9 @@ def run(arguments: Sequence[str], services: Services) -> Outputs | Answer:
 
 
 def _ask(call_id: str, panel: str, code: str, services: Services) -> CodeVerdict | None:
+    if not services.is_fresh():
+        _log.warning("[%s] access code at %s opens nothing: %s", call_id, panel, TOO_OLD)
+        return CodeVerdict("failed", TOO_OLD)
     try:
         return services.crm.enter_code(call_id, panel, code)
     except CrmAway as error:

@@ -23,6 +23,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     call_id, trunk, number = arguments
     told = services.leases.call_back(number, call_id)
     target = told.panel or ",".join(told.desks)
+    language = told.language.replace("-", "_")
     services.events.add({
         "event": "emergency", "call_id": call_id, "at_ms": services.now_ms(), "panel": told.panel, "dialled": number,
         "step": "called_back", "detail": f"from {trunk}: {told.source} {target or 'nobody'}", "number": told.number,
@@ -30,7 +31,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     })  # fmt: skip
     if not target:
         _log.error("[%s] call back to %s: nobody holds it and no desk is on duty", call_id, number)
-        return prompt_outputs(Prompt.NOBODY_HOME)
+        return {**prompt_outputs(Prompt.NOBODY_HOME), Variable.LANGUAGE: language}
     return {
         Variable.DECISION: Decision.DIAL,
         Variable.ACCOUNTS: target,
@@ -39,7 +40,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
         Variable.CALLED_BACK: "panel" if told.panel else "desk",
         Variable.ADDRESS: spoken_address(told.address, told.entrance),
         Variable.AUTO_ANSWER: "1" if told.panel and told.auto_answer else "",
-        Variable.LANGUAGE: told.language.replace("-", "_"),
+        Variable.LANGUAGE: language,
     }
 
 

@@ -22,8 +22,12 @@ _TOLD = frozenset({"blocked", "unknown_number", "forbidden", "no_answer", "faile
 # Q.850 cause that Asterisk gives a call whose side sends no media any more (rtp_timeout, pjsip.conf).
 _RTP_TIMEOUT = "44"
 NO_MEDIA = "no media for 30 s"
-# Instead of the length of a talk that Asterisk did not count: the panel's leg was taken out of Dial().
-TALKED = "talked"
+# Instead of who hung up: the panel's leg was taken out of Dial(), which has then not counted how long they talked.
+DISPATCHER = "dispatcher"
+GAVE_WAY = "the panel was called back by a dispatcher"
+
+# What the dialplan presets before it asks again.
+_UNDECIDED = "error"
 
 _BY_PROMPT = {
     Prompt.BLOCKED: "blocked",
@@ -39,16 +43,22 @@ _BY_PROMPT = {
 def run(arguments: Sequence[str], services: Services) -> Outputs:
     """Record the end of a call."""
     (call_id, panel, dialled, dial_status, cause, talk_ms, plan_source, decision, sound, started, *ending) = arguments
-    no_media, hung_up_by = ending
-    result = result_of(dial_status, decision, sound, talked=talk_ms == TALKED or _number(talk_ms) > 0)
+    no_media, hung_up_by, moves = ending
+    gave_way = hung_up_by == DISPATCHER
+    result = result_of(dial_status, decision, sound, talked=gave_way or _number(talk_ms) > 0)
+    if gave_way and result == "caller_hung_up":
+        result = "no_answer"
     if result in _TOLD:
         _log.info("[%s] %s dialled %s: %s (cause %s)", call_id, panel, dialled, result, cause or "-")
-    reason = NO_MEDIA if result == "answered" and (no_media or cause == _RTP_TIMEOUT) else None
+    reason = (
+        NO_MEDIA if result == "answered" and (no_media or cause == _RTP_TIMEOUT) else GAVE_WAY if gave_way else None
+    )
     services.events.add({
         "event": "ended", "call_id": call_id, "at_ms": services.now_ms(), "panel": panel, "dialled": dialled,
-        "started_at_ms": _number(started), "talk_ms": None if talk_ms == TALKED else _number(talk_ms),
+        "started_at_ms": _number(started), "talk_ms": None if gave_way and result == "answered" else _number(talk_ms),
         "result": result, "cause": _number(cause), "plan_source": plan_source or None,
-        "reason": reason, "hung_up_by": hung_up_by or None,
+        "reason": reason, "hung_up_by": "platform" if gave_way else hung_up_by or None,
+        "moves": _number(moves),
     })  # fmt: skip
     return NOTHING
 
@@ -67,6 +77,8 @@ def result_of(dial_status: str, decision: str, sound: str, *, talked: bool = Tru
         return "code_accepted"
     if decision in {*Decision.rings(), Decision.RECORD} and dial_status in {"", "CANCEL"}:
         return "caller_hung_up"
+    if not sound and decision in {"", _UNDECIDED}:
+        return "caller_hung_up"  # before it was decided how to go on; without FastAGI he is told so
     return "failed"
 
 
@@ -79,8 +91,9 @@ APPLICATION = Application(
     arguments=(
         "EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "DIALSTATUS", "HANGUPCAUSE", "ANSWEREDTIME_MS",
         "EP_PLAN_SOURCE", "EP_DECISION", "EP_PROMPT", "EP_STARTED_AT_MS", "EP_NO_MEDIA",
-        "EP_HUNG_UP_BY",
+        "EP_HUNG_UP_BY", "X-Entryphone-Moves",
     ),
     run=run,
     deadline_s=2.0,
+    added=1,
 )  # fmt: skip

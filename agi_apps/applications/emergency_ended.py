@@ -15,23 +15,24 @@ _RESULTS = {"ANSWER": "answered", "BUSY": "busy", "NOANSWER": "no_answer", "CANC
 
 
 def run(arguments: Sequence[str], services: Services) -> Outputs:
-    """Record the end."""
-    call_id, panel, dialled, dial_status, cause, talk_ms, started, direction, called = arguments
+    """Record the end. Who was called back is told by `call_back`: its caller, in place of a panel, is a trunk."""
+    call_id, panel, dialled, dial_status, cause, talk_ms, started, direction, called, moves = arguments
     result = _RESULTS.get(dial_status, "failed" if dial_status else "caller_hung_up")
     now_ms = services.now_ms()
     services.events.add({
-        "event": "emergency", "call_id": call_id, "at_ms": now_ms, "panel": panel or None, "dialled": dialled,
-        "step": "ended", "detail": f"{result}, cause {cause or '-'}", "result": result, "direction": direction,
-        "talk_ms": _number(talk_ms),
+        "event": "emergency", "call_id": call_id, "at_ms": now_ms,
+        "panel": panel if panel and direction == "out" else None, "dialled": dialled, "step": "ended",
+        "detail": f"{result}, cause {cause or '-'}", "result": result, "direction": direction,
+        "talk_ms": _number(talk_ms), "moves": _number(moves),
     })  # fmt: skip
     if direction == "out":
         services.events.add({
             "event": "ended", "call_id": call_id, "at_ms": now_ms, "panel": panel, "dialled": dialled,
             "started_at_ms": _number(started), "talk_ms": _number(talk_ms), "result": result, "cause": _number(cause),
-            "plan_source": None,
+            "plan_source": None, "moves": _number(moves),
         })  # fmt: skip
     elif called and "," not in called:
-        services.events.panel_is_free(called, call_id)
+        services.events.panel_is_free(called, call_id, _number(moves))
     return NOTHING
 
 
@@ -43,8 +44,9 @@ APPLICATION = Application(
     name="emergency_ended",
     arguments=(
         "EP_CALL_ID", "EP_PANEL", "EP_DIALLED", "DIALSTATUS", "HANGUPCAUSE", "ANSWEREDTIME_MS", "EP_STARTED_AT_MS",
-        "direction", "EP_ACCOUNTS",
+        "direction", "EP_ACCOUNTS", "X-Entryphone-Moves",
     ),
     run=run,
     deadline_s=2.0,
+    added=1,
 )  # fmt: skip

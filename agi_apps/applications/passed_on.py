@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agi_apps.application import Application, Outputs
 from agi_apps.applications import ring_all
 from agi_apps.stages import PASSED_ON_FROM
+from agi_apps.told_plans import plan_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     call_id, panel, dialled = arguments
     found, now_ms = services.plans.find(panel, dialled), services.now_ms()
     outputs = ring_all.decide(found, now_ms, counted_from=PASSED_ON_FROM)
+    services.events.add(plan_event(call_id, found, now_ms, counted_from=PASSED_ON_FROM))
     services.pushes.wake(call_id, found.plan, outputs, now_ms)
     return outputs
 

@@ -26,10 +26,12 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
         raise ValueError(f"X-Entryphone-Trunk of the answer is {told!r}: it takes branch, account and trunk")
     branch, account, trunk = words
     at_ms = services.now_ms()
+    word, _, pressed_at_ms = confirmed.partition(" ")
     services.events.add({
         "event": "phone", "call_id": call_id, "at_ms": at_ms, "panel": panel, "dialled": dialled,
         "stage": int(stage), "branch": int(branch), "account": account, "trunk": trunk,
-        "phone_ms": max(0, at_ms - int(answered_at_ms)), "confirmed": confirmed or None,
+        "phone_ms": max(0, at_ms - int(answered_at_ms)), "confirmed": word or None,
+        "connected_ms": max(0, at_ms - int(pressed_at_ms)) if pressed_at_ms else None,
     })  # fmt: skip
     return NOTHING
 

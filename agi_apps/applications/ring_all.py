@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agi_apps.application import Application, Outputs
 from agi_apps.prompts import Prompt, language_of
 from agi_apps.stages import prompt_outputs, stage_outputs
+from agi_apps.told_plans import plan_event
 from agi_apps.variables import Decision, Variable
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     call_id, panel, dialled = arguments
     found, now_ms = services.plans.find(panel, dialled), services.now_ms()
     outputs = decide(found, now_ms)
+    services.events.add(plan_event(call_id, found, now_ms))
     services.pushes.wake(call_id, found.plan, outputs, now_ms)
     return outputs
 

@@ -19,9 +19,11 @@ _FAILED = frozenset({"CHANUNAVAIL", "CONGESTION"})
 # Q.850 causes of a proxy or a network that failed, as opposed to residents who did not pick up.
 _FAILURE_CAUSES = frozenset({"27", "34", "38", "41", "42", "58"})
 
-# Q.850: 603 of a resident who declined; Dial counts it with those who could not be reached.
+# Q.850: 603 of a resident who declined; Dial counts it with those who could not be reached. It is of the leg that
+# ended last: with a phone beside it that nobody has answered, it is not the word of all.
 _REJECTED = "21"
-_RESULTS = {"NOANSWER": "no_answer", "BUSY": "busy"}
+_NOT_ANSWERED = "NOANSWER"
+_RESULTS = {_NOT_ANSWERED: "no_answer", "BUSY": "busy"}
 
 
 def run(arguments: Sequence[str], services: Services) -> Outputs:
@@ -41,12 +43,12 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     counted_from *= PASSED_ON_FROM
     why = _why(dial_status, hangup_cause)
     now_ms = services.now_ms()
+    declined = hangup_cause == _REJECTED and dial_status != _NOT_ANSWERED
     services.events.add({
         "event": "stage", "call_id": call_id, "at_ms": now_ms, "stage": int(stage),
-        "result": "declined" if hangup_cause == _REJECTED else _RESULTS.get(dial_status, "failed"),
+        "result": "declined" if declined else _RESULTS.get(dial_status, "failed"),
     })  # fmt: skip
-    refused = dial_status == "BUSY" or hangup_cause == _REJECTED
-    if refused and index < len(plan.stages) and plan.stages[index].on_refusal == "stop":
+    if (declined or dial_status == "BUSY") and index < len(plan.stages) and plan.stages[index].on_refusal == "stop":
         return prompt_outputs(why)
     rang_s = _rang_s(plan, index, now_ms, started_at)
     outputs = stage_outputs(plan, index + 1, now_ms, nobody=why, rang_s=rang_s, counted_from=counted_from)

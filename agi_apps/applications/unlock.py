@@ -7,7 +7,7 @@ import time
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from agi_apps.application import Answer, Application, Outputs
+from agi_apps.application import TOO_OLD, Answer, Application, Outputs
 from agi_apps.crm_client import CrmAway, Opening
 from agi_apps.plan_lookup import NoPlan
 from agi_apps.prompts import Prompt
@@ -143,6 +143,9 @@ def _ask_crm(press: _Press, door: Door | None, services: Services, wait_s: float
 
 
 def _request(press: _Press, services: Services) -> Opening | None:
+    if not services.is_fresh():
+        _log.warning("[%s] door of %s stays shut: %s", press.call_id, press.panel, TOO_OLD)
+        return Opening("failed", TOO_OLD)
     try:
         return services.crm.open_door(*press)
     except CrmAway as error:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import redis
 
 from crm_api.adapters import redis_keys
+from crm_api.adapters.stream_entries import entries_of
 
 CLAIM_IDLE_MS: Final = 60_000
 """Entries that a consumer took and did not acknowledge for so long are taken over."""
@@ -61,7 +62,7 @@ class CallEventStream:
         group = redis_keys.CALL_RECORDS_GROUP
         self._redis.xautoclaim(redis_keys.CALL_EVENTS, group, self._consumer, CLAIM_IDLE_MS, "0-0", count=count)
         answer: Any = self._redis.xreadgroup(group, self._consumer, {redis_keys.CALL_EVENTS: "0"}, count=count)
-        entries = _entries(answer)
+        entries = _told(answer)
         self._own_pending_read = not entries
         if not entries:
             self._claim_at_s = time.monotonic() + CLAIM_EVERY_S
@@ -82,19 +83,11 @@ class CallEventStream:
         answer: Any = self._redis.xreadgroup(
             redis_keys.CALL_RECORDS_GROUP, self._consumer, {redis_keys.CALL_EVENTS: ">"}, count=count, block=block_ms
         )
-        return _entries(answer)
+        return _told(answer)
 
     def _make_group(self) -> None:
         self._redis.xgroup_create(redis_keys.CALL_EVENTS, redis_keys.CALL_RECORDS_GROUP, id="0", mkstream=True)
 
 
-def _entries(answer: Any) -> list[tuple[str, bytes]]:
-    """Flatten an answer of XREADGROUP (a list of pairs in RESP2, a mapping in RESP3)."""
-    if not answer:
-        return []
-    streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer]
-    found = []
-    for entries in streams:
-        flat = entries[0] if isinstance(answer, dict) and entries and isinstance(entries[0], list) else entries
-        found += [(entry_id.decode(), (fields or {}).get(b"events", b"[]")) for entry_id, fields in flat]
-    return found
+def _told(answer: Any) -> list[tuple[str, bytes]]:
+    return [(entry_id.decode(), fields.get(b"events", b"[]")) for entry_id, fields in entries_of(answer)]

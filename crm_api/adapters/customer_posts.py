@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 import ssl
 from functools import cache
 from typing import TYPE_CHECKING, Final
@@ -12,15 +10,25 @@ from typing import TYPE_CHECKING, Final
 import httpx
 import structlog
 
+from crm_api.adapters.name_look_ups import NameLookUps
+from crm_api.domain import network_addresses
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping
 
 TIMEOUT: Final = httpx.Timeout(5.0, connect=2.0)
+LOOK_UP_S: Final = 5.0
 LASTS_S: Final = 10.0
 """From the look-up of the name to the head of the answer: a server that says a byte now and then holds nobody up."""
+LOOK_UPS_OF_ONE: Final = 20
+"""Of one owner of addresses at once: as many as he has webhooks."""
+_WHOSE: Final = "whose"
+_look_ups = NameLookUps(LOOK_UPS_OF_ONE)
+"""Of the process: what hangs is under way still when the next pass begins."""
 _log = structlog.get_logger("crm_api.customer_posts")
 
-Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+Networks = network_addresses.Networks
+networks_of = network_addresses.networks_of
 
 
 class NotPostedError(Exception):
@@ -45,10 +53,13 @@ class OutsideOnly(httpx.AsyncBaseTransport):
         """Send a request on to an address of its host."""
         host = request.url.host
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            looking = _look_ups.begin(host, request.extensions.get(_WHOSE, host))
+            found = await asyncio.wait_for(asyncio.wrap_future(looking), LOOK_UP_S)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(f"{host}: DNS says nothing", request=request) from error
         except (OSError, UnicodeError) as error:
             raise httpx.ConnectError(f"{host}: {error}", request=request) from error
-        address = next((str(line[4][0]) for line in found if self._is_outside(str(line[4][0]))), None)
+        address = next((text for text in found if network_addresses.is_of_internet(text, self._networks)), None)
         if address is None:
             raise httpx.ConnectError(f"{host} has no address on the internet", request=request)
         return await self._inner.handle_async_request(
@@ -65,18 +76,6 @@ class OutsideOnly(httpx.AsyncBaseTransport):
         """Close the connections."""
         await self._inner.aclose()
 
-    def _is_outside(self, text: str) -> bool:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        named = any(address in network for network in self._networks)
-        return named or (address.is_global and not address.is_multicast)
-
-
-def networks_of(texts: Sequence[str]) -> Networks:
-    """Return the networks that are named as `10.0.0.0/8`."""
-    return tuple(ipaddress.ip_network(text) for text in texts)
-
 
 def client_of(networks: Networks) -> httpx.AsyncClient:
     """Return a client that posts to the internet and to these networks."""
@@ -86,15 +85,28 @@ def client_of(networks: Networks) -> httpx.AsyncClient:
     )
 
 
-async def post(client: httpx.AsyncClient, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+async def post(
+    client: httpx.AsyncClient, url: str, body: bytes, headers: Mapping[str, str], whose: Hashable = None
+) -> None:
     """Post once; of the answer only the status is read.
+
+    Args:
+        client: what posts, as `client_of` makes it.
+        url: where to.
+        body: what.
+        headers: with which headers.
+        whose: who has chosen the URL; what hangs of his names holds up his posts alone. None: the host for itself.
 
     Raises:
         NotAnsweredError: no answer in time.
         NotPostedError: none of success.
     """
+    extensions = {} if whose is None else {_WHOSE: whose}
     try:
-        async with asyncio.timeout(LASTS_S), client.stream("POST", url, content=body, headers=headers) as response:
+        async with (
+            asyncio.timeout(LASTS_S),
+            client.stream("POST", url, content=body, headers=headers, extensions=extensions) as response,
+        ):
             status = response.status_code
     except TimeoutError as error:
         raise NotAnsweredError(f"no answer within {LASTS_S:.0f} s") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import smtplib
+import ssl
 import time
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -52,7 +53,11 @@ def text_of(body: dict[str, Any]) -> str:
 
 
 class MailSender:
-    """Mail through one server: `smtp://[user:password@]host[:port]`, `smtps://` for TLS from the start."""
+    """Mail through one server: `smtps://[user:password@]host[:port]` for TLS from the start, or `smtp://`.
+
+    Certificates are checked (against `SSL_CERT_FILE`, where that is set). With `smtp://` a password is sent after
+    STARTTLS (RFC 3207) alone; without one the mail goes in clear: on this host, or within a network of one's own.
+    """
 
     def __init__(self, url: str, sender: str) -> None:
         self._parts = urlsplit(url)
@@ -65,14 +70,32 @@ class MailSender:
         message["Subject"] = "112: emergency call" if body.get("event") == "emergency_call" else str(body.get("event"))
         message.set_content(text_of(body))
         parts = self._parts
-        kind = smtplib.SMTP_SSL if parts.scheme == "smtps" else smtplib.SMTP
         try:
-            with kind(parts.hostname or "", parts.port or 0, timeout=TIMEOUT_S) as server:
+            with self._connected() as server:
                 if parts.username:
                     server.login(unquote(parts.username), unquote(parts.password or ""))
                 server.send_message(message)
         except (OSError, smtplib.SMTPException) as error:
             raise SendError(f"mail to {destination}: {error}") from error
+
+    def _connected(self) -> smtplib.SMTP:
+        host, port = self._parts.hostname or "", self._parts.port or 0
+        if self._parts.scheme == "smtps":
+            return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_S, context=ssl.create_default_context())
+        server = smtplib.SMTP(host, port, timeout=TIMEOUT_S)
+        if self._parts.username:
+            try:
+                server.starttls(context=ssl.create_default_context())
+            except smtplib.SMTPNotSupportedError:
+                server.close()
+                raise smtplib.SMTPNotSupportedError(
+                    f"{host} offers no STARTTLS, and its password is not sent in clear: give smtp_url with smtps://, "
+                    "or without user"
+                ) from None
+            except BaseException:
+                server.close()
+                raise
+        return server
 
 
 class WebhookSender:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlencode
 
-from crm_api.adapters.panel_drivers import PanelHttp, PanelRefusedError
+from crm_api.adapters.panel_drivers import PanelHttp, PanelRefusedError, not_as_it_should
 
 if TYPE_CHECKING:
     from crm_api.adapters.panel_drivers import PanelAccess
+    from crm_api.domain.network_addresses import Networks
 
 
 class PanelCodeDriver(Protocol):
@@ -34,8 +35,8 @@ class BewardCodes:
 
     FIRST_APARTMENT: Final = 9000
 
-    def __init__(self) -> None:
-        self._http = PanelHttp()
+    def __init__(self, networks: Networks = ()) -> None:
+        self._http = PanelHttp(networks)
 
     def set_code(self, access: PanelAccess, place: int, code: str) -> None:
         """Set the door code of the apartment that stands for the place."""
@@ -55,9 +56,9 @@ class BewardCodes:
             access, f"/cgi-bin/apartment_cgi?{urlencode(command)}", "/cgi-bin/apartment_cgi"
         ).strip()
         if answer.upper() != "OK":
-            raise PanelRefusedError(f"the panel at {access.address} answered {answer[:80]!r} instead of OK")
+            raise PanelRefusedError(not_as_it_should(access, answer, "OK"))
 
 
-def panel_code_drivers() -> dict[str, PanelCodeDriver]:
-    """Return every driver under the name that panels have it by."""
-    return {"beward": BewardCodes()}
+def panel_code_drivers(networks: Networks = ()) -> dict[str, PanelCodeDriver]:
+    """Return every driver under the name that panels have it by; `networks` as of `PanelHttp`."""
+    return {"beward": BewardCodes(networks)}

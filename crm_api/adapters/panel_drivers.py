@@ -10,11 +10,22 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import urllib3
 import urllib3.connection
 
+from crm_api.adapters.name_look_ups import NameLookUps
+from crm_api.domain.network_addresses import address_of, may_be_device
+
+if TYPE_CHECKING:
+    from crm_api.domain.network_addresses import Networks
+
+LOOK_UP_S: Final = 2.0
+LOOK_UPS_OF_DOMAIN: Final = 50
+MOST_ADDRESSES: Final = 2
+"""Of a name: each may take the time of a connection."""
 CONNECT_TIMEOUT_S: Final = 1.0
 ANSWER_TIMEOUT_S: Final = 2.0
 OK: Final = 200
@@ -30,6 +41,7 @@ NEVER_ASKED: Final = (
     urllib3.exceptions.LocationParseError,
 )
 """Errors of connections that were not made."""
+_look_ups = NameLookUps(LOOK_UPS_OF_DOMAIN)
 
 
 class PanelRefusedError(Exception):
@@ -62,8 +74,51 @@ class PanelDriver(Protocol):
         """Return a JPEG of what the panel sees; raise `PanelRefusedError` when it gives none."""
 
 
+class _NoDeviceError(urllib3.exceptions.NewConnectionError):
+    """There is an address, and no device may have it."""
+
+
 class _Connection(urllib3.connection.HTTPConnection):
-    """A connection that is cut when its headers have not come in time; the read timeout bounds each byte alone."""
+    """A connection that is cut when its headers have not come in time; the read timeout bounds each byte alone.
+
+    It goes where a device may be: customers choose the addresses. The one that is judged is the one connected to.
+    """
+
+    def __init__(self, *arguments: Any, networks: Networks, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._networks = networks
+
+    def _new_conn(self) -> socket.socket:
+        found = self._addresses()
+        allowed = [address for address in found if self._may_be_device(address)]
+        if not allowed:
+            raise _NoDeviceError(self, f"{found[0]} is no device's address")
+        wrong: OSError | None = None
+        for address in allowed[:MOST_ADDRESSES]:
+            try:
+                return _connected(address, self.port)
+            except OSError as error:
+                wrong = error
+        if isinstance(wrong, TimeoutError):
+            raise urllib3.exceptions.ConnectTimeoutError(self, "no connection in time") from wrong
+        raise urllib3.exceptions.NewConnectionError(self, str(wrong)) from wrong
+
+    def _may_be_device(self, address: str) -> bool:
+        return may_be_device(address, self._networks) and (
+            not is_of_this_host(address) or any(address_of(address) in network for network in self._networks)
+        )
+
+    def _addresses(self) -> list[str]:
+        """Look the name up, for a while: a DNS that hangs holds a thread of its own, and not that of a request."""
+        name = self.host
+        with contextlib.suppress(ValueError):
+            return [str(address_of(name))]
+        try:
+            return _look_ups.begin(name, ".".join(name.lower().rsplit(".", 2)[-2:])).result(LOOK_UP_S)
+        except TimeoutError as error:
+            raise urllib3.exceptions.ConnectTimeoutError(self, "DNS says nothing") from error
+        except (OSError, UnicodeError) as error:
+            raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
 
     def getresponse(self) -> Any:
         """Wait for the headers."""
@@ -87,6 +142,36 @@ class _Connection(urllib3.connection.HTTPConnection):
         return response
 
 
+def is_of_this_host(address: str) -> bool:
+    """Tell whether what is sent there stays here: whatever listens on an address of this host is no device.
+
+    Nothing is sent for it: a socket without a connection only looks for its way.
+    """
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as way:
+        try:
+            way.connect((address, 9))
+        except OSError:
+            return False  # there is no way at all, as the connection will tell
+        return address_of(str(way.getsockname()[0])) == address_of(address)
+
+
+def _connected(address: str, port: int) -> socket.socket:
+    # Not socket.create_connection, which looks up once more whatever it is given.
+    way = socket.socket(_family(address))
+    try:
+        way.settimeout(CONNECT_TIMEOUT_S)
+        way.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        way.connect((address, port))
+    except BaseException:
+        way.close()
+        raise
+    return way
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 class _Connections(urllib3.HTTPConnectionPool):
     ConnectionCls = _Connection
 
@@ -95,16 +180,19 @@ class PanelHttp:
     """One GET with basic authentication, a bound on time and on the size of the answer, no redirects, no retries.
 
     No retry: a relay command whose answer was lost may have opened the door already.
+
+    Args:
+        networks: where devices may be besides, such as 127.0.0.0/8 in a lab.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, networks: Networks = ()) -> None:
         self._pool = urllib3.PoolManager(
             num_pools=64,
             maxsize=2,
             retries=False,
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=ANSWER_TIMEOUT_S),
         )
-        self._pool.pool_classes_by_scheme = {"http": _Connections}
+        self._pool.pool_classes_by_scheme = {"http": partial(_Connections, networks=networks)}  # type: ignore[dict-item]
 
     def get(self, access: PanelAccess, path: str, told_path: str = "") -> str:
         """Return the body of a 200 answer as text; errors name `told_path`, when the path holds a secret."""
@@ -131,6 +219,9 @@ class PanelHttp:
                 body = _body(response, most_bytes)
             finally:
                 response.close()
+        except _NoDeviceError as error:
+            remedy = "give the device's own address, or name its network in device_networks (crm.json)"
+            raise PanelRefusedError(f"the panel at {access.address} was not asked: {error}; {remedy}") from error
         except urllib3.exceptions.HTTPError as error:
             reason = f"the panel at {access.address} did not answer ({type(error).__name__}): check its network"
             raise (PanelRefusedError if isinstance(error, NEVER_ASKED) else PanelSilentError)(reason) from error
@@ -161,8 +252,8 @@ class BewardDriver:
 
     ACTIONS: Final = {1: "maindoor", 2: "altdoor"}
 
-    def __init__(self) -> None:
-        self._http = PanelHttp()
+    def __init__(self, networks: Networks = ()) -> None:
+        self._http = PanelHttp(networks)
 
     def open_door(self, access: PanelAccess, output: int) -> None:
         """Open lock 1 or 2. The panel answers 200 with a text that says OK; anything else is a refusal."""
@@ -171,7 +262,7 @@ class BewardDriver:
             raise PanelRefusedError(f"output {output}: a Beward panel opens outputs 1 and 2")
         answer = self._http.get(access, f"/cgi-bin/intercom_cgi?action={action}").strip()
         if answer.upper() != "OK":
-            raise PanelRefusedError(f"the panel at {access.address} answered {answer[:80]!r} instead of OK")
+            raise PanelRefusedError(not_as_it_should(access, answer, "OK"))
 
     def picture(self, access: PanelAccess) -> bytes:
         """Return the camera's picture."""
@@ -181,8 +272,8 @@ class BewardDriver:
 class GenericDriver:
     """A plain HTTP relay: `GET /relay/<output>/open`, opened when it answers 200."""
 
-    def __init__(self) -> None:
-        self._http = PanelHttp()
+    def __init__(self, networks: Networks = ()) -> None:
+        self._http = PanelHttp(networks)
 
     def open_door(self, access: PanelAccess, output: int) -> None:
         """Open the relay."""
@@ -193,6 +284,11 @@ class GenericDriver:
         return self._http.picture(access, "/picture.jpg")
 
 
-def panel_drivers() -> dict[str, PanelDriver]:
-    """Return every driver under the name it has in the panels' table."""
-    return {"beward": BewardDriver(), "generic": GenericDriver()}
+def not_as_it_should(access: PanelAccess, answer: str, expected: str) -> str:
+    """Return the sentence about an answer; not the answer, for whoever chose the address may not know the server."""
+    return f"the panel at {access.address} answered {len(answer)} other characters instead of {expected}"
+
+
+def panel_drivers(networks: Networks = ()) -> dict[str, PanelDriver]:
+    """Return every driver under the name it has in the panels' table; `networks` as of `PanelHttp`."""
+    return {"beward": BewardDriver(networks), "generic": GenericDriver(networks)}

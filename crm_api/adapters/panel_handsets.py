@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from crm_api.adapters.panel_drivers import PanelHttp, PanelRefusedError
+from crm_api.adapters.panel_drivers import PanelHttp, PanelRefusedError, not_as_it_should
 
 if TYPE_CHECKING:
     from crm_api.adapters.panel_drivers import PanelAccess
+    from crm_api.domain.network_addresses import Networks
 
 Naming = Literal["header", "user"]
 """Where a call names the apartment whose handset it is for: in `X-Entryphone-Target`, or as user of the request URI."""
@@ -55,8 +56,8 @@ class BewardHandsets:
     asks = True
     REGISTERED: Final = "AccountReg1=1"
 
-    def __init__(self) -> None:
-        self._http = PanelHttp()
+    def __init__(self, networks: Networks = ()) -> None:
+        self._http = PanelHttp(networks)
 
     def look(self, access: PanelAccess, apartment: str) -> PanelSaid:
         """Ask whether its SIP account is registered, and for the level of the apartment's line (a whole number)."""
@@ -67,7 +68,7 @@ class BewardHandsets:
             return PanelSaid(f"the panel at {access.address} says that it is not registered")
         level = self._http.get(access, f"/cgi-bin/intercom_cgi?action=linelevel&Apartment={apartment}").strip()
         if not (level.isascii() and level.isdigit()):
-            raise PanelRefusedError(f"the panel at {access.address} answered {level[:80]!r} instead of a line level")
+            raise PanelRefusedError(not_as_it_should(access, level, "a line level"))
         return PanelSaid(None, int(level))
 
 
@@ -82,6 +83,6 @@ class GenericHandsets:
         return PanelSaid()
 
 
-def panel_handsets() -> dict[str, PanelHandsets]:
-    """Return every driver under the name that panels have it by."""
-    return {"beward": BewardHandsets(), "generic": GenericHandsets()}
+def panel_handsets(networks: Networks = ()) -> dict[str, PanelHandsets]:
+    """Return every driver under the name that panels have it by; `networks` as of `PanelHttp`."""
+    return {"beward": BewardHandsets(networks), "generic": GenericHandsets()}

@@ -10,6 +10,7 @@ import httpx
 
 from crm_api.adapters.messages import NotSentError
 from crm_api.adapters.push_services.push import Push
+from crm_api.domain.push_texts import alert_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +56,8 @@ class PushMessages:
         reached = [(platform, token) for platform, token in reached if platform != NO_CALL_ONLY]
         if not reached:
             raise NotSentError(f"no device of {address} takes messages", final=True)
-        push = Push({"type": "access_code", "text": text}, self._now_ms() + LASTS_MS)
+        data = {"type": "access_code", "text": text}
+        push = Push(data, self._now_ms() + LASTS_MS, alert_of(data, ""))
         sending = asyncio.run_coroutine_threadsafe(self._all(reached, push), self._loop)
         try:
             answers = sending.result(ANSWER_S)

@@ -9,6 +9,7 @@ import redis
 import redis.asyncio
 
 from crm_api.adapters import redis_keys
+from crm_api.adapters.stream_entries import Wish, entries_of, place_of, wishes_of
 
 SOURCE: Final = "pushes"
 COUNT: Final = 200
@@ -24,7 +25,7 @@ class PushStream:
         self._consumer = consumer
         self._told_until: tuple[int, int] | None = None
 
-    async def wishes(self, block_ms: int) -> list[bytes]:
+    async def wishes(self, block_ms: int) -> list[Wish]:
         """Return the next wishes. A wish is given out once: one that is late is of no use to anybody.
 
         From the moment of each on, `told` tells of calls.
@@ -39,11 +40,12 @@ class PushStream:
                 raise
             await self._redis.xgroup_create(stream, redis_keys.PUSHES_GROUP, id="0", mkstream=True)
             return []
-        entries = _entries(answer)
-        if entries:
-            wished = (_place(entries[0][0])[0] - BEFORE_MS, 0)
-            self._told_until = wished if self._told_until is None else min(self._told_until, wished)
-        return [fields[b"push"] for _, fields in entries if b"push" in fields]
+        entries = entries_of(answer)
+        if not entries:
+            return []
+        wished = (place_of(entries[0][0])[0] - BEFORE_MS, 0)
+        self._told_until = wished if self._told_until is None else min(self._told_until, wished)
+        return wishes_of(entries, b"push", await self._redis.time())
 
     async def told(self, block_ms: int) -> list[bytes]:
         """Return what has been told of calls since the last look: JSON arrays of events, some perhaps once more.
@@ -56,9 +58,9 @@ class PushStream:
         answer: Any = await self._redis.xread(
             {redis_keys.CALL_EVENTS: f"{since[0]}-{since[1]}"}, count=COUNT, block=block_ms
         )
-        entries = _entries(answer)
+        entries = entries_of(answer)
         if entries and self._told_until == since:  # no wish has taken it back meanwhile
-            self._told_until = _place(entries[-1][0])
+            self._told_until = place_of(entries[-1][0])
         return [fields.get(b"events", b"[]") for _, fields in entries]
 
     def follow_no_more(self) -> None:
@@ -77,21 +79,3 @@ class PushStream:
     async def close(self) -> None:
         """Close the connections."""
         await self._redis.aclose()
-
-
-def _place(entry_id: bytes) -> tuple[int, int]:
-    """Return the moment of an entry by Redis's clock, in epoch milliseconds, and its number within it."""
-    at_ms, _, number = entry_id.partition(b"-")
-    return int(at_ms), int(number)
-
-
-def _entries(answer: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """Flatten an answer of XREAD (a list of pairs in RESP2, a mapping in RESP3)."""
-    if not answer:
-        return []
-    streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer]
-    found: list[tuple[bytes, dict[bytes, bytes]]] = []
-    for entries in streams:
-        flat = entries[0] if isinstance(answer, dict) and entries and isinstance(entries[0], list) else entries
-        found += [(entry_id, fields or {}) for entry_id, fields in flat]
-    return found

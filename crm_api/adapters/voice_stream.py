@@ -7,6 +7,7 @@ from typing import Any, Final
 import redis
 
 from crm_api.adapters import redis_keys
+from crm_api.adapters.stream_entries import Wish, entries_of, wishes_of
 
 COUNT: Final = 100
 
@@ -18,7 +19,7 @@ class VoiceStream:
         self._redis = redis.Redis.from_url(url, socket_connect_timeout=1.0)
         self._consumer = consumer
 
-    def wishes(self, block_ms: int) -> list[bytes]:
+    def wishes(self, block_ms: int) -> list[Wish]:
         """Return the next wishes; raises when Redis is away."""
         stream, group = redis_keys.VOICE_CALLS, redis_keys.VOICE_CALLS_GROUP
         try:
@@ -30,11 +31,5 @@ class VoiceStream:
                 raise
             self._redis.xgroup_create(stream, group, id="0", mkstream=True)
             return []
-        return [fields[b"voice"] for _, entries in _streams(answer) for _, fields in entries if b"voice" in fields]
-
-
-def _streams(answer: Any) -> list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]:
-    """Return the streams of an answer, which is a list of pairs (RESP2) or a mapping (RESP3)."""
-    if isinstance(answer, dict):
-        return [(name, entries[0] if entries else []) for name, entries in answer.items()]
-    return list(answer or [])
+        entries = entries_of(answer)
+        return wishes_of(entries, b"voice", self._redis.time()) if entries else []

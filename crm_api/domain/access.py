@@ -11,8 +11,8 @@ Role = Literal["admin", "operator", "engineer", "read_only", "calls"]
 StaffRole = Literal["admin", "operator", "engineer", "read_only"]
 Area = Literal[
     "places", "companies", "people", "groups", "accounts", "devices", "doors", "keys", "codes", "rules", "records",
-    "probes", "probe_recordings", "jobs", "trunks", "webhooks", "access", "audit", "plans", "door_openings",
-    "call_sounds", "key_uses", "emergency", "emergency_path", "metrics", "search", "self",
+    "probes", "probe_recordings", "jobs", "trunks", "webhooks", "webhook_deliveries", "access", "audit", "plans",
+    "door_openings", "call_sounds", "key_uses", "emergency", "emergency_path", "metrics", "search", "self",
 ]  # fmt: skip
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -42,6 +42,7 @@ TABLE: Final[dict[Area, tuple[frozenset[Role], frozenset[Role]]]] = {
     "jobs": (_ALL, _OFFICE),  # imports and other work in the background
     "trunks": (_ADMIN, _ADMIN),  # of those who act for every company: carriers are the platform's
     "webhooks": (_ADMIN, _ADMIN),  # where a company's data goes
+    "webhook_deliveries": (_OFFICE, _OFFICE),  # what was told, and telling it again
     "access": (_ADMIN, _ADMIN),  # staff, service accounts, their tokens and sessions
     "audit": (_ADMIN, _NOBODY),
     "plans": (_ALL | _CALLS, _NOBODY),  # the ring plan of a number at this moment

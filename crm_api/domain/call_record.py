@@ -1,15 +1,18 @@
 """Call events (docs/contracts.md §7) and how they add up to one record, whatever their order and repetition.
 
-Adding events is commutative and idempotent: times take the earliest, an outcome takes the furthest, anything else is
-told by one event only.
+Adding events is commutative and idempotent: times take the earliest, an outcome takes the furthest, of several ends the
+first counts that is told by whoever had the call last (`Ending`), anything else is told by one event only. What the
+database has already is added to in the same way (`crm_api/tables/call_record_rows.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
+
+from crm_api.domain.ring_plan import OnRefusal, Outcome  # noqa: TC001 - msgspec reads the annotations
 
 BranchOutcome = Literal["invited", "ringing", "offline", "failed", "cancelled", "declined", "busy", "answered"]
 HungUpBy = Literal["caller", "callee", "platform"]
@@ -26,15 +29,34 @@ OUTCOME_RANK: Final[dict[str, int]] = {
 }
 """A branch's outcome is the furthest it got; a repeated or late event never takes it back."""
 REFUSED: Final = "refused"
+OPEN: Final = 2
+"""Rank of the `Ending` of a call that goes on."""
+UNTOLD: Final = "failed"
+"""An end without a result, which nobody tells by contract."""
+NO_MEDIA: Final = "no media for 30 s"
+"""A reason that only the second word about an end may know (`kemi_routes.talks`); its cause is Q.850's 44."""
+NO_MEDIA_CAUSE: Final = 44
 NOT_CONFIRMED: Final = "no"
 """A phone answered and nobody pressed the key that its plan asks for."""
 LAST_UNFINISHED: Final = OUTCOME_RANK["ringing"]
+NEVER: Final = 2**63 - 1
+"""Later than any moment: when a call ends that goes on."""
+
+
+class ToldStage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A stage of the plan that a call went by: who was to ring in it."""
+
+    ring_timeout_s: int
+    accounts: list[str]
+    on_refusal: OnRefusal = "next"
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     """One call event; which fields are set depends on `event`."""
 
-    event: Literal["dialled", "branch", "stage", "refused", "door", "phone", "push", "ended", "emergency"]
+    event: Literal[
+        "dialled", "plan", "branch", "stage", "refused", "door", "phone", "push", "ended", "emergency", "moved"
+    ]
     call_id: str
     at_ms: int
     panel: str | None = None
@@ -43,7 +65,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     branch: int | str | None = None
     account: str | None = None
     contact: str | None = None
-    outcome: BranchOutcome | PushOutcome | None = None
+    outcome: BranchOutcome | PushOutcome | Outcome | None = None
     sip_status: int | None = None
     reason: str | None = None
     door_id: int | None = None
@@ -55,9 +77,11 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     talk_ms: int | None = None
     hung_up_by: HungUpBy | None = None
     cause: int | str | None = None
+    moves: int = 0
     plan_source: str | None = None
     trunk: str | None = None
     phone_ms: int | None = None
+    connected_ms: int | None = None
     confirmed: str | None = None
     device: str | None = None
     platform: str | None = None
@@ -67,6 +91,10 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     number_source: str | None = None
     city_id: int | None = None
     direction: Literal["out", "back"] | None = None
+    issued_at_ms: int | None = None
+    ring_limit_s: int | None = None
+    stages: list[ToldStage] | None = None
+    left_out: dict[str, list[str]] | None = None
 
 
 BranchKey = tuple[int, str, str]
@@ -85,6 +113,39 @@ class Branch:
     ended_at_ms: int | None = None
 
 
+class Ending(NamedTuple):
+    """How a call ended, by one event; of several the least counts, which is the first by the clock of who told it.
+
+    Before all else counts who had the call last: a node that dies, is stopped or stands still may tell an end of what
+    goes on through another. `moves` is how often the call had moved by then; that it has moved is itself an `Ending`
+    that says nothing yet, and comes before whatever the nodes before have told, and after what the new one tells.
+
+    `rank` is 0 by `ended`, 1 by `refused` (a call that has ended was not refused after all), 2 by `moved`. At one
+    moment the words decide, so that it is the same whichever came first; no cause comes after any.
+
+    Apart from it, as one end may be told in two words of which each knows something: of talks the longest counts (who
+    has not counted says 0 or nothing), and of reasons lack of media, whose cause is the call's then, else the first by
+    the alphabet.
+    """
+
+    moves_negative: int
+    rank: int
+    at_ms: int
+    result: str
+    no_cause: bool
+    cause: int
+
+    @classmethod
+    def of(cls, rank: int, event: Event, result: str, cause: int | None) -> Ending:
+        """Return it in the order in which it compares."""
+        return cls(-event.moves, rank, event.at_ms, result, cause is None, cause or 0)
+
+    @classmethod
+    def open(cls, moves: int) -> Ending:
+        """Return that of a call that has moved so often and goes on."""
+        return cls(-moves, OPEN, NEVER, "", True, 0)
+
+
 @dataclass
 class Call:
     """What the events of one call add up to. `ended_at_ms` stays None while nobody has said that it ended."""
@@ -93,12 +154,10 @@ class Call:
     started_at_ms: int
     panel: str | None = None
     dialled: str | None = None
-    ended_at_ms: int | None = None
+    ending: Ending | None = None
     talk_ms: int | None = None
     answered_by: str | None = None
-    result: str | None = None
     reason: str | None = None
-    cause: int | None = None
     plan_source: str | None = None
     answered_at_ms: int | None = None
     branches: dict[BranchKey, Branch] = field(default_factory=dict)
@@ -106,6 +165,28 @@ class Call:
     phones: list[Event] = field(default_factory=list)
     story: list[bytes] = field(default_factory=list)
     """Every event, a line of JSON without the Call-ID."""
+
+    @property
+    def ended_at_ms(self) -> int | None:
+        """When it ended."""
+        return None if self.ending is None or self.ending.rank == OPEN else self.ending.at_ms
+
+    @property
+    def result(self) -> str | None:
+        """How it ended."""
+        return None if self.ending is None or self.ending.rank == OPEN else self.ending.result
+
+    @property
+    def moves(self) -> int:
+        """How often it had moved to another node when whoever counts told how it ended."""
+        return 0 if self.ending is None else -self.ending.moves_negative
+
+    @property
+    def cause(self) -> int | None:
+        """Of Q.850; of a refused call the SIP status."""
+        if self.reason == NO_MEDIA:
+            return NO_MEDIA_CAUSE
+        return None if self.ending is None or self.ending.no_cause else self.ending.cause
 
 
 def add(calls: dict[str, Call], event: Event) -> None:
@@ -118,31 +199,50 @@ def add(calls: dict[str, Call], event: Event) -> None:
     call.story.append(line_of(event))
     if event.event == "branch":
         _add_branch(call, event)
-        return
+    elif event.event != "plan":  # whose number is not the call's where a desk has passed that on
+        _add_told(call, event)
+
+
+def _add_told(call: Call, event: Event) -> None:
     call.panel = call.panel or event.panel
     call.dialled = call.dialled or event.dialled
-    if event.event == "ended":
-        call.started_at_ms = min(call.started_at_ms, event.started_at_ms or event.at_ms)
-        call.ended_at_ms = _earliest(call.ended_at_ms, event.at_ms)
-        call.talk_ms = call.talk_ms if event.talk_ms is None else event.talk_ms
-        call.result = event.result or call.result
-        call.cause = call.cause if event.cause is None else _number(event.cause)
-        call.plan_source = event.plan_source or call.plan_source
-        call.reason = call.reason or event.reason
-    elif event.event == "refused":
-        call.ended_at_ms = _earliest(call.ended_at_ms, event.at_ms)
-        call.reason = event.reason
-        call.result = call.result or REFUSED
-        call.cause = call.cause or event.sip_status
+    if event.event in ("ended", "refused", "moved"):
+        _end(call, event)
     elif event.event == "emergency":
         call.answered_by = (event.detail or "").partition(" ")[0] or None  # the line of the dispatch centre
     elif event.event == "door":
         call.doors.append(event)
     elif event.event == "phone":
         call.phones.append(event)
-        answered_at_ms = event.at_ms - (event.phone_ms or 0)
-        if event.confirmed != NOT_CONFIRMED and (call.answered_at_ms is None or answered_at_ms < call.answered_at_ms):
-            call.answered_at_ms, call.answered_by = answered_at_ms, event.account
+        # A key makes the answer, where one is asked for: until then others ring, and may answer.
+        talked_ms = event.phone_ms if event.connected_ms is None else event.connected_ms
+        if event.confirmed != NOT_CONFIRMED:
+            _answer(call, event.at_ms - (talked_ms or 0), event.account)
+
+
+def _answer(call: Call, at_ms: int, account: str | None) -> None:
+    """Whoever was first has answered."""
+    before = call.answered_at_ms
+    if before is None or (at_ms, account or "") < (before, call.answered_by or ""):
+        call.answered_at_ms, call.answered_by = at_ms, account
+
+
+def _end(call: Call, event: Event) -> None:
+    if event.event == "moved":  # why it has moved is in its story
+        ending = Ending.open(event.moves)
+        call.ending = ending if call.ending is None else min(call.ending, ending)
+        return
+    if event.event == "ended":
+        call.started_at_ms = min(call.started_at_ms, event.started_at_ms or event.at_ms)
+        call.plan_source = call.plan_source or event.plan_source
+        ending = Ending.of(0, event, event.result or UNTOLD, _number(event.cause))
+    else:
+        ending = Ending.of(1, event, REFUSED, event.sip_status)
+    call.ending = ending if call.ending is None else min(call.ending, ending)
+    if event.talk_ms is not None:
+        call.talk_ms = max(call.talk_ms or 0, event.talk_ms)
+    reasons = {reason for reason in (call.reason, event.reason) if reason}
+    call.reason = NO_MEDIA if NO_MEDIA in reasons else min(reasons, default=None)
 
 
 _encoder = msgspec.json.Encoder()
@@ -171,12 +271,8 @@ def _add_branch(call: Call, event: Event) -> None:
     outcome = event.outcome or "invited"
     call.plan_source = call.plan_source or event.plan_source
     # A phone may be an answering machine: its own event tells at the end whether anybody was connected.
-    if (
-        outcome == "answered"
-        and event.trunk is None
-        and (call.answered_at_ms is None or event.at_ms < call.answered_at_ms)
-    ):
-        call.answered_at_ms, call.answered_by = event.at_ms, event.account
+    if outcome == "answered" and event.trunk is None:
+        _answer(call, event.at_ms, event.account)
     branch = call.branches.get(key)
     if branch is None:
         branch = call.branches[key] = Branch(outcome, event.sip_status, event.contact)

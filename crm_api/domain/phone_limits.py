@@ -10,7 +10,7 @@ import msgspec
 import phonenumbers
 
 if TYPE_CHECKING:
-    from crm_api.domain.ring_plan import RingPlan, Target
+    from crm_api.domain.ring_plan import LeftOut, RingPlan, Target
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ def country_of(number: str) -> str:
 
 
 def limited(plan: RingPlan, limits: Limits, residents: frozenset[str], desks: frozenset[str]) -> RingPlan:
-    """Return the plan without the phones that may not be dialled; a stage that has nobody left is left out.
+    """Return the plan without the phones that may not be dialled, which are among `left_out` then.
+
+    A stage that has nobody left is left out.
 
     Args:
         plan: the plan of an apartment.
@@ -59,16 +61,25 @@ def limited(plan: RingPlan, limits: Limits, residents: frozenset[str], desks: fr
         desks: accounts of the company's desks: their phones are its own and stay.
     """
 
-    def stays(target: Target) -> bool:
+    def stopped(target: Target) -> LeftOut | None:
         if target.number is None or target.account in desks:
-            return True
-        if limits.is_used_up or target.number not in residents:
-            return False
-        return not limits.countries or country_of(target.number) in limits.countries
+            return None
+        if target.number not in residents:
+            return "not_a_residents_number"
+        if limits.countries and country_of(target.number) not in limits.countries:
+            return "country_not_allowed"
+        return "minutes_used_up" if limits.is_used_up else None
 
     stages = []
+    left_out = {why: list(accounts) for why, accounts in plan.left_out.items()}
     for stage in plan.stages:
-        targets = [target for target in stage.targets if stays(target)]
+        targets = []
+        for target in stage.targets:
+            why = stopped(target)
+            if why is None:
+                targets.append(target)
+            else:
+                left_out.setdefault(why, []).append(target.account)
         if targets:
             stages.append(msgspec.structs.replace(stage, targets=targets))
-    return msgspec.structs.replace(plan, stages=stages)
+    return msgspec.structs.replace(plan, stages=stages, left_out=left_out)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo
+
+from crm_api.domain.zones import UnreadableZoneError, zone_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from zoneinfo import ZoneInfo
 
 DAY_MINUTES: Final = 24 * 60
 LOOKED_AHEAD_DAYS: Final = 400
@@ -30,8 +32,14 @@ class Hours:
     holidays: frozenset[date] = field(default_factory=frozenset)
 
     def windows(self, from_ms: int) -> Iterator[tuple[int, int]]:
-        """Yield the spans (epoch ms, end not included) that end after a moment; two that meet are one."""
-        zone = ZoneInfo(self.zone)
+        """Yield the spans (epoch ms, end not included) that end after a moment; two that meet are one.
+
+        None where the zone cannot be read: nobody is called in the middle of a night.
+        """
+        try:
+            zone = zone_named(self.zone)
+        except UnreadableZoneError:
+            return
         first = datetime.fromtimestamp(from_ms / 1000, zone).date() - timedelta(days=1)
         held: tuple[int, int] | None = None
         for number in range(LOOKED_AHEAD_DAYS):

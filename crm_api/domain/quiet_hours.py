@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
+
+from crm_api.domain.zones import moment_ms, zone_named
 
 AHEAD_DAYS: Final = 2
-"""A plan is kept for a day; the windows of two days cover it at any moment."""
+"""A plan is kept for a day; the windows of two days cover it at any moment. While the CRM is away FastAGI repeats the
+last of them."""
 Window = tuple[int, int]
 """From and until, epoch milliseconds."""
 
@@ -28,18 +30,24 @@ def clock_of(minutes: int | None) -> str | None:
 def windows(from_min: int, until_min: int, time_zone: str, now_ms: int) -> list[Window]:
     """Return when it is quiet, from now on for two days; over midnight when `until_min` is not after `from_min`.
 
-    A clock that is put forward or back in between is followed: local times are turned into moments day by day.
+    A clock that is put forward or back in between is followed: local times are turned into moments day by day. One
+    that is left out is the end of the gap; of an hour that comes twice they begin in the first and end in the second.
+
+    Raises:
+        UnreadableZoneError: there is no such zone.
     """
-    zone = ZoneInfo(time_zone)
+    zone = zone_named(time_zone)
     today = datetime.fromtimestamp(now_ms / 1_000, UTC).astimezone(zone).date()
     found = []
     for offset in range(-1, AHEAD_DAYS + 1):
         day = today + timedelta(days=offset)
         last = day if until_min > from_min else day + timedelta(days=1)
-        begin, end = (
-            int(datetime.combine(date, time(minutes // 60, minutes % 60), zone).timestamp() * 1_000)
-            for date, minutes in ((day, from_min), (last, until_min))
-        )
+        begin = moment_ms(datetime.combine(day, _time(from_min)), zone)
+        end = moment_ms(datetime.combine(last, _time(until_min)), zone, last=True)
         if end > now_ms and begin < end:
             found.append((begin, end))
     return found
+
+
+def _time(minutes: int) -> time:
+    return time(minutes // 60, minutes % 60)

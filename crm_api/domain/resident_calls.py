@@ -8,23 +8,24 @@ reaches the desks alone. Nobody here is ever put through to a phone, except to a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import msgspec
 
 from crm_api.domain.ring_plan import (
+    MAX_ACCOUNTS_PER_STAGE,
     Caller,
     CallerFacts,
+    Desks,
     Door,
     Household,
-    Member,
     Outcome,
     RingPlan,
     Stage,
     Target,
+    by_reason,
     stages_of,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 PANEL_RING_TIMEOUT_S: Final = 15
 """A panel answers by itself, at once, or is busy."""
@@ -41,21 +42,19 @@ class Asked:
     caller: Caller
 
 
-def concierge_plan(asked: Asked, desks: Sequence[Sequence[Member]], door: Door | None = None) -> RingPlan:
+def concierge_plan(asked: Asked, desks: Desks, door: Door | None = None) -> RingPlan:
     """Answer for the concierge: desks of one priority ring together, those of the next one after them.
 
     At a panel (`door`) a desk opens as a resident does.
     """
+    left_out = {desk.account: desk.unfit for desk in desks.unfit if desk.account != asked.account}
     stages = []
-    for members in desks:
-        targets = [
-            Target(m.account, m.kind, door is not None, m.number)
-            for m in members
-            if m.enabled and m.account != asked.account
-        ]
+    for members in desks.ringing:
+        targets = [Target(m.account, m.kind, door is not None, m.number) for m in members if m.account != asked.account]
+        left_out.update((target.account, "too_many") for target in targets[MAX_ACCOUNTS_PER_STAGE:])
         if targets:
-            stages.append(Stage(asked.facts.ring_timeout_s, targets))
-    return _plan(asked, "ring", stages=stages, door=door)
+            stages.append(Stage(asked.facts.ring_timeout_s, targets[:MAX_ACCOUNTS_PER_STAGE]))
+    return msgspec.structs.replace(_plan(asked, "ring", stages=stages, door=door), left_out=by_reason(left_out))
 
 
 def household_from_inside(asked: Asked, household: Household, *, phones: bool) -> RingPlan:
@@ -70,12 +69,21 @@ def household_from_inside(asked: Asked, household: Household, *, phones: bool) -
         return _plan(asked, "blocked", apartment_id=household.apartment_id)
     members = tuple(m for m in household.members if m.account != asked.account and (phones or m.kind != "phone"))
     here = replace(household, members=members, stops_opening=True)
+    planned, left_out = stages_of(here, asked.facts.ring_timeout_s)
+    left_out.update((m.account, "not_for_neighbours") for m in household.members if m.kind == "phone" and not phones)
     stages = []
-    for stage in stages_of(here, asked.facts.ring_timeout_s):
-        targets = [t for t in stage.targets if t.account != asked.account and (phones or t.kind != "phone")]
+    for stage in planned:
+        targets = []
+        for target in stage.targets:
+            if target.kind == "phone" and not phones:
+                left_out[target.account] = "not_for_neighbours"
+            elif target.account != asked.account:
+                targets.append(target)
         if targets:
             stages.append(Stage(stage.ring_timeout_s, targets, stage.on_refusal))
-    return _plan(asked, "ring", apartment_id=household.apartment_id, stages=stages)
+    left_out.pop(asked.account, None)
+    plan = _plan(asked, "ring", apartment_id=household.apartment_id, stages=stages)
+    return msgspec.structs.replace(plan, left_out=by_reason(left_out))
 
 
 def look_plan(asked: Asked, panel: str, door: Door | None, limit_s: int, *, may_open: bool) -> RingPlan:

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from crm_api.domain.quiet_hours import Window  # noqa: TC001 - msgspec reads the annotation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Outcome = Literal["ring", "blocked", "unknown_number", "emergency", "forbidden"]
 Caller = Literal["panel", "resident", "desk"]
 DoorMethod = Literal["dtmf", "http"]
 OnRefusal = Literal["next", "stop"]
 TrunkKind = Literal["sip", "twilio_voice"]
+LeftOut = Literal[
+    "disabled",
+    "residency_over",
+    "not_named",
+    "too_many",
+    "not_for_neighbours",
+    "off_duty",
+    "not_a_residents_number",
+    "country_not_allowed",
+    "minutes_used_up",
+]
+"""Why an account that belongs to the apartment, or that its plan names, does not ring (docs/contracts.md §6)."""
 
 MAX_ACCOUNTS_PER_STAGE: Final = 30
 """Limit of the header that carries a stage (docs/contracts.md §3)."""
 DISPATCH_RING_TIMEOUT_S: Final = 120
 DEFAULT_TALK_LIMIT_S: Final = 60
 DEFAULT_RING_LIMIT_S: Final = 120
+DEFAULT_STAGES: Final = (("all",), ("phone", "all"))
+"""Kinds of the stages where no plan is kept. Of more accounts than ring together the others ring with the phones: later
+than at once, and nobody's phone waits for a stage of theirs."""
 
 
 class Target(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -93,6 +111,8 @@ class RingPlan(msgspec.Struct, frozen=True):
 
     trunks: list[Trunk] = msgspec.field(default_factory=list)
     """Who dials the phones, the first choice first; empty when no stage has one."""
+    left_out: dict[LeftOut, list[str]] = msgspec.field(default_factory=dict)
+    """Accounts that no stage has, by why: of the apartment, named by its plan, or of desks."""
 
     def opens(self, account: str) -> bool:
         """Say whether this account may open the door of this plan."""
@@ -132,7 +152,9 @@ class PanelFacts(CallerFacts):
 class Member:
     """An account as the plan sees it; `apartment_id` is None for a concierge or a trunk, `number` is a phone's.
 
+    `answers_here`: it is that of a desk which answers for this house; an account of kind concierge alone is no desk.
     `turn` is the place of its resident among those of the household (None: nobody's own), `quiet` when it keeps still.
+    `unfit` says why it does not ring when it is not `enabled`.
     """
 
     account: str
@@ -143,6 +165,16 @@ class Member:
     wakes: bool = False
     turn: tuple[int, int] | None = None
     quiet: tuple[Window, ...] = ()
+    answers_here: bool = False
+    unfit: LeftOut = "disabled"
+
+
+@dataclass(frozen=True)
+class Desks:
+    """Desks that answer for some houses: those on duty by priority, lowest first, and those that do not ring."""
+
+    ringing: tuple[tuple[Member, ...], ...] = ()
+    unfit: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,8 +204,8 @@ class StageRule:
 class Household:
     """What is known of the apartment called.
 
-    `stages` is None when no plan is kept for it: everybody rings at once, then the phones. `desks` are the desks on
-    duty that answer for this house, by priority, lowest first.
+    `stages` is None when no plan is kept for it: everybody rings at once, then the phones. `desks` are those that
+    answer for this house.
     """
 
     apartment_id: int
@@ -181,7 +213,7 @@ class Household:
     stops_calls: bool
     stops_opening: bool
     stages: tuple[StageRule, ...] | None
-    desks: tuple[tuple[Member, ...], ...] = ()
+    desks: Desks = Desks()
 
 
 def unknown_number(panel: str, dialled: str, issued_at_ms: int, facts: PanelFacts | None) -> RingPlan:
@@ -204,10 +236,12 @@ def emergency(panel: str, dialled: str, issued_at_ms: int, facts: PanelFacts, di
 def household_plan(panel: str, dialled: str, issued_at_ms: int, facts: PanelFacts, household: Household) -> RingPlan:
     """Answer for an apartment: blocked, or the stages that ring.
 
-    Disabled accounts are left out, an account rings once, accounts of other apartments may talk but not open.
+    Disabled accounts are left out, an account rings once. Accounts of other apartments may talk but not open; so
+    may one of kind concierge that the plan names and that has no desk here (any more).
     """
     if household.stops_calls:
         return _plan(panel, dialled, issued_at_ms, "blocked", facts, apartment_id=household.apartment_id)
+    stages, left_out = stages_of(household, facts.ring_timeout_s)
     plan = _plan(
         panel,
         dialled,
@@ -215,29 +249,55 @@ def household_plan(panel: str, dialled: str, issued_at_ms: int, facts: PanelFact
         "ring",
         facts,
         apartment_id=household.apartment_id,
-        stages=stages_of(household, facts.ring_timeout_s),
+        stages=stages,
         door=facts.door,
     )
-    return msgspec.structs.replace(plan, message_limit_s=facts.message_limit_s, records=facts.records)
+    return msgspec.structs.replace(
+        plan, message_limit_s=facts.message_limit_s, records=facts.records, left_out=by_reason(left_out)
+    )
 
 
-def stages_of(household: Household, ring_timeout_s: int) -> list[Stage]:
-    """Return who rings in which order: by the kept plan, else everybody at once (for so long), then the phones."""
-    rules = household.stages
-    if rules is None:
-        rules = tuple(StageRule(ring_timeout_s, (TargetRule(kind=kind),)) for kind in ("all", "phone"))
+def stages_of(household: Household, ring_timeout_s: int) -> tuple[list[Stage], dict[str, LeftOut]]:
+    """Return who rings in which order, and of the others why they do not.
+
+    By the kept plan, else everybody at once (for so long), then the phones.
+    """
     seen: set[str] = set()
+    left_out: dict[str, LeftOut] = {}
     stages = []
-    for rule in rules:
+    for rule in default_rules(ring_timeout_s) if household.stages is None else household.stages:
         for members in _rung(rule, household):
             targets: list[Target] = []
             for member in members:
-                if member.enabled and member.account not in seen and len(targets) < MAX_ACCOUNTS_PER_STAGE:
+                if member.account in seen:
+                    continue
+                if not member.enabled:
+                    left_out[member.account] = member.unfit
+                elif len(targets) == MAX_ACCOUNTS_PER_STAGE:
+                    left_out[member.account] = "too_many"
+                else:
                     seen.add(member.account)
                     targets.append(_target(member, household))
             if targets:
                 stages.append(Stage(rule.ring_timeout_s, targets, rule.on_refusal, rule.confirm))
-    return stages
+    for member in household.members:
+        left_out.setdefault(member.account, "not_named" if member.enabled else member.unfit)
+    for desk in household.desks.unfit:
+        left_out.setdefault(desk.account, desk.unfit)
+    return stages, {account: why for account, why in left_out.items() if account not in seen}
+
+
+def default_rules(ring_timeout_s: int) -> tuple[StageRule, ...]:
+    """Return the stages of an apartment for which no plan is kept."""
+    return tuple(StageRule(ring_timeout_s, tuple(TargetRule(kind=kind) for kind in kinds)) for kinds in DEFAULT_STAGES)
+
+
+def by_reason(left_out: Mapping[str, LeftOut]) -> dict[LeftOut, list[str]]:
+    """Return who is left out as a plan has it: the accounts of each reason."""
+    accounts: dict[LeftOut, list[str]] = {}
+    for account, why in left_out.items():
+        accounts.setdefault(why, []).append(account)
+    return accounts
 
 
 def _rung(rule: StageRule, household: Household) -> list[list[Member]]:
@@ -250,7 +310,7 @@ def _rung(rule: StageRule, household: Household) -> list[list[Member]]:
         if line.member is not None:
             rung[0].append(line.member)
         elif line.kind == "concierge":
-            for place, desks in enumerate(household.desks):
+            for place, desks in enumerate(household.desks.ringing):
                 if place == len(rung):
                     rung.append([])
                 rung[place].extend(desks)
@@ -276,9 +336,7 @@ def _by_all(line: TargetRule, member: Member) -> bool:
 def _may_open(member: Member, household: Household) -> bool:
     if household.stops_opening:
         return False
-    # Of those who belong to no apartment a desk opens, at its table or on its phone.
-    is_desk = member.apartment_id is None and member.kind in {"concierge", "phone"}
-    return is_desk or member.apartment_id == household.apartment_id
+    return member.answers_here or member.apartment_id == household.apartment_id
 
 
 def _plan(

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.cron import CronTrigger
+
+from crm_api.domain.zones import moment_ms, zone_named
 
 _NAME: Final = "%Y-%m-%dT%H:%M"
 _DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FIELD: Final = re.compile(r"[0-9*,/-]+|[a-z,-]+")
 _FIELDS: Final = 5
+_LEAP_YEAR: Final = 2024
 _MINUTE: Final = timedelta(minutes=1)
 _COUNTED: Final = 1000
 """Missed slots that are counted one by one."""
@@ -55,9 +57,11 @@ def _trigger(cron: str) -> Any:
         trigger = CronTrigger(
             minute=minute, hour=hour, day=day, month=month, day_of_week=_weekdays(weekday), timezone=UTC
         )
+        dates = CronTrigger(year=_LEAP_YEAR, month=month, day=day, timezone=UTC)
     except ValueError as error:
         raise ValueError(f"no cron expression: {error}") from error
-    if trigger.get_next_fire_time(None, datetime(2024, 1, 1, tzinfo=UTC)) is None:
+    # A date that a leap year does not have never comes. Asked without a year APScheduler looks until 9999, for seconds.
+    if dates.get_next_fire_time(None, datetime(_LEAP_YEAR, 1, 1, tzinfo=UTC)) is None:
         raise ValueError("such a day never comes")
     return trigger
 
@@ -84,7 +88,7 @@ def _day(text: str) -> int:
 
 def slot_named(zone: str, name: str) -> Slot:
     """Return the slot of this name by the clock of a zone, which need not be the one that it was found in."""
-    return Slot(name, _instant_ms(datetime.strptime(name, _NAME), ZoneInfo(zone)))  # noqa: DTZ007 - of the zone
+    return Slot(name, moment_ms(datetime.strptime(name, _NAME), zone_named(zone)))  # noqa: DTZ007 - of the zone
 
 
 def slot_after(cron: str, zone: str, name: str) -> Slot:
@@ -94,7 +98,7 @@ def slot_after(cron: str, zone: str, name: str) -> Slot:
 
 def slot_from(cron: str, zone: str, at_ms: int) -> Slot:
     """Return the first slot that is due at this moment or later."""
-    wall = datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone)).replace(tzinfo=UTC)
+    wall = datetime.fromtimestamp(at_ms / 1000, zone_named(zone)).replace(tzinfo=UTC)
     # The hour that comes twice: from its second time the first slots lie behind us.
     slot = _slot(cron, zone, wall - timedelta(hours=3))
     while slot.due_at_ms < at_ms:
@@ -117,13 +121,4 @@ def latest_due(cron: str, zone: str, first: Slot, now_ms: int) -> tuple[Slot, Sl
 def _slot(cron: str, zone: str, wall: datetime) -> Slot:
     found: datetime = _trigger(cron).get_next_fire_time(None, wall)
     local = found.replace(tzinfo=None)
-    return Slot(local.strftime(_NAME), _instant_ms(local, ZoneInfo(zone)))
-
-
-def _instant_ms(local: datetime, zone: ZoneInfo) -> int:
-    """Return the moment of a wall-clock time: the first of two, the end of the gap when there is none."""
-    while True:
-        moment = local.replace(tzinfo=zone).astimezone(UTC)
-        if moment.astimezone(zone).replace(tzinfo=None) == local:
-            return int(moment.timestamp()) * 1000
-        local += _MINUTE
+    return Slot(local.strftime(_NAME), moment_ms(local, zone_named(zone)))

@@ -1,17 +1,25 @@
-"""Why did this phone not ring? One sentence from the record of a call."""
+"""Why did this phone not ring? One sentence from the record of a call: by its branches, then by the plan it went by.
+
+The records of older releases have no plan (`crm_api.domain.told_plan`): of these the account as it is now has to tell.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from crm_api.domain import told_plan
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from crm_api.domain.told_plan import ToldPlan
 
 _ENDS: Final = {
     "blocked": "calls to this apartment were blocked",
     "unknown_number": "the number dialled meant no apartment at this panel",
     "forbidden": "the company does not allow this call",
+    "emergency": "an emergency number was dialled",
     "code_accepted": "an access code was typed",
     "code_refused": "an access code was typed",
     "code_locked": "an access code was typed",
@@ -30,13 +38,14 @@ _WHILE: Final = {
 class AccountFacts:
     """What is known of the account now; None where there is none of this name.
 
-    `quiet`: by the hours that it keeps now it was quiet when the call began.
+    `quiet`: by the hours that it keeps now it was quiet when the call began. `created_at_ms`: None when nobody knows.
     """
 
     enabled: bool
     kind: str
     apartment_id: int | None
     quiet: bool = False
+    created_at_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,13 @@ def why(call: dict[str, Any], account: str, facts: AccountFacts | None) -> Answe
     reached = [branch for branch in branches if branch["contact"] is not None]
     if reached:
         return Answer(False, f"{account} {_not_rung(reached[-1], call)}.")
-    if branches:
+    plans = told_plan.plans_of(call["story"])
+    if branches and not any(plan.why_left_out(account) == told_plan.NO_TRUNK for plan in plans):
         return Answer(False, f"{account} was to ring, but {_offline(branches[-1], pushes)}.")
-    not_called = "it made this call" if account == call.get("panel") else _not_called(call, facts)
+    if account == call.get("panel"):
+        not_called = "it made this call"
+    else:
+        not_called = _by_plan(plans, call, account, facts) if plans else _not_called(call, facts)
     return Answer(False, f"{account} was not called: {not_called}.")
 
 
@@ -109,6 +122,49 @@ def _offline(branch: dict[str, Any], pushes: Sequence[dict[str, Any]]) -> str:
     return (
         f"{nobody}, and the push was {last['outcome']} by {last['platform']}: {last.get('reason') or 'no reason given'}"
     )
+
+
+def _by_plan(plans: Sequence[ToldPlan], call: dict[str, Any], account: str, facts: AccountFacts | None) -> str:
+    """Say why it was not called, by what the plans of this call told at the time."""
+    for plan in reversed(plans):
+        stage = plan.stage_of(account)
+        if stage is not None:
+            return _turn(plan, stage, call)
+        left_out = plan.left_out_sentence(account)
+        if left_out is not None:
+            return left_out
+    return _unnamed(call, facts) if plans[-1].outcome == "ring" else _ENDS.get(plans[-1].outcome, "nobody was rung")
+
+
+def _unnamed(call: dict[str, Any], facts: AccountFacts | None) -> str:
+    """Say of an account that the plan neither rings nor leaves out what it is; now, as nobody told it then."""
+    if facts is None:
+        return "there is no account of this name"
+    if facts.apartment_id is not None and facts.apartment_id != call["apartment_id"]:
+        return "it belongs to another apartment"
+    if facts.created_at_ms is not None and facts.created_at_ms > call["started_at_ms"]:
+        return "it was made after this call"
+    return "the ring plan of this call did not name it"
+
+
+def _turn(plan: ToldPlan, stage: int, call: dict[str, Any]) -> str:
+    """Say why a stage of the plan did not ring an account that it names."""
+    turn = f"its turn, stage {stage + 1}, did not come"
+    begun = plan.begun(call)
+    if not begun:
+        early = {"caller_hung_up": "the visitor hung up", "failed": "the call failed"}.get(call["result"] or "")
+        return f"{turn}: nobody was rung in this call" if early is None else f"{early} before anybody was rung"
+    last = max(begun)
+    if last >= stage:
+        now = "its quiet hours had begun, the plan was another by then, or the call was over"
+        return f"it was to ring in stage {stage + 1}, and was not called when that began: {now}"
+    if call["result"] in {"answered", "caller_hung_up"}:
+        return f"{turn}, as {_stopped(call)} in stage {last + 1}"
+    if plan.stops_after(last, call["story"]):
+        return f"{turn}, as all of stage {last + 1} refused and the plan ends there"
+    if call["result"] == "no_answer":
+        return f"{turn}, as the call had rung for the {plan.ring_limit_s} s that it may"
+    return f"{turn}, as the call ended in stage {last + 1}"
 
 
 def _not_called(call: dict[str, Any], facts: AccountFacts | None) -> str:

@@ -27,14 +27,44 @@ def endpoints(all_endpoints: Callable[[], tuple[Endpoint, ...]]) -> tuple[Endpoi
             "/v1/openapi.json",
             TAG,
             OpenApiDocument(all_endpoints),
-            (Operation("GET", "This document", None, (document,)),),
+            (
+                Operation(
+                    "GET",
+                    "This document",
+                    None,
+                    (document,),
+                    "OpenAPI 3.1, for programs that make clients or tests of it. It changes with the release alone.",
+                ),
+            ),
         ),
-        Endpoint("/v1/docs", TAG, OpenApiPage(), (Operation("GET", "Read and try the API", None, (page,)),)),
+        Endpoint(
+            "/v1/docs",
+            TAG,
+            OpenApiPage(),
+            (
+                Operation(
+                    "GET",
+                    "Read and try the API",
+                    None,
+                    (page,),
+                    "This document in Swagger UI, for a browser. A token that is given under Authorize is sent with "
+                    "what is tried, in earnest; the page keeps none, and loads nothing from elsewhere.",
+                ),
+            ),
+        ),
         Endpoint(
             "/v1/docs/{file}",
             TAG,
             OpenApiPageFile(),
-            (Operation("GET", "A file of that page", None, (Answer(200, "The file", media_types=files, example=""),)),),
+            (
+                Operation(
+                    "GET",
+                    "A file of that page",
+                    None,
+                    (Answer(200, "The file", media_types=files, example=".swagger-ui {color: #3b4151}"),),
+                    "Scripts, styles and the icon of Swagger UI, and its licence; no other file is there (404).",
+                ),
+            ),
             {"file": Key("name of the file", "swagger-ui.css")},
         ),
     )

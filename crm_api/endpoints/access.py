@@ -52,6 +52,8 @@ def _own(services: Services) -> tuple[Endpoint, ...]:
                     "Log out",
                     changes("self"),
                     (Answer(204, "The session has ended"),),
+                    "For people: the session of this very request ends, their others go on. The token of a program "
+                    "is none (422); it is revoked under `/v1/tokens`.",
                     of_oneself=True,
                     problems=frozenset({"invalid-fields"}),
                 ),
@@ -61,7 +63,16 @@ def _own(services: Services) -> tuple[Endpoint, ...]:
             "/v1/me",
             TAG,
             access.Me(services.sessions),
-            (Operation("GET", "Ask who I am", reads("self"), (Answer(200, "Role and companies", shown.Myself),)),),
+            (
+                Operation(
+                    "GET",
+                    "Ask who I am",
+                    reads("self"),
+                    (Answer(200, "Role and companies", shown.Myself),),
+                    "Of the token that this request carries: who stands in the audit log for it, and for which "
+                    "companies it may ask. A good first request to see whether a token holds.",
+                ),
+            ),
         ),
         Endpoint(
             "/v1/me/password",
@@ -73,6 +84,8 @@ def _own(services: Services) -> tuple[Endpoint, ...]:
                     "Change my password",
                     changes("self"),
                     (Answer(204, "It holds from now on; all other sessions have ended"),),
+                    "The current password has to be given; wrong ones count as wrong logins do, and after too many "
+                    "the answer is 429. The session of this request goes on. A program has no password (422).",
                     body=asked.PasswordChange,
                     of_oneself=True,
                     problems=frozenset({"too-many-logins"}),
@@ -94,6 +107,10 @@ def _of_others(services: Services) -> tuple[Endpoint, ...]:
             new=asked.NewStaff,
             change=asked.StaffChange,
             made=shown.StaffWithPassword,
+            removal=(
+                "All his sessions are refused from now on. What he did stays in the audit log under his name. "
+                "Nobody removes himself (403)."
+            ),
             readers=reads("access"),
             writers=changes("access"),
         ),
@@ -107,7 +124,8 @@ def _of_others(services: Services) -> tuple[Endpoint, ...]:
                     "Give a member of staff a new password",
                     changes("access"),
                     (Answer(200, "With the password, shown once", shown.StaffWithPassword, headers=("ETag",)),),
-                    "All sessions end.",
+                    "For who has forgotten his: the old one is refused and all his sessions end. The new one is in "
+                    "this answer and never shown again; he changes it under `/v1/me/password`.",
                 ),
             ),
             id_key("member of staff"),
@@ -121,6 +139,10 @@ def _of_others(services: Services) -> tuple[Endpoint, ...]:
             document=shown.ServiceAccountDocument,
             new=asked.NewServiceAccount,
             change=asked.ServiceAccountChange,
+            removal=(
+                "All its tokens are refused from now on, on the call path within a second. What it did stays in "
+                "the audit log under its name. Nobody removes himself (403)."
+            ),
             readers=reads("access"),
             writers=changes("access"),
         ),
@@ -133,6 +155,10 @@ def _of_others(services: Services) -> tuple[Endpoint, ...]:
             document=shown.TokenDocument,
             new=asked.NewApiToken,
             made=shown.NewTokenDocument,
+            removal=(
+                "It is revoked: refused from now on, on the call path within a second. It stays listed, with "
+                "`revoked_at_ms`."
+            ),
             readers=reads("access"),
             writers=changes("access"),
         ),
@@ -143,6 +169,10 @@ def _of_others(services: Services) -> tuple[Endpoint, ...]:
             service=services.sessions,
             query=asked.TokenQuery,
             document=shown.TokenDocument,
+            removal=(
+                "It is revoked: who is logged in with it has to log in again. It stays listed, with "
+                "`revoked_at_ms`, until 90 days after its end."
+            ),
             readers=reads("access"),
             writers=changes("access"),
         ),

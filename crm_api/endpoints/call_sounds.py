@@ -8,7 +8,16 @@ from crm_api.domain.access import changes, reads
 from crm_api.domain.inputs.call_sounds import CallSoundQuery, NewCallSound
 from crm_api.domain.outputs.call_sounds import CallSoundDocument
 from crm_api.resources.acts import Act
-from crm_api.resources.call_sounds import JPEG, WAV, Audio, LinkedPicture, PictureOfMessage, RecordedSound
+from crm_api.resources.call_sounds import (
+    JPEG,
+    WAV,
+    WAV_EXAMPLE,
+    Audio,
+    LinkedPicture,
+    LinkedSound,
+    PictureOfMessage,
+    RecordedSound,
+)
 from crm_api.resources.declaration import ID, Answer, Endpoint, Key, Operation, id_key
 from crm_api.resources.kept import kept
 
@@ -17,6 +26,8 @@ if TYPE_CHECKING:
 
 TAG: Final = "Messages and recordings"
 PATH: Final = "/v1/call-sounds"
+
+_PICTURE: Final = "(a JPEG picture)"
 
 
 def endpoints(services: Services) -> tuple[Endpoint, ...]:
@@ -39,6 +50,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             service=services.call_sounds,
             query=CallSoundQuery,
             document=CallSoundDocument,
+            removal="It is gone before its time, with the picture of a message: nobody hears or sees it any more.",
             readers=reads("call_sounds"),
             writers=changes("call_sounds"),
         ),
@@ -52,7 +64,9 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "GET",
                     "Hear a message or a recording",
                     reads("call_sounds"),
-                    (Answer(200, "The sound", media_types=(WAV,)),),
+                    (Answer(200, "The sound", media_types=(WAV,), example=WAV_EXAMPLE),),
+                    "WAV, µ-law, 8 kHz, one channel; of a talk both sides together. That somebody has heard a "
+                    "message is noted by `.../heard`, not by this.",
                 ),
             ),
             id_key("sound of a call"),
@@ -66,7 +80,15 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "GET",
                     "See who left a message",
                     reads("call_sounds"),
-                    (Answer(200, "The panel's picture, taken as he was invited to speak", media_types=(JPEG,)),),
+                    (
+                        Answer(
+                            200,
+                            "The panel's picture, taken as he was invited to speak",
+                            media_types=(JPEG,),
+                            example=_PICTURE,
+                        ),
+                    ),
+                    "404 for a recording, and for a message whose panel gave no picture (`has_picture` false).",
                     problems=frozenset({"not-found"}),
                 ),
             ),
@@ -81,7 +103,23 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "GET",
                     "See who left a message, by the link of a push or a webhook",
                     None,
-                    (Answer(200, "The panel's picture", media_types=(JPEG,), example=""),),
+                    (Answer(200, "The panel's picture", media_types=(JPEG,), example=_PICTURE),),
+                    "The link is its own permission: for one message, for as long as that is kept.",
+                    problems=frozenset({"not-found"}),
+                ),
+            ),
+            {"key": Key("what the link holds", "7-1791209600000-b1")},
+        ),
+        Endpoint(
+            "/v1/message-sounds/{key}",
+            TAG,
+            LinkedSound(services.message_sounds),
+            (
+                Operation(
+                    "GET",
+                    "Hear a message, by the link of a push",
+                    None,
+                    (Answer(200, "The sound: WAV, µ-law, 8 kHz", media_types=(WAV,), example=WAV_EXAMPLE),),
                     "The link is its own permission: for one message, for as long as that is kept.",
                     problems=frozenset({"not-found"}),
                 ),
@@ -98,6 +136,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "Note that a message was heard",
                     changes("call_sounds"),
                     (Answer(200, "The message", CallSoundDocument, headers=("ETag",)),),
+                    "Its `heard_at_ms` is the first time that somebody said so, and stays it. Nothing else depends "
+                    "on it: the message is kept as long as before.",
                 ),
             ),
             id_key("sound of a call"),

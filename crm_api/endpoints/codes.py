@@ -29,7 +29,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             query=asked.AccessCodeRuleQuery,
             document=shown.AccessCodeRuleDocument,
             change=asked.AccessCodeRuleChange,
-            removable=False,
+            removal=None,
             readers=reads("codes"),
             writers=changes("codes"),
         ),
@@ -44,7 +44,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     changes("codes"),
                     (Answer(200, "The new code, in clear", AccessCodeInClear, headers=("ETag",)),),
                     "The old one stays valid for the company's grace period, and on a panel that keeps codes until the "
-                    "new one is there.",
+                    "new one is there. Residents are told by the company's rules.",
                     problems=frozenset({"conflict"}),
                 ),
             ),

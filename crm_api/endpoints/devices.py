@@ -36,6 +36,11 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             made=AccountWithPassword,
             key="account",
             named_by=ACCOUNT,
+            removal=(
+                "Its device is registered no longer. Its push tokens, its desk and its lines in ring plans go "
+                "with it; records keep its name, which is free again. 409: the account of a panel goes with its "
+                "panel only."
+            ),
             readers=reads("accounts"),
             writers=changes("accounts"),
         ),
@@ -53,7 +58,9 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                             200, "The account with its new password, shown once", AccountWithPassword, headers=("ETag",)
                         ),
                     ),
-                    "The old password is refused within a second. An account of kind phone has none.",
+                    "The old password is refused within a second, and the device is registered no longer: it stays "
+                    "away until it is given the new one, which this answer alone shows. 409: an account of kind "
+                    "phone has none.",
                     problems=frozenset({"conflict"}),
                 ),
             ),
@@ -67,6 +74,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             query=push_tokens.PushTokenQuery,
             document=PushTokenDocument,
             new=push_tokens.NewPushToken,
+            removal="No push wakes the device any more, until it sends a token again.",
             readers=reads("accounts"),
             writers=changes("accounts"),
         ),
@@ -80,7 +88,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "Stop using a push token",
                     changes("accounts"),
                     (Answer(200, "The device, without a valid token", PushTokenDocument, headers=("ETag",)),),
-                    "Until the device sends another token.",
+                    "No push wakes the device any more, until it sends another token. Said twice, the first reason "
+                    "stays.",
                     body=push_tokens.PushTokenInvalid,
                 ),
             ),
@@ -95,6 +104,11 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=PanelDocument,
             new=panels.NewPanel,
             change=panels.PanelChange,
+            removal=(
+                "Its account, places, doors and code lock go with it; records of calls and openings stay, "
+                "without it. Its codes are followed no longer, and whatever it keeps itself stays in it: clear "
+                "the device."
+            ),
             readers=reads("devices"),
             writers=changes("devices"),
         ),
@@ -107,6 +121,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=RelayDocument,
             new=panels.NewRelay,
             change=panels.RelayChange,
+            removal=(
+                "409 while it opens the door of a panel: `detail` names the panels. Its own doors go with it; "
+                "records of openings stay."
+            ),
             readers=reads("devices"),
             writers=changes("devices"),
         ),
@@ -120,7 +138,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "Open a door",
                     changes("doors"),
                     (Answer(200, "The panel confirmed", DoorOpeningDocument),),
-                    "409: this door opens by DTMF in a call only. 502: the panel did not confirm.",
+                    "It opens for whoever stands there, at once; 200 says that the device has confirmed. Whatever "
+                    "comes of it is an access record with the name of who asked. Nothing is tried twice: 502 says "
+                    "that the device did not confirm, and may have opened all the same. 409: this door opens by "
+                    "digits in a call only.",
                     outcomes={
                         409: ("Opens by DTMF only", DoorOpeningDocument),
                         502: ("The panel did not confirm", DoorOpeningDocument),

@@ -10,7 +10,9 @@ from crm_api.domain.outputs.jobs import JobDocument
 from crm_api.resources.declaration import CSV, ID, Answer, Endpoint, Operation, id_key
 from crm_api.resources.imports import Import
 from crm_api.resources.kept import Item, listed
-from crm_api.services.imports import IMPORTERS
+from crm_api.services.importing.importer import MOST_IN_RANGES, MOST_ROWS
+from crm_api.services.importing.residents import MOST_PHONES_OF_A_FILE
+from crm_api.services.imports import IMPORTERS, MOST_LINES
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
@@ -49,7 +51,14 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             TAG,
             Item(services.jobs, None),
             (
-                Operation("GET", "Read a job", reads("jobs"), (Answer(200, "The job with its progress", JobDocument),)),
+                Operation(
+                    "GET",
+                    "Read a job",
+                    reads("jobs"),
+                    (Answer(200, "The job with its progress", JobDocument),),
+                    "Ask again until `finished_at_ms` is set: `rows_done` of `rows_total` tells how far it is, "
+                    "`result` what came of it. A job is removed 90 days after its end.",
+                ),
                 Operation(
                     "DELETE",
                     "Remove a job",
@@ -82,12 +91,28 @@ def _import(services: Services, kind: ImportKind, query: type[asked.ImportQuery]
                 ),
                 f"Columns: {columns}. UTF-8, UTF-16 or cp1251; semicolons, commas or tabs. With one wrong row nothing "
                 "is imported. A file above 64 kB is imported in the background, and so is a smaller one while the "
-                "database is busy: do not send it again.",
+                f"database is busy: do not send it again. {_bounds(kind)}",
                 upload=(CSV,),
                 upload_example=example,
                 query=query,
                 headers=("Idempotency-Key",),
-                problems=frozenset({"too-large", "not-found"}),
+                problems=frozenset({"too-large", "not-found", "conflict"}),
             ),
         ),
+    )
+
+
+_MORE: Final[dict[str, str]] = {
+    "houses": f", and {MOST_IN_RANGES:,} entrances named by ranges",
+    "apartments": f", and {MOST_IN_RANGES:,} apartments named by ranges",
+    "residents": f", and {MOST_PHONES_OF_A_FILE:,} phones",
+    "keys": "",
+}
+
+
+def _bounds(kind: ImportKind) -> str:
+    """Tell how much a file may have, as all of it is written in one transaction, for which others wait."""
+    return (
+        f"A file has at most {MOST_ROWS:,} rows, {MOST_LINES:,} lines (empty ones included){_MORE[kind]}: with more it "
+        "is refused (422), or its job fails. Cut it into several."
     )

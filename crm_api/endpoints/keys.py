@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from crm_api.domain.access import changes, reads
+from crm_api.domain.csv_table import line
 from crm_api.domain.inputs import access_codes, keys
 from crm_api.domain.outputs import fund as shown
 from crm_api.resources.acts import Act, CsvFile
 from crm_api.resources.declaration import CSV, ID, Answer, Endpoint, Operation, id_key
 from crm_api.resources.kept import kept
+from crm_api.services.keys import EXPORTED
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
+
+_EXPORT: Final = line(EXPORTED) + line(
+    ("00C688AC", "apartment", "Lenina 1", 1, "12", None, None, "yes", "given to Anna Petrova")
+)
 
 
 def endpoints(services: Services) -> tuple[Endpoint, ...]:
@@ -27,6 +33,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.KeyDocument,
             new=keys.NewKey,
             change=keys.KeyChange,
+            removal=(
+                "No panel is told: where the key is loaded it opens until the panel is loaded anew "
+                "(`/v1/keys/export`). Access records of it stay, without it."
+            ),
             readers=reads("keys"),
             writers=changes("keys"),
         ),
@@ -39,9 +49,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "GET",
                     "Export keys",
                     reads("keys"),
-                    (Answer(200, "A CSV file; an import takes it, too", media_types=(CSV,)),),
-                    "`panel_id` chooses the keys that open at that panel now: bound to what it serves, enabled, not "
-                    "stopped by a block.",
+                    (Answer(200, "A CSV file; an import takes it, too", media_types=(CSV,), example=_EXPORT),),
+                    "`panel_id` chooses the keys that open at that panel now: bound to what it serves, enabled, of no "
+                    "apartment under a block that stops keys. No panel is told of keys by itself: this file is loaded "
+                    "into it with its maker's own tools, again after each change of keys or blocks.",
                     query=keys.KeyExport,
                     problems=frozenset({"not-found"}),
                 ),
@@ -56,6 +67,11 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.AccessCodeDocument,
             new=access_codes.NewAccessCode,
             made=shown.AccessCodeInClear,
+            removal=(
+                "It opens no more, and panels that keep codes are told to forget it; until they have, "
+                "`/v1/panel-codes` shows it without an `access_code_id`. To keep it on record end it instead "
+                "(`.../end`)."
+            ),
             readers=reads("codes"),
             writers=changes("codes"),
         ),
@@ -84,6 +100,9 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "End an access code",
                     changes("codes"),
                     (Answer(200, "The code, ended", shown.AccessCodeDocument, headers=("ETag",)),),
+                    "It opens no more: at once where codes are typed through the call path, and on panels that "
+                    "keep codes as soon as they have been told. It stays on record for 90 days; one that has ended "
+                    "already stays as it is.",
                     body=access_codes.AccessCodeEnd,
                 ),
             ),

@@ -29,6 +29,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.ResidentDocument,
             new=asked.NewResident,
             change=asked.ResidentChange,
+            removal=(
+                "The accounts that are his own go with him, and their devices are registered no longer; so do "
+                "keys bound to him. Accounts of the whole household stay."
+            ),
             readers=reads("people"),
             writers=changes("people"),
         ),
@@ -41,6 +45,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.GroupDocument,
             new=asked.NewGroup,
             change=asked.GroupChange,
+            removal=(
+                "Its members stay, and so does what was done to them; a job that waits is done to the members "
+                "that the group had when it was asked for."
+            ),
             readers=reads("groups"),
             writers=changes("groups"),
         ),
@@ -54,6 +62,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "List the members of a group",
                     reads("groups"),
                     (Answer(200, "A page of members", shown.MemberDocument, is_page=True),),
+                    "In pages of `limit` rows by `id`, the order in which they were put in. One of `house_id`, "
+                    "`panel_id` and `apartment_id` is set, by the kind of the group.",
                     query=asked.MemberQuery,
                 ),
                 Operation(

@@ -27,6 +27,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=TrunkDocument,
             new=trunks.NewTrunk,
             change=trunks.TrunkChange,
+            removal=(
+                "Calls on it go on; the next are not sent over it. Statements keep its name. 409 while a "
+                "dispatch centre or a number of a city is reached over it."
+            ),
             readers=reads("trunks"),
             writers=changes("trunks"),
         ),
@@ -40,6 +44,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "See what a company's phones cost in a month",
                     reads("records"),
                     (Answer(200, "The statement, shared by calls", PhoneStatement),),
+                    "Of a calendar month by UTC: what was paid on each trunk, and the same money by apartment that "
+                    "was called. Each talk counts with the price that its trunk had when it was recorded. Calls "
+                    "that were removed by then (`calls_kept_days`) are not in it; those of this month and the last "
+                    "are kept in any case.",
                     query=trunks.StatementQuery,
                     problems=frozenset({"not-found"}),
                 ),

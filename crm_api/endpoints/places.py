@@ -29,6 +29,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.CityDocument,
             new=asked.NewCity,
             change=asked.CityChange,
+            removal=(
+                "409 while houses, companies or numbers of its pool are in it. Its dispatch centre goes with it, "
+                "and so do the routes of trunks that name it. For those who act for every company."
+            ),
             readers=reads("places"),
             writers=changes("places"),
         ),
@@ -41,6 +45,12 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.CompanyDocument,
             new=asked.NewCompany,
             change=asked.CompanyChange,
+            removal=(
+                "409 while anything of its own is there: houses, accounts, panels, people, keys, codes, kinds of "
+                "blocks, ring plans, campaigns, jobs, records. Its webhooks, scheduled jobs and rules go with "
+                "it. For those who act for every company; a customer who has left is made inactive (`active`) "
+                "instead."
+            ),
             readers=reads("companies"),
             writers=changes("companies"),
         ),
@@ -53,6 +63,11 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.HouseDocument,
             new=asked.NewHouse,
             change=asked.HouseChange,
+            removal=(
+                "409 while it has entrances or apartments, or a panel serves it. Its ring plan, its desks (their "
+                "accounts stay), keys bound to it and its places in groups and gates go with it; records of "
+                "calls and openings stay."
+            ),
             readers=reads("places"),
             writers=changes("places"),
         ),
@@ -65,6 +80,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.EntranceDocument,
             new=asked.NewEntrance,
             change=asked.EntranceChange,
+            removal=(
+                "409 while apartments or doors of relays are in it, or a panel serves it. Its access codes, its "
+                "code lock and keys bound to it go with it."
+            ),
             readers=reads("places"),
             writers=changes("places"),
         ),
@@ -77,6 +96,12 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.ApartmentDocument,
             new=asked.NewApartment,
             change=asked.ApartmentChange,
+            removal=(
+                "Its accounts go with it, and their devices are registered no longer; so do its ring plan, "
+                "blocks, keys, access codes, messages, recordings and probe calls, and who lives there (the "
+                "residents themselves stay). Panels that keep codes are told to forget its own. Records of calls "
+                "and openings stay, without it."
+            ),
             readers=reads("places"),
             writers=changes("places"),
         ),
@@ -110,6 +135,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=GateDocument,
             new=asked.NewGate,
             change=asked.GateChange,
+            removal="409 while panels or doors of relays stand there. Its access codes and its code lock go with it.",
             readers=reads("places"),
             writers=changes("places"),
         ),

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from crm_api.domain.access import changes, reads
+from crm_api.domain.csv_table import line
 from crm_api.domain.inputs import probes as asked
 from crm_api.domain.outputs import probes as shown
 from crm_api.resources.acts import Act, send_csv
 from crm_api.resources.authentication import tenant_of
-from crm_api.resources.call_sounds import WAV
+from crm_api.resources.call_sounds import WAV, WAV_EXAMPLE
 from crm_api.resources.declaration import CSV, ID, Answer, Endpoint, Operation, id_key
 from crm_api.resources.kept import kept, listed
 from crm_api.resources.rendering import body_of, query_of, send
+from crm_api.services.probe_pictures import COLUMNS
 
 if TYPE_CHECKING:
     import falcon
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 TAG: Final = "Quality probes"
 PATH: Final = "/v1/probe-campaigns"
 SVG: Final = "image/svg+xml"
+
+_REPORT: Final = line(COLUMNS) + line((
+    "Lenina 1", 1, 12, "2026-09-21T15:16:40+00:00", "answered", 6.2, 2, "noisy", "speech is 14 dB above the noise",
+    -27.1, -41.0, 3.6,
+))  # fmt: skip
+_PICTURE: Final = '<svg xmlns="http://www.w3.org/2000/svg" width="648pt" height="360pt" viewBox="0 0 648 360"/>'
 
 
 class DryRun:
@@ -107,11 +115,35 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             "start",
             "Start a draft",
             campaigns.start,
-            "Whom it calls is decided now, the residents who said no left out.",
+            (
+                "Handsets ring from the next of its hours on. Whom it calls is decided now, the residents who said no "
+                "left out; with nobody to call it is done at once. 409: it is no draft, or its hours never come."
+            ),
         ),
-        ("pause", "Pause a campaign", campaigns.pause, "Calls that run end as they would."),
-        ("resume", "Let a campaign go on", campaigns.resume, ""),
-        ("stop", "End a campaign for good", campaigns.stop, "Calls that run end as they would."),
+        (
+            "pause",
+            "Pause a campaign",
+            campaigns.pause,
+            (
+                "No more calls begin, and those that run end as they would. While it is paused its hours, pace and "
+                "tries may be changed. 409: it does not run."
+            ),
+        ),
+        (
+            "resume",
+            "Let a campaign go on",
+            campaigns.resume,
+            "After a pause, by its hours and pace as they are by now. 409: it is not paused.",
+        ),
+        (
+            "stop",
+            "End a campaign for good",
+            campaigns.stop,
+            (
+                "No more calls begin, and those that run end as they would; it cannot go on any more. What was found "
+                "stays. 409: it neither runs nor is paused."
+            ),
+        ),
     )
     return (
         *kept(
@@ -123,6 +155,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.ProbeCampaignDocument,
             new=asked.NewProbeCampaign,
             change=asked.ProbeCampaignChange,
+            removal=(
+                "For a draft or a campaign that is over; its probe calls with their verdicts go with it. 409 "
+                "while it is running or paused: stop it first."
+            ),
             readers=reads("probes"),
             writers=changes("probes"),
         ),
@@ -155,6 +191,9 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "What a campaign would call, or has still to call, and when it would end",
                     reads("probes"),
                     (Answer(200, "The forecast: a dry run on a simulated clock", shown.ProbeForecast),),
+                    "Nobody is called and nothing is changed. Of a draft it tells everybody whom it would call, of "
+                    "one that was started those who still wait, each once more; calls are taken to be as long as "
+                    "usual, and all of them to succeed.",
                 ),
             ),
             id_key("probe campaign"),
@@ -169,6 +208,8 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "The handsets of an entrance: one bad handset, or a bad line or panel",
                     reads("probes"),
                     (Answer(200, "The latest verdict of each, and what they share", shown.EntranceHandsetsDocument),),
+                    "Verdicts of whichever campaign probed last. `finding` says whether bad handsets are single "
+                    "ones, or so many of those judged that their common line or the panel is to blame.",
                 ),
             ),
             id_key("entrance"),
@@ -182,7 +223,9 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "GET",
                     "Every call of a campaign that has ended, the worst handsets first",
                     reads("probes"),
-                    (Answer(200, "A CSV file", media_types=(CSV,)),),
+                    (Answer(200, "A CSV file", media_types=(CSV,), example=_REPORT),),
+                    "A row for each call, also those without a verdict; `began_at` is UTC. Sent as it is read, so "
+                    "that it may have any length; no cell is taken for a formula.",
                 ),
             ),
             id_key("probe campaign"),
@@ -196,7 +239,9 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "GET",
                     "A campaign's course, or levels of speech and noise by house",
                     reads("probes"),
-                    (Answer(200, "An SVG picture", media_types=(SVG,)),),
+                    (Answer(200, "An SVG picture", media_types=(SVG,), example=_PICTURE),),
+                    "Drawn of what is known at this moment, for reports: how many calls of each outcome had ended "
+                    "when, or the level of every handset's speech and noise in the thirty worst houses.",
                     query=asked.ProbePictureQuery,
                 ),
             ),
@@ -211,7 +256,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "GET",
                     "Hear the recording of a probe",
                     reads("probe_recordings"),
-                    (Answer(200, "The sound", media_types=(WAV,)),),
+                    (Answer(200, "The sound", media_types=(WAV,), example=WAV_EXAMPLE),),
                     "Kept for 90 days. Who has heard it is in the audit log.",
                     query=asked.ProbeRecordingQuery,
                 ),
@@ -228,6 +273,9 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "Tell the end of a probe",
                     changes("door_openings"),
                     (Answer(200, "Whether it was kept", shown.ProbeResultAnswer),),
+                    "For the node that made the call. The scheduler then measures the recording and judges the "
+                    "handset. One that was given up meanwhile is not kept (`kept` false), and need not be told "
+                    "again.",
                     body=asked.ProbeResult,
                     problems=frozenset({"not-found"}),
                 ),

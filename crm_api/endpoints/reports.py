@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from crm_api.domain.access import changes, reads
+from crm_api.domain.csv_table import line
 from crm_api.domain.inputs.calls import EntryCsvQuery, EntryQuery, NewKeyUse
 from crm_api.domain.outputs.calls import AccessRecordDocument
 from crm_api.domain.outputs.reports import EntryReport
 from crm_api.resources.acts import CsvFile, JsonFile, Told
 from crm_api.resources.declaration import CSV, Answer, Endpoint, Operation
+from crm_api.services.entry_reports import SHOWN
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
 
 TAG: Final = "Records"
+
+_ENTRIES: Final = line(SHOWN) + line([EntryReport.EXAMPLE["items"][0][name] for name in SHOWN])
 
 
 def endpoints(services: Services) -> tuple[Endpoint, ...]:
@@ -45,7 +49,9 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "GET",
                     "Report entries as CSV",
                     reads("records"),
-                    (Answer(200, "The same as a file; no cell is a formula", media_types=(CSV,)),),
+                    (Answer(200, "The same as a file; no cell is a formula", media_types=(CSV,), example=_ENTRIES),),
+                    "For spreadsheets: UTF-8, the fields of `/v1/reports/entries` as columns, a row for each "
+                    "entry, oldest first. Sent as it is read, so that any number may be asked for.",
                     query=EntryCsvQuery,
                 ),
             ),

@@ -29,6 +29,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.BlockKindDocument,
             new=blocks.NewBlockKind,
             change=blocks.BlockKindChange,
+            removal="409 while there are blocks of this kind, also when they are over.",
             readers=reads("rules"),
             writers=changes("rules"),
         ),
@@ -41,6 +42,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=shown.BlockDocument,
             new=blocks.NewBlock,
             change=blocks.BlockChange,
+            removal=(
+                "Off the apartment, and off the record: for a block that was a mistake or has not begun. One "
+                "that is no longer due is taken off instead (`.../lift`)."
+            ),
             readers=reads("rules"),
             writers=changes("rules"),
         ),
@@ -71,6 +76,10 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             new=ring_plans.NewRingPlan,
             change=ring_plans.RingPlanChange,
             key_is_text=True,
+            removal=(
+                "From the next call on the next wider plan holds: the house's, the company's, or that everybody "
+                "rings at once."
+            ),
             readers=reads("rules"),
             writers=changes("rules"),
         ),
@@ -83,6 +92,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             document=ConciergeDeskDocument,
             new=concierge_desks.NewConciergeDesk,
             change=concierge_desks.ConciergeDeskChange,
+            removal="It is rung no more. Its account stays, and from then on reaches the other desks alone.",
             readers=reads("rules"),
             writers=changes("rules"),
         ),

@@ -28,7 +28,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             query=asked.ScheduledJobQuery,
             document=shown.ScheduledJobDocument,
             change=asked.ScheduledJobChange,
-            removable=False,
+            removal=None,
             readers=reads("jobs"),
             writers=changes("jobs"),
         ),
@@ -42,6 +42,9 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "Start a scheduled job by hand",
                     changes("jobs"),
                     (Answer(200, "The job; its run waits", shown.ScheduledJobDocument, headers=("ETag",)),),
+                    "It runs once as soon as the scheduler looks, also when it is switched off; its slots stay as "
+                    "they are. What it does it does in earnest: `access_codes` gives each entrance of the company "
+                    "a new code, and panels and residents are told. 409: it runs or waits to run.",
                     problems=frozenset({"conflict"}),
                 ),
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from crm_api.adapters.twilio_voice import dials
 from crm_api.resources.declaration import Answer, Endpoint, Key, Operation
 from crm_api.resources.twilio import FORM, TWIML, VoiceAnswer, VoiceEvent
 
@@ -18,6 +19,8 @@ _SIGNED: Final = (
 )
 _PROBLEMS: Final = frozenset({"forbidden", "conflict", "too-large", "broken-off", "invalid-fields"})
 
+_JOINED: Final = dials("sip:3f1c9a0e@sip.riverside.example").decode()
+
 
 def endpoints(services: Services) -> tuple[Endpoint, ...]:
     """Declare them."""
@@ -31,7 +34,11 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "POST",
                     "A phone has answered: what to do with its call",
                     None,
-                    (Answer(200, "TwiML that joins the phone with the visitor", media_types=(TWIML,)),),
+                    (
+                        Answer(
+                            200, "TwiML that joins the phone with the visitor", media_types=(TWIML,), example=_JOINED
+                        ),
+                    ),
                     _SIGNED,
                     upload=(FORM,),
                     upload_example="CallSid=CA0&AccountSid=AC0&CallStatus=in-progress",

@@ -28,6 +28,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             new=webhooks.NewWebhook,
             change=webhooks.WebhookChange,
             made=shown.WebhookWithSecret,
+            removal="Its deliveries go with it, also those that wait.",
             readers=reads("webhooks"),
             writers=changes("webhooks"),
         ),
@@ -38,7 +39,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
             service=services.webhook_deliveries,
             query=webhooks.DeliveryQuery,
             document=shown.WebhookDeliveryDocument,
-            readers=reads("webhooks"),
+            readers=reads("webhook_deliveries"),
         ),
         Endpoint(
             f"/v1/webhook-deliveries/{ID}/replay",
@@ -48,8 +49,11 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                 Operation(
                     "POST",
                     "Replay a delivery that was given up",
-                    changes("webhooks"),
+                    changes("webhook_deliveries"),
                     (Answer(200, "The delivery, waiting again", shown.WebhookDeliveryDocument),),
+                    "It is tried again at once and from the first of its tries on, with the same "
+                    "`Entryphone-Delivery`, by which a receiver knows what it has had. 409: only one in state "
+                    "`dead` is replayed.",
                     problems=frozenset({"conflict"}),
                 ),
             ),

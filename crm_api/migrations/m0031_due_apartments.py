@@ -10,13 +10,12 @@ import json
 import time
 from typing import TYPE_CHECKING, Final
 
-from crm_api.migrations.rebuilding import postgresql_only, rebuilt, sqlite_only
+from crm_api.migrations.outbox_scopes import outbox_of
 
 if TYPE_CHECKING:
     from crm_api.tables.database import CrmDatabase
 
 PLANS_LIVE_MS: Final = 24 * 3_600_000
-SCOPES: Final = "scope IN ('numbers', 'apartments', 'panel', 'house', 'company', 'city')"
 _MOMENTS: Final = """
 SELECT ends_at_ms, apartment_id FROM residencies WHERE ends_at_ms > ?
 UNION SELECT starts_at_ms, apartment_id FROM blocks WHERE starts_at_ms > ?
@@ -36,21 +35,4 @@ def fill(database: CrmDatabase) -> None:
     )
 
 
-STATEMENTS = (
-    *rebuilt(
-        "outbox",
-        f"""
-    id {{id}},
-    due_at_ms {{int}} NOT NULL,
-    scope TEXT NOT NULL CHECK ({SCOPES}),
-    payload TEXT NOT NULL
-""",
-        "id, due_at_ms, scope, payload",
-    ),
-    *sqlite_only("CREATE INDEX outbox_due ON outbox (due_at_ms)"),
-    *postgresql_only(
-        "ALTER TABLE outbox DROP CONSTRAINT outbox_scope_check",
-        f"ALTER TABLE outbox ADD CONSTRAINT outbox_scope_check CHECK ({SCOPES})",
-    ),
-    fill,
-)
+STATEMENTS = (*outbox_of("numbers", "apartments", "panel", "house", "company", "city"), fill)

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
     from crm_api.services.call_sounds import CallSounds
     from crm_api.services.message_pictures import MessagePictures
+    from crm_api.services.message_sounds import MessageSounds
 
 MAX_SOUND_BYTES: Final = 32 * 1024 * 1024
 """An hour of µ-law."""
 WAV: Final = "audio/wav"
+WAV_EXAMPLE: Final = "(a WAV file, one channel, 8 kHz)"
 JPEG: Final = "image/jpeg"
 
 
@@ -57,6 +59,19 @@ class PictureOfMessage:
         self._sounds.row(tenant_of(req), key)
         resp.data = self._pictures.content(key)
         resp.content_type = JPEG
+
+
+class LinkedSound:
+    """`GET /v1/message-sounds/{key}`: the link of a push."""
+
+    def __init__(self, sounds: MessageSounds) -> None:
+        self._sounds = sounds
+
+    def on_get(self, _req: falcon.Request, resp: falcon.Response, key: str) -> None:
+        """Send the sound; nobody on the way may keep it."""
+        resp.data = self._sounds.heard(key)
+        resp.content_type = WAV
+        resp.cache_control = ["private", "no-store"]
 
 
 class LinkedPicture:

@@ -9,6 +9,7 @@ import structlog
 from crm_api.adapters.plan_cache import RedisErrors
 from crm_api.domain.inputs.calls import CodeEntry, DoorOpening
 from crm_api.domain.problems import NotFoundError
+from crm_api.resources.asked_at import asked_at_s
 from crm_api.resources.authentication import tenant_of
 from crm_api.resources.rendering import body_of, send
 from crm_api.tables.database import DatabaseErrors, reason_of
@@ -68,8 +69,9 @@ class DoorOpeningsInCall:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Open, grant or refuse; 200 in each case, `result` tells."""
+        asked_s = asked_at_s(req)
         wish = body_of(req, DoorOpening)
-        document = self._openings.in_call(wish)
+        document = self._openings.in_call(wish, asked_s)
         _log.info(
             "door",
             call_id=wish.call_id,
@@ -89,8 +91,9 @@ class CodeEntriesInCall:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Open, grant or refuse; 200 in each case, `result` tells. The code goes into no log."""
+        asked_s = asked_at_s(req)
         entry = body_of(req, CodeEntry)
-        document = self._entries.typed(entry)
+        document = self._entries.typed(entry, asked_s)
         told = {name: document[name] for name in ("result", "reason", "locked_until_ms")}
         _log.info("access code", call_id=entry.call_id, panel=entry.panel, **told)
         send(resp, document)
@@ -104,7 +107,7 @@ class DoorOpen:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, key: int) -> None:
         """Open; 200 when the panel confirmed, 502 when it did not, 409 when this door cannot be opened so."""
-        document = self._openings.by_operator(tenant_of(req), key)
+        document = self._openings.by_operator(tenant_of(req), key, asked_at_s(req))
         send(resp, document, {"opened": 200, "refused": 409}.get(document["result"], 502))
 
 

@@ -170,6 +170,8 @@ def problems_of(operation: Operation, endpoint: Endpoint) -> frozenset[str]:
         kinds |= {"not-found", "invalid-fields"}  # invalid: a NUL in a name, which the database does not take
     if operation.body is not None or operation.upload:
         kinds |= {"invalid-fields", "too-large", "broken-off"}
+        if operation.allowed is None:
+            kinds.add("length-required")
     if operation.query is not None:
         kinds.add("invalid-fields")
         if issubclass(operation.query, PageQuery):
@@ -185,3 +187,9 @@ def operation_of(req: falcon.Request) -> Operation:
     """Return what is declared of the request at hand."""
     operation: Operation = req.context.operation
     return operation
+
+
+def is_public(req: falcon.Request) -> bool:
+    """Say whether nobody looked at a token: of what is declared so, and of nothing else."""
+    operation: Operation | None = getattr(req.context, "operation", None)
+    return operation is not None and operation.allowed is None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from crm_api.domain.inputs.base import MAX_ID
 from crm_api.domain.problems import NotFoundError
+from crm_api.resources import kept_descriptions
 from crm_api.resources.authentication import tenant_of
 from crm_api.resources.declaration import ID, Answer, Endpoint, Key, Operation, id_key
 from crm_api.resources.preconditions import expected_of, expected_or_anything, repeatable_of
@@ -160,7 +161,7 @@ def kept(
     new: type[Input] | None = None,
     change: type[Input] | None = None,
     made: type[Output] | None = None,
-    removable: bool = True,
+    removal: str | None,
     key: str = "id",
     named_by: Key | None = None,
     key_is_text: bool = False,
@@ -179,7 +180,8 @@ def kept(
         new: body of POST; None: none can be made.
         change: body of PATCH; None: none can be changed.
         made: what POST answers, when it is more than `document`.
-        removable: whether there is a DELETE.
+        removal: what becomes of a removed row and of what refers to it, for the description of DELETE; None: there is
+            no DELETE.
         key: field of the document that stands in the item's path.
         named_by: description of that key when it is a text (an account's name) and no id.
         key_is_text: the id is text to the router, because another route has text in its place.
@@ -197,12 +199,14 @@ def kept(
                 f"Make {_a(noun)}",
                 writers,
                 (answer,),
+                kept_descriptions.of_making(noun, new),
                 body=new,
                 headers=("Idempotency-Key",),
                 problems=frozenset({"conflict", "not-found"}),
             )
         )
-    on_item = [Operation("GET", f"Read {_a(noun)}", readers, (shown,))]
+    reading = kept_descriptions.of_reading(document, may_change=change is not None)
+    on_item = [Operation("GET", f"Read {_a(noun)}", readers, (shown,), reading)]
     if change is not None:
         on_item.append(
             Operation(
@@ -210,17 +214,23 @@ def kept(
                 f"Change {_a(noun)}",
                 writers,
                 (shown,),
-                "Fields that are left out stay as they are; lists are replaced whole.",
+                kept_descriptions.of_changing(change),
                 body=change,
                 headers=("If-Match",),
                 problems=frozenset({"conflict"}),
             )
         )
-    if removable:
-        gone = Answer(204, f"The {noun} is gone")
-        conflict = frozenset({"conflict"})
+    if removal is not None:
         on_item.append(
-            Operation("DELETE", f"Remove {_a(noun)}", writers, (gone,), headers=("If-Match",), problems=conflict)
+            Operation(
+                "DELETE",
+                f"Remove {_a(noun)}",
+                writers,
+                (Answer(204, f"The {noun} is gone"),),
+                kept_descriptions.of_removing(removal),
+                headers=("If-Match",),
+                problems=frozenset({"conflict"}),
+            )
         )
     place = "{key}" if named_by is not None or key_is_text else ID
     keys = id_key(noun) if named_by is None else {"key": named_by}
@@ -233,7 +243,7 @@ def kept(
 
 def _listing(plural: str, query: type[PageQuery], document: type[Output], readers: frozenset[Role]) -> Operation:
     answer = Answer(200, f"A page of {plural}", document, is_page=True)
-    return Operation("GET", f"List {plural}", readers, (answer,), query=query)
+    return Operation("GET", f"List {plural}", readers, (answer,), kept_descriptions.of_list(query), query=query)
 
 
 def _a(noun: str) -> str:

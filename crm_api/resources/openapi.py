@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from crm_api.domain.outputs.base import Problem
 from crm_api.resources.declaration import CHANGING, JSON, problems_of
+from crm_api.resources.described import describe
 from crm_api.resources.preconditions import IDEMPOTENCY_KEY_PATTERN, IF_MATCH_PATTERN
 from crm_api.resources.rendering import PROBLEM_JSON, STATUS
 
@@ -87,12 +88,19 @@ def openapi_document(endpoints: Iterable[Endpoint]) -> _Schema:
 class _Schemas:
     """JSON schemas of the models, by model."""
 
-    def __init__(self, bodies: Iterable[type[BaseModel]], documents: Iterable[type[BaseModel]]) -> None:
-        models = [*((m, "validation") for m in bodies), *((m, "serialization") for m in documents)]
+    def __init__(
+        self,
+        bodies: Iterable[type[BaseModel]],
+        queries: Iterable[type[BaseModel]],
+        documents: Iterable[type[BaseModel]],
+    ) -> None:
+        asked = dict.fromkeys((*bodies, *queries))
+        models = [*((m, "validation") for m in asked), *((m, "serialization") for m in documents)]
         refs, definitions = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
         self._refs = {model: schema for (model, _), schema in refs.items()}
         self.components: _Schema = definitions.get("$defs", {})
         _without_titles(self.components)
+        describe(self.components, {self._name(model) for model in queries})
 
     def of(self, model: type[BaseModel]) -> _Schema:
         """Return the reference to a model's schema."""
@@ -100,19 +108,22 @@ class _Schemas:
 
     def properties(self, model: type[BaseModel]) -> Iterator[tuple[str, bool, _Schema]]:
         """Yield each property of an object as (name, whether it is required, schema)."""
-        name = self._refs[model]["$ref"].rpartition("/")[2]
-        schema = self.components[name]
+        schema = self.components[self._name(model)]
         for field, described in schema["properties"].items():
             yield field, field in schema.get("required", ()), described
+
+    def _name(self, model: type[BaseModel]) -> str:
+        return str(self._refs[model]["$ref"]).rpartition("/")[2]
 
 
 def _schemas(endpoints: tuple[Endpoint, ...]) -> _Schemas:
     operations = [operation for endpoint in endpoints for operation in endpoint.operations]
-    bodies = [m for o in operations for m in (o.body, o.query) if m is not None]
+    bodies = dict.fromkeys(o.body for o in operations if o.body is not None)
+    queries = dict.fromkeys(o.query for o in operations if o.query is not None)
     documents: list[type[BaseModel]] = [a.document for o in operations for a in o.answers if a.document is not None]
     documents += [model for o in operations for _, model in o.outcomes.values()]
     documents.append(Problem)
-    return _Schemas(dict.fromkeys(bodies), dict.fromkeys(documents))
+    return _Schemas(bodies, queries, dict.fromkeys(documents))
 
 
 def _without_titles(schema: Any) -> None:

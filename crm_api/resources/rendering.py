@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from crm_api.domain.inputs.base import Input
 from crm_api.domain.problems import FieldProblem, InvalidFieldsError, ProblemError
-from crm_api.resources.declaration import operation_of
+from crm_api.incoming import SHORT_BODY
+from crm_api.resources.declaration import is_public, operation_of
 from crm_api.resources.remedies import remedy_of
 from crm_api.tables.database import DatabaseErrors, ValueErrors, reason_of
 
@@ -43,9 +44,10 @@ STATUS: Final = {
     "unauthorised": (401, "A token is needed"),
     "too-many-logins": (429, "Too many wrong logins"),
     "too-large": (413, "The body is too large"),
+    "length-required": (411, "Content-Length is needed"),
     "broken-off": (408, "The body broke off"),
     "elsewhere": (502, "Another service did not do it"),
-    "unavailable": (503, "The database is away"),
+    "unavailable": (503, "Not available just now"),
     "internal": (500, "A fault of ours"),
 }
 
@@ -100,12 +102,21 @@ def body_of(req: falcon.Request, model: type[Body]) -> Body:
 def content_of(req: falcon.Request, most_bytes: int, remedy: str) -> bytes:
     """Return the body as it was sent, all of it.
 
+    Whoever needs no token is never waited for: his body is short, and has come before a thread looked at it.
+
     Raises:
+        LengthRequiredError: nobody without a token sends a body of any length.
         TooLargeError: longer than this; what to do then is told.
         BrokenOffError: a part of a file must never be taken for the whole.
     """
     length = req.content_length
     is_chunked = length is None and "chunked" in (req.get_header("Transfer-Encoding") or "").lower()
+    if is_public(req):
+        most_bytes = min(most_bytes, SHORT_BODY)
+        if is_chunked:
+            raise LengthRequiredError("Send the body as a whole, with Content-Length")
+        if (length or 0) > most_bytes:
+            raise _too_large(most_bytes, remedy)
     try:
         raw: bytes = (req.stream if is_chunked else req.bounded_stream).read(most_bytes + 1)
     except OSError as error:
@@ -115,7 +126,7 @@ def content_of(req: falcon.Request, most_bytes: int, remedy: str) -> bytes:
             raise BrokenOffError(f"in the middle of a chunk ({type(error).__name__})") from None
         raise
     if len(raw) > most_bytes:
-        raise TooLargeError(f"The body is longer than {most_bytes} bytes: {remedy}")
+        raise _too_large(most_bytes, remedy)
     if len(raw) < (length or 0):
         raise BrokenOffError(f"{len(raw)} bytes came, Content-Length says {length}")
     return raw
@@ -160,6 +171,16 @@ class TooLargeError(ProblemError):
     """More than is read from anybody."""
 
     kind = "too-large"
+
+
+def _too_large(most_bytes: int, remedy: str) -> TooLargeError:
+    return TooLargeError(f"The body is longer than {most_bytes} bytes: {remedy}")
+
+
+class LengthRequiredError(ProblemError):
+    """A body in chunks from somebody who has shown no token."""
+
+    kind = "length-required"
 
 
 class BrokenOffError(ProblemError):

@@ -130,7 +130,9 @@ def audited(action: str) -> Callable[[Method], Method]:
                             key=str(known[self.key_field]),
                             action=action,
                             before=before if after is None or before is None else _differing(before, after),
-                            after=after if before is None or after is None else _differing(after, before, arguments),
+                            after=after
+                            if before is None or after is None
+                            else _differing(after, before, arguments, SECRETS | self.secrets),
                             company_id=self.company_of(known),
                         )
                     ],
@@ -144,12 +146,12 @@ def audited(action: str) -> Callable[[Method], Method]:
     return wrap
 
 
-def _differing(state: State, other: State, arguments: tuple[Any, ...] = ()) -> State:
+def _differing(state: State, other: State, arguments: tuple[Any, ...] = (), secrets: frozenset[str] = SECRETS) -> State:
     """Return what differs from the other state, and the secrets that were sent (documents never hold them)."""
     found = {name: value for name, value in state.items() if name not in other or other[name] != value}
     for argument in arguments:
         if isinstance(argument, dict):
-            found.update({name: HIDDEN for name in argument if name in SECRETS})
+            found.update({name: HIDDEN for name in argument if name in secrets})
     return found
 
 

@@ -101,11 +101,13 @@ class CallRecording:
                         call.started_at_ms,
                         call.ended_at_ms,
                         call.talk_ms,
+                        call.answered_at_ms,
                         call.answered_by,
                         call.result,
                         call.reason,
                         call.cause,
                         call.plan_source,
+                        call.moves,
                         b"\n".join([*call.story, b""]).decode(),
                     )
                     for call in calls.values()
@@ -137,8 +139,18 @@ class CallRecording:
                     self._write_door(door, belongs[call.call_id])
                 for phone in call.phones:
                     self._write_phone(phone, belongs[call.call_id])
-                if call.result is not None:
-                    self._announce(belongs[call.call_id].company_id, "call.ended", call.call_id)
+                if call.ending is not None:
+                    self._announce_end(belongs[call.call_id].company_id, call)
+
+    def _announce_end(self, company_id: int | None, call: Call) -> None:
+        """Have the end told, unless the call has moved and goes on: then what is to be told of it is withdrawn."""
+        if company_id not in self._listening:
+            return
+        database = self._context.database
+        if database.row(call_record_rows.RESULT, (call.call_id,)) == (None,):
+            database.rows(webhook_rows.WITHDRAW, ("call.ended", call.call_id))
+        else:
+            self._announce(company_id, "call.ended", call.call_id)
 
     def _write_door(self, door: Event, belongs: Belongs) -> None:
         """Complete the record that the CRM made when it gave the permission, or make one (permission still fresh)."""
@@ -189,8 +201,8 @@ class CallRecording:
         limits = phone_rows.limits(self._context.database, belongs.company_id, belongs.apartment_id, now_ms)
         if limits.is_used_up:
             changes = Changes(self._context)
-            for due_at_ms in (now_ms, month_of(now_ms)[1]):
-                changes.scope("company", belongs.company_id, due_at_ms)
+            changes.scope("company", belongs.company_id)
+            changes.scope_at(month_of(now_ms)[1], "company", belongs.company_id)
 
     def _belongs(self, call: Call) -> Belongs:
         """Say whose a call is. It is asked again and again while its events come, so what was found is remembered."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.problems import InvalidFieldsError, NotFoundError
-from crm_api.services.audit import audited
+from crm_api.services.audit import Entry, audited
 from crm_api.services.context import Tenant, visible
 from crm_api.services.kept import Document, Kept
 from crm_api.services.message_pictures import REMOVE, remove_lonely
@@ -99,8 +99,13 @@ class CallSounds(Kept[CallSound]):
         return self.documents([row])[0] if row.expires_at_ms <= self.context.now_ms() else self.got(everybody, row.id)
 
     def content(self, tenant: Tenant, key: int) -> bytes:
-        """Return the sound."""
-        return bytes(CallSoundFile.get_by_id(self.row(tenant, key).id).content)
+        """Return the sound; that it was heard is in the audit log before anybody hears it."""
+        row = self.row(tenant, key)
+        content = bytes(CallSoundFile.get_by_id(row.id).content)
+        told = {"kind": row.kind, "call_id": row.call_id, "apartment_id": row.apartment_id}
+        with self.database.transaction():
+            self.trail.write(tenant, [Entry(self.noun, str(row.id), "hear", None, told, row.company_id)])
+        return content
 
     @audited("mark as heard")
     def heard(self, tenant: Tenant, key: int) -> Document:

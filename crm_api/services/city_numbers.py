@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from peewee import chunked
+
 from crm_api.domain import csv_table, phones
 from crm_api.domain.csv_table import Column, CsvRow, RowProblem
 from crm_api.domain.number_pool import PoolState, forecast
@@ -16,7 +18,7 @@ from crm_api.tables.emergency import CityNumber
 from crm_api.tables.models import Account, City, Panel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from crm_api.domain.inputs.emergency import NewCityNumber
     from crm_api.services.context import Context
@@ -28,6 +30,10 @@ COLUMNS: Final = (
 )
 _YES: Final = frozenset({"1", "yes", "true", "да"})
 _NO: Final = frozenset({"", "0", "no", "false", "нет"})
+MOST_NUMBERS: Final = 10_000
+"""Rows of one file: a city has hundreds of numbers."""
+_AT_ONCE: Final = 500
+"""Numbers of one statement."""
 FORECAST_DAYS: Final = 7
 _DAY_MS: Final = 86_400_000
 
@@ -106,16 +112,21 @@ class CityNumbers(Kept[CityNumber]):
         platform_only(tenant)
         find(Tenant(None), City, "city", city_id)
         wanted: list[tuple[str, str, bool]] = []
+        seen: dict[str, int] = {}
         problems: list[RowProblem] = []
-        for row in csv_table.read(content, COLUMNS).rows():
+        for count, row in enumerate(csv_table.read(content, COLUMNS).rows(), 1):
+            if count > MOST_NUMBERS:
+                raise InvalidFieldsError.one("body", None, f"has more than {MOST_NUMBERS} rows: cut it into several")
             read = row if isinstance(row, RowProblem) else _number_of(row)
             if isinstance(read, RowProblem):
                 problems.append(read)
-            elif read[0] in {number for number, _, _ in wanted}:
+            elif read[0] in seen:
                 problems.append(RowProblem(row_number(row), "number", read[0], "comes twice in this file"))
             else:
+                seen[read[0]] = row_number(row)
                 wanted.append(read)
-                problems += self._problem_elsewhere(row_number(row), read[0], city_id)
+        problems += self._problems_elsewhere(seen, city_id)
+        problems.sort(key=lambda problem: problem.row)
         return self._take(tenant, city_id, wanted, problems, dry_run=dry_run)
 
     def allowed(self, tenant: Tenant, city_id: int) -> bool:
@@ -130,11 +141,8 @@ class CityNumbers(Kept[CityNumber]):
         """Take numbers that another service has told (`adapters.twilio_numbers`)."""
         platform_only(tenant)
         find(Tenant(None), City, "city", city_id)
-        problems = [
-            problem
-            for position, number in enumerate(numbers, 1)
-            for problem in self._problem_elsewhere(position, number, city_id)
-        ]
+        positions = {number: position for position, number in enumerate(numbers, 1)}
+        problems = self._problems_elsewhere(positions, city_id)
         return self._take(tenant, city_id, [(n, trunk, False) for n in numbers], problems, dry_run=dry_run)
 
     def pools(self) -> list[Document]:
@@ -174,27 +182,32 @@ class CityNumbers(Kept[CityNumber]):
                         {"city_id": city_id, "number": n, "trunk": t, "shared": s, "in_service": True}
                         for n, t, s in fresh
                     ]
-                    CityNumber.insert_many(lines).execute()
+                    for some in chunked(lines, _AT_ONCE):
+                        CityNumber.insert_many(some).execute()
                     entries = [Entry(self.noun, line["number"], "create", None, line, None) for line in lines]
                     self.trail.write(tenant, entries)
         told = [{"row": p.row, "column": p.column, "value": p.value, "remedy": p.remedy} for p in problems]
         return {"made": made, "unchanged": unchanged, "dry_run": dry_run, "problems": told}
 
     def _refuse_elsewhere(self, number: str, city_id: int) -> None:
-        for problem in self._problem_elsewhere(0, number, city_id):
+        for problem in self._problems_elsewhere({number: 0}, city_id):
             raise ConflictError(f"number: {number} {problem.remedy}")
 
     @staticmethod
-    def _problem_elsewhere(row: int, number: str, city_id: int) -> list[RowProblem]:
-        other: Any = (
-            CityNumber.select(City.name)
-            .join(City, on=(City.id == CityNumber.city_id))
-            .where((CityNumber.number == number) & (CityNumber.city_id != city_id))
-        )
-        return [
-            RowProblem(row, "number", number, f"is a number of {name} already: a number has one city")
-            for (name,) in other.tuples()
-        ]
+    def _problems_elsewhere(rows: Mapping[str, int], city_id: int) -> list[RowProblem]:
+        """Return what is wrong with numbers (each with its row) that another city has, in the order of their rows."""
+        problems = []
+        for some in chunked(rows, _AT_ONCE):
+            others: Any = (
+                CityNumber.select(CityNumber.number, City.name)
+                .join(City, on=(City.id == CityNumber.city_id))
+                .where(CityNumber.number.in_(some) & (CityNumber.city_id != city_id))
+            )
+            problems += [
+                RowProblem(rows[number], "number", number, f"is a number of {name} already: a number has one city")
+                for number, name in others.tuples()
+            ]
+        return sorted(problems, key=lambda problem: problem.row)
 
     @staticmethod
     def _document(row: Document, fias: dict[int, str | None], accounts: dict[int, str], now_ms: int) -> Document:

@@ -47,8 +47,8 @@ class CodeEntries:
         self._codes = codes
         self._openings = openings
 
-    def typed(self, entry: CodeEntry) -> Document:
-        """Open, grant, or refuse; the code itself is written nowhere."""
+    def typed(self, entry: CodeEntry, asked_s: float) -> Document:
+        """Open, grant, or refuse what was asked then (monotonic seconds); the code itself is written nowhere."""
         at_ms = self._context.now_ms()
         database = self._context.database
         known = ring_plan_facts.known_panel(database, entry.panel)
@@ -56,7 +56,7 @@ class CodeEntries:
             return self._told(Opening("refused", f"there is no panel {entry.panel}"), None, None, None)
         facts = known.facts
         typed, until_ms = self._judged(facts, entry.code, at_ms)
-        opening = self._opened(facts) if typed.opens else Opening("refused", typed.reason)
+        opening = self._opened(facts, asked_s) if typed.opens else Opening("refused", typed.reason)
         if typed.used_up and opening.result in SHUT:
             opening = self._not_used(int(typed.code_id or 0), opening)
         record_id = self._openings.record(
@@ -77,7 +77,7 @@ class CodeEntries:
         database = self._context.database
         with database.transaction():
             places = code_locks.places_of(database, facts.panel_id)
-            until_ms = code_locks.locked_until_ms(database, places, at_ms)
+            until_ms = code_locks.locked_until_ms(database, facts.company_id, places, at_ms)
             if until_ms is not None:
                 return Typed(False, "too many wrong codes: none is taken now"), until_ms
             typed = self._codes.typed(facts.panel_id, code)
@@ -97,12 +97,12 @@ class CodeEntries:
         self._codes.give_back(code_id)
         return opening
 
-    def _opened(self, facts: PanelFacts) -> Opening:
+    def _opened(self, facts: PanelFacts, asked_s: float) -> Opening:
         if facts.door is None:
             return Opening("refused", "this panel opens no door")
         if facts.door.method == "dtmf":
             return Opening("granted", "send the digits to the panel", "dtmf")
-        return self._openings.driven(find(Tenant(None), Door, "door", facts.door.door_id))
+        return self._openings.driven(find(Tenant(None), Door, "door", facts.door.door_id), asked_s)
 
     @staticmethod
     def _told(opening: Opening, facts: PanelFacts | None, until_ms: int | None, record_id: int | None) -> Document:

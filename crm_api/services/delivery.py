@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from crm_api.tables import dialled_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from crm_api.services.context import Context
 
@@ -17,7 +17,9 @@ HEARTBEAT_MS: Final = 1000
 PRUNE_EVERY_MS: Final = 3_600_000
 ACCOUNT_CHANGES_KEPT_MS: Final = 7 * 24 * 3_600_000
 RUN_ID: Final = "redis_run_id"
-_DUE: Final = "SELECT id, scope, payload FROM outbox WHERE due_at_ms <= ? ORDER BY id LIMIT ?"
+# Not by id: SQLite would read what is not due for years, too. What is due at once has its moment below zero
+# (`Changes`), so that this is its order as well, oldest first, and both databases take it from the index.
+_DUE: Final = "SELECT id, scope, payload FROM outbox WHERE due_at_ms <= ? ORDER BY due_at_ms DESC LIMIT ?"
 _NEXT: Final = "SELECT min(due_at_ms) FROM outbox"
 _KNOWN_RUN: Final = "SELECT value FROM delivery_state WHERE name = ?"
 _KNOW_RUN: Final = """
@@ -53,6 +55,8 @@ class Delivery:
         """Deliver everything that is due; return how many rows. Raises when Redis or the database is away.
 
         The heartbeat is the moment before the outbox was read: a change committed by then was seen by the read.
+        What is told twice in one batch is dropped once: all of it was committed before the batch was read, and which
+        plans it means is looked up after that.
         A row is removed after its delivery; a crash in between delivers it twice, which does no harm.
         """
         database = self._context.database
@@ -60,8 +64,9 @@ class Delivery:
         while True:
             now_ms = self._context.now_ms()
             rows = database.rows(_DUE, (now_ms, BATCH))
-            for _, scope, payload in rows:
-                self._cache.drop(self._pairs(scope, payload))
+            told = dict.fromkeys((scope, payload) for _, scope, payload in rows)
+            for scope, payload in told:
+                self._cache.drop(self._pairs(scope, payload, told))
             if rows:
                 with database.transaction():
                     database.many("DELETE FROM outbox WHERE id = ?", [(row[0],) for row in rows])
@@ -80,11 +85,16 @@ class Delivery:
         """Return for how long nothing is to be done, unless somebody makes a change."""
         return max(0, min(self._next_at_ms - self._context.now_ms(), HEARTBEAT_MS)) / 1000
 
-    def _pairs(self, scope: str, payload: str) -> Iterable[tuple[str, str]]:
+    def _pairs(self, scope: str, payload: str, told: Collection[tuple[str, str]]) -> Iterable[tuple[str, str]]:
+        """Return what a row means; what other rows of its batch (`told`) mean is left to them."""
         if scope == "numbers":
             return [(panel, dialled) for panel, dialled in json.loads(payload)]
         if scope == "apartments":
             return dialled_numbers.of_changed_rights(self._context.database, json.loads(payload))
+        if scope == "account":
+            return dialled_numbers.of_account(self._context.database, int(payload), told)
+        if scope == "block_kind":
+            return dialled_numbers.of_block_kind(self._context.database, int(payload))
         wider: dict[str, dialled_numbers.Scope] = {"panel": "panel", "house": "house", "company": "company"}
         return dialled_numbers.of_scope(self._context.database, wider.get(scope, "city"), int(payload))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.adapters.push_services.push import Push
+from crm_api.domain.push_texts import alert_of
 from crm_api.services.message_pushes import NO_CALL_ONLY, MessagePush
 from crm_api.tables import emergency_facts, push_facts
 from crm_api.tables.database import DatabaseErrors
@@ -66,7 +67,11 @@ class DeskPushes:
             "at_ms": str(started_at_ms),
         }
         return [
-            MessagePush(call_id, device, Push({**data, "account": device.account}, now_ms + LASTS_MS))
+            MessagePush(
+                call_id,
+                device,
+                Push({**data, "account": device.account}, now_ms + LASTS_MS, alert_of(data, known.language)),
+            )
             for device in known.devices
             if device.platform != NO_CALL_ONLY
         ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
     from crm_api.services.kept import Document
     from crm_api.services.planning import Planning
+
+FRESH_S: Final = 3.0
+"""A door that begins to open later opens for nobody: whoever asked has left, and somebody else may stand there."""
+TOO_OLD: Final = "it was asked for too long ago"
 
 _log = structlog.get_logger("crm_api.doors")
 
@@ -46,8 +51,13 @@ class DoorOpenings:
         self._planning = planning
         self._drivers = drivers
 
-    def in_call(self, wish: DoorOpening) -> Document:
-        """Open, or grant, or refuse the door for the account that talks (docs/contracts.md §6)."""
+    def in_call(self, wish: DoorOpening, asked_s: float) -> Document:
+        """Open, or grant, or refuse the door for the account that talks (docs/contracts.md §6).
+
+        Args:
+            wish: who talks, where, and with whom.
+            asked_s: when it was asked for (monotonic seconds).
+        """
         at_ms = self._context.now_ms()
         planned = self._planning.planned(wish.panel, wish.dialled)
         plan = planned.plan
@@ -55,7 +65,7 @@ class DoorOpenings:
         if refusal is not None:
             opening = Opening("refused", refusal, plan.door.method if plan.door else None)
         elif plan.door is not None and plan.door.method == "http":
-            opening = self.driven(find(Tenant(None), Door, "door", plan.door.door_id))
+            opening = self.driven(find(Tenant(None), Door, "door", plan.door.door_id), asked_s)
         else:
             opening = Opening("granted", "send the digits to the panel", "dtmf")
         record_id = self.record(
@@ -77,13 +87,13 @@ class DoorOpenings:
             door["dtmf"] = plan.door.dtmf
         return {"result": opening.result, "reason": opening.reason, "door": door, "access_record_id": record_id}
 
-    def by_operator(self, tenant: Tenant, door_id: int) -> Document:
+    def by_operator(self, tenant: Tenant, door_id: int, asked_s: float) -> Document:
         """Open a door for an operator. A door that only opens by DTMF in a call cannot be opened this way."""
         at_ms = self._context.now_ms()
         door = find(tenant, Door, "door", door_id)
         opener = self._opener(door)
         if door.method != "dtmf":
-            opening = self.driven(door)
+            opening = self.driven(door, asked_s)
         else:
             opening = Opening("refused", "this door opens by DTMF in a call only: give it method http", door.method)
         record_id = self.record(
@@ -116,8 +126,11 @@ class DoorOpenings:
             return f"account {account} may talk but not open here"
         return None
 
-    def driven(self, door: Door) -> Opening:
-        """Have the door opened by its relay, or by its panel; a device that confirms has been seen."""
+    def driven(self, door: Door, asked_s: float) -> Opening:
+        """Have the door opened by its relay, or by its panel; a device that confirms has been seen.
+
+        Not when that was asked for too long ago (monotonic seconds): this server stood still, or the database did.
+        """
         device: Any
         output: Any  # a door of a relay has a relay output: a constraint of the table
         if door.relay_id is not None:
@@ -127,7 +140,10 @@ class DoorOpenings:
         if device.address is None:
             return Opening("failed", f"{noun} {device.name} has no network address: give it one", "http")
         try:
-            self._drivers[device.driver].open_door(self._access(device), output)
+            access = self._access(device)
+            if time.monotonic() - asked_s > FRESH_S:
+                return Opening("failed", TOO_OLD, "http")
+            self._drivers[device.driver].open_door(access, output)
         except PanelRefusedError as error:
             return Opening("failed", str(error), "http", may_be_open=isinstance(error, PanelSilentError))
         except ValueError as error:

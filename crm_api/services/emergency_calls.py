@@ -46,6 +46,7 @@ WHERE number = ? AND direction = 'out' AND test = ? AND started_at_ms > ? AND pa
 ORDER BY started_at_ms DESC LIMIT 1
 """
 _SHARED: Final = "SELECT 1 FROM city_numbers WHERE number = ? AND shared = ?"
+_LANGUAGE: Final = "SELECT language FROM companies WHERE id = ?"
 _LAST_COMPANY: Final = """
 SELECT company_id FROM number_leases WHERE number = ? AND company_id IS NOT NULL ORDER BY id DESC LIMIT 1
 """
@@ -100,7 +101,10 @@ class EmergencyPath:
 
     def _told(self, number: str, panel: str | None, company_id: int | None, source: str) -> Document:
         desks = [] if company_id is None else emergency_facts.desks(self._database).get(str(company_id), [])
-        place = (None if panel is None else self._database.row(_PLACE, (panel,))) or ("", None, "en", None)
+        place = None if panel is None else self._database.row(_PLACE, (panel,))
+        if place is None:
+            company = None if company_id is None else self._database.row(_LANGUAGE, (company_id,))
+            place = ("", None, "en" if company is None else company[0], None)
         return {
             "number": number,
             "panel": panel,
@@ -119,10 +123,11 @@ class EmergencyCalls(Listed[EmergencyCall]):
 
     noun = "emergency call"
     model = EmergencyCall
+    hidden = frozenset({"moves"})
 
     def documents(self, rows: Sequence[EmergencyCall]) -> list[Document]:
         """Show calls with their steps."""
-        return [{**row.__data__, "steps": json.loads(str(row.steps))} for row in rows]
+        return [{**self.shown_of(row), "steps": json.loads(str(row.steps))} for row in rows]
 
 
 class EmergencyFindings(Listed[EmergencyFinding]):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from crm_api.domain.inputs.emergency import NewEmergencyCentre
+from crm_api.domain.phones import e164
 from crm_api.domain.problems import InvalidFieldsError
-from crm_api.services.audit import AuditTrail, Entry
+from crm_api.services.audit import HIDDEN, AuditTrail, Entry
 from crm_api.services.changes import Changes
 from crm_api.services.context import Tenant, find
 from crm_api.services.kept import Document, Kept, StaleError, platform_only
@@ -16,7 +19,7 @@ from crm_api.tables.models import Apartment, City, Company, PanelPlace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crm_api.domain.inputs.emergency import NewEmergencyCentre, NewEmergencyRules
+    from crm_api.domain.inputs.emergency import NewEmergencyRules
     from crm_api.services.context import Context
     from crm_api.services.kept import Expected
 
@@ -29,6 +32,21 @@ USUAL: Final[dict[str, Any]] = {
     "webhook_url": None,
 }
 """Rules of a company that has set none."""
+
+
+def _public(number: str | None) -> str | None:
+    """Return a number that any trunk dials, None for one that only the centre's own lines know."""
+    if number is None or not number.startswith("+"):
+        return None
+    with suppress(ValueError):
+        return e164(number)
+    return None
+
+
+def centre_numbers(city_ids: Sequence[int]) -> dict[int, str]:
+    """Return the number of each city's dispatch centre, for those that have one."""
+    query: Any = EmergencyCentre.select(EmergencyCentre.city_id, EmergencyCentre.number)
+    return dict(query.where(EmergencyCentre.city_id.in_(city_ids)).tuples())
 
 
 class EmergencyCentres(Kept[EmergencyCentre]):
@@ -91,6 +109,28 @@ class EmergencyCentres(Kept[EmergencyCentre]):
             EmergencyTrunk.delete().where(EmergencyTrunk.city_id == row.city_id).execute()
             row.delete_instance()
 
+    def set_number(self, tenant: Tenant, city: City, number: str | None) -> None:
+        """Have this number ring the centre of a city, which is made if need be.
+
+        It is the centre's public one as well, if it is a number of the public network and the centre has no other.
+
+        Raises:
+            InvalidFieldsError: no number, and the city has a centre.
+        """
+        row = EmergencyCentre.get_or_none(EmergencyCentre.city_id == city.id)
+        public = _public(number)
+        if number is not None and row is None:
+            asked = {"city_id": city.id, "name": city.name, "number": number, "public_number": public}
+            self.create(tenant, NewEmergencyCentre.model_validate(asked))
+        elif number is not None and row is not None and row.number != number:
+            values = {"number": number}
+            if public is not None and row.public_number in {None, _public(row.number)}:
+                values["public_number"] = public
+            self.change(tenant, row.id, values)
+        elif number is None and row is not None:
+            remedy = f"remove the dispatch centre instead: DELETE /v1/emergency-centres/{row.id}"
+            raise InvalidFieldsError.one("dispatch_number", None, remedy)
+
     def _kept(self, secret: str | None) -> str | None:
         return None if secret is None else self.context.encryption.encrypted(secret)
 
@@ -147,13 +187,28 @@ class EmergencyRules:
             if new.webhook_secret is not None:
                 values["webhook_secret"] = self._context.encryption.encrypted(new.webhook_secret)
             values["numbers"] = json.dumps(sorted(set(new.numbers)))
+            secret_before = self._secret(company_id)
             EmergencyRule.delete().where(EmergencyRule.company_id == company_id).execute()
             EmergencyRule.create(company_id=company_id, **values)
             self._changes.scope("company", company_id)
             after = self.got(tenant, company_id)
-            entry = Entry(self.noun, str(company_id), "change", before, after, company_id)
+            told_before, told_after = dict(before), dict(after)
+            if new.webhook_secret != secret_before:  # that it is another one is told, and never which
+                told_before["webhook_secret"] = None if secret_before is None else HIDDEN
+                told_after["webhook_secret"] = None if new.webhook_secret is None else HIDDEN
+            entry = Entry(self.noun, str(company_id), "change", told_before, told_after, company_id)
             self._trail.write(tenant, [entry])
         return after
+
+    def _secret(self, company_id: int) -> str | None:
+        """Return the webhook's secret; one that cannot be read is another than any."""
+        row = EmergencyRule.get_or_none(EmergencyRule.company_id == company_id)
+        if row is None or row.webhook_secret is None:
+            return None
+        try:
+            return self._context.encryption.decrypted(row.webhook_secret)
+        except ValueError:
+            return ""
 
     @staticmethod
     def _refuse_apartment(company_id: int, number: str) -> None:

@@ -74,7 +74,7 @@ class Notices:
                 destination=destination,
                 body=json.dumps(body, ensure_ascii=False),
                 made_at_ms=now_ms,
-                due_at_ms=now_ms,
+                due_at_ms=0,  # at once, also for a process whose clock is behind
             ).on_conflict_ignore().execute()
 
     def _call_body(self, call: dict[str, Any]) -> dict[str, Any]:

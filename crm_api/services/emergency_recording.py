@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TEST_NUMBER: Final = "*112*"
 KNOWN: Final = ("told by redis", "told by last_known")
 """Ends of the detail of a step `number` when the CRM could not be asked, and the panel used the number that it held."""
+ENDED: Final = "ended"
 HUNG_UP: Final = "hung_up"
 """Kamailio tells with this step that the panel's leg is over: FastAGI, which tells `ended`, may be dead."""
 _MOST_STEPS: Final = 200
@@ -88,6 +89,7 @@ class EmergencyRecording:
         if step.city_id is not None:
             values["city_id"] = step.city_id
         values["test"] = bool(values.get("test")) or step.dialled == TEST_NUMBER
+        self._take_move(values, step)
         self._take_step(values, step)
 
     @staticmethod
@@ -99,11 +101,20 @@ class EmergencyRecording:
             values["route"] = step.detail
             if not values.get("test"):  # who has asked for the test says what came of it
                 values["result"] = values.get("result") or "answered"
-        elif step.step == "ended":
+        elif step.step == ENDED and step.moves == values["moves"]:
             values["ended_at_ms"] = values.get("ended_at_ms") or step.at_ms
             values["result"] = step.result if not values.get("test") else values.get("result")
         elif step.step == HUNG_UP and not values.get("test"):
             values["ended_at_ms"] = values.get("ended_at_ms") or step.at_ms
+
+    @staticmethod
+    def _take_move(values: dict[str, Any], step: Event) -> None:
+        """Forget the end that was told before the call had moved so often: by a node that it goes on without."""
+        if step.moves <= values.setdefault("moves", 0):
+            return
+        values["moves"], values["ended_at_ms"] = step.moves, None
+        if not values.get("test"):
+            values["result"] = None if values.get("answered_at_ms") is None else "answered"
 
     def _follow(self, values: dict[str, Any], steps: list[Event], *, fresh: bool) -> None:
         """Do what follows: end the lease's call, record the lease that could not be taken, tell centre and company."""
@@ -112,10 +123,13 @@ class EmergencyRecording:
                 self._leasing.late(step.number, step.panel, step.call_id, step.at_ms)
                 if step.step == "number" and (step.detail or "").endswith(KNOWN):
                     self._leasing.renewed_late(step.number, step.panel, step.call_id, step.at_ms)
-            elif step.step == "ended" or (step.step == HUNG_UP and not values["test"]):
-                # What was leased for a test is free again at once.
-                kept = not (values["test"] and values.get("number_source") == "leased")
-                self._leasing.ended(step.call_id, step.at_ms, kept=kept)
+            elif step.step == HUNG_UP and values["test"]:
+                continue
+            elif step.step == HUNG_UP or (step.step == ENDED and step.moves == values["moves"]):
+                self._leasing.ended(step.call_id, step.at_ms)
+        if values["test"] and values.get("number_source") == "leased" and values.get("ended_at_ms") is not None:
+            # Free again at once; that it was leased may be told after the end.
+            self._leasing.free(str(values["call_id"]), int(values["ended_at_ms"]))
         if fresh and values["direction"] == "out" and not values["test"]:
             self._notices.emergency_call(values)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from crm_api.adapters.sip_probe import ProbeCall, SipProbe
-from crm_api.domain.problems import InvalidFieldsError
+from crm_api.domain.problems import ConflictError, InvalidFieldsError
 from crm_api.services.audit import AuditTrail, Entry
 from crm_api.services.context import visible
 from crm_api.services.emergency_calls import EmergencyCalls
@@ -27,12 +27,20 @@ LONGEST_MS: Final = 60_000
 """So long after that also one that was placed at the last moment has told its end."""
 GIVE_UP_EVERY_S: Final = 5.0
 
+MOST_OPEN: Final = 5
+"""Test calls of one company at once: they are placed one after the other, for everybody."""
+
 # Asked twice a second, so it costs one look at an index, and takes no lock.
 _ANY: Final = "SELECT 1 FROM emergency_calls WHERE test = {true} AND result IS NULL AND started_at_ms > ? LIMIT 1"
 # Those that a panel has dialled are never asked for and have no result: they are passed once.
 _LATE: Final = """
 SELECT call_id FROM emergency_calls WHERE test = {true} AND result IS NULL AND started_at_ms > ? AND started_at_ms <= ?
 ORDER BY started_at_ms
+"""
+# Those that a panel has dialled have other names.
+_OPEN: Final = """
+SELECT panel FROM emergency_calls WHERE test = {true} AND result IS NULL AND started_at_ms > ? AND company_id = ?
+    AND call_id LIKE ?
 """
 
 
@@ -45,10 +53,16 @@ class EmergencyTests:
         self._trail = AuditTrail(context)
         true = "TRUE" if context.database.dialect == "postgresql" else "1"
         self._any, self._late = _ANY.replace("{true}", true), _LATE.replace("{true}", true)
+        self._open = _OPEN.replace("{true}", true)
         self._settled_ms = 0
 
     def ask(self, tenant: Tenant, new: NewTestCall) -> Document:
-        """Ask for a test call from a panel."""
+        """Ask for a test call from a panel.
+
+        Raises:
+            InvalidFieldsError: there is no such panel.
+            ConflictError: its last one is not over, or too many of the company's.
+        """
         panel: Any = (
             visible(tenant, Panel)
             .join(Account, on=(Account.id == Panel.account_id))
@@ -58,6 +72,7 @@ class EmergencyTests:
             raise InvalidFieldsError.one("panel", new.panel, "name the account of one of your panels")
         now_ms = self._context.now_ms()
         with self._context.database.transaction():
+            self._refuse_more(panel.company_id, new.panel, now_ms)
             row = EmergencyCall.create(
                 call_id=f"test-{uuid4()}",
                 direction="out",
@@ -73,6 +88,14 @@ class EmergencyTests:
             entry = Entry("test call", str(row.id), "create", None, document, panel.company_id)
             self._trail.write(tenant, [entry])
         return document
+
+    def _refuse_more(self, company_id: int, panel: str, now_ms: int) -> None:
+        since_ms = now_ms - GIVEN_UP_MS - LONGEST_MS
+        asked = [row[0] for row in self._context.database.rows(self._open, (since_ms, company_id, "test-%"))]
+        if panel in asked:
+            raise ConflictError(f"panel: a test call of {panel} is under way: wait for its result")
+        if len(asked) >= MOST_OPEN:
+            raise ConflictError(f"panel: {len(asked)} test calls of company {company_id} are under way: wait for one")
 
     def place(self, proxy: tuple[str, int] | None) -> int:
         """Place every call that waits; return how many."""

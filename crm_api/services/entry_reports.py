@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from crm_api.domain.csv_table import SEPARATOR_NAMES, line
 from crm_api.domain.key_numbers import written
 from crm_api.domain.problems import InvalidFieldsError
+from crm_api.domain.zones import zone_or_utc
 from crm_api.tables import entry_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import tzinfo
 
     from crm_api.domain.inputs.calls import EntryCsvQuery, EntryQuery
     from crm_api.services.context import Context, Tenant
 
 BATCH: Final = 1000
-SHOWN: Final = ("at", *(name for name in entry_rows.COLUMNS if name != "company_id"))
-_ZONES: Final = "SELECT c.id, t.time_zone FROM companies c JOIN cities t ON t.id = c.city_id"
+SHOWN: Final = ("at", *(name for name in entry_rows.COLUMNS if name != "time_zone"))
 
 
 class EntryReports:
-    """Tells entries as JSON or CSV; `at` is the local time of the company's city (ISO 8601 with its offset)."""
+    """Tells entries as JSON or CSV.
+
+    `at` is the local time of the city where the house stands, else of the company's (ISO 8601 with its offset).
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -59,17 +63,22 @@ class EntryReports:
         if wanted.to_ms <= wanted.from_ms:
             raise InvalidFieldsError.one("to_ms", wanted.to_ms, f"must be after from_ms, {wanted.from_ms}")
         database = self._context.database
-        zones = {company_id: ZoneInfo(name) for company_id, name in database.rows(_ZONES)}
         span_ms = (wanted.from_ms, wanted.to_ms)
         batches = entry_rows.entries(database, tenant.companies, span_ms, wanted.model_dump(), BATCH)
-        return ([_entry(row, zones) for row in rows] for rows in batches)
+        return ([_entry(row) for row in rows] for rows in batches)
 
 
-def _entry(row: tuple[Any, ...], zones: dict[int, ZoneInfo]) -> dict[str, Any]:
+def _entry(row: tuple[Any, ...]) -> dict[str, Any]:
     entry = dict(zip(entry_rows.COLUMNS, row, strict=True))
-    zone = zones.get(entry.pop("company_id"))
-    moment = datetime.fromtimestamp(entry["at_ms"] / 1000, UTC)
-    entry["at"] = moment.astimezone(zone or UTC).isoformat(timespec="seconds")
+    entry["at"] = _local(entry["at_ms"], zone_or_utc(entry.pop("time_zone")))
     if entry["key"] is not None:
         entry["key"] = written(entry["key"])
     return entry
+
+
+def _local(at_ms: int, zone: tzinfo) -> str:
+    """Return a moment by the clock of a zone; by UTC on the last day of the calendar, which is over there already."""
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    with suppress(OverflowError):  # told before moments that cannot be were refused
+        moment = moment.astimezone(zone)
+    return moment.isoformat(timespec="seconds")

@@ -75,7 +75,7 @@ class GroupWork:
         Raises:
             NotFoundError: there is no such group, or no such kind of block.
             InvalidFieldsError: it would fail for every member.
-            ConflictError: the group stands for nothing.
+            ConflictError: the group stands for nothing, or too many jobs of the company wait.
         """
         group = find(tenant, Group, "group", group_id)
         made = self._idempotency.once(tenant, wish, lambda: {"id": self._kept(tenant, group, new)})

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import structlog
 
 from crm_api.domain import csv_table
-from crm_api.domain.csv_table import CsvRow
+from crm_api.domain.csv_table import CsvRow, RowProblem
+from crm_api.domain.problems import InvalidFieldsError
 from crm_api.services.audit import AuditTrail, Entry
 from crm_api.services.context import Tenant
 from crm_api.services.idempotency import Idempotency
 from crm_api.services.importing.apartments import ApartmentImport
 from crm_api.services.importing.houses import HouseImport
+from crm_api.services.importing.importer import MOST_ROWS
 from crm_api.services.importing.keys import KeyImport
 from crm_api.services.importing.residents import ResidentImport
 from crm_api.services.job_work import StopAskedError, run_job
@@ -23,7 +25,7 @@ from crm_api.tables.database import DatabaseErrors, reason_of
 if TYPE_CHECKING:
     import threading
 
-    from crm_api.domain.csv_table import CsvTable, RowProblem
+    from crm_api.domain.csv_table import CsvTable
     from crm_api.services.context import Context
     from crm_api.services.idempotency import Repeatable
     from crm_api.services.importing.importer import Importer
@@ -39,6 +41,9 @@ IMPORTERS: Final[dict[str, type[Importer]]] = {
 }
 AT_ONCE_BYTES: Final = 64 * 1024
 """A file up to this size is imported while its sender waits: a second at most."""
+MOST_LINES: Final = 1_048_576
+"""Of a file, empty ones included: as many as a sheet has."""
+_TOO_MANY: Final = "has more than {} rows: cut the file into several"
 MOST_PROBLEMS: Final = 1000
 TELL_EVERY: Final = 1000
 MANY_ROWS: Final = 1000
@@ -82,19 +87,27 @@ class Imports:
             wish: the same wish again is answered with the job that it made before.
 
         Raises:
-            InvalidFieldsError: no such table at all; what is wrong with its rows is told by the job.
+            ConflictError: too many jobs of the company wait.
+            InvalidFieldsError: no such table at all, or too many rows or lines; what is wrong with them is told by the
+                job, as is that there are too many when they lie among millions of empty cells.
         """
-        csv_table.read(content, IMPORTERS[kind].columns)
+        table = csv_table.read(content, IMPORTERS[kind].columns)
+        if table.lines > MOST_LINES:
+            raise InvalidFieldsError.one("body", None, f"has more than {MOST_LINES} lines: leave the empty ones out")
+        if table.has_more_rows_than(MOST_ROWS):
+            raise InvalidFieldsError.one("body", None, _TOO_MANY.format(MOST_ROWS))
         company = company_for(tenant, company_id)
         kept = {**options, "principal_id": tenant.principal_id}
         lines = max(content.count(b"\n"), content.count(b"\r"))
-        made = self._idempotency.once(
-            tenant,
-            wish,
-            lambda: {"id": self._jobs.submit(tenant, company, f"import {kind}", kept, content, rows=lines)},
-        )
+        at_once = len(content) <= AT_ONCE_BYTES and not options.get("background")
+
+        def submitted() -> Document:
+            key = self._jobs.submit(tenant, company, f"import {kind}", kept, content, rows=lines, at_once=at_once)
+            return {"id": key}
+
+        made = self._idempotency.once(tenant, wish, submitted)
         kept_job = self._jobs.got(tenant, made["id"])
-        if len(content) > AT_ONCE_BYTES or options.get("background"):
+        if not at_once:
             return kept_job
         try:
             taken = self._jobs.take(made["id"])  # None: it was done when it was asked for before
@@ -123,13 +136,18 @@ class Imports:
             "problems_found": wrong,
             "problems": [asdict(problem) for problem in problems],
         }
-        with self._context.database.transaction():
+        try:
             if not problems and not dry_run:
-                importer.look_again()
-                result["made"] = importer.write()
-                self._tell_the_audit_log(taken, result["made"])
-            state = "failed" if problems and not dry_run else "done"
-            self._jobs.end(taken, state, result, rows)
+                importer.prepare()
+            with self._context.database.transaction():
+                if not problems and not dry_run:
+                    importer.look_again()
+                    result["made"] = importer.write()
+                    self._tell_the_audit_log(taken, result["made"])
+                state = "failed" if problems and not dry_run else "done"
+                self._jobs.end(taken, state, result, rows)
+        finally:
+            importer.forget()
         if sum(result["made"].values()) >= MANY_ROWS:
             self._context.database.analyze()
 
@@ -141,6 +159,11 @@ class Imports:
         wrong = rows = 0
         for row in table.rows():
             rows += 1
+            if rows > MOST_ROWS:  # so much emptiness is in the file that who took it could not tell
+                number = row.number if isinstance(row, CsvRow) else row.row
+                problems.append(RowProblem(number, "", "", _TOO_MANY.format(MOST_ROWS)))
+                wrong += 1
+                break
             found = importer.take(row) if isinstance(row, CsvRow) else [row]
             wrong += len(found)
             problems += found[: MOST_PROBLEMS - len(problems)]

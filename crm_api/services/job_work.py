@@ -39,7 +39,7 @@ class Doer(Protocol):
 
 
 class JobWork:
-    """Takes jobs that wait, oldest first."""
+    """Takes jobs that wait, of one company after the other."""
 
     def __init__(self, jobs: Jobs, doers: Mapping[str, Doer]) -> None:
         """Take the doer for each first word of a job's kind."""

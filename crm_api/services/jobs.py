@@ -20,12 +20,14 @@ from crm_api.tables.fund import Job, JobFile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from crm_api.services.context import Tenant
+    from crm_api.services.context import Context, Tenant
     from crm_api.services.kept import Expected
 
 SILENT_MS: Final = 60_000
 """A running job without a sign of life for so long has lost its worker."""
 ATTEMPTS: Final = 3
+MOST_WAITING: Final = 20
+"""Of one company."""
 KEPT_MS: Final = 90 * 24 * 3_600_000
 
 # Asked several times a second, so it costs one look at the index of unfinished jobs, and takes no lock.
@@ -39,7 +41,13 @@ SELECT id, attempts, result FROM jobs WHERE state = 'running' AND (heartbeat_at_
 """
 # Another worker may have found the same job in this moment, and be at work on it; or its own may have ended it.
 _WAITS_AGAIN: Final = "UPDATE jobs SET state = 'waiting' WHERE id = ? AND state = 'running' AND attempts = ?"
-_NEXT: Final = "SELECT id, attempts FROM jobs WHERE finished_at_ms IS NULL AND state = 'waiting' ORDER BY id LIMIT 1"
+_FIRST_OF_EACH: Final = """
+SELECT min(id), company_id FROM jobs WHERE finished_at_ms IS NULL AND state = 'waiting' GROUP BY company_id
+"""
+_ATTEMPTS: Final = "SELECT attempts FROM jobs WHERE id = ?"
+_WAITING: Final = """
+SELECT count(*) FROM jobs WHERE finished_at_ms IS NULL AND state = 'waiting' AND company_id = ?
+"""
 _TAKE: Final = """
 UPDATE jobs SET state = 'running', attempts = attempts + 1, rows_done = 0,
     started_at_ms = coalesce(started_at_ms, ?), heartbeat_at_ms = ?
@@ -83,6 +91,12 @@ class Jobs(Listed[Job]):
     model = Job
     hidden = frozenset({"heartbeat_at_ms"})
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._turns = 0
+        self._last_turns: dict[int, int] = {}
+        """Of each company, by its id: what this worker has taken last. A worker that is new lets the oldest begin."""
+
     def documents(self, rows: Sequence[Job]) -> list[Document]:
         """Show jobs with their options and results as documents."""
         return [
@@ -95,10 +109,28 @@ class Jobs(Listed[Job]):
         ]
 
     def submit(
-        self, tenant: Tenant, company_id: int, kind: str, options: dict[str, Any], content: bytes, *, rows: int
+        self,
+        tenant: Tenant,
+        company_id: int,
+        kind: str,
+        options: dict[str, Any],
+        content: bytes,
+        *,
+        rows: int,
+        at_once: bool = False,
     ) -> int:
-        """Keep a job until a worker takes it; return its id."""
+        """Keep a job until a worker takes it; return its id.
+
+        Raises:
+            ConflictError: as many jobs of the company wait as may; one that its maker takes `at_once` does not.
+        """
         with self.database.transaction():
+            waiting = 0 if at_once else self.database.rows(_WAITING, (company_id,))[0][0]
+            if waiting >= MOST_WAITING:
+                raise ConflictError(
+                    f"{waiting} jobs of company {company_id} wait: wait for the end of some, or remove what is not "
+                    "wanted any more (DELETE /v1/jobs/{id}), then send this again"
+                )
             row = Job.create(
                 company_id=company_id,
                 kind=kind,
@@ -128,19 +160,26 @@ class Jobs(Listed[Job]):
             AuditTrail(self.context).write(tenant, [entry])
 
     def take(self, job_id: int | None = None) -> Taken | None:
-        """Take the oldest job that waits (or this one), None when there is none."""
+        """Take a job that waits (or this one), None when there is none.
+
+        It is the oldest of the company whose turn it is: of those whose jobs wait, the one whose last turn is longest
+        ago. Who has many waits for his own.
+        """
         now_ms = self.context.now_ms()
         if job_id is None and self.database.row(_ANY, (now_ms - SILENT_MS, now_ms + SILENT_MS)) is None:
             return None
         with self.database.transaction():
             if job_id is None:
                 self._take_from_the_silent(now_ms)
-            found = self.database.row(_NEXT) if job_id is None else (job_id, 0)
+            found = self._next() if job_id is None else (job_id, 0)
             if found is None or not self.database.rows(_TAKE, (now_ms, now_ms, found[0], "waiting", found[1])):
                 return None
             row = Job.get_by_id(found[0])
             content = bytes(JobFile.get_by_id(found[0]).content)
             so_far = None if row.result is None else json.loads(str(row.result))
+            if job_id is None:
+                self._turns += 1
+                self._last_turns[int(row.company_id)] = self._turns
             options = json.loads(str(row.options))
             return Taken(row.id, row.attempts, row.company_id, row.kind, options, row.made_by, content, so_far)
 
@@ -173,6 +212,15 @@ class Jobs(Listed[Job]):
         """Remove jobs that ended long ago."""
         with self.database.transaction():
             self.database.rows(_PRUNED, (self.context.now_ms() - KEPT_MS,))
+
+    def _next(self) -> tuple[int, int] | None:
+        """Return the job whose turn it is, and how often it was tried."""
+        first_of_each = self.database.rows(_FIRST_OF_EACH)
+        if not first_of_each:
+            return None
+        job_id, _ = min(first_of_each, key=lambda first: (self._last_turns.get(first[1], 0), first[0]))
+        attempts = self.database.row(_ATTEMPTS, (job_id,))
+        return None if attempts is None else (job_id, attempts[0])
 
     def _own(self, statement: str, parameters: tuple[Any, ...]) -> None:
         if not self.database.rows(statement, parameters):

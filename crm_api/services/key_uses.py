@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.key_numbers import written
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from crm_api.services.idempotency import Repeatable
     from crm_api.services.kept import Document
 
+AHEAD_MS: Final = 5 * 60_000
+"""By so much the clock of a panel may be ahead of ours."""
+BEHIND_MS: Final = 90 * 86_400_000
+"""For so long a panel without a network may have kept what it tells. What is older comes of a clock that was never set,
+and would be removed with the records of that time, or be in no report."""
 _HOME: Final = """
 SELECT a.id, a.house_id FROM apartments a
 JOIN panel_places pp ON pp.house_id = a.house_id AND (pp.entrance_id IS NULL OR pp.entrance_id = a.entrance_id)
@@ -55,9 +61,16 @@ class KeyUses:
                 home = database.row(_HOME, (panel.id, key.apartment_id, key.resident_id))
             houses = database.rows(_HOUSES, (panel.id,))
             only_house = houses[0][0] if len(houses) == 1 else None
+            reasons = [] if key is not None else [f"nobody knows key {written(number)}"]
+            at_ms = now_ms if use.at_ms is None else use.at_ms
+            if not now_ms - BEHIND_MS <= at_ms <= now_ms + AHEAD_MS:
+                reasons.append(
+                    f"by the panel's clock at {datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+                )
+                at_ms = now_ms
             row = AccessRecord.create(
                 company_id=panel.company_id,
-                at_ms=now_ms if use.at_ms is None else use.at_ms,
+                at_ms=at_ms,
                 panel_id=panel.id,
                 panel=use.panel,
                 apartment_id=None if home is None else home[0],
@@ -65,7 +78,7 @@ class KeyUses:
                 key_id=None if key is None else key.id,
                 method="key",
                 result="opened" if use.opened else "refused",
-                reason=None if key is not None else f"nobody knows key {written(number)}",
+                reason="; ".join(reasons) or None,
             )
             Panel.update(last_seen_at_ms=now_ms).where(Panel.id == panel.id).execute()
         return dict(find(company, AccessRecord, "access record", row.id).__data__)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import TYPE_CHECKING, Final
 
 from crm_api.domain.problems import NotFoundError
+from crm_api.services.message_links import MessageLinks
 from crm_api.services.visitor_pictures import picture_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class MessagePictures:
     def __init__(self, context: Context, drivers: Mapping[str, PanelDriver], public_url: str) -> None:
         self._context = context
         self._drivers = drivers
-        self._public_url = public_url.rstrip("/")
+        self._links = MessageLinks(context, public_url, "/v1/message-pictures/", "message picture")
 
     def take(self, call_id: str, panel: str) -> bool:
         """Take the picture now; whether there is one. A panel that gives none is no fault of the message."""
@@ -70,11 +70,8 @@ class MessagePictures:
 
     def link(self, message_id: int) -> str:
         """Return the link to the picture of a message; empty without a picture or a public address of this host."""
-        row = self._context.database.row(_IS_THERE, (message_id,)) if self._public_url else None
-        if row is None:
-            return ""
-        signed = self._signature(message_id, int(row[0]))
-        return f"{self._public_url}/v1/message-pictures/{message_id}-{row[0]}-{signed}"
+        row = self._context.database.row(_IS_THERE, (message_id,))
+        return "" if row is None else self._links.link(message_id, int(row[0]))
 
     def shown(self, key: str) -> bytes:
         """Return the picture that a link leads to.
@@ -82,20 +79,7 @@ class MessagePictures:
         Raises:
             NotFoundError: a wrong or old link, or the message is gone: nobody learns which.
         """
-        message, _, rest = key.partition("-")
-        until, _, signed = rest.partition("-")
-        numbers = all(text.isascii() and text.isdecimal() and len(text) < _LONGEST for text in (message, until))
-        right = self._signature(int(message), int(until)) if numbers else ""
-        if not numbers or not hmac.compare_digest(right.encode(), signed.encode()):
-            raise NotFoundError.of("picture", key)
-        return self.content(int(message))
-
-    def _signature(self, message_id: int, until_ms: int) -> str:
-        return self._context.encryption.keyed_hash(f"message picture {message_id} {until_ms}")
-
-
-_LONGEST: Final = 19
-"""Digits of a 64-bit integer."""
+        return self.content(self._links.message_of(key))
 
 
 def remove_lonely(context: Context) -> None:

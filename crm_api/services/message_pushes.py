@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from crm_api.adapters.push_services.push import Push
+from crm_api.domain.push_texts import alert_of
 from crm_api.tables import push_facts
 from crm_api.tables.database import DatabaseErrors
 from crm_api.tables.ring_plan_facts import RINGS
@@ -13,6 +14,7 @@ from crm_api.tables.ring_plan_facts import RINGS
 if TYPE_CHECKING:
     from crm_api.services.context import Context
     from crm_api.services.message_pictures import MessagePictures
+    from crm_api.services.message_sounds import MessageSounds
     from crm_api.tables.push_facts import Device
 
 FRESH_MS: Final = 6 * 3600 * 1_000
@@ -45,9 +47,10 @@ class MessagePush:
 class MessagePushes:
     """Takes the messages that nobody has been told of, each once, whichever process asks first."""
 
-    def __init__(self, context: Context, pictures: MessagePictures) -> None:
+    def __init__(self, context: Context, pictures: MessagePictures, sounds: MessageSounds) -> None:
         self._context = context
         self._pictures = pictures
+        self._sounds = sounds
 
     def take(self) -> list[MessagePush]:
         """Return what is to be pushed now."""
@@ -69,7 +72,8 @@ class MessagePushes:
                 continue
             accounts = [row[0] for row in database.rows(_ACCOUNTS, (apartment_id, now_ms))]
             known = push_facts.devices(database, panel, accounts)
-            link = self._pictures.link(sound_id) if known.devices else ""
+            picture = self._pictures.link(sound_id) if known.devices else ""
+            sound = self._sounds.link(sound_id) if known.devices else ""
             for device in known.devices:
                 if device.platform == NO_CALL_ONLY:
                     continue
@@ -83,7 +87,10 @@ class MessagePushes:
                     "entrance": known.entrance,
                     "at_ms": str(at_ms),
                     "duration_ms": str(duration_ms),
-                    "picture_url": link,
+                    "picture_url": picture,
+                    "audio_url": sound,
                 }
-                pushes.append(MessagePush(call_id, device, Push(data, now_ms + LASTS_MS)))
+                pushes.append(
+                    MessagePush(call_id, device, Push(data, now_ms + LASTS_MS, alert_of(data, known.language)))
+                )
         return pushes

@@ -42,7 +42,7 @@ SELECT coalesce(sum(CASE WHEN given_up_at_ms IS NULL THEN 1 ELSE 0 END), 0),
        coalesce(sum(CASE WHEN given_up_at_ms > ? THEN 1 ELSE 0 END), 0)
 FROM emergency_notices WHERE sent_at_ms IS NULL
 """
-_OUTBOX: Final = "SELECT count(*), min(due_at_ms) FROM outbox WHERE due_at_ms <= ?"
+_OUTBOX: Final = "SELECT count(*), min(abs(due_at_ms)) FROM outbox WHERE due_at_ms <= ?"
 _WEBHOOKS: Final = "SELECT state, count(*) FROM webhook_deliveries WHERE state <> 'delivered' GROUP BY state"
 _JOBS: Final = "SELECT state, count(*) FROM jobs WHERE state <> 'done' GROUP BY state"
 _RUNS: Final = """

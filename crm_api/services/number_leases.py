@@ -47,7 +47,7 @@ class Leasing:
         self._database = context.database
         self._sql = {
             name: rows.spelled(context.database, getattr(rows, name))
-            for name in ("RENEW", "SHARED", "FREE_AGAIN", "EXPIRED", "ENDED", "CALLED_BACK", "RENEWED_LATE")
+            for name in ("RENEW", "SHARED", "FREE_AGAIN", "EXPIRED", "ENDED", "FREE_NOW", "CALLED_BACK", "RENEWED_LATE")
         }
 
     def lease(self, account: str, call_id: str) -> Lease | None:
@@ -69,19 +69,21 @@ class Leasing:
                 break
         return None if caller is None else self._shared(caller)
 
-    def ended(self, call_id: str, at_ms: int, *, kept: bool = True) -> None:
-        """End a call: its number is kept for the city's time from now on, or (`kept` false) is free."""
+    def ended(self, call_id: str, at_ms: int) -> None:
+        """End a call: its number is kept for the city's time from now on."""
         with self._database.transaction():
             found = self._database.rows(self._sql["ENDED"], (at_ms, DEFAULT_KEEP_S, call_id))
             for number_id, until_ms in found:
                 self._database.rows(rows.ENDED_LEASE, (until_ms, number_id))
-                if not kept:
-                    self._database.rows(rows.FREE_NOW, (at_ms, number_id))
-                    self._database.rows(rows.ENDED_LEASE, (at_ms, number_id))
             self._database.rows(
                 "UPDATE number_leases SET ended_at_ms = ? WHERE call_id = ? AND end_reason = 'shared'",
                 (at_ms, call_id),
             )
+
+    def free(self, call_id: str, at_ms: int) -> None:
+        """Free the number of a call that has ended, unless another call has it; inside the caller's transaction."""
+        for (number_id,) in self._database.rows(self._sql["FREE_NOW"], (at_ms, call_id, at_ms)):
+            self._database.rows(rows.ENDED_LEASE, (at_ms, number_id))
 
     def called_back(self, number: str, call_id: str) -> int | None:
         """Begin a call back; return the panel that holds the number, None when nobody does.

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from crm_api.domain.numbering import place_code_problem
 from crm_api.domain.problems import InvalidFieldsError
 from crm_api.domain.search_text import search_text
-from crm_api.services.accounts import account_names
+from crm_api.services.accounts import account_names, removals
 from crm_api.services.context import Tenant, find, visible
+from crm_api.services.device_addresses import check_address
 from crm_api.services.kept import Document, Kept
 from crm_api.services.panel_codes import panel_changed
 from crm_api.tables import dialled_numbers
@@ -109,6 +110,7 @@ class Panels(Kept[Panel]):
                 raise InvalidFieldsError.one("account", new.account, "make an account of kind panel first")
             company = Tenant.of(found.company_id)
             self._check_gate(company, new.gate_id)
+            check_address(self.database, tenant, found.company_id, new.address)
             panel = Panel.create(
                 company_id=found.company_id,
                 search_text=search_text(new.name),
@@ -140,6 +142,8 @@ class Panels(Kept[Panel]):
             if "name" in values:
                 values["search_text"] = search_text(values["name"])
             self._check_gate(company, values.get("gate_id"))
+            if values.get("address", panel.address) != panel.address:
+                check_address(self.database, tenant, panel.company_id, values["address"])
             is_another_device = any(values.get(name, getattr(panel, name)) != getattr(panel, name) for name in DEVICE)
             self.update(panel, **values)
             panel_changed(self.database, key, self.context.now_ms(), is_another_device=is_another_device)
@@ -153,6 +157,7 @@ class Panels(Kept[Panel]):
             account = Account.get_by_id(panel.account_id)
             self.changes.numbers(dialled_numbers.of_scope(self.database, "panel", key))
             self.changes.contacts(account.account)
+            self.trail.write(tenant, removals(self.context, [account]))
             panel.delete_instance()
             account.delete_instance()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from crm_api.domain.phone_limits import month_of
 from crm_api.domain.problems import NotFoundError
 from crm_api.domain.search_text import search_text
 from crm_api.services.context import Tenant, find
+from crm_api.services.emergency_centres import EmergencyCentres, centre_numbers
 from crm_api.services.kept import Document, Kept, company_for, platform_only
 from crm_api.tables.models import (
     Account,
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _OF_THE_PLATFORM: Final = frozenset({"active", "billing_id"})
 """What only who acts for every company may change of one."""
+_MINUTES: Final = ("phone_minutes", "apartment_phone_minutes")
+"""Limits of a calendar month."""
 
 
 def dispatch_accounts(of: str, ids: Sequence[int]) -> dict[int, str]:
@@ -66,14 +70,19 @@ class Cities(Kept[City]):
 
     def documents(self, rows: Sequence[City]) -> list[Document]:
         """Show the dispatch centre with the city."""
-        dispatch = dispatch_accounts("city_id", [row.id for row in rows])
-        return [{**row.__data__, "dispatch_account": dispatch.get(row.id)} for row in rows]
+        ids = [row.id for row in rows]
+        dispatch, numbers = dispatch_accounts("city_id", ids), centre_numbers(ids)
+        return [
+            {**row.__data__, "dispatch_number": numbers.get(row.id), "dispatch_account": dispatch.get(row.id)}
+            for row in rows
+        ]
 
     def create(self, tenant: Tenant, new: NewCity) -> Document:
         """Make a city."""
         platform_only(tenant)
         with self.database.transaction():
-            city = City.create(**new.model_dump(exclude={"dispatch_account"}))
+            city = City.create(**new.model_dump(exclude={"dispatch_account", "dispatch_number"}))
+            self._set_dispatch_number(tenant, city, new.dispatch_number)
             set_dispatch(tenant, "city_id", city.id, new.dispatch_account)
         return self.got(tenant, city.id)
 
@@ -84,6 +93,8 @@ class Cities(Kept[City]):
             city = self.row(tenant, key)
             if "dispatch_account" in values:
                 set_dispatch(tenant, "city_id", key, values.pop("dispatch_account"))
+            if "dispatch_number" in values:
+                self._set_dispatch_number(tenant, city, values.pop("dispatch_number"))
             has_new_clock = values.get("time_zone", city.time_zone) != city.time_zone
             self.update(city, **values)
             self.changes.scope("city", key)
@@ -100,6 +111,10 @@ class Cities(Kept[City]):
         platform_only(tenant)
         with self.database.transaction():
             self.row(tenant, key).delete_instance()
+
+    def _set_dispatch_number(self, tenant: Tenant, city: City, number: str | None) -> None:
+        """Give the number to the city's dispatch centre; one that has none gets it."""
+        EmergencyCentres(self.context).set_number(tenant, city, number)
 
 
 class Companies(Kept[Company]):
@@ -136,6 +151,9 @@ class Companies(Kept[Company]):
                 set_dispatch(tenant, "company_id", key, values.pop("dispatch_account"))
             self.update(company, **values)
             self.changes.scope("company", key)
+            if any(values.get(limit) is not None for limit in _MINUTES):
+                # More than that may have been used already: then phones ring again when the month begins.
+                self.changes.scope_at(month_of(self.context.now_ms())[1], "company", key)
         return self.got(tenant, key)
 
     def remove(self, tenant: Tenant, key: int) -> None:

@@ -13,6 +13,7 @@ import msgspec
 import structlog
 
 from crm_api.adapters.push_services.push import Push, Verdict
+from crm_api.domain.push_texts import alert_of
 from crm_api.services.changes import Changes
 from crm_api.tables import push_facts
 
@@ -51,11 +52,6 @@ class Wanted(msgspec.Struct, frozen=True):
     accounts: list[str] = msgspec.field(default_factory=list)
     wants: Literal["pushes", "message_picture"] = "pushes"
 
-    @property
-    def until_ms(self) -> int:
-        """Return when the stage stops ringing."""
-        return self.at_ms + self.ring_timeout_s * 1000
-
 
 @dataclass
 class _Ringing:
@@ -63,6 +59,8 @@ class _Ringing:
 
     wanted: Wanted
     devices: list[Device]
+    until_ms: int
+    """When the stage stops ringing, by the clock here: `wanted.at_ms` is of another host's."""
     sending: set[asyncio.Task[None]] = field(default_factory=set)
     ends: asyncio.TimerHandle | None = None
 
@@ -88,16 +86,19 @@ class Pushing:
         self._on_their_way: dict[str, int] = dict.fromkeys(services, 0)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(self, wanted: Wanted) -> None:
-        """Wake the devices of these accounts. From now on `over` is believed, also before they are known."""
-        ringing = _Ringing(wanted, [])
+    def begin(self, wanted: Wanted, age_ms: int = 0) -> None:
+        """Wake the devices of these accounts; the stage began so long ago.
+
+        From now on `over` is believed, also before they are known.
+        """
+        ringing = _Ringing(wanted, [], self._context.now_ms() + wanted.ring_timeout_s * 1000 - age_ms)
         self._ringing.setdefault(wanted.call_id, []).append(ringing)
         self._start(self._begin(ringing)).add_done_callback(lambda _: self._forget_without_devices(ringing))
 
     def tell(self, call_id: str, device: Device, push: Push) -> None:
         """Send a push that rings nothing: a visitor has left a message."""
         wanted = Wanted(call_id, self._context.now_ms(), "", "", 0, 0, "", [device.account])
-        self._start(self._send(_Ringing(wanted, [device]), device, push))
+        self._start(self._send(_Ringing(wanted, [device], push.expires_at_ms), device, push))
 
     def over(self, call_id: str, answered_by: str | None) -> None:
         """Tell the devices that the call is answered or over; those of the account that answered know."""
@@ -130,7 +131,7 @@ class Pushing:
     async def _begin(self, ringing: _Ringing) -> None:
         wanted = ringing.wanted
         now_ms = self._context.now_ms()
-        if now_ms >= wanted.until_ms:
+        if now_ms >= ringing.until_ms:
             return
         in_thread = self._context.database.in_thread if self._reading is None else self._reading.run
         known = await in_thread(push_facts.devices, self._context.database, wanted.panel, wanted.accounts)
@@ -141,7 +142,7 @@ class Pushing:
             self._start(self._take_picture(wanted, known.apartment_id))
         ringing.devices = known.devices
         loop = asyncio.get_running_loop()
-        ringing.ends = loop.call_later((wanted.until_ms - now_ms) / 1000, self._stage_over, ringing)
+        ringing.ends = loop.call_later((ringing.until_ms - now_ms) / 1000, self._stage_over, ringing)
         for device in known.devices:
             self._tell(self._event(ringing, device, "queued", at_ms=wanted.at_ms))
             data = {
@@ -153,9 +154,10 @@ class Pushing:
                 "house": known.house,
                 "entrance": known.entrance,
                 "picture_url": link,
-                "expires_at_ms": str(wanted.until_ms),
+                "expires_at_ms": str(ringing.until_ms),
             }
-            task = self._start(self._send(ringing, device, Push(data, wanted.until_ms)))
+            alert = alert_of(data, known.language, from_panel=known.is_panel)
+            task = self._start(self._send(ringing, device, Push(data, ringing.until_ms, alert)))
             ringing.sending.add(task)
             task.add_done_callback(ringing.sending.discard)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from crm_api.domain.problems import ConflictError
 from crm_api.services.context import Tenant, find
+from crm_api.services.device_addresses import check_address
 from crm_api.services.kept import Document, Kept, company_for
 from crm_api.services.panels import encrypted_login
 from crm_api.tables.fund import Gate, Relay
@@ -51,8 +52,10 @@ class Relays(Kept[Relay]):
         """Make a relay."""
         with self.database.transaction():
             values = new.model_dump(exclude={"company_id", "credentials", "doors"})
+            company_id = company_for(tenant, new.company_id)
+            check_address(self.database, tenant, company_id, new.address)
             row = Relay.create(
-                company_id=company_for(tenant, new.company_id),
+                company_id=company_id,
                 credentials=encrypted_login(self.context, new.credentials.model_dump() if new.credentials else None),
                 **values,
             )
@@ -63,6 +66,8 @@ class Relays(Kept[Relay]):
         """Change a relay."""
         with self.database.transaction():
             row = self.row(tenant, key)
+            if values.get("address", row.address) != row.address:
+                check_address(self.database, tenant, int(str(row.company_id)), values["address"])
             if "doors" in values:
                 self._set_doors(row, values.pop("doors"))
             if "credentials" in values:

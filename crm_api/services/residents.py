@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from crm_api.domain.problems import FieldProblem, InvalidFieldsError
+from crm_api.services.accounts import removals
 from crm_api.services.context import Tenant, visible
 from crm_api.services.kept import Document, Kept, company_for
 from crm_api.tables.models import Account, Apartment
@@ -75,7 +76,9 @@ class Residents(Kept[Resident]):
         """Remove a resident with the accounts that are his own: without him they would be the whole household's."""
         row = self.row(tenant, key)
         self._announce_homes(row)
-        for account in Account.select().where(Account.resident_id == key):
+        his_own = list(Account.select().where(Account.resident_id == key))
+        self.trail.write(tenant, removals(self.context, his_own))
+        for account in his_own:
             self.changes.account_rings(account.id, account.apartment_id)
             self.changes.contacts(account.account)
             account.delete_instance()

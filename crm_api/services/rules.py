@@ -45,7 +45,7 @@ class BlockKinds(Kept[BlockKind]):
         """Change what a kind stops; every apartment under such a block is planned anew."""
         with self.database.transaction():
             self.update(self.row(tenant, key), **values)
-            self.changes.apartments(row.apartment_id for row in Block.select().where(Block.kind_id == key))
+            self.changes.block_kind(key)
         return self.got(tenant, key)
 
 

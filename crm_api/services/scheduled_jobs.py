@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from peewee import fn
 
-from crm_api.domain.problems import ConflictError
+from crm_api.domain.problems import ConflictError, InvalidFieldsError
 from crm_api.domain.slots import slot_from, slot_named
+from crm_api.domain.zones import UnreadableZoneError
 from crm_api.services.audit import audited
 from crm_api.services.job_runs import run_document
 from crm_api.services.kept import Document, Kept
@@ -18,6 +19,7 @@ from crm_api.tables.schedule import JobRun, ScheduledJob
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from crm_api.domain.slots import Slot
     from crm_api.services.context import Tenant
 
 _BY_HAND: Final = "by hand"
@@ -47,7 +49,11 @@ class ScheduledJobs(Kept[ScheduledJob]):
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
         """Change when a job is due; the next slot is found anew.
 
-        In another zone the slot that is waited for may be due already: it stays the next one, and runs at once.
+        The slot that is waited for stays the next one, and runs at once, when it is due already: in another zone, or as
+        no scheduler has run since. With another cron only one that was missed so does: nothing is made up for.
+
+        Raises:
+            InvalidFieldsError: the zone that the job has so far cannot be read.
         """
         with self.database.transaction():
             row = self.row(tenant, key)
@@ -55,16 +61,26 @@ class ScheduledJobs(Kept[ScheduledJob]):
                 zone = values.get("zone", row.zone)
                 zone = zone or self._city_zones([row.company_id]).get(row.company_id, PLATFORM_ZONE)
                 if values.get("enabled", row.enabled):
-                    cron, now_ms = values.get("cron", row.cron), self.context.now_ms()
-                    slot = slot_from(cron, zone, now_ms)
-                    if row.next_slot is not None and cron == row.cron:
-                        waited_for = slot_named(zone, str(row.next_slot))
-                        slot = waited_for if waited_for.due_at_ms <= now_ms else slot
+                    try:
+                        slot = self._next_slot(row, values.get("cron", row.cron), zone)
+                    except UnreadableZoneError:
+                        raise InvalidFieldsError.one(
+                            "zone", zone, "cannot be read: give the job or its city another"
+                        ) from None
                     values = {**values, "next_slot": slot.name, "next_at_ms": slot.due_at_ms}
                 else:
                     values = {**values, "next_slot": None, "next_at_ms": None}
             self.update(row, **values)
         return self.got(tenant, key)
+
+    def _next_slot(self, row: ScheduledJob, cron: str, zone: str) -> Slot:
+        now_ms = self.context.now_ms()
+        known: Any = row
+        if known.next_slot is not None and (cron == known.cron or known.next_at_ms <= now_ms):
+            waited_for = slot_named(zone, known.next_slot)
+            if waited_for.due_at_ms <= now_ms:
+                return waited_for
+        return slot_from(cron, zone, now_ms)
 
     @audited("start by hand")
     def start(self, tenant: Tenant, key: int) -> Document:

@@ -10,7 +10,7 @@ from crm_api.domain.problems import InvalidFieldsError, NotFoundError, Unauthori
 from crm_api.services.audit import Entry
 from crm_api.services.context import Tenant, visible
 from crm_api.services.kept import Document, Kept
-from crm_api.services.login_gate import LoginGate
+from crm_api.services.login_gate import SESSION_NAME, LoginGate
 from crm_api.services.principals import check_password, companies_of, end_sessions
 from crm_api.services.tokens import hash_of, new_token
 from crm_api.tables.people import Principal, Token
@@ -101,29 +101,31 @@ class Sessions(TokensOfKind):
 
         Raises:
             TooManyLoginsError: of this login or from this address; nothing was checked.
+            HashingBusyError: too many log in at once; nothing was checked, nor counted.
             UnauthorisedError: no such login, a wrong password, or switched off: nobody learns which.
         """
         attempt = self._gate.enter(login, address)
-        row: Principal | None = (
-            Principal.select().where((Principal.login == login) & (Principal.kind == "staff")).first()
-        )
-        kept = row.password_hash if row is not None and row.enabled else None
-        if not self.context.passwords.matches(kept, password) or row is None:
-            _log.warning("login refused", address=address, reason="login or password is wrong")
-            raise UnauthorisedError("Login or password is wrong")
+        with self._gate.turn(attempt):
+            row: Principal | None = (
+                Principal.select().where((Principal.login == login) & (Principal.kind == "staff")).first()
+            )
+            kept = row.password_hash if row is not None and row.enabled else None
+            if not self.context.passwords.matches(kept, password) or row is None or kept is None:
+                _log.warning("login refused", address=address, reason="login or password is wrong")
+                raise UnauthorisedError("Login or password is wrong")
+            renewed = self.context.passwords.hashed(password) if self.context.passwords.is_outdated(kept) else None
         now_ms = self.context.now_ms()
         token = new_token()
         with self.database.transaction():
             self._gate.succeeded(attempt)
-            if kept is not None and self.context.passwords.is_outdated(kept):
-                renewed = self.context.passwords.hashed(password)
+            if renewed is not None:
                 Principal.update(password_hash=renewed).where(Principal.id == row.id).execute()
             outlived = (Token.kind == self.kind) & (Token.expires_at_ms < now_ms - SESSIONS_KEPT_MS)
             Token.delete().where((Token.principal_id == row.id) & outlived).execute()
             session = Token.create(
                 principal_id=row.id,
                 kind=self.kind,
-                name=f"login from {address}",
+                name=f"{SESSION_NAME}{address}",
                 token_hash=hash_of(token),
                 created_at_ms=now_ms,
                 expires_at_ms=now_ms + SESSION_MS,
@@ -152,6 +154,7 @@ class Sessions(TokensOfKind):
 
         Raises:
             TooManyLoginsError: too many wrong ones.
+            HashingBusyError: too many passwords are looked at just now.
             InvalidFieldsError: the current one is wrong, or the new one is too simple.
         """
         row = Principal.get_by_id(asker.tenant.principal_id)
@@ -159,11 +162,12 @@ class Sessions(TokensOfKind):
             raise InvalidFieldsError.one("Authorization", "(not shown)", "a service account has no password")
         check_password(change.password, row.login)
         attempt = self._gate.enter(row.login, address)
-        if not self.context.passwords.matches(row.password_hash, change.current):
-            raise InvalidFieldsError.one("current", "(not shown)", "give the password that holds now")
+        with self._gate.turn(attempt):
+            if not self.context.passwords.matches(row.password_hash, change.current):
+                raise InvalidFieldsError.one("current", "(not shown)", "give the password that holds now")
+            hashed = self.context.passwords.hashed(change.password)
         with self.database.transaction():
             self._gate.succeeded(attempt)
-            hashed = self.context.passwords.hashed(change.password)
             Principal.update(password_hash=hashed, version=Principal.version + 1).where(
                 Principal.id == row.id
             ).execute()

@@ -132,7 +132,7 @@ class Telling:
             SIGNATURE: signature(secret, self._context.now_ms() // 1000, body),
         }
         try:
-            await post(self._client, delivery.url, body, headers)
+            await post(self._client, delivery.url, body, headers, delivery.company_id)
         except NotPostedError as error:
             return _Tried(str(error), isinstance(error, NotAnsweredError))
         return _Tried()

@@ -10,7 +10,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import structlog
+
 from crm_api.domain.slots import Slot, latest_due, slot_after, slot_from, slot_named
+from crm_api.domain.zones import UnreadableZoneError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +38,8 @@ KINDS: Final = (
 PLATFORM_ZONE: Final = "UTC"
 JUMP_MS: Final = 1000
 """By more than this the clock does not go wrong between two looks: it was set."""
+
+_log = structlog.get_logger("crm_api.timetable")
 
 _MISSING: Final = """
 INSERT INTO scheduled_jobs (company_id, kind, cron, enabled)
@@ -85,6 +90,8 @@ class Timetable:
         self._looked_ms, self._looked_s = 0, 0.0
         self._right: dict[int, _Job] = {}
         """Jobs whose next slot has been worked out anew, and was right: so it stays while the clock goes on."""
+        self._unreadable: dict[int, str] = {}
+        """Zones of jobs that could not be read, and have been told."""
 
     def fill(self) -> None:
         """Make the jobs that are missing: the platform's, and those of new companies."""
@@ -99,7 +106,7 @@ class Timetable:
         if self._was_set(now_ms):
             self._right.clear()
         rows = self._context.database.rows(_JOBS, (PLATFORM_ZONE, True))
-        return sum(self._look_at(_Job(*row), now_ms) for row in rows)
+        return sum(self._look_past_unreadable(_Job(*row), now_ms) for row in rows)
 
     def _was_set(self, now_ms: int) -> bool:
         """Say whether somebody has set the clock since the last look."""
@@ -108,20 +115,32 @@ class Timetable:
         self._looked_ms, self._looked_s = now_ms, now_s
         return abs(now_ms - expected_ms) > JUMP_MS
 
+    def _look_past_unreadable(self, job: _Job, now_ms: int) -> bool:
+        """Look at one job; one whose zone cannot be read waits until it has another, told once, and keeps none back."""
+        try:
+            made = self._look_at(job, now_ms)
+        except UnreadableZoneError as error:
+            if self._unreadable.get(job.job_id) != job.zone:
+                _log.error("a job does not run", job=job.job_id, kind=job.kind, reason=str(error))
+                self._unreadable[job.job_id] = job.zone
+            return False
+        self._unreadable.pop(job.job_id, None)
+        return made
+
     def _look_at(self, job: _Job, now_ms: int) -> bool:
         """Look at one job; say whether a run was made."""
         if job.next_slot is None or job.next_at_ms is None:
             self._move(job, slot_from(job.cron, job.zone, now_ms))
             return False
-        first = Slot(job.next_slot, job.next_at_ms)
+        waited_for = Slot(job.next_slot, job.next_at_ms)
+        if waited_for.due_at_ms > now_ms and self._right.get(job.job_id) == job:
+            return False
+        first = slot_named(job.zone, job.next_slot)
+        # In the zone that the city has got since its hour may have passed: it is due, and must not be left out. Or it
+        # may be to come, though while no scheduler ran it passed in the old one.
         if first.due_at_ms > now_ms:
-            if self._right.get(job.job_id) == job:
-                return False
-            waited_for, first = first, slot_named(job.zone, job.next_slot)
-            # Where its hour has passed in the zone that the city has got since, it is due: it must not be left out.
-            if first.due_at_ms > now_ms:
-                self._wait(job, waited_for, now_ms)
-                return False
+            self._wait(job, waited_for, now_ms)
+            return False
         slot, following, missed = latest_due(job.cron, job.zone, first, now_ms)
         with self._context.database.transaction():
             if not self._move(job, following):

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from crm_api.domain.problems import ConflictError, ForbiddenError, InvalidFieldsError, UnauthorisedError
+from crm_api.services.audit import AuditTrail, Entry
 from crm_api.services.context import Tenant
+from crm_api.services.principals import ServiceAccounts
 from crm_api.tables.database import DatabaseErrors, reason_of
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ FROM tokens t JOIN principals p ON p.id = t.principal_id
 LEFT JOIN principal_companies c ON c.principal_id = p.id LEFT JOIN companies o ON o.id = c.company_id
 WHERE t.token_hash = ? AND t.revoked_at_ms IS NULL AND p.enabled = ?
 """
+
+_NAMED = "SELECT id FROM principals WHERE kind = 'service_account' AND name = ?"
+HERE: Final = Tenant(None, "command line")
+"""Who makes tokens outside the API, as the audit log names it."""
 
 _log = structlog.get_logger("crm_api.tokens")
 
@@ -84,7 +90,8 @@ class Tokens:
 
         `kind` says role and reach: `platform` is an admin of all companies, `operator` an operator of one company,
         `service` the AGI server. `replace` takes the place of the service account with the same name; `token` is a
-        given one (a service account that has just this token stays as it is).
+        given one (a service account that has just this token stays as it is). The audit log tells all that is made and
+        removed.
 
         Raises:
             InvalidFieldsError: unknown kind or company, or an operator without company.
@@ -105,10 +112,11 @@ class Tokens:
             if replace and token and self._is_kept(name, ROLE_OF_KIND[kind], token):
                 return token
             token = token or new_token()
-            if replace:
-                database.rows("DELETE FROM principals WHERE kind = 'service_account' AND name = ?", (name,))
-            elif database.row("SELECT id FROM principals WHERE kind = 'service_account' AND name = ?", (name,)):
+            gone = database.rows(_NAMED, (name,))
+            if gone and not replace:
                 raise ConflictError(f"name: there is a token {name!r} already; give --replace or another name")
+            removed = [self._entry(row[0], "remove") for row in gone]
+            database.rows("DELETE FROM principals WHERE kind = 'service_account' AND name = ?", (name,))
             now_ms = self._context.now_ms()
             made = database.row(
                 "INSERT INTO principals (kind, name, role, all_companies, enabled, created_at_ms) "
@@ -121,10 +129,15 @@ class Tokens:
                     "INSERT INTO principal_companies (principal_id, company_id) VALUES (?, ?)",
                     (principal_id, company_id),
                 )
-            database.rows(
-                "INSERT INTO tokens (principal_id, kind, name, token_hash, created_at_ms) VALUES (?, 'token', ?, ?, ?)",
+            kept = database.row(
+                "INSERT INTO tokens (principal_id, kind, name, token_hash, created_at_ms) "
+                "VALUES (?, 'token', ?, ?, ?) RETURNING id",
                 (principal_id, name, hash_of(token), now_ms),
             )
+            token_id = 0 if kept is None else kept[0]
+            state = {"id": token_id, "principal_id": principal_id, "name": name, "created_at_ms": now_ms}
+            with_token = Entry("token", str(token_id), "create", None, state, company_id)
+            AuditTrail(self._context).write(HERE, [*removed, self._entry(principal_id, "create"), with_token])
         return token
 
     def principal(self, authorization: str | None) -> Principal:
@@ -157,6 +170,13 @@ class Tokens:
         if role == "calls":
             self._calls[token_hash] = now_ms, principal
         return principal
+
+    def _entry(self, principal_id: int, action: str) -> Entry:
+        """Return what the audit log is told of a service account that is there."""
+        accounts = ServiceAccounts(self._context)
+        state = accounts.got(HERE, principal_id)
+        before, after = (state, None) if action == "remove" else (None, state)
+        return Entry(accounts.noun, str(principal_id), action, before, after, accounts.company_of(state))
 
     def _is_kept(self, name: str, role: str, token: str) -> bool:
         row = self._context.database.row(

@@ -21,7 +21,7 @@ LONGEST_CALL_MS: Final = 6 * HOUR_MS
 LOOK_BACK_MS: Final = 7 * 24 * HOUR_MS
 BATCH: Final = 500
 _OPEN: Final = (
-    "SELECT call_id, panel, dialled, answered_by, started_at_ms, story FROM call_records "
+    "SELECT call_id, panel, dialled, answered_by, started_at_ms, story, moves FROM call_records "
     "WHERE started_at_ms > ? AND started_at_ms < ? AND ended_at_ms IS NULL ORDER BY started_at_ms, id LIMIT ?"
 )
 
@@ -51,7 +51,7 @@ class UnfinishedCalls:
 
 
 def _end_of(row: Sequence[object]) -> Event:
-    call_id, panel, dialled, answered_by, started_at_ms, story = row
+    call_id, panel, dialled, answered_by, started_at_ms, story, moves = row
     told = story_of(str(story or ""))
     return Event(
         "ended",
@@ -61,4 +61,5 @@ def _end_of(row: Sequence[object]) -> Event:
         dialled=None if dialled is None else str(dialled),
         result="failed" if answered_by is None else "answered",
         reason=LOST,
+        moves=int(str(moves)),
     )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from crm_api.domain.inputs.webhooks import NewWebhook
     from crm_api.services.context import Tenant
 
+MOST_WEBHOOKS: Final = 20
+"""Of one company: each that hangs takes its share of every pass."""
 SHOWN: Final = ("id", "company_id", "url", "enabled", "created_at_ms", "version")
 
 
@@ -30,11 +32,21 @@ class Webhooks(Kept[Webhook]):
         return [{**{name: r.__data__[name] for name in SHOWN}, "events": str(r.events).split(",")} for r in rows]
 
     def create(self, tenant: Tenant, new: NewWebhook) -> Document:
-        """Make a webhook with a secret of its own."""
+        """Make a webhook with a secret of its own.
+
+        Raises:
+            ConflictError: the company has as many as it may have.
+        """
         secret = new_password()
+        company_id = company_for(tenant, new.company_id)
         with self.database.transaction():
+            if Webhook.select().where(Webhook.company_id == company_id).count() >= MOST_WEBHOOKS:
+                raise ConflictError(
+                    f"company_id: company {company_id} has {MOST_WEBHOOKS} webhooks: remove one that is not used, "
+                    "or have one tell of several events"
+                )
             row = Webhook.create(
-                company_id=company_for(tenant, new.company_id),
+                company_id=company_id,
                 url=new.url,
                 events=",".join(new.events),
                 secret=self.context.encryption.encrypted(secret),
@@ -44,11 +56,19 @@ class Webhooks(Kept[Webhook]):
         return {**self.got(tenant, row.id), "secret": secret}
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
-        """Change a webhook; what waits is delivered to where it leads now, without a rest for what it led to before."""
+        """Change a webhook.
+
+        What waits is delivered to where it leads now, without a rest for what it led to before; one that leads where it
+        led rests on, but when it is switched on (its owner says that there is somebody again).
+        """
         with self.database.transaction():
+            row = self.row(tenant, key)
             if "events" in values:
                 values["events"] = ",".join(values["events"])
-            self.update(self.row(tenant, key), **values, rests_until_ms=0, silences=0)
+            is_switched_on = values.get("enabled", False) and not row.enabled
+            if values.get("url", row.url) != row.url or is_switched_on:
+                values |= {"rests_until_ms": 0, "silences": 0}
+            self.update(row, **values)
         return self.got(tenant, key)
 
     def remove(self, tenant: Tenant, key: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from crm_api.domain.call_record import OUTCOME_RANK, REFUSED
+from crm_api.domain.call_record import NEVER, NO_MEDIA, NO_MEDIA_CAUSE, OPEN, OUTCOME_RANK, REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,10 +15,34 @@ MERGED_WINDOW_MS: Final = (4000, 500)
 """A door event without the CRM's record id is that of the record made so long before (or, by clocks, after) it."""
 
 
+_LEAST: Final[dict[Dialect, str]] = {"sqlite": "min", "postgresql": "least"}
+_GREATEST: Final[dict[Dialect, str]] = {"sqlite": "max", "postgresql": "greatest"}
+_BY_BYTES: Final[dict[Dialect, str]] = {"sqlite": "", "postgresql": ' COLLATE "C"'}
+"""As Python and SQLite compare texts, whatever the language of the database."""
+
+
 def _earliest(dialect: Dialect, table: str, column: str) -> str:
-    least = "least" if dialect == "postgresql" else "min"
     ours, new = f"{table}.{column}", f"excluded.{column}"
-    return f"{column} = coalesce({least}({ours}, {new}), {ours}, {new})"
+    return f"{column} = coalesce({_LEAST[dialect]}({ours}, {new}), {ours}, {new})"
+
+
+def _longest(dialect: Dialect, table: str, column: str) -> str:
+    ours, new = f"{table}.{column}", f"excluded.{column}"
+    return f"{column} = coalesce({_GREATEST[dialect]}({ours}, {new}), {ours}, {new})"
+
+
+def _ending(dialect: Dialect, table: str) -> str:
+    """Return a row value that compares as `call_record.Ending` does; a call that goes on comes last."""
+    rank = f"CASE WHEN {table}.result IS NULL THEN {OPEN} WHEN {table}.result = '{REFUSED}' THEN 1 ELSE 0 END"
+    result = f"coalesce({table}.result, ''){_BY_BYTES[dialect]}"
+    moment, cause = (f"coalesce({table}.{column}, {NEVER})" for column in ("ended_at_ms", "cause"))
+    return f"(-{table}.moves, {rank}, {moment}, {result}, {cause})"
+
+
+def _answer(dialect: Dialect, table: str) -> str:
+    """Return a row value that compares as answers do: the first counts, one without a time after those, none last."""
+    none = f"CASE WHEN {table}.answered_by IS NULL THEN 1 ELSE 0 END"
+    return f"({none}, coalesce({table}.answered_at_ms, {NEVER}), coalesce({table}.answered_by, ''){_BY_BYTES[dialect]})"
 
 
 def _either(table: str, column: str) -> str:
@@ -32,28 +56,32 @@ def _rank(column: str) -> str:
 
 def _calls(dialect: Dialect) -> str:
     t = "call_records"
-    names = (
-        "company_id",
-        "panel_id",
-        "apartment_id",
-        "house_id",
-        "panel",
-        "dialled",
-        "talk_ms",
-        "answered_by",
-        "reason",
-    )
-    sets = [_either(t, name) for name in (*names, "cause", "plan_source")]
-    sets += [_earliest(dialect, t, "started_at_ms"), _earliest(dialect, t, "ended_at_ms")]
+    names = ("company_id", "panel_id", "apartment_id", "house_id", "panel", "dialled", "plan_source")
+    sets = [_either(t, name) for name in names]
+    sets += [_earliest(dialect, t, "started_at_ms"), _longest(dialect, t, "talk_ms")]
+    sooner = f"{_ending(dialect, 'excluded')} < {_ending(dialect, t)}"
+    sets += [
+        f"{name} = CASE WHEN {sooner} THEN excluded.{name} ELSE {t}.{name} END"
+        for name in ("ended_at_ms", "result", "moves")
+    ]
+    quicker = f"{_answer(dialect, 'excluded')} < {_answer(dialect, t)}"
+    sets += [
+        f"{name} = CASE WHEN {quicker} THEN excluded.{name} ELSE {t}.{name} END"
+        for name in ("answered_at_ms", "answered_by")
+    ]
+    no_media = f"(coalesce({t}.reason, '') = '{NO_MEDIA}' OR coalesce(excluded.reason, '') = '{NO_MEDIA}')"
     sets.append(
-        f"result = CASE WHEN {t}.result IS NULL OR {t}.result = '{REFUSED}' "
-        f"THEN coalesce(excluded.result, {t}.result) ELSE {t}.result END"
+        f"cause = CASE WHEN {no_media} THEN {NO_MEDIA_CAUSE} WHEN {sooner} THEN excluded.cause ELSE {t}.cause END"
+    )
+    least = f"{_LEAST[dialect]}({t}.reason{_BY_BYTES[dialect]}, excluded.reason)"
+    sets.append(
+        f"reason = CASE WHEN {no_media} THEN '{NO_MEDIA}' ELSE coalesce({least}, {t}.reason, excluded.reason) END"
     )
     sets.append(f"story = coalesce({t}.story, '') || excluded.story")
     return (
         "INSERT INTO call_records (call_id, company_id, panel_id, apartment_id, house_id, panel, dialled, "  # noqa: S608 - constants
-        "started_at_ms, ended_at_ms, talk_ms, answered_by, result, reason, cause, plan_source, story) "
-        f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (call_id) DO UPDATE SET {', '.join(sets)}"
+        "started_at_ms, ended_at_ms, talk_ms, answered_at_ms, answered_by, result, reason, cause, plan_source, moves, "
+        f"story) VALUES ({', '.join('?' * 18)}) ON CONFLICT (call_id) DO UPDATE SET {', '.join(sets)}"
     )
 
 
@@ -100,6 +128,7 @@ SELECT stage, account, trunk, ended_at_ms, phone_ms, billed_s, cost_micros, curr
 FROM phone_legs WHERE call_id = ? ORDER BY stage, branch, account
 """
 PRICE = "SELECT price_per_minute_micros, currency, billing_increment_s FROM trunks WHERE name = ?"
+RESULT = "SELECT result FROM call_records WHERE call_id = ?"
 STORY = "SELECT story FROM call_records WHERE call_id = ?"
 PANEL_SEEN = "UPDATE panels SET last_seen_at_ms = ? WHERE id = ? AND coalesce(last_seen_at_ms, 0) < ?"
 SEEN_STEP_MS: Final = 60_000

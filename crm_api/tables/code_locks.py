@@ -31,6 +31,7 @@ RETURNING wrong
 """
 _LOCKED: Final = "SELECT locked_until_ms FROM code_locks WHERE {kind}_id = ? AND locked_until_ms > ?"
 _LOCK: Final = "UPDATE code_locks SET locked_until_ms = ?, wrong = 0 WHERE {kind}_id = ?"
+_SHORTEN: Final = "UPDATE code_locks SET locked_until_ms = ? WHERE {kind}_id = ?"
 _FORGET: Final = "DELETE FROM code_locks WHERE {kind}_id = ?"
 _LIMITS: Final = "SELECT code_tries, code_lock_s FROM companies WHERE id = ?"
 
@@ -54,9 +55,21 @@ def places_of(database: CrmDatabase, panel_id: int) -> list[Place]:
     return [(kind, int(key)) for kind, key in database.rows(_PLACES, (panel_id, panel_id, panel_id))]
 
 
-def locked_until_ms(database: CrmDatabase, places: Iterable[Place], now_ms: int) -> int | None:
-    """Return when the last lock of these places ends; None when there is none now."""
-    ends = [row[0] for kind, key in places for row in database.rows(_LOCKED.format(kind=kind), (key, now_ms))]
+def locked_until_ms(database: CrmDatabase, company_id: int, places: Iterable[Place], now_ms: int) -> int | None:
+    """Return when the last lock of these places ends; None when there is none now.
+
+    One that would last longer than twice a lock was made before the clock was put back: it lasts as long as a lock from
+    now on. Hosts whose clocks are apart by less leave each other's locks alone.
+    """
+    _, lock_s = database.rows(_LIMITS, (company_id,))[0]
+    ends: list[int] = []
+    for kind, key in places:
+        for (until_ms,) in database.rows(_LOCKED.format(kind=kind), (key, now_ms)):
+            if until_ms > now_ms + 2 * lock_s * 1_000:
+                ends.append(now_ms + lock_s * 1_000)
+                database.rows(_SHORTEN.format(kind=kind), (ends[-1], key))
+            else:
+                ends.append(until_ms)
     return max(ends, default=None)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 import sqlite3
+import stat
 import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, TypeVarTuple
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, TypeVarTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import peewee
 import psycopg
@@ -21,6 +23,7 @@ from crm_api.tables.models import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from urllib.parse import SplitResult
 
 # psycopg would call an integer smallint, integer or bigint by its value, and each mixture another statement to prepare.
 psycopg.adapters.register_dumper(int, Int8Dumper)
@@ -30,8 +33,15 @@ Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 Dialect = Literal["sqlite", "postgresql"]
 
-SQLITE_FILE_MODE = 0o664
-"""Kamailio reads the file as another user of the group; its -wal and -shm files take over the mode."""
+SQLITE_FILE_MODE = 0o660
+"""Kamailio reads the file as another user of its group, and nobody else does: it has HA1 of every account.
+
+Its -wal and -shm files take over the mode.
+"""
+_OTHERS = 0o007
+
+_SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_SSL_FIELDS: Final = ("sslmode", "sslrootcert")
 
 SQLITE_BUSY_MS = 5000
 LOCK_AT_ONCE_MS = 20
@@ -83,6 +93,27 @@ def _has_something_to_say(connection: psycopg.Connection[Any]) -> bool:
     return bool(looks.poll(0))
 
 
+def _encryption_in(url: SplitResult) -> dict[str, str]:
+    """Return how PostgreSQL is to be reached; raise `ValueError` for anything else in the query of a URL."""
+    try:
+        fields = parse_qsl(url.query, keep_blank_values=True, strict_parsing=True) if url.query else []
+    except ValueError:
+        fields = [(url.query, "")]
+    known = _SSL_FIELDS if url.scheme == "postgresql" else ()
+    for name, value in fields:
+        if name not in known:
+            raise ValueError(f"database_url ...?{name}=: {_may_have(known)}")
+        if name == "sslmode" and value not in _SSL_MODES:
+            raise ValueError(f"database_url ...?sslmode={value}: one of {', '.join(_SSL_MODES)}")
+        if not value or [other for other, _ in fields].count(name) > 1:
+            raise ValueError(f"database_url ...?{name}={value}: give it once, with a value")
+    return dict(fields)
+
+
+def _may_have(known: Sequence[str]) -> str:
+    return f"a query may have {' and '.join(known)}, and nothing else" if known else "no query is known here"
+
+
 class CrmDatabase:
     """The database of one process: a connection for each thread, opened when first used."""
 
@@ -90,12 +121,14 @@ class CrmDatabase:
         """Choose the database.
 
         Args:
-            url: `sqlite:////absolute/path.db` or `postgresql://user:password@host:port/name`.
+            url: `sqlite:////absolute/path.db` or `postgresql://user:password@host:port/name`, the latter with
+                `?sslmode=verify-full&sslrootcert=/path/ca.pem` or another mode (PostgreSQL's manual, 34.19).
 
         Raises:
-            ValueError: another scheme, or no path.
+            ValueError: another scheme, no path, or something in the query that is not known.
         """
         parts = urlsplit(url)
+        encryption = _encryption_in(parts)
         self.dialect: Dialect
         if parts.scheme == "sqlite" and len(parts.path) > 1:
             self.dialect = "sqlite"
@@ -120,6 +153,7 @@ class CrmDatabase:
                 password=unquote(parts.password or ""),
                 connect_timeout=3,
                 prefer_psycopg3=True,
+                **encryption,
             )
         else:
             raise ValueError(
@@ -127,6 +161,19 @@ class CrmDatabase:
             )
         self._spelled: dict[str, str] = {}
         DATABASE.initialize(self.peewee)
+
+    def keep_from_others(self) -> None:
+        """Take SQLite's files from whoever is neither their owner nor of their group: earlier releases let all read.
+
+        Raises:
+            PermissionError: they are another user's.
+        """
+        for suffix in ("", "-wal", "-shm") if self.dialect == "sqlite" else ():
+            path = Path(f"{self.peewee.database}{suffix}")
+            with contextlib.suppress(FileNotFoundError):
+                mode = stat.S_IMODE(path.stat().st_mode)
+                if mode & _OTHERS:
+                    path.chmod(mode & ~_OTHERS)
 
     async def in_thread(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         """Run `work` beside an event loop, and close the connection that it opened: the thread may end at any time."""
@@ -215,6 +262,18 @@ class CrmDatabase:
             yield
         finally:
             connection.execute("COMMIT")
+
+    @contextmanager
+    def unlocked(self) -> Iterator[None]:
+        """Write to tables of this connection's own, all or nothing, while others write (SQLite)."""
+        connection = self.peewee.connection()
+        connection.execute("BEGIN")  # not IMMEDIATE: no lock until a table of the file is written
+        try:
+            yield
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
 
     def ping(self) -> None:
         """Raise when the database cannot be reached."""

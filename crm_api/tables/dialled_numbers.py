@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from crm_api.domain.numbering import CONCIERGE_NUMBERS, EMERGENCY_NUMBERS, number_to_dial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from crm_api.tables.database import CrmDatabase
 
@@ -33,6 +33,13 @@ JOIN ring_stages s ON s.id = t.stage_id
 JOIN ring_plans rp ON rp.id = s.plan_id
 WHERE r.ends_at_ms IS NOT NULL AND a.apartment_id IN ({ids})
 """
+_PLANS_NAMING = """
+SELECT rp.company_id, rp.house_id, rp.apartment_id FROM ring_targets t
+JOIN ring_stages s ON s.id = t.stage_id JOIN ring_plans rp ON rp.id = s.plan_id WHERE t.account_id = ?
+"""
+_DESKS = "SELECT company_id, house_id FROM concierge_desks WHERE account_id = ?"
+_DISPATCH = "SELECT city_id, company_id FROM dispatch_centres WHERE account_id = ?"
+_BLOCKED = "SELECT DISTINCT apartment_id FROM blocks WHERE kind_id = ?"
 _PANELS = "SELECT a.account FROM panels p JOIN accounts a ON a.id = p.account_id WHERE {condition}"
 
 _PAIR_CONDITIONS: dict[str, str] = {
@@ -73,6 +80,45 @@ def of_changed_rights(database: CrmDatabase, apartment_ids: Iterable[int]) -> It
     yield from of_apartments(database, apartments)
     for scope, key in sorted(wider):
         yield from of_scope(database, scope, key)
+
+
+def apartments_naming(database: CrmDatabase, account_id: int) -> list[int]:
+    """Return the apartments whose own kept plan names the account."""
+    return [row[2] for row in database.rows(_PLANS_NAMING, (account_id,)) if row[2] is not None]
+
+
+def scopes_of_account(database: CrmDatabase, account_id: int) -> list[tuple[Scope, int]]:
+    """Return whose plans name it beside those of apartments: of a house or company, of its desk or dispatch centre."""
+    found: set[tuple[Scope, int]] = set()
+    for company_id, house_id, apartment_id in database.rows(_PLANS_NAMING, (account_id,)):
+        if apartment_id is None:
+            found.add(("company", company_id) if house_id is None else ("house", house_id))
+    for company_id, house_id in database.rows(_DESKS, (account_id,)):
+        found.add(("company", company_id) if house_id is None else ("house", house_id))
+    for city_id, company_id in database.rows(_DISPATCH, (account_id,)):
+        found.add(("company", company_id) if city_id is None else ("city", city_id))
+    return sorted(found)
+
+
+def of_account(
+    database: CrmDatabase, account_id: int, without: Container[tuple[str, str]] = frozenset()
+) -> Iterator[Pair]:
+    """Yield every pair whose plan may ring the account but for those of its own apartment; none of one that is gone.
+
+    Args:
+        database: read at the moment of delivery.
+        account_id: of the account.
+        without: houses, companies and cities to leave out, each as the outbox has it: scope, and key as text.
+    """
+    yield from of_apartments(database, apartments_naming(database, account_id))
+    for scope, key in scopes_of_account(database, account_id):
+        if (scope, str(key)) not in without:
+            yield from of_scope(database, scope, key)
+
+
+def of_block_kind(database: CrmDatabase, kind_id: int) -> list[Pair]:
+    """Return every pair that reaches an apartment under a block of this kind, be it over or to come."""
+    return of_apartments(database, [row[0] for row in database.rows(_BLOCKED, (kind_id,))])
 
 
 def by_apartment(database: CrmDatabase, apartment_ids: Iterable[int]) -> dict[int, list[Pair]]:

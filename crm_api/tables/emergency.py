@@ -114,6 +114,7 @@ class EmergencyCall(Table):
     result = TextField(null=True)
     steps = TextField()
     desks_told_at_ms = BigIntegerField(null=True)
+    moves = BigIntegerField(default=0)
 
 
 def locked_call(database: CrmDatabase, call_id: str) -> EmergencyCall | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 COLUMNS: Final = (
     "id",
     "at_ms",
-    "company_id",
+    "time_zone",
     "address",
     "apartment",
     "panel",
@@ -29,10 +29,12 @@ COLUMNS: Final = (
 
 # An account's name is free again when the account is gone, also to another company: whoever has it since is not meant.
 _ROWS: Final = """
-SELECT r.id, r.at_ms, r.company_id, h.address, coalesce(ap.label, CAST(ap.number AS TEXT)), coalesce(p.name, r.panel),
+SELECT r.id, r.at_ms, t.time_zone, h.address, coalesce(ap.label, CAST(ap.number AS TEXT)), coalesce(p.name, r.panel),
     d.name, r.result, r.method, r.account, k.number, coalesce(kr.name, ar.name), r.opened_by, r.reason, r.call_id
 FROM access_records r
 LEFT JOIN houses h ON h.id = r.house_id
+LEFT JOIN companies c ON c.id = r.company_id
+LEFT JOIN cities t ON t.id = coalesce(h.city_id, c.city_id)
 LEFT JOIN apartments ap ON ap.id = r.apartment_id
 LEFT JOIN panels p ON p.id = r.panel_id
 LEFT JOIN doors d ON d.id = r.door_id

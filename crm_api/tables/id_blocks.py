@@ -9,14 +9,19 @@ if TYPE_CHECKING:
 
 
 def reserved(database: CrmDatabase, table: str, count: int) -> list[int]:
-    """Return ids for new rows of a table; to be called inside the transaction that writes them.
+    """Return ids for new rows of a table: nobody else gets them, whether the rows are ever written or not.
 
-    PostgreSQL takes them from the table's sequence. SQLite has one writer at a time, which the transaction is: the ids
-    that follow the greatest ever given out are free.
+    PostgreSQL takes them from the table's sequence, SQLite from its counter of the ids given out, which may be written
+    as any table (https://www.sqlite.org/autoinc.html).
     """
+    if not count:
+        return []
     if database.dialect == "postgresql":
         sql = f"SELECT nextval(pg_get_serial_sequence('{table}', 'id')) FROM generate_series(1, ?)"  # noqa: S608 - a table of ours
         return [int(row[0]) for row in database.rows(sql, (count,))]
-    last = database.row("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?", (table,))
-    first = 1 + int(last[0] if last else 0)
-    return list(range(first, first + count))
+    with database.transaction():
+        last = database.row("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = ? RETURNING seq", (count, table))
+        if last is None:  # no row was ever written
+            last = (count,)
+            database.rows("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, count))
+    return list(range(int(last[0]) - count + 1, int(last[0]) + 1))

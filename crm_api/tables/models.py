@@ -50,7 +50,6 @@ class City(Table):
     name = TextField()
     fias_id = TextField(null=True)
     time_zone = TextField()
-    dispatch_number = TextField(null=True)
     version = BigIntegerField(default=1)
 
 

@@ -104,7 +104,9 @@ WHERE call_id = ? AND in_call = {true} RETURNING id, held_until_ms
 """
 ENDED_LEASE: Final = "UPDATE number_leases SET held_until_ms = ? WHERE number_id = ? AND ended_at_ms IS NULL"
 
-FREE_NOW: Final = "UPDATE city_numbers SET held_until_ms = ? WHERE id = ?"
+FREE_NOW: Final = """
+UPDATE city_numbers SET held_until_ms = ? WHERE call_id = ? AND in_call = {false} AND held_until_ms > ? RETURNING id
+"""
 
 CALLED_BACK: Final = """
 UPDATE city_numbers SET in_call = {true}, call_id = ?,

@@ -71,6 +71,7 @@ class LoginAttempt(Table):
     id = AutoField()
     login_hash = TextField()
     address = TextField()
+    site = TextField(default="")
     at_ms = BigIntegerField()
 
 

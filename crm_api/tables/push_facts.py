@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from crm_api.tables.database import CrmDatabase
 
 DEVICES = """
-SELECT t.id, a.account, t.device, t.platform, t.token, a.apartment_id, h.address, e.number
+SELECT t.id, a.account, t.device, t.platform, t.token, a.apartment_id, h.address, e.number, c.language
 FROM push_tokens t
 JOIN accounts a ON a.id = t.account_id
+LEFT JOIN companies c ON c.id = a.company_id
 LEFT JOIN apartments ap ON ap.id = a.apartment_id
 LEFT JOIN houses h ON h.id = ap.house_id
 LEFT JOIN entrances e ON e.id = ap.entrance_id
@@ -49,6 +50,10 @@ class Devices:
     panel_name: str
     house: str
     entrance: str
+    language: str
+    """Of the company whose accounts these are."""
+    is_panel: bool
+    """A panel calls; else a desk or a neighbour."""
 
 
 def devices(database: CrmDatabase, panel: str, accounts: Sequence[str]) -> Devices:
@@ -56,11 +61,13 @@ def devices(database: CrmDatabase, panel: str, accounts: Sequence[str]) -> Devic
     sql = DEVICES.format(accounts=", ".join("?" * len(accounts)))
     rows = database.rows(sql, (True, *accounts)) if accounts else []
     named = database.row(PANEL, (panel,))
-    home = rows[0] if rows else (None,) * 8
+    home = rows[0] if rows else (None,) * 9
     return Devices(
         [Device(*row[:6]) for row in rows],
         home[5],
         named[0] if named else panel,
         home[6] or "",
         "" if home[7] is None else str(home[7]),
+        home[8] or "en",
+        named is not None,
     )

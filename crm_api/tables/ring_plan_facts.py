@@ -6,16 +6,21 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from crm_api.domain import quiet_hours
 from crm_api.domain.numbering import Candidate, Place
-from crm_api.domain.ring_plan import Door, Household, Member, PanelFacts, StageRule, TargetRule
+from crm_api.domain.ring_plan import Desks, Door, Household, Member, PanelFacts, StageRule, TargetRule
+from crm_api.domain.zones import UnreadableZoneError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crm_api.domain.quiet_hours import Window
-    from crm_api.domain.ring_plan import OnRefusal
+    from crm_api.domain.ring_plan import LeftOut, OnRefusal
     from crm_api.tables.database import CrmDatabase
+
+_log = structlog.get_logger("crm_api.ring_plans")
 
 PANEL = """
 SELECT p.id, p.company_id, p.name, c.language, coalesce(p.talk_limit_s, c.talk_limit_s), c.ring_timeout_s,
@@ -34,6 +39,9 @@ APARTMENT = "SELECT id, entrance_id FROM apartments WHERE house_id = ? AND numbe
 RINGS = """(a.enabled AND (a.resident_id IS NULL OR EXISTS (
     SELECT 1 FROM residencies r WHERE r.resident_id = a.resident_id AND r.apartment_id = a.apartment_id
     AND (r.ends_at_ms IS NULL OR r.ends_at_ms > ?))))"""
+# On duty or not: whoever reaches the house's panels from his desk opens them, and may when he is called, too.
+ANSWERS_HERE = """EXISTS (
+    SELECT 1 FROM concierge_desks k WHERE k.account_id = a.id AND (k.house_id IS NULL OR k.house_id = ?))"""
 WAKES = "EXISTS (SELECT 1 FROM push_tokens d WHERE d.account_id = a.id AND d.invalidated_at_ms IS NULL)"
 # Apartment, members, blocks and kept plan in one statement: on PostgreSQL a round trip costs more than what it reads.
 # The rows of each part are put in order here, not by the database. NOT MATERIALIZED: of a table made for the moment
@@ -44,17 +52,18 @@ SELECT 0, a.id, 0, a.account, a.kind, {RINGS}, a.phone,
        {{false}}, CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), a.apartment_id,
        a.quiet_from_min, a.quiet_until_min, a.resident_id,
        (SELECT ring_order FROM residencies r WHERE r.resident_id = a.resident_id AND r.apartment_id = a.apartment_id),
-       {{false}}, {WAKES}
+       {{false}}, {WAKES}, {{false}}, a.enabled
 FROM ap JOIN accounts a ON a.apartment_id = ap.id
 UNION ALL
 SELECT 1, b.id, 0, NULL, NULL, k.stops_calls, NULL, k.stops_opening, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-       {{false}}, {{false}}
+       {{false}}, {{false}}, {{false}}, {{false}}
 FROM ap JOIN blocks b ON b.apartment_id = ap.id JOIN block_kinds k ON k.id = b.kind_id
 WHERE b.starts_at_ms <= ? AND (b.ends_at_ms IS NULL OR b.ends_at_ms > ?)
 UNION ALL
 SELECT 2, s.position, coalesce(t.position, 0), a.account, a.kind, {RINGS}, a.phone,
        s.one_by_one, s.ring_timeout_s, s.on_refusal, t.kind, a.apartment_id,
-       a.quiet_from_min, a.quiet_until_min, NULL, NULL, s.confirm, {WAKES}
+       a.quiet_from_min, a.quiet_until_min, NULL, NULL, s.confirm, {WAKES},
+       {ANSWERS_HERE}, a.enabled
 FROM ring_stages s
 LEFT JOIN ring_targets t ON t.stage_id = s.id
 LEFT JOIN accounts a ON a.id = t.account_id
@@ -64,7 +73,7 @@ WHERE s.plan_id = coalesce(
     (SELECT id FROM ring_plans WHERE company_id = ? AND house_id IS NULL AND apartment_id IS NULL))
 UNION ALL
 SELECT 3, id, 0, NULL, NULL, {{false}}, NULL, {{false}}, NULL, NULL, NULL, entrance_id, NULL, NULL, NULL, NULL,
-       {{false}}, {{false}}
+       {{false}}, {{false}}, {{false}}, {{false}}
 FROM ap
 """  # noqa: S608 - constants
 HOUSEHOLDS = {"sqlite": HOUSEHOLD.replace("{false}", "0"), "postgresql": HOUSEHOLD.replace("{false}", "FALSE")}
@@ -78,8 +87,9 @@ SELECT ci.time_zone FROM houses h JOIN companies c ON c.id = h.company_id
 JOIN cities ci ON ci.id = coalesce(h.city_id, c.city_id) WHERE h.id = ?
 """
 DESKS = """
-SELECT d.priority, a.account, a.kind, d.phone FROM concierge_desks d JOIN accounts a ON a.id = d.account_id
-WHERE d.company_id = ? AND (d.house_id IS NULL OR d.house_id IN ({houses})) AND d.on_duty = ? AND a.enabled = ?
+SELECT d.priority, a.account, a.kind, d.phone, d.on_duty, a.enabled, a.quiet_from_min, a.quiet_until_min
+FROM concierge_desks d JOIN accounts a ON a.id = d.account_id
+WHERE d.company_id = ? AND (d.house_id IS NULL OR d.house_id IN ({houses}))
 ORDER BY d.priority, d.id
 """
 DISPATCH = """
@@ -141,7 +151,7 @@ def household(database: CrmDatabase, company_id: int, candidate: Candidate, now_
     None: there is no such apartment, or it stands in another entrance.
     """
     home = (candidate.house_id, candidate.number)
-    parameters = (*home, now_ms, now_ms, now_ms, now_ms, candidate.house_id, company_id)
+    parameters = (*home, now_ms, now_ms, now_ms, now_ms, candidate.house_id, candidate.house_id, company_id)
     parts: tuple[list[tuple[Any, ...]], ...] = ([], [], [], [])
     for row in database.rows(HOUSEHOLDS[database.dialect], parameters):
         parts[row[0]].append(row)
@@ -160,7 +170,7 @@ def household(database: CrmDatabase, company_id: int, candidate: Candidate, now_
         stops_calls=any(row[5] for row in parts[_STOP]),
         stops_opening=any(row[7] for row in parts[_STOP]),
         stages=stages,
-        desks=desks(database, company_id, (candidate.house_id,)) if _asks_for_desks(stages) else (),
+        desks=desks(database, company_id, (candidate.house_id,), rest) if _asks_for_desks(stages) else Desks(),
     )
 
 
@@ -174,18 +184,27 @@ def _asks_for_desks(stages: tuple[StageRule, ...] | None) -> bool:
     return stages is not None and any(line.kind == "concierge" for stage in stages for line in stage.targets)
 
 
-def desks(database: CrmDatabase, company_id: int, houses: Sequence[int]) -> tuple[tuple[Member, ...], ...]:
-    """Return the desks on duty for these houses, those of one priority together, lowest first.
+def desks(database: CrmDatabase, company_id: int, houses: Sequence[int], rest: _Rest | None = None) -> Desks:
+    """Return the desks of these houses: those on duty, of one priority together, lowest first, and the others.
 
-    A desk with a phone is rung there, through a trunk.
+    A desk with a phone is rung there, through a trunk. Quiet hours count by the clock of the house called (`rest`);
+    without one the desks themselves are called, and ring at any hour.
     """
     found: dict[int, list[Member]] = {}
+    unfit = []
     named = houses or (_NO_HOUSE,)
     sql = DESKS.format(houses=", ".join("?" * len(named)))
-    for priority, account, kind, phone in database.rows(sql, (company_id, *named, True, True)):
-        member = Member(account, "phone" if phone else kind, True, None, phone)
-        found.setdefault(priority, []).append(member)
-    return tuple(tuple(members) for members in found.values())
+    for priority, account, kind, phone, on_duty, enabled, *hours in database.rows(sql, (company_id, *named)):
+        rings = bool(on_duty and enabled)
+        why: LeftOut = "disabled" if on_duty else "off_duty"
+        kind_rung = "phone" if phone else kind
+        quiet = () if rest is None else rest.of(*hours)
+        member = Member(account, kind_rung, rings, None, phone, quiet=quiet, answers_here=True, unfit=why)
+        if rings:
+            found.setdefault(priority, []).append(member)
+        else:
+            unfit.append(member)
+    return Desks(tuple(tuple(members) for members in found.values()), tuple(unfit))
 
 
 def time_zone(database: CrmDatabase, house_id: int) -> str:
@@ -209,16 +228,27 @@ class _Rest:
             return ()
         if not self._time_zone:
             self._time_zone = time_zone(self._database, self._house_id)
-        return tuple(quiet_hours.windows(from_min, until_min, self._time_zone, self._now_ms))
+        try:
+            return tuple(quiet_hours.windows(from_min, until_min, self._time_zone, self._now_ms))
+        except UnreadableZoneError as error:
+            # Calls fail open: a phone that rings at night is better than a visitor whom nobody hears.
+            _log.error("quiet hours are not kept", reason=str(error), house=self._house_id)
+            return ()
 
 
 def _member(row: tuple[Any, ...], apartment_id: int, rest: _Rest) -> Member:
     account, kind, rings, phone = row[3:7]
     quiet_from, quiet_until, resident_id, ring_order = row[12:16]
     turn = None if resident_id is None else (ring_order or UNORDERED, resident_id)
+    quiet = rest.of(quiet_from, quiet_until)
     return Member(
-        account, kind, bool(rings), apartment_id, phone, bool(row[17]), turn, rest.of(quiet_from, quiet_until)
+        account, kind, bool(rings), apartment_id, phone, bool(row[17]), turn, quiet, unfit=_unfit(enabled=row[19])
     )
+
+
+def _unfit(*, enabled: bool) -> LeftOut:
+    """Return why an account does not ring, if it does not: it is enabled, so its resident has gone."""
+    return "residency_over" if enabled else "disabled"
 
 
 def _stages(rows: list[tuple[Any, ...]], rest: _Rest) -> tuple[StageRule, ...] | None:
@@ -235,7 +265,11 @@ def _stages(rows: list[tuple[Any, ...]], rest: _Rest) -> tuple[StageRule, ...] |
             targets.append(TargetRule(kind=kind))
         elif account is not None:
             quiet = rest.of(row[12], row[13])
-            member = Member(account, account_kind, bool(rings), home, phone, bool(row[17]), quiet=quiet)
+            answers_here = bool(row[18])
+            member = Member(
+                account, account_kind, bool(rings), home, phone, bool(row[17]), quiet=quiet, answers_here=answers_here,
+                unfit=_unfit(enabled=row[19]),
+            )  # fmt: skip
             targets.append(TargetRule(member=member))
     return tuple(
         StageRule(seconds, tuple(targets), on_refusal, confirm=confirm, one_by_one=one_by_one)

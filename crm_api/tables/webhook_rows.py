@@ -14,6 +14,8 @@ JOIN companies c ON c.id = w.company_id
 WHERE w.company_id = ? AND w.enabled = ? AND c.active = ? AND ',' || w.events || ',' LIKE ?
 ON CONFLICT (webhook_id, event, subject) DO NOTHING
 """
+WITHDRAW: Final = "DELETE FROM webhook_deliveries WHERE event = ? AND subject = ? AND state = 'waiting' RETURNING id"
+"""What was to be told is not so after all."""
 OF_ONE: Final = 5
 """Deliveries of one webhook in a batch: a server that hangs leaves room for the others."""
 _DUE: Final = f"""

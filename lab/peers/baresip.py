@@ -28,6 +28,8 @@ _SEEN_AS = "/run/entryphone"
 _START_TIMEOUT_S = 10.0
 _COMMAND_TIMEOUT_S = 5.0
 _KEY_RELEASE_S = 0.12
+_QUIT_TIMEOUT_S = 5.0
+"""It takes its registration away: killed before, it leaves a contact behind."""
 _TRACE_CHUNK = 65536
 
 
@@ -105,9 +107,9 @@ class BaresipAgent:
         """End the process: politely (it unregisters), then not."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(AgentError, TimeoutError, ConnectionError, OSError):
-                await self._command("quit", timeout_s=1.0)
+                await self._command("quit", timeout_s=_QUIT_TIMEOUT_S)
             try:
-                async with asyncio.timeout(2.0):
+                async with asyncio.timeout(_QUIT_TIMEOUT_S):
                     await self._process.wait()
             except TimeoutError:
                 self._process.kill()

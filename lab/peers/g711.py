@@ -46,6 +46,22 @@ def as_alaw(ulaw: bytes) -> bytes:
     return ulaw.translate(_alaw_of_ulaw())
 
 
+@functools.cache
+def _ulaw_of_alaw() -> bytes:
+    return bytes(encode_ulaw(sample) for sample in _ALAW)
+
+
+def as_ulaw(alaw: bytes) -> bytes:
+    """Make mu-law of A-law: each sample the nearest that mu-law has."""
+    return alaw.translate(_ulaw_of_alaw())
+
+
+def fainter(loss_db: float) -> bytes:
+    """A table for `bytes.translate` that makes mu-law samples fainter."""
+    factor = 10 ** (-loss_db / 20)
+    return bytes(encode_ulaw(round(sample * factor)) for sample in _ULAW)
+
+
 def loudness(payload: bytes, *, alaw: bool = False) -> float:
     """Root mean square of the samples, 0 (silence) to 32124."""
     if not payload:
@@ -66,6 +82,11 @@ def key_tones(key: str, duration_ms: int, amplitude: int = 7000) -> bytes:
         encode_ulaw(round(sum(amplitude * math.sin(2 * math.pi * hz * index / 8000) for hz in pair)))
         for index in range(duration_ms * 8)
     )
+
+
+def silence(duration_ms: int) -> bytes:
+    """Mu-law of a microphone that hears nothing."""
+    return bytes((encode_ulaw(0),)) * (duration_ms * 8)
 
 
 def tone(frequency_hz: int, amplitude: int = 8000) -> bytes:

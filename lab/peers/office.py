@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lab.peers.town import Town
 
-_REQUEST_LIMIT_S = 5.0
+_REQUEST_LIMIT_S = 15.0
 _ASK_AGAIN_S = 0.1
 # The office alone works on this town, so it overwrites whatever is there.
 _OVERWRITING = frozenset({"PATCH", "PUT", "DELETE"})
@@ -38,8 +38,14 @@ class Office:
         """Any request, decoded from JSON (None for an empty answer)."""
         return await asyncio.to_thread(self._send, method, path, body)
 
-    async def call_record(self, call_id: str, timeout_s: float = 10.0) -> dict[str, Any]:
+    async def call_record(self, call_id: str, timeout_s: float = 20.0, *, branches: int = 0) -> dict[str, Any]:
         """The record of a call, once it is complete: events travel a moment behind the call.
+
+        Args:
+            call_id: of the caller's leg.
+            timeout_s: longest wait.
+            branches: how many there must be. Kamailio tells of them, and FastAGI the end of a call that nobody
+                answered; neither waits for the other.
 
         Raises:
             OfficeError: not complete in time; the text says what was found last.
@@ -54,16 +60,22 @@ class Office:
             else:
                 unfinished = [branch for branch in record["branches"] if branch["outcome"] in ("invited", "ringing")]
                 nameless = record.get("result") == "answered" and not record.get("answered_by")  # Kamailio tells who
-                if record.get("result") and not unfinished and not nameless:
+                told = len(record["branches"])
+                if record.get("result") and not unfinished and not nameless and told >= branches:
                     return record
                 answerer = record.get("answered_by")
-                found = f"GET {path}: result {record.get('result')} by {answerer}, unfinished branches {unfinished}"
+                found = (
+                    f"GET {path}: result {record.get('result')} by {answerer}, {told} branches, wanted {branches}, "
+                    f"unfinished {unfinished}"
+                )
             if time.monotonic() > deadline:
                 raise OfficeError(f"no complete call record in {timeout_s} s: {found}")
             await asyncio.sleep(_ASK_AGAIN_S)  # the API has nothing to wait on
 
-    async def access_records(self, call_id: str, count: int = 1, timeout_s: float = 10.0) -> list[dict[str, Any]]:
+    async def access_records(self, call_id: str, count: int = 1, timeout_s: float = 20.0) -> list[dict[str, Any]]:
         """What was recorded of the keys of a call, once there are so many: a slow panel is waited for by the CRM.
+
+        A permission (`granted`) is waited for, too, until FastAGI has told what came of it.
 
         Raises:
             OfficeError: not so many in time.
@@ -71,13 +83,14 @@ class Office:
         deadline = time.monotonic() + timeout_s
         while True:
             found: list[dict[str, Any]] = (await self.call_record(call_id, timeout_s))["access_records"]
-            if len(found) >= count:
+            results = [record["result"] for record in found]
+            if len(results) >= count and "granted" not in results:
                 return found
             if time.monotonic() > deadline:
-                raise OfficeError(f"call {call_id}: {len(found)} access records in {timeout_s} s, wanted {count}")
+                raise OfficeError(f"call {call_id}: access records {results} in {timeout_s} s, wanted {count}")
             await asyncio.sleep(_ASK_AGAIN_S)  # the API has nothing to wait on
 
-    async def phone_legs(self, call_id: str, count: int, timeout_s: float = 10.0) -> list[dict[str, Any]]:
+    async def phone_legs(self, call_id: str, count: int, timeout_s: float = 20.0) -> list[dict[str, Any]]:
         """What the phones of a call cost, once there are so many legs.
 
         Raises:

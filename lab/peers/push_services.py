@@ -156,14 +156,20 @@ class PushServices:
             request.headers["apns-topic"] == self.config["apns"]["topic"] + (".voip" if voip else ""), "another topic"
         )
         _must(int(request.headers["apns-expiration"]) >= int(time.time()) - 1, "expired")
-        _must(request.headers["apns-priority"] == "10", "a priority that wakes nobody")
+        kind = request.headers["apns-push-type"]
+        _must(request.headers["apns-priority"] == ("5" if kind == "background" else "10"), "another priority")
+        _must(bool(request.headers.get("apns-collapse-id", "x")), "an empty apns-collapse-id")
         token = unquote(request.path.removeprefix("/3/device/"))
         if len(token) > _LONGEST_APNS_TOKEN:
             return 400, {"reason": "BadDeviceToken"}
         if token in self.dead:
             return 410, {"reason": "Unregistered", "timestamp": 1}
         data = json.loads(request.body)
-        _must(isinstance(data.pop("aps"), dict), "no aps")
+        aps = data.pop("aps")
+        if kind == "alert":
+            _must(bool(aps["alert"].get("body")) and "" not in aps["alert"].values(), "an alert that shows nothing")
+        else:
+            _must(aps == {"content-available": 1}, "nothing may be shown")
         return self._take("apns_voip" if voip else "apns", token, data, {})
 
     def _hms_token(self, request: Request) -> Answer:

@@ -45,10 +45,21 @@ class HttpRelay:
     async def start(
         cls, door: Door, address: str, username: str, password: str, *, port: int = 80, fault: Fault = "none"
     ) -> Self:
-        """Serve at a panel's address."""
+        """Serve at a panel's address; port 0 is one that is free."""
         relay = cls(door, username, password, fault)
         relay._server = await asyncio.start_server(relay._serve, address, port)
         return relay
+
+    @property
+    def port(self) -> int:
+        """Where it listens.
+
+        Raises:
+            RuntimeError: it was never started.
+        """
+        if self._server is None:
+            raise RuntimeError("a relay listens once it is started")
+        return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Close the port and every connection."""

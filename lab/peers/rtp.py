@@ -59,6 +59,7 @@ class RtpStream(asyncio.DatagramProtocol):
         self._timestamp = secrets.randbelow(1 << 30)
         self._ssrc = secrets.randbits(32)
         self._talker: asyncio.Task[None] | None = None
+        self._echo: bytes | None = None
 
     @property
     def port(self) -> int:
@@ -86,6 +87,10 @@ class RtpStream(asyncio.DatagramProtocol):
             self.first_audible_s = self.first_audible_s or now
         elif payload_type not in (sdp.PCMU, sdp.PCMA):
             self.payloads.add(payload)
+        if self._echo is not None and payload_type in (sdp.PCMU, sdp.PCMA):
+            heard = payload if payload_type == sdp.PCMU else g711.as_ulaw(payload)
+            self._send(sdp.PCMU, heard.translate(self._echo), self._timestamp)
+            self._timestamp += len(payload)
         self._watch.notify()
 
     def aim(self, media: sdp.Media) -> None:
@@ -93,10 +98,14 @@ class RtpStream(asyncio.DatagramProtocol):
         self._remote = (media.address, media.port)
         self._event_type = media.telephone_event
 
-    def talk(self) -> None:
-        """Start sending a 425 Hz tone; does nothing when already talking."""
+    def talk(self, sound: bytes = _tone) -> None:
+        """Start sending a sound (mu-law) over and over, by default a 425 Hz tone; does nothing when already talking."""
         if self._talker is None:
-            self._talker = asyncio.get_running_loop().create_task(self._send_tone())
+            self._talker = asyncio.get_running_loop().create_task(self._send_sound(sound))
+
+    def echo(self, loss_db: float) -> None:
+        """Return from now on what is heard, fainter by `loss_db`, as a line or a handset does; hush before."""
+        self._echo = g711.fainter(loss_db)
 
     def hush(self) -> None:
         """Stop the tone; keys can still be pressed."""
@@ -195,9 +204,9 @@ class RtpStream(asyncio.DatagramProtocol):
             self._ended.add(timestamp)
             self.keys.append(KeyPress(KEYS[event], began, now))
 
-    async def _send_tone(self) -> None:
+    async def _send_sound(self, ulaw: bytes) -> None:
         due, offset = time.monotonic(), 0
-        payload_type, sound = (sdp.PCMU, _tone) if self.speaks == "mu-law" else (sdp.PCMA, g711.as_alaw(_tone))
+        payload_type, sound = (sdp.PCMU, ulaw) if self.speaks == "mu-law" else (sdp.PCMA, g711.as_alaw(ulaw))
         while True:
             self._send(payload_type, sound[offset : offset + FRAME_SAMPLES], self._timestamp)
             self._timestamp += FRAME_SAMPLES

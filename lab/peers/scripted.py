@@ -92,14 +92,14 @@ class ScriptedPeer:
         if self._socket is not None:
             self._socket.close()
 
-    async def hang_up_everything(self) -> None:
-        """End every call this peer has placed or taken and that goes on; a call that does not end is left."""
+    async def hang_up_everything(self, timeout_s: float = 5.0) -> None:
+        """End every call this peer has placed or taken and that goes on; one that does not end in time is left."""
         for call in self._calls.values():
             with contextlib.suppress(TimeoutError):
                 if call.is_established:
-                    await call.bye(1.0)
+                    await call.bye(timeout_s)
                 elif isinstance(call, OutgoingCall) and call.is_pending:
-                    await call.cancel(1.0)
+                    await call.cancel(timeout_s)
 
     def request(self, method: str, uri: str, account: str, *, to: str = "", display_name: str = "") -> SipMessage:
         """An out-of-dialog request of an account, ready to send or to be spoilt.
@@ -154,6 +154,7 @@ class ScriptedPeer:
         display_name: str = "",
         max_forwards: int = 70,
         video_port: int | None = None,
+        call_id: str = "",
         timeout_s: float = 5.0,
     ) -> OutgoingCall:
         """Place a call and answer the challenge. Returns when the INVITE with credentials is on its way, or refused.
@@ -165,12 +166,13 @@ class ScriptedPeer:
             display_name: put into From as given, quoting included.
             max_forwards: hops the request may still take.
             video_port: offers H.264 at this port, too.
+            call_id: instead of one made up.
             timeout_s: longest wait for the challenge.
             description: session description instead of our own; empty bytes for none at all.
         """
         stream = await open_stream(self.socket.address)
         self._streams.append(stream)
-        call = OutgoingCall(self.socket, stream, secrets.token_hex(12))
+        call = OutgoingCall(self.socket, stream, call_id or secrets.token_hex(12))
         call.video_port = video_port
         built = self.request(
             "INVITE", f"sip:{dialled}@{self.server.domain}", credentials.username, to=dialled, display_name=display_name

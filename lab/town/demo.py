@@ -1,14 +1,28 @@
-"""The demo town: two houses, three entrances, a gate shared by both, a score of households. Small and readable."""
+"""The demo town: two houses of one company, a gate shared by both, and a house of another. Small and readable."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-COMPANY: Final = "Riverside Homes"
 CITY: Final = "Riverside"
 DISPATCH: Final = "dispatch-riverside"
 """The city's dispatch centre: 112 rings it."""
+
+
+@dataclass(frozen=True)
+class Company:
+    """A client company, its rules, and its houses with the numbers of their entrances.
+
+    `language` is that of the prompts. `message_limit_s`: how long a visitor's message may be, in seconds; 0: none.
+    """
+
+    name: str
+    language: str
+    neighbour_calls: Literal["none", "house", "estate"]
+    houses: dict[str, tuple[int, ...]]
+    message_limit_s: int = 0
+    records_calls: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,12 +64,16 @@ class Trunk:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a household's own ring plan; `targets` are kinds or accounts."""
+    """A stage of a household's own ring plan; `targets` are kinds or accounts.
+
+    `on_refusal`: what happens when everybody who rang has refused.
+    """
 
     ring_timeout_s: int
     targets: tuple[str, ...]
     confirm: bool = False
     one_by_one: bool = False
+    on_refusal: Literal["next", "stop"] = "next"
 
 
 @dataclass(frozen=True)
@@ -111,15 +129,20 @@ class DemoPanel:
 
 LENINA: Final = "Lenina 1"
 SADOVAYA: Final = "Sadovaya 7"
+POLEVAYA: Final = "Polevaya 3"
 
-HOUSES: Final[dict[str, tuple[int, ...]]] = {LENINA: (1, 2), SADOVAYA: (1,)}
-"""Houses and their entrances."""
+COMPANIES: Final = (
+    Company("Riverside Homes", "en", "estate", {LENINA: (1, 2), SADOVAYA: (1,)}),
+    Company("Meadow Homes", "ru", "house", {POLEVAYA: (1,)}, message_limit_s=20, records_calls=True),
+)
+"""The first keeps the built-in rules but for its neighbours; the second asks for what costs time in every call."""
 
 PANELS: Final = (
     DemoPanel("p10001", "Lenina 1, entrance 1", "127.0.1.1", "dtmf", "1", ((LENINA, 1, ""),), "40719"),
     DemoPanel("p10002", "Lenina 1, entrance 2", "127.0.1.2", "http", "2", ((LENINA, 2, ""),), "73150"),
     DemoPanel("p10003", "Sadovaya 7, entrance 1", "127.0.1.3", "dtmf", "3", ((SADOVAYA, 1, ""),)),
     DemoPanel("p10010", "Yard gate", "127.0.1.10", "http", "4", ((LENINA, None, "21"), (SADOVAYA, None, "22"))),
+    DemoPanel("p30001", "Polevaya 3, entrance 1", "127.0.1.4", "dtmf", "5", ((POLEVAYA, 1, ""),)),
 )
 
 TRUNKS: Final = (
@@ -132,7 +155,6 @@ DESKS: Final = (
     Desk("c20002", "Guard room", SADOVAYA, 2, "127.0.4.2"),
     Desk("c20003", "Duty officer", SADOVAYA, 3, phone="+79161234599"),
 )
-NEIGHBOUR_CALLS: Final = "estate"
 APP_MAKER: Final = "http://127.0.0.70"
 """Takes the lab's pushes while a test or a demo plays it."""
 
@@ -142,7 +164,7 @@ CENTRE: Final = {"number": "112", "public_number": "+74951120112", "test_number"
 POOL: Final = ("+74951120001", "+74951120002", "+74951120003")
 SHARED_NUMBER: Final = "+74951120000"
 FIAS_ID: Final = "0c5b2444-70a0-4932-980c-b4dc0d3f02b5"
-POINTS: Final = {LENINA: (55.7558, 37.6173), SADOVAYA: (55.76, 37.61)}
+POINTS: Final = {LENINA: (55.7558, 37.6173), SADOVAYA: (55.76, 37.61), POLEVAYA: (55.77, 37.63)}
 
 BLOCK_KINDS: Final[dict[str, tuple[bool, bool]]] = {"repair": (True, True), "debt": (False, True)}
 """Name: (stops calls, stops opening)."""
@@ -290,5 +312,54 @@ HOUSEHOLDS: Final = (
         12,
         "Belov: apartment 12 here, too; from the gate it is 2212",
         (Phone("h20012", "handset", "127.0.2.34"), Phone("a20012", "app", "127.0.2.35")),
+    ),
+    Household(
+        POLEVAYA,
+        1,
+        31,
+        "Kozlov: the indoor unit first, after 6 seconds the apps, then his phone",
+        (
+            Phone("i30031", "indoor_unit", "127.0.2.51"),
+            Phone("a30031-lev", "app", "127.0.2.52"),
+            Phone("a30031-zoya", "app", "127.0.2.53"),
+        ),
+        stages=(Stage(6, ("indoor_unit",)), Stage(15, ("app",)), Stage(20, ("phone",))),
+        mobiles=(MobilePhone("f30031", "+79161234531", "Lev Kozlov"),),
+    ),
+    Household(
+        POLEVAYA,
+        1,
+        32,
+        "Lazarev couple: rung one by one, Anna before Boris",
+        (
+            Phone("a30032-boris", "app", "127.0.2.54", "Boris Lazarev"),
+            Phone("a30032-anna", "app", "127.0.2.55", "Anna Lazareva"),
+        ),
+        stages=(Stage(8, ("all",), one_by_one=True),),
+        residents=("Anna Lazareva", "Boris Lazarev"),
+    ),
+    Household(
+        POLEVAYA,
+        1,
+        33,
+        "Mironova: blocked for repair, the visitor is told in Russian",
+        (Phone("h30033", "handset", "127.0.2.56"),),
+        block="repair",
+    ),
+    Household(
+        POLEVAYA,
+        1,
+        34,
+        "Naumova: nobody registered, a message can be left",
+        (Phone("a30034", "app", "127.0.2.57"),),
+    ),
+    Household(
+        POLEVAYA,
+        1,
+        35,
+        "Osipov: who refuses has answered, no phone rings after him",
+        (Phone("a30035", "app", "127.0.2.58"),),
+        stages=(Stage(20, ("app",), on_refusal="stop"), Stage(20, ("phone",))),
+        mobiles=(MobilePhone("f30035", "+79161234535", "Gleb Osipov"),),
     ),
 )

@@ -21,7 +21,8 @@ class TownLoader:
     def __init__(self, api: ApiClient, known_passwords: dict[str, str]) -> None:
         self._api = api
         self._passwords = known_passwords
-        self._company_id = 0
+        self._companies: dict[str, int] = {}
+        """By the address of each of its houses."""
         self._entrances: dict[tuple[str, int], int] = {}
         self._houses: dict[str, int] = {}
         self._apartments: dict[tuple[str, int], dict[str, Any]] = {}
@@ -82,22 +83,32 @@ class TownLoader:
     def _load_places(self) -> None:
         self._account(demo.DISPATCH, "trunk")
         city = self._api.made("cities", {"name": demo.CITY}, dispatch_account=demo.DISPATCH, fias_id=demo.FIAS_ID)
-        rules = {"city_id": city["id"], "language": "en", "neighbour_calls": demo.NEIGHBOUR_CALLS}
-        company = self._api.made("companies", {"name": demo.COMPANY}, **rules)
-        self._company_id = company["id"]
-        for address, entrances in demo.HOUSES.items():
-            latitude, longitude = demo.POINTS[address]
-            house = self._api.made(
-                "houses",
-                {"company_id": self._company_id, "address": address},
+        for company in demo.COMPANIES:
+            made = self._api.made(
+                "companies",
+                {"name": company.name},
                 city_id=city["id"],
-                latitude=latitude,
-                longitude=longitude,
+                language=company.language,
+                neighbour_calls=company.neighbour_calls,
+                message_limit_s=company.message_limit_s,
+                records_calls=company.records_calls,
             )
-            self._houses[address] = house["id"]
-            for number in entrances:
-                entrance = self._api.made("entrances", {"house_id": house["id"], "number": number})
-                self._entrances[address, number] = entrance["id"]
+            for address, entrances in company.houses.items():
+                self._load_house(address, entrances, made["id"], city["id"])
+
+    def _load_house(self, address: str, entrances: tuple[int, ...], company_id: int, city_id: int) -> None:
+        latitude, longitude = demo.POINTS[address]
+        house = self._api.made(
+            "houses",
+            {"company_id": company_id, "address": address},
+            city_id=city_id,
+            latitude=latitude,
+            longitude=longitude,
+        )
+        self._companies[address], self._houses[address] = company_id, house["id"]
+        for number in entrances:
+            entrance = self._api.made("entrances", {"house_id": house["id"], "number": number})
+            self._entrances[address, number] = entrance["id"]
 
     def _load_trunks(self) -> None:
         city = self._api.found("cities", name=demo.CITY)
@@ -140,7 +151,8 @@ class TownLoader:
             self._api.made("city-numbers", {"number": number}, city_id=city_id, trunk="city-line", shared=shared)
 
     def _panel(self, panel: demo.DemoPanel) -> dict[str, Any]:
-        self._account(panel.account, "panel", company_id=self._company_id)
+        company_id = self._companies[panel.places[0][0]]
+        self._account(panel.account, "panel", company_id=company_id)
         user, password = panel.relay_login
         places = [
             {"entrance_id": self._entrances[house, entrance], "code": code}
@@ -148,7 +160,7 @@ class TownLoader:
             else {"house_id": self._houses[house], "code": code}
             for house, entrance, code in panel.places
         ]
-        found = self._api.found("panels", company_id=self._company_id, name=panel.name)
+        found = self._api.found("panels", company_id=company_id, name=panel.name)
         row: dict[str, Any] = found or self._api.request(
             "POST",
             "/v1/panels",
@@ -169,7 +181,7 @@ class TownLoader:
         return row
 
     def _load_desk(self, desk: demo.Desk) -> None:
-        self._account(desk.account, "concierge", company_id=self._company_id)
+        self._account(desk.account, "concierge", company_id=self._companies[desk.house])
         house_id = self._houses[desk.house]
         known = self._api.request("GET", f"/v1/concierge-desks?house_id={house_id}")["items"]
         if not any(row["account"] == desk.account for row in known):
@@ -183,12 +195,12 @@ class TownLoader:
         residents: dict[str | None, dict[str, int]] = {None: {}}
         for place, name in enumerate(household.residents, start=1):
             home = {"apartment_id": apartment["id"], "role": "owner", "ring_order": place}
-            key = {"company_id": self._company_id, "name": name}
+            key = {"company_id": self._companies[household.house], "name": name}
             residents[name] = {"resident_id": self._api.made("residents", key, apartments=[home])["id"]}
         for phone in household.phones:
             self._phone(phone, apartment_id=apartment["id"], **residents[phone.resident])
         for mobile in household.mobiles:
-            self._mobile(mobile, apartment["id"])
+            self._mobile(mobile, apartment["id"], self._companies[household.house])
 
     def _phone(self, phone: demo.Phone, **whose: int) -> None:
         quiet = {} if phone.quiet is None else {"quiet_from": phone.quiet[0], "quiet_until": phone.quiet[1]}
@@ -200,12 +212,12 @@ class TownLoader:
                 body = {**key, "platform": "webhook", "token": f"{demo.APP_MAKER}/hook/{phone.account}"}
                 self._api.request("POST", "/v1/push-tokens", body)
 
-    def _mobile(self, mobile: demo.MobilePhone, apartment_id: int) -> None:
+    def _mobile(self, mobile: demo.MobilePhone, apartment_id: int, company_id: int) -> None:
         """A resident with a phone, and the account under which it is rung."""
         home = {"apartment_id": apartment_id, "role": "owner"}
         resident = self._api.made(
             "residents",
-            {"company_id": self._company_id, "name": mobile.resident},
+            {"company_id": company_id, "name": mobile.resident},
             phones=[mobile.number],
             apartments=[home],
         )
@@ -232,6 +244,7 @@ class TownLoader:
                     "targets": [{"kind": t} if t in kinds else {"account": t} for t in stage.targets],
                     "confirm": stage.confirm,
                     "one_by_one": stage.one_by_one,
+                    "on_refusal": stage.on_refusal,
                 }
                 for stage in household.stages
             ]
@@ -240,7 +253,7 @@ class TownLoader:
             stops_calls, stops_opening = demo.BLOCK_KINDS[household.block]
             kind = self._api.made(
                 "block-kinds",
-                {"company_id": self._company_id, "name": household.block},
+                {"company_id": self._companies[household.house], "name": household.block},
                 stops_calls=stops_calls,
                 stops_opening=stops_opening,
             )
@@ -315,7 +328,7 @@ def load_town(*, api_url: str, token: str, town: Path, sip_address: str, domain:
     """
     loader = TownLoader(ApiClient(api_url, token), passwords_of(town))
     told = loader.load(api_url, operator_token or token, sip_address, domain)
-    told["api"]["operator_may"] = "act for the one company" if operator_token else "act for every company"
+    told["api"]["operator_may"] = "act for its company" if operator_token else "act for every company"
     fresh = town.with_suffix(".new")
     fresh.touch(mode=0o600)
     fresh.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

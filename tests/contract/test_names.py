@@ -9,13 +9,26 @@ import pytest
 
 from agi_apps import phone_legs
 from agi_apps import redis_keys as agi_keys
+from agi_apps.applications import call_ended
 from agi_apps.registry import APPLICATIONS
 from agi_apps.variables import Decision, Variable
 from crm_api.adapters import redis_keys as crm_keys
+from crm_api.domain import call_record
 from crm_api.domain.kinds import ACCOUNT_KINDS
 from crm_api.domain.numbering import CONCIERGE_NUMBERS
 from crm_api.services import voice_calls as crm_voice_calls
-from kemi_routes import call_backs, headers, policy, stage_calls, streams, voice_calls, voice_wishes
+from kemi_routes import (
+    call_backs,
+    headers,
+    nodes,
+    policy,
+    stage_calls,
+    story,
+    streams,
+    talks,
+    voice_calls,
+    voice_wishes,
+)
 
 REPOSITORY = Path(__file__).parents[2]
 DIALPLAN = "\n".join(
@@ -29,14 +42,15 @@ CONTRACTS = (REPOSITORY / "docs/contracts.md").read_text()
 
 def test_every_private_header_of_the_dialplan_is_known_to_kamailio_and_the_other_way_round() -> None:
     ours = {headers.KIND, headers.STAGE, headers.ANSWERED_BY, headers.TRUNK, headers.EMERGENCY, headers.CALL_BACK}
-    ours |= {headers.WAITING, headers.TARGET}
+    ours |= {headers.WAITING, headers.TARGET, headers.KEYS, headers.MOVES}
     # The kind of the caller is sent, too; the dialplan has no use for it as long as only panels reach apartments.
     assert set(re.findall(r"X-Entryphone-[A-Za-z-]+", DIALPLAN)) == ours - {headers.KIND}
     assert all(f"`{name}`" in CONTRACTS for name in ours)
 
 
 def test_asterisk_calls_the_user_that_kamailio_takes_for_a_stage() -> None:
-    assert set(re.findall(r"PJSIP/kamailio/sip:([^@]+)@", DIALPLAN)) == {stage_calls.USER, call_backs.END_TALK}
+    called = {stage_calls.USER, call_backs.END_TALK, nodes.STARTED}
+    assert set(re.findall(r"PJSIP/kamailio/sip:([^@]+)@", DIALPLAN)) == called
     assert {call_backs.USER, call_backs.END_TALK, voice_calls.USER} <= set(
         re.findall(r"^exten => ([a-z-]+),", DIALPLAN, re.MULTILINE)
     )
@@ -112,3 +126,14 @@ def test_concierge_numbers_are_the_same_in_crm_and_kamailio() -> None:
 def test_the_proxy_and_the_crm_speak_of_a_voice_call_in_the_same_words() -> None:
     assert voice_calls.CHANGE_MARK == crm_voice_calls.CHANGE_MARK
     assert voice_calls.PLACED_WITHIN_MS == crm_voice_calls.LATE_MS
+
+
+def test_lack_of_media_is_the_same_reason_and_cause_for_all() -> None:
+    assert call_record.NO_MEDIA == talks.NO_MEDIA == call_ended.NO_MEDIA
+    assert call_record.NO_MEDIA_CAUSE == story.STOPPED == int(call_ended._RTP_TIMEOUT)
+    assert f"`{call_record.NO_MEDIA}`" in CONTRACTS
+
+
+def test_a_call_that_gave_way_to_a_dispatcher_has_the_same_reason_whoever_tells_it() -> None:
+    assert talks.GAVE_WAY == call_ended.GAVE_WAY
+    assert f"`{talks.GAVE_WAY}`" in CONTRACTS

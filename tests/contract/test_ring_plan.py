@@ -57,6 +57,7 @@ PLAN = st.builds(
     caller_may_open=st.booleans(),
     message_limit_s=st.integers(0, 180),
     records=st.booleans(),
+    left_out=st.dictionaries(st.sampled_from(get_args(written.LeftOut)), st.lists(ACCOUNT, max_size=3), max_size=3),
 )
 
 

@@ -14,7 +14,7 @@ import redis as redis_py
 from cryptography.fernet import Fernet
 
 from crm_api.adapters import call_event_stream, redis_keys
-from crm_api.adapters.call_event_stream import FOLLOWED_S, CallEventStream
+from crm_api.adapters.call_event_stream import CallEventStream
 from crm_api.adapters.encryption import Encryption
 from crm_api.adapters.push_stream import PushStream
 from crm_api.call_records import recorder
@@ -28,7 +28,7 @@ from tests.unit.crm.conftest import empty_database
 from tests.unit.crm.test_call_records import story
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from crm_api.tables.database import CrmDatabase
@@ -40,6 +40,18 @@ def database(tmp_path: Path) -> Iterator[CrmDatabase]:
     for database in empty_database(tmp_path):
         migrate(database)
         yield database
+
+
+@pytest.fixture
+def pushes_follow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Recorded entries stay in the stream, however long this machine stands still, until the test calls this."""
+    with monkeypatch.context() as patched:
+        patched.setattr(call_event_stream, "FOLLOWED_S", 600.0)
+
+        def no_more() -> None:
+            patched.setattr(call_event_stream, "FOLLOWED_S", 0.05)
+
+        yield no_more
 
 
 def _recording(database: CrmDatabase) -> CallRecording:
@@ -59,13 +71,15 @@ def _openings(database: CrmDatabase) -> int:
 
 
 def _until_the_stream_is_empty(stream: CallEventStream, client: redis_py.Redis) -> None:
-    deadline_s = time.monotonic() + FOLLOWED_S + 60
+    deadline_s = time.monotonic() + call_event_stream.FOLLOWED_S + 60
     while client.xlen(redis_keys.CALL_EVENTS):
         assert time.monotonic() < deadline_s
         assert stream.read(10, 50) == []
 
 
-def test_events_are_recorded_and_leave_the_stream(url: str, client: redis_py.Redis, database: CrmDatabase) -> None:
+def test_events_are_recorded_and_leave_the_stream(
+    url: str, client: redis_py.Redis, database: CrmDatabase, pushes_follow: Callable[[], None]
+) -> None:
     stream = CallEventStream(url, "one")
     work = recorder(stream, _recording(database), Event())
     work()  # makes the group
@@ -75,6 +89,7 @@ def test_events_are_recorded_and_leave_the_stream(url: str, client: redis_py.Red
     work()
     assert _calls(database) == [f"call-{number}" for number in range(5)]
     assert client.xlen(redis_keys.CALL_EVENTS) == 5, "pushes follow calls in the same stream"
+    pushes_follow()
     _until_the_stream_is_empty(stream, client)
 
 
@@ -97,6 +112,7 @@ def test_what_a_reader_recorded_and_did_not_delete_before_it_died_leaves_the_str
     _until_the_stream_is_empty(again, client)
 
 
+@pytest.mark.usefixtures("pushes_follow")
 def test_pushes_read_what_is_told_of_calls_from_the_wish_on_also_when_it_is_recorded(
     url: str, client: redis_py.Redis, database: CrmDatabase
 ) -> None:
@@ -114,7 +130,7 @@ def test_pushes_read_what_is_told_of_calls_from_the_wish_on_also_when_it_is_reco
             work()
             work()
             assert _calls(database) == ["call-1"]
-            assert await pushes.wishes(1000) == [b"{}"]
+            assert [body for body, _ in await pushes.wishes(1000)] == [b"{}"]
             told = await pushes.told(1000)
             again = await pushes.told(1)
             pushes.follow_no_more()

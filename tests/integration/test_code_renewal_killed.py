@@ -93,6 +93,7 @@ def _filled(tmp_path: Path, database: CrmDatabase, panels: Panels) -> Context:
         "sip_domain": "entryphone.test",
         "encryption_key_file": str(tmp_path / "key"),
         "panel_codes_per_s": 50,
+        "device_networks": ["127.0.0.0/8"],
     }
     (tmp_path / "crm.json").write_text(json.dumps(config), encoding="utf-8")
     fill(context, panels)

@@ -50,6 +50,7 @@ def test_the_crms_own_tests_pass_on_postgres(database_server: LabSettings) -> No
         [
             *(sys.executable, "-m", "pytest", *TESTS),
             *("-q", "--maxfail=5", "--tb=short", "-p", "no:cacheprovider"),
+            "--timeout=600",  # with what the stories leave of the processor, as everything beside them
             "--numprocesses=2",  # each test has a database of its own; PostgreSQL does half of the work
         ],
         cwd=database_server.repository,

@@ -6,6 +6,7 @@ the process that holds it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -169,7 +170,8 @@ def test_up_repairs_what_was_killed(running: Instance) -> None:
 
 def test_everything_killed_at_once_leaves_nothing(running: Instance) -> None:
     for pid in running.pids():
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has ended with its parent
+            os.kill(pid, signal.SIGKILL)
     assert running.status()[0] == 1
     assert running.lab("down").returncode == 0
     assert_nothing_left(running)

@@ -37,9 +37,16 @@ class World:
     def called(self, call: str, panel: str = "p1") -> None:
         self.kamailio({"event": "panel_called", "call_id": call, "at_ms": 1, "panel": panel})
 
-    def over(self, call: str, panel: str = "p1") -> None:
+    def moved(self, call: str, moves: int, panel: str = "p1") -> None:
+        self.kamailio({"event": "moved", "call_id": call, "at_ms": 2, "panel": panel, "dialled": "12", "moves": moves})
+
+    def over(self, call: str, panel: str = "p1", moves: int = 0) -> None:
         keys = (PANEL_CALL_PREFIX + panel, CALL_OVER_PREFIX + call)
-        self.client.eval(RELEASE_PANELS, 2, *keys, 60, call)
+        self.client.eval(RELEASE_PANELS, 2, *keys, 60, f"{moves} {call}")
+
+    def holder(self, panel: str = "p1") -> str | None:
+        held = self.client.get(PANEL_CALL + panel)
+        return held.decode() if isinstance(held, bytes) else held
 
 
 @pytest.fixture
@@ -51,6 +58,31 @@ def test_names_are_the_same_on_all_sides() -> None:
     assert PANEL_CALL == PANEL_CALL_PREFIX == panel_call("")
     assert CALL_OVER == CALL_OVER_PREFIX
     assert SEEN_AT == PANELS_SEEN_AT_KEY
+
+
+@pytest.mark.parametrize("order", [("ended", "moved"), ("moved", "ended")])
+def test_the_end_that_a_node_tells_does_not_free_the_panel_of_a_call_that_has_moved(
+    world: World, order: tuple[str, ...]
+) -> None:
+    world.dialled("c1")
+    for told in (*order, *order):
+        world.moved("c1", 1) if told == "moved" else world.over("c1")
+    assert world.holder() == "visitor c1"
+    world.called("c1", "p2")
+    assert world.holder("p2") == "visitor c1", "its new node calls a panel"
+    world.over("c1", moves=1)
+    assert world.holder() is None
+    world.over("c1", "p2", moves=1)
+    assert world.holder("p2") is None
+
+
+def test_the_end_of_a_call_that_moved_may_come_before_word_of_that(world: World) -> None:
+    world.dialled("c1")
+    world.over("c1", moves=1)
+    world.moved("c1", 1)
+    assert world.holder() is None
+    world.moved("c1", 2)
+    assert world.holder() == "visitor c1"
 
 
 def test_a_panel_is_free_only_while_somebody_watches(world: World) -> None:

@@ -81,7 +81,7 @@ async def befalling(scene: Scene, fault: Fault, datagram: Datagram) -> AsyncIter
     """Inside the block this happens to the datagram.
 
     Raises:
-        AssertionError: at the end, when it is not sent within a second: the story is about something else.
+        AssertionError: at the end, when it is not sent within five seconds: the story is about something else.
     """
     root = scene.stack.settings.root
     rule = datagram.rule(fault)
@@ -90,7 +90,7 @@ async def befalling(scene: Scene, fault: Fault, datagram: Datagram) -> AsyncIter
     )
     try:
         yield
-        deadline_s = time.monotonic() + 1
+        deadline_s = time.monotonic() + 5
         while not await asyncio.to_thread(_has_befallen, root):
             assert time.monotonic() < deadline_s, f"{datagram} was not sent"
             await asyncio.sleep(0.02)  # the kernel tells nobody

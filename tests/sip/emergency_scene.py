@@ -96,6 +96,18 @@ async def centre_known(scene: Scene) -> None:
     await until(read, lambda told: "city-line" in told and '"112"' in told.replace("\\", ""))
 
 
+async def language_known(scene: Scene, at: Panel, language: str) -> None:
+    """Until Kamailio knows what is spoken at a panel (read anew as cities are)."""
+    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
+
+    async def read() -> str:
+        return str(
+            await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", "emergency_places", at.credentials.username)
+        )
+
+    await until(read, lambda told: f'"{language}"' in told.replace("\\", ""))
+
+
 async def line_that_only_tries(scene: Scene, address: str) -> None:
     """A line whose server takes every call (100) and then says nothing more."""
     await rested(scene)
@@ -133,7 +145,7 @@ async def silent_line(scene: Scene, address: str) -> None:
     scene.when_over(close)
 
 
-async def until(read: Callable[[], Any], wanted: Callable[[Any], bool], timeout_s: float = 10.0) -> Any:
+async def until(read: Callable[[], Any], wanted: Callable[[Any], bool], timeout_s: float = 20.0) -> Any:
     """What `read` (a coroutine function) returns once it is as wanted: the API has nothing to wait on."""
     deadline_s = time.monotonic() + timeout_s
     while not wanted(found := await read()):
@@ -177,21 +189,21 @@ async def nobody_holds_a_number(scene: Scene) -> None:
             await scene.office.send("POST", f"/v1/number-leases/{lease['id']}/release", {"reason": "end of a story"})
 
 
-async def desk(scene: Scene, address: str = "127.0.2.90") -> ScriptedPeer:
+async def desk(scene: Scene, account: str = "duty-desk", address: str = "127.0.2.90") -> ScriptedPeer:
     """A desk on duty of the company, registered; gone after the story."""
     company = (await scene.office.get("/v1/companies"))["items"][0]["id"]
     made = await scene.office.send(
-        "POST", "/v1/accounts", {"account": "duty-desk", "kind": "concierge", "company_id": company}
+        "POST", "/v1/accounts", {"account": account, "kind": "concierge", "company_id": company}
     )
-    row = await scene.office.send("POST", "/v1/concierge-desks", {"account": "duty-desk", "name": "Duty desk"})
+    row = await scene.office.send("POST", "/v1/concierge-desks", {"account": account, "name": "Duty desk"})
 
     async def remove() -> None:
         await scene.office.send("DELETE", f"/v1/concierge-desks/{row['id']}")
-        await scene.office.send("DELETE", "/v1/accounts/duty-desk")
+        await scene.office.send("DELETE", f"/v1/accounts/{account}")
 
     scene.when_over(remove)
     peer = await scene.peer(address)
-    credentials = Credentials("duty-desk", made["password"])
+    credentials = Credentials(account, made["password"])
     assert (await peer.register(credentials)).status == 200
 
     async def forget() -> None:

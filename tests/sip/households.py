@@ -114,3 +114,28 @@ def without_a_plan(town: Town) -> Place:
 def asleep(town: Town) -> Place:
     """An app that a push wakes; the town has its token."""
     return town.apartment("a push wakes it")
+
+
+def indoor_unit_first(town: Town) -> Place:
+    """In the second company: an indoor unit, after six seconds two apps, then a phone."""
+    return town.apartment("the indoor unit first")
+
+
+def one_by_one(town: Town) -> Place:
+    """In the second company: Boris' app and Anna's; hers rings first."""
+    return town.apartment("rung one by one")
+
+
+def blocked_in_russian(town: Town) -> Place:
+    """In the second company: blocked for repair."""
+    return town.apartment("told in Russian")
+
+
+def takes_messages(town: Town) -> Place:
+    """In the second company: nobody registered, so the visitor may leave a message."""
+    return town.apartment("a message can be left")
+
+
+def refusal_is_an_answer(town: Town) -> Place:
+    """In the second company: an app whose refusal ends the call, before a phone rings."""
+    return town.apartment("who refuses has answered")

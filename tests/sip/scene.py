@@ -21,12 +21,12 @@ from lab.peers.office import Office
 from lab.peers.panel import SimulatedPanel
 from lab.peers.scripted import ScriptedPeer
 from lab.peers.town import read_town
-from lab.probes import redis_command
+from lab.probes import kamailio_rpc, redis_command
 from lab.services import OUTBOX_HEARTBEAT
 from tests.at_rest import await_nodes, await_rest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from lab.peers.calls import IncomingCall, OutgoingCall
     from lab.peers.town import Apartment, Panel, Resident
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # Where servers of carriers and of dispatch centres are.
 _CARRIERS = "127.0.3."
+# What is left behind disturbs the stories after this one: a machine that stands still for a moment is waited for.
+_LEAVE_S = 5.0
 
 
 class Stack(Protocol):
@@ -52,6 +54,20 @@ class Stack(Protocol):
 
     def pids(self, service: str) -> list[int]:
         """The processes of a service."""
+
+
+@contextlib.contextmanager
+def agi_settings(stack: Stack, **changes: object) -> Iterator[None]:
+    """FastAGI runs with other settings inside the block."""
+    path = stack.settings.etc / "agi.json"
+    usual = path.read_text(encoding="utf-8")
+    path.write_text(json.dumps(json.loads(usual) | changes), encoding="utf-8")
+    try:
+        stack.restart("agi")
+        yield
+    finally:
+        path.write_text(usual, encoding="utf-8")
+        stack.restart("agi")
 
 
 @dataclass
@@ -95,11 +111,13 @@ class Scene:
             if self._killed:
                 await self.revive()
         finally:
-            for peer in self._peers.values():
-                await peer.hang_up_everything()
-            await self._exits.aclose()
-            if self._directory is not None:
-                self._directory.cleanup()
+            try:
+                for peer in self._peers.values():
+                    await peer.hang_up_everything(_LEAVE_S)
+            finally:
+                await self._exits.aclose()
+                if self._directory is not None:
+                    self._directory.cleanup()
 
     def when_over(self, stop: Callable[[], Awaitable[None]]) -> None:
         """Call this when the story is over, however it ends."""
@@ -194,6 +212,19 @@ class Scene:
             await self.office.send("PATCH", path, {name: company[name] for name in rules})
             await self.felt()
 
+    @contextlib.asynccontextmanager
+    async def plan_with(self, at: Panel, number: str, stages: list[dict[str, Any]]) -> AsyncIterator[None]:
+        """The apartment that this number of a panel rings has these stages inside the block; it has no plan else."""
+        plan = await self.office.get(f"/v1/ring-plans/{at.credentials.username}/{number}")
+        body = {"apartment_id": plan["apartment_id"], "stages": stages}
+        made = await self.office.send("POST", "/v1/ring-plans", body)
+        await self.felt()
+        try:
+            yield
+        finally:
+            await self.office.send("DELETE", f"/v1/ring-plans/{made['id']}")
+            await self.felt()
+
     # --- servers ------------------------------------------------------------------------------------------------
 
     async def kill(self, *services: str) -> None:
@@ -201,6 +232,15 @@ class Scene:
         for service in services:
             await asyncio.to_thread(self.stack.kill, service)
             self._killed.append(service)
+
+    def killed(self, service: str) -> None:
+        """Have a service that the story has ended in its own way started again after it."""
+        self._killed.append(service)
+
+    async def stop(self, service: str) -> None:
+        """End a service in good order (SIGTERM); it is started again after the story."""
+        self._killed.append(service)
+        await asyncio.to_thread(self.stack.kill, service, signal.SIGTERM)
 
     async def freeze(self, *services: str) -> None:
         """Stop services as a host that stands still: they take connections and say nothing. Until the story is over."""
@@ -234,8 +274,11 @@ class Scene:
 
     async def felt(self) -> None:
         """Wait until a change just made is felt: a second, or longer where the machine is too busy to deliver it."""
+        await asyncio.gather(asyncio.sleep(1), self.delivered())
+
+    async def delivered(self) -> None:
+        """Wait until what was changed up to now is out of the cache of plans."""
         changed_ms, deadline = time.time() * 1000, time.monotonic() + 15
-        await asyncio.sleep(1)
         redis = (self.stack.settings.redis_host, self.stack.settings.redis_port)
         while int(await asyncio.to_thread(redis_command, *redis, "GET", OUTBOX_HEARTBEAT) or 0) < changed_ms:
             assert time.monotonic() < deadline, "the CRM has not delivered its changes"
@@ -244,15 +287,18 @@ class Scene:
     @contextlib.asynccontextmanager
     async def agi_settings(self, **changes: object) -> AsyncIterator[None]:
         """FastAGI runs with other settings inside the block."""
-        path = self.stack.settings.etc / "agi.json"
-        usual = path.read_text(encoding="utf-8")
-        path.write_text(json.dumps(json.loads(usual) | changes), encoding="utf-8")
+        changed = agi_settings(self.stack, **changes)
+        await asyncio.to_thread(changed.__enter__)
         try:
-            await asyncio.to_thread(self.stack.restart, "agi")
             yield
         finally:
-            path.write_text(usual, encoding="utf-8")
-            await asyncio.to_thread(self.stack.restart, "agi")
+            await asyncio.to_thread(changed.__exit__, None, None, None)
+
+    async def has_contact(self, account: str) -> bool:
+        """Whether Kamailio knows where an account is."""
+        rpc = self.stack.settings.run / "kamailio" / "rpc.sock"
+        name = f"{account}@{self.town.sip.domain}"
+        return "result" in await asyncio.to_thread(kamailio_rpc, rpc, "ul.lookup", "location", name)
 
     def console(self, node: str, command: str) -> str:
         """One command on the console of an Asterisk node; returns what it prints."""
@@ -278,7 +324,7 @@ class Scene:
             text = file.read().decode("utf-8", "replace")
         return [line for line in text.splitlines() if all(part in line for part in parts)]
 
-    async def log_line(self, log: str, *parts: str, timeout_s: float = 2.0) -> str:
+    async def log_line(self, log: str, *parts: str, timeout_s: float = 5.0) -> str:
         """The only line that a log has gained in this story and that contains every part."""
         deadline = time.monotonic() + timeout_s
         while not (found := self.log_lines(log, *parts)):
@@ -300,4 +346,4 @@ class Scene:
     @staticmethod
     async def _forget(peer: ScriptedPeer, resident: Resident) -> None:
         with contextlib.suppress(TimeoutError):
-            await peer.register(resident.credentials, expires_s=0, contact="*", timeout_s=1.0)
+            await peer.register(resident.credentials, expires_s=0, contact="*", timeout_s=_LEAVE_S)

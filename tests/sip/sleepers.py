@@ -21,7 +21,7 @@ async def push_services(scene: Scene) -> PushServices:
 async def sleeping_device(scene: Scene, resident: Resident, platform: str, token: str = "") -> str:
     """Give an account a device that sleeps, until the story is over."""
     account = resident.credentials.username
-    text = token or (f"http://127.0.0.70/hook/{account}" if platform == "webhook" else f"token-of-{account}")
+    text = token or (f"http://127.0.0.70/hook/{account}" if platform == "webhook" else f"token-of-{account}-{platform}")
     body = {"account": account, "device": f"{platform}-1", "platform": platform, "token": text}
     made = await scene.office.send("POST", "/v1/push-tokens", body)
 
@@ -37,7 +37,7 @@ async def plan_knows(scene: Scene, resident: Resident, *, wakes: bool = True) ->
     """A change reaches the next call within a second: wait until it has."""
     apartment = next(a for a in scene.town.apartments if resident in a.residents)
     panel, number = next(iter(apartment.dial.items()))
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         plan = await scene.office.get(f"/v1/ring-plans/{panel}/{number}")
         targets = {t["account"]: t.get("wakes", False) for stage in plan["stages"] for t in stage["targets"]}

@@ -9,7 +9,7 @@ import pytest
 from lab.peers import sdp
 from lab.peers.transactions import new_branch
 from tests.sip.households import family, nobody_home, stranger
-from tests.sip.ordinary import a_good_call, answered_within_a_second
+from tests.sip.ordinary import a_good_call, answered_within_a_second, the_key_opens
 
 if TYPE_CHECKING:
     from lab.peers.town import Panel
@@ -100,7 +100,7 @@ async def test_malformed_sip(scene: Scene, broken: str, statuses: list[int], log
     with answered_within_a_second():
         peer.socket.send_bytes(broken.encode("utf-8", "surrogateescape"))
         if statuses:
-            got = await peer.socket.wait_received(lambda found: found.is_response, 1, "an answer")
+            got = await peer.socket.wait_received(lambda found: found.is_response, 5, "an answer")
             assert got.message.status in statuses, got.message.start_line
     await scene.log_line("kamailio", logged)
 
@@ -126,7 +126,7 @@ async def test_a_strange_display_name_rings_all_the_same(scene: Scene, display_n
     visitor = await scene.visitor(at)
 
     with answered_within_a_second():
-        call = await visitor.call(at.credentials, number, display_name=display_name, timeout_s=1)
+        call = await visitor.call(at.credentials, number, display_name=display_name, timeout_s=3)
         rings = await home.all_ring()
 
     # What the phones show is the ring plan's, never the panel's own words.
@@ -134,8 +134,7 @@ async def test_a_strange_display_name_rings_all_the_same(scene: Scene, display_n
     rings[0].answer()
     await call.answered()
     await rings[0].established()
-    await rings[0].rtp.press("#")
-    await call.rtp.wait_for_key(at.door_code[0], 3)
+    await the_key_opens(call, rings[0], at)
     await call.bye()
 
 
@@ -188,12 +187,32 @@ async def test_no_common_codec_is_488(scene: Scene) -> None:
     await a_good_call(scene)
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "headers", "description"),
+    [
+        (420, "extension not supported", (("Require", "nobody-has-this"),), None),
+        (400, "the node cannot read the request", (), b"v=0\r\nnonsense\r\n"),
+    ],
+)
+async def test_what_a_node_cannot_take_has_a_record_with_its_end(
+    scene: Scene, status: int, reason: str, headers: tuple[tuple[str, str], ...], description: bytes | None
+) -> None:
+    """The node refuses it before its dialplan, which tells the ends of other calls."""
+    _, at, number = family(scene.town)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number, headers=headers, description=description)
+    assert (await call.final()).status == status
+    record = await scene.office.call_record(call.call_id)
+    assert (record["result"], record["reason"], record["cause"]) == ("refused", reason, status)
+    assert record["ended_at_ms"] is not None
+
+
 async def _hears_why_nobody_rings(scene: Scene, at: Panel, number: str, reason: str) -> int:
     visitor = await scene.visitor(at)
     with answered_within_a_second():
         call = await visitor.call(at.credentials, number)
-        await call.wait_status(183, 1)
-        await call.rtp.wait_for_sound(1)
+        await call.wait_status(183, 5)
+        await call.rtp.wait_for_sound(5)
     final = await call.final(_PROMPT_LIMIT_S)
     await scene.log_line("agi", call.call_id, number, reason)
     await a_good_call(scene)

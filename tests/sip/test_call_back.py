@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kemi_routes import talks
+from tests.at_rest import await_nodes
 from tests.sip.emergency_scene import (
     CARRIER_A,
     CITY_LINE,
@@ -27,10 +29,19 @@ from tests.sip.emergency_scene import (
     until,
 )
 from tests.sip.households import family
+from tests.sip.ordinary import the_family_rings
+from tests.sip.spoken import language_of
+from tests.sip.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall, OutgoingCall
     from tests.sip.scene import Scene
+
+pytestmark = pytest.mark.usefixtures("patient_leases")
+
+
+# What a dispatcher hears before desks are rung takes longer.
+_ANNOUNCEMENT_S = 2.0
 
 
 async def _called_from(scene: Scene, index: int = 0) -> str:
@@ -57,7 +68,7 @@ async def test_the_panel_that_holds_the_number_rings_and_the_dispatcher_hears_wh
     back, ring = await call_back(scene, panel, at.credentials.username, number)
     assert f"112 {number}" in ring.invite.get("From"), "the panel shows who calls"
     await _talks(back, ring)
-    record = await emergency_record(scene, back.call_id)
+    record = await emergency_record(scene, back.call_id, "ended", "called_back")
     assert (record["direction"], record["panel"], record["result"]) == ("back", at.credentials.username, "answered")
 
 
@@ -114,6 +125,39 @@ async def test_a_number_that_nobody_holds_goes_to_the_duty_desk_with_an_announce
     await back.bye()
 
 
+async def test_a_number_that_nobody_holds_rings_every_duty_desk_after_the_announcement(scene: Scene) -> None:
+    await nobody_holds_a_number(scene)
+    accounts = ("first-desk", "second-desk")
+    phones = [await desk(scene, account, f"127.0.2.9{place}") for place, account in enumerate(accounts)]
+    dispatcher = await scene.peer(CITY_LINE)
+    since_s = time.monotonic()
+    back = await dispatcher.call(DISPATCHER, scene.emergency["pool"][0])
+    await back.answered()
+    await back.rtp.wait_for_sound(5)
+    rings = await asyncio.gather(
+        *(phone.incoming(account, 15, since_s) for phone, account in zip(phones, accounts, strict=True))
+    )
+    assert rings[0].received.at_s - since_s > _ANNOUNCEMENT_S
+    rings[0].ring()
+    rings[1].answer()
+    await rings[1].established()
+    await rings[0].wait_cancelled()
+    await back.bye()
+
+
+async def test_a_dispatcher_is_told_in_the_companys_language_that_the_panel_cannot_be_reached(scene: Scene) -> None:
+    async with scene.company_with(language="ru"):
+        number = await _called_from(scene)
+        dispatcher = await scene.peer(CITY_LINE)
+        back = await dispatcher.call(DISPATCHER, number)
+        await back.answered()
+        await back.rtp.wait_for_sound(5)
+        await back.rtp.press("1")  # enough of the address
+        heard = back.rtp.packets
+        await back.wait_request("BYE", 15)
+        assert language_of(back.rtp.packets - heard, "unavailable") == "ru"
+
+
 async def test_only_known_trunks_and_only_the_citys_numbers_call_back(scene: Scene) -> None:
     number = await _called_from(scene)
     stranger = await scene.peer("127.0.9.2")
@@ -124,20 +168,36 @@ async def test_only_known_trunks_and_only_the_citys_numbers_call_back(scene: Sce
     assert (await unknown.final(5)).status == 404
 
 
-_SIXTEENTH = ("PJSIP/kamailio-0000000f", "PJSIP/kamailio-00000010")
+def _end_of(record: dict[str, Any]) -> tuple[str, str]:
+    """Who hung up, and why."""
+    (ended,) = (event for event in record["story"] if event["event"] == "ended")
+    return ended["hung_up_by"], ended["reason"]
 
 
-async def _next_caller_is_the_sixteenth(scene: Scene) -> None:
-    """Let the name of the next caller's channel end in `f` on each node, and so that of who is called in `0`."""
+def _is_there(scene: Scene, node: str, index: int) -> bool:
+    """Whether the node has its channel of this number (lists of channels are empty: decision 8)."""
+    return "is not a known channel" not in scene.console(node, f"core show channel PJSIP/kamailio-{index:08x}")
+
+
+_FIFTEENTH = 0xE
+
+
+async def _next_caller_is_the_sixteenth(scene: Scene) -> str:
+    """Let the name of the next caller's channel end in `f`, and that of who is called in `0`; return the node."""
     _, at, _ = family(scene.town)
     visitor = await scene.visitor(at)
-    nodes = scene.stack.settings.asterisk_nodes
-    for name in nodes:
-        await scene.restart(name)
-    for _ in range(15 * len(nodes)):  # the nodes take calls in turn; of an unknown number each has one channel
+    node, *others = scene.stack.settings.asterisk_nodes
+    await scene.restart(node)
+    await asyncio.to_thread(await_nodes, scene.stack.settings)  # one that counts as down is left out
+    await scene.kill(*others)
+    for _ in range(_FIFTEENTH + 1):  # of an unknown number a call has one channel; the node's own first words have some
         call = await visitor.call(at.credentials, "9899")
-        await call.wait_status(183, 5)
+        await call.wait_status(183, 10)
+        found = _is_there(scene, node, _FIFTEENTH)
         await call.cancel()
+        if found:
+            return node
+    raise AssertionError(f"{node} has had no channel of that name")
 
 
 @pytest.mark.parametrize("sixteenth", [False, True])
@@ -148,8 +208,7 @@ async def test_a_panel_that_talks_gives_way_after_a_tone(scene: Scene, *, sixtee
     number = await _called_from(scene, index)
     panel = await registered(scene, at)
     home = await scene.home(apartment)
-    if sixteenth:
-        await _next_caller_is_the_sixteenth(scene)
+    node = await _next_caller_is_the_sixteenth(scene) if sixteenth else ""
     since_s = time.monotonic()
     call = await panel.call(at.credentials, dialled)
     rings = await home.all_ring(since_s=since_s)
@@ -157,23 +216,44 @@ async def test_a_panel_that_talks_gives_way_after_a_tone(scene: Scene, *, sixtee
     await call.answered()
     await rings[0].established()
     if sixteenth:
-        nodes = scene.stack.settings.asterisk_nodes
-        shown = "".join(scene.console(node, f"core show channel {name}") for node in nodes for name in _SIXTEENTH)
-        assert shown.count("Call Identifer") + shown.count("Call Identifier") == 2, shown
+        assert [_is_there(scene, node, _FIFTEENTH + more) for more in (1, 2)] == [True, True]
 
     back, busy = await call_back(scene, panel, at.credentials.username, number)
     rings[0].rtp.hush()
     await call.rtp.quiet(0.4)
     heard = call.rtp.audible_packets
     busy.reject(486)  # one call at a time
-    await call.rtp.wait_for_sound(10, packets=heard + 5)
-    assert call.is_established, "the tone comes before the end"
+    await call.rtp.wait_for_sound(10, packets=heard + 5)  # before the end: whose call is over is sent no sound
     await call.wait_request("BYE", 10)
     await rings[0].wait_request("BYE", 5)
     ring = await panel.incoming(at.credentials.username, 10, busy.received.at_s + 1e-6)
     await _talks(back, ring)
     record = await scene.office.call_record(call.call_id)
     assert record["result"] == "answered", record
+    assert _end_of(record) == ("platform", talks.GAVE_WAY)
+
+
+async def test_a_panel_that_rings_somebody_gives_way(scene: Scene) -> None:
+    """Nobody has answered yet, and nobody will: a talk with the centre comes before any visitor's."""
+    _, at, number = family(scene.town)
+    held = await _called_from(scene, scene.town.panels.index(at))
+    panel = await registered(scene, at)
+    call, rings = await the_family_rings(scene, await scene.home(family(scene.town)[0]), 3)
+    for ring in rings:
+        ring.ring()
+    await call.ringing()
+
+    back, busy = await call_back(scene, panel, at.credentials.username, held)
+    busy.reject(486)  # one call at a time
+    refused = await call.final(10)
+    assert refused.status >= 300, refused.start_line
+    await asyncio.gather(*(ring.wait_cancelled(3) for ring in rings))
+    ring = await panel.incoming(at.credentials.username, 10, busy.received.at_s + 1e-6)
+    await _talks(back, ring)
+
+    record = await scene.office.call_record(call.call_id)
+    assert (record["dialled"], record["result"]) == (number, "no_answer"), record
+    assert _end_of(record) == ("platform", talks.GAVE_WAY)
 
 
 async def test_a_resident_who_looks_through_the_panel_gives_way(scene: Scene) -> None:
@@ -203,17 +283,17 @@ async def test_a_dispatcher_who_hangs_up_at_once_reaches_the_panel_a_second_late
     panel = await registered(scene, at)
     call, ring = await call_112(scene, at)
     number = caller_of(ring)
-    hung_up_s = time.monotonic()
+    watch = Stopwatch()
     await ring.bye()
     await call.wait_request("BYE", 3)
     dispatcher = await scene.peer(CITY_LINE)
     first = await dispatcher.call(DISPATCHER, number)
-    assert time.monotonic() - hung_up_s < 1.0
+    assert watch.took_s < 1.0
     await first.answered()
     await first.bye()
     back, ring = await call_back(scene, panel, at.credentials.username, number)
     await _talks(back, ring)
-    record = await emergency_record(scene, back.call_id)
+    record = await emergency_record(scene, back.call_id, "ended", "called_back")
     assert (record["panel"], record["number"]) == (at.credentials.username, number)
 
 

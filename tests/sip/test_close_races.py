@@ -71,7 +71,7 @@ async def test_of_two_who_answer_at_once_one_talks_and_the_other_is_hung_up(scen
         second.answer()
         await call.answered()
         await asyncio.gather(first.established(), second.established())
-        ends = {asyncio.create_task(ring.wait_request("BYE", 3)): ring for ring in (first, second)}
+        ends = {asyncio.create_task(ring.wait_request("BYE", 10)): ring for ring in (first, second)}
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         (left,) = (ends[task] for task in done)  # two workers of Kamailio had an answer each: either may be the first
         talks = first if left is second else second

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.sip.households import as_callee, beside_a_desk, family
 from tests.sip.ordinary import they_talk
+from tests.sip.spoken import language_of
 
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall, OutgoingCall
@@ -97,11 +98,16 @@ async def test_a_desk_passes_the_visitor_on_to_an_apartment(scene: Scene) -> Non
     assert not call.ended
     await call.bye()
     await ring.wait_request("BYE", 5)
-    record = await scene.office.call_record(call.call_id)
+    record = await scene.office.call_record(call.call_id, branches=2)
     assert {(branch["stage"], branch["account"], branch["outcome"]) for branch in record["branches"]} == {
         (0, scene.town.desks[0].credentials.username, "answered"),
         (100, apartment.residents[0].credentials.username, "answered"),
     }
+    plans = {line["stage"]: line for line in record["story"] if line["event"] == "plan"}
+    assert (plans[100]["dialled"], record["dialled"]) == (number, BUTTON)
+    assert scene.town.desks[0].credentials.username in plans[0]["stages"][0]["accounts"]
+    named = {account for stage in plans[100]["stages"] for account in stage["accounts"]}
+    assert {resident.credentials.username for resident in apartment.residents} <= named
     assert (await scene.office.access_records(call.call_id))[0]["result"] == "sent"
 
 
@@ -126,6 +132,22 @@ async def test_a_desk_that_dials_a_wrong_number_keeps_the_visitor(scene: Scene) 
     await desk.rtp.press("#")
     await call.rtp.wait_for_key(at.door_code[0], 5)
     await call.bye()
+
+
+async def test_a_desk_hears_in_its_companys_language_that_a_visitor_cannot_be_passed_on(scene: Scene) -> None:
+    async with scene.company_with(language="ru"):
+        call, desk, _ = await _visitor_at_the_desk(scene)
+        await desk.rtp.wait_for_sound(3)
+        call.rtp.hush()
+        await desk.rtp.quiet(0.3)
+        await _press(desk, "099")
+        await desk.rtp.quiet(0.5)  # the tone that asks for a number is over
+        heard = desk.rtp.packets
+        await desk.rtp.press("#")
+        await desk.rtp.wait_for_packets(heard + 50, 5)
+        await desk.rtp.quiet(0.6)
+        await call.bye()
+        assert language_of(desk.rtp.packets - heard, "not-passed-on") == "ru"
 
 
 async def test_a_resident_presses_the_desks_key_and_nothing_happens(scene: Scene) -> None:
@@ -205,9 +227,9 @@ async def test_when_no_desk_answers_the_phone_on_duty_rings_and_opens(scene: Sce
     await ring.rtp.press("#")
     await call.rtp.wait_for_key(at.door_code[0], 3)
     await call.bye()
-    record = await scene.office.call_record(call.call_id)
+    record = await scene.office.call_record(call.call_id, branches=3)
     assert (record["answered_by"], record["result"]) == (duty.account, "answered")
-    assert [opening["result"] for opening in record["access_records"]] == ["sent"]
+    assert [opening["result"] for opening in await scene.office.access_records(call.call_id)] == ["sent"]
     assert {(branch["stage"], branch["account"], branch["outcome"]) for branch in record["branches"]} == {
         (0, scene.town.desks[0].credentials.username, "busy"),
         (1, scene.town.desks[1].credentials.username, "offline"),

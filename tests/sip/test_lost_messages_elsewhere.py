@@ -23,6 +23,7 @@ from tests.sip.emergency_scene import (
 )
 from tests.sip.households import family
 from tests.sip.ordinary import they_talk
+from tests.sip.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall, OutgoingCall
@@ -72,15 +73,16 @@ async def test_112(scene: Scene, fault: Fault, case: Case) -> None:
     at = panel_at(scene)
     centre, other, visitor = await scene.peer(CITY_LINE), await scene.peer(SECOND_LINE), await scene.visitor(at)
     async with befalling(scene, fault, sent(scene, case, at)):
-        since_s = time.monotonic()
+        watch = Stopwatch()
+        since_s = watch.began_s
         call = await visitor.call(at.credentials, "112")
-        ring = await centre.incoming("112", 3, since_s)
+        ring = await centre.incoming("112", 5, since_s)
         await _ring_and_talk(call, ring, case)
         await asyncio.gather(ring.rtp.wait_for_sound(3), call.rtp.wait_for_sound(3))
-        assert time.monotonic() - since_s < _WITHIN_S
+        assert watch.took_s < _WITHIN_S
         assert await ring.bye() == 200
         await call.wait_request("BYE", 3)
-    record = await emergency_record(scene, call.call_id)
+    record = await emergency_record(scene, call.call_id, "ended", "answered")
     assert record["result"] == "answered"
     assert [step["step"] for step in record["steps"] if step["step"] in ("trunk_failed", "answered")] == ["answered"]
     assert not [got for got in other.ringing if got.received.at_s >= since_s]
@@ -154,11 +156,12 @@ async def test_phone(scene: Scene, fault: Fault, case: Case) -> None:
     carrier = await scene.peer(FIRST)
     visitor = await scene.visitor(at)
     async with befalling(scene, fault, sent(scene, case, at)):
-        since_s = time.monotonic()
+        watch = Stopwatch()
+        since_s = watch.began_s
         call = await visitor.call(at.credentials, number)
         ring = await dialled(carrier, apartment.mobiles[0].number, 5, since_s)
         await _ring_and_talk(call, ring, case)
-        assert time.monotonic() - since_s < _WITHIN_S
+        assert watch.took_s < _WITHIN_S
         await ring.rtp.press("#")
         await call.rtp.wait_for_key(at.door_code[0], 3)
         assert await ring.bye() == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.peers import sdp
+from tests.sip.emergency_scene import until
 from tests.sip.households import beside_a_desk, family, nobody_home
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ _HEADER_BYTES = 58
 _BYTES_PER_S = 8_000
 
 
-async def _sound_of(scene: Scene, call_id: str, timeout_s: float = 15.0) -> dict[str, Any]:
+async def sound_of(scene: Scene, call_id: str, timeout_s: float = 15.0) -> dict[str, Any]:
     """What was recorded of a call, once the CRM has it; then it is removed."""
     deadline = time.monotonic() + timeout_s
     while not (items := (await scene.office.get(f"/v1/call-sounds?call_id={call_id}"))["items"]):
@@ -39,7 +41,22 @@ def _audio(scene: Scene, key: int) -> bytes:
         return bytes(answer.read())
 
 
-def _loud_part(audio: bytes) -> float:
+async def spooled(scene: Scene) -> set[str]:
+    """What the nodes record, or have recorded and the CRM has not taken yet."""
+    found = await asyncio.to_thread(lambda: list((scene.stack.settings.lib / "sounds").iterdir()))
+    return {path.name for path in found}
+
+
+async def is_message_recorded(scene: Scene, before: set[str]) -> None:
+    """Until a message is recorded that was not yet: the invitation and the tone are over."""
+
+    async def begun() -> set[str]:
+        return {name for name in await spooled(scene) - before if re.fullmatch(r"message\..*\.ulaw", name)}
+
+    await until(begun, bool, 20)
+
+
+def loud_part(audio: bytes) -> float:
     """How much of a µ-law sound is louder than a whisper; silence is written 0xFF and 0x7F."""
     samples = audio[_HEADER_BYTES:]
     return sum((byte & 0x70) != 0x70 for byte in samples) / max(1, len(samples))
@@ -49,23 +66,24 @@ async def test_a_visitor_leaves_a_message_and_the_office_hears_it(scene: Scene) 
     _, at, number = nobody_home(scene.town)
     async with scene.company_with(message_limit_s=10):
         visitor = await scene.visitor(at)
+        before = await spooled(scene)
         call = await visitor.call(at.credentials, number)
         await call.answered()
         call.rtp.hush()
         prompted = await call.rtp.wait_for_sound(3)
-        await call.rtp.quiet(1.0, timeout_s=15)  # the invitation and the tone are over
+        await is_message_recorded(scene, before)
         call.rtp.talk()
         await asyncio.sleep(3)  # what he has to say
-        await call.rtp.press("#")
         heard = call.rtp.audible_packets
+        await call.rtp.press("#")
         await call.rtp.wait_for_sound(3, packets=heard + 20)  # it has been kept
         await call.wait_request("BYE", 6)
-        found = await _sound_of(scene, call.call_id)
+        found = await sound_of(scene, call.call_id)
     assert prompted
     assert (found["kind"], found["dialled"], found["panel"]) == ("message", number, at.credentials.username)
     assert found["apartment_id"] is not None
     assert 2_500 < found["duration_ms"] < 6_000
-    assert _loud_part(found["audio"]) > 0.4
+    assert loud_part(found["audio"]) > 0.4
     assert (await scene.office.call_record(call.call_id))["result"] == "no_answer"
 
 
@@ -73,25 +91,27 @@ async def test_a_visitor_who_hangs_up_has_left_his_message(scene: Scene) -> None
     _, at, number = nobody_home(scene.town)
     async with scene.company_with(message_limit_s=10):
         visitor = await scene.visitor(at)
+        before = await spooled(scene)
         call = await visitor.call(at.credentials, number)
         await call.answered()
         call.rtp.hush()
         await call.rtp.wait_for_sound(3)
-        await call.rtp.quiet(1.0, timeout_s=15)  # the invitation and the tone are over
+        await is_message_recorded(scene, before)
         call.rtp.talk()
         await asyncio.sleep(1)  # what he has to say
         await call.bye()
-        assert (await _sound_of(scene, call.call_id))["duration_ms"] > 500
+        assert (await sound_of(scene, call.call_id))["duration_ms"] > 500
 
 
 async def test_a_message_ends_at_its_limit(scene: Scene) -> None:
     _, at, number = nobody_home(scene.town)
-    async with scene.company_with(message_limit_s=2):
+    async with scene.company_with(message_limit_s=4):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         await call.answered()
-        await call.wait_request("BYE", 20)
-        assert 1_500 < (await _sound_of(scene, call.call_id))["duration_ms"] < 2_600
+        await call.wait_request("BYE", 25)
+        # A node that stands still for a second leaves it out; more than the limit there is never.
+        assert 2_500 < (await sound_of(scene, call.call_id))["duration_ms"] < 4_600
 
 
 async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(scene: Scene) -> None:
@@ -100,7 +120,7 @@ async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(s
         phone = await scene.resident(apartment.residents[0])
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
-        await call.wait_status(183, 2)
+        await call.wait_status(183, 5)
         await call.rtp.wait_for_sound(3)  # told before anybody rings
         assert phone.ringing == []
         ring = await phone.incoming(timeout_s=6)
@@ -117,10 +137,10 @@ async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(s
         await ring.rtp.press("#")
         await call.rtp.wait_for_key(at.door_code[0], 3)
         await call.bye()
-        found = await _sound_of(scene, call.call_id)
+        found = await sound_of(scene, call.call_id)
     assert found["kind"] == "recording"
     assert found["duration_ms"] > 1_500
-    assert _loud_part(found["audio"]) > 0.3
+    assert loud_part(found["audio"]) > 0.3
     assert (await scene.office.call_record(call.call_id))["result"] == "answered"
 
 
@@ -151,7 +171,7 @@ async def test_who_answers_a_phone_is_told_before_he_is_connected(scene: Scene, 
         await ring.rtp.press("#")
         await call.rtp.wait_for_key(at.door_code[0], 3)
         await call.bye()
-        assert (await _sound_of(scene, call.call_id))["kind"] == "recording"
+        assert (await sound_of(scene, call.call_id))["kind"] == "recording"
 
 
 async def test_a_visitor_whom_a_desk_passes_on_is_one_recording(scene: Scene) -> None:
@@ -187,12 +207,12 @@ async def test_a_visitor_whom_a_desk_passes_on_is_one_recording(scene: Scene) ->
             call.rtp.talk()
             await ring.rtp.wait_for_sound(12, packets=ring.rtp.audible_packets + 350)  # seven seconds of the visitor
             await call.bye()
-            audio = (await _sound_of(scene, call.call_id))["audio"]
+            audio = (await sound_of(scene, call.call_id))["audio"]
     finally:
         await scene.office.send("DELETE", f"/v1/ring-plans/{made['id']}")
     middle = _HEADER_BYTES + 2 * _BYTES_PER_S
-    assert _loud_part(audio[:middle]) < 0.3, "what was said later stands at the beginning"
-    assert _loud_part(audio[-_BYTES_PER_S:]) > 0.3
+    assert loud_part(audio[:middle]) < 0.3, "what was said later stands at the beginning"
+    assert loud_part(audio[-_BYTES_PER_S:]) > 0.3
 
 
 async def test_nothing_is_recorded_where_nobody_asked_for_it(scene: Scene) -> None:
@@ -200,8 +220,8 @@ async def test_nothing_is_recorded_where_nobody_asked_for_it(scene: Scene) -> No
     call, _, _ = await scene.talk(apartment, at, number)
     await call.bye()
     await scene.office.call_record(call.call_id)
+    await until(lambda: spooled(scene), lambda waiting: not waiting)  # whatever there was, the CRM has it
     assert (await scene.office.get(f"/v1/call-sounds?call_id={call.call_id}"))["items"] == []
-    assert list((scene.stack.settings.lib / "sounds").iterdir()) == []
 
 
 async def test_a_message_waits_for_the_crm(scene: Scene) -> None:
@@ -213,4 +233,4 @@ async def test_a_message_waits_for_the_crm(scene: Scene) -> None:
         await scene.kill("crm")
         await call.wait_request("BYE", 20)
         await scene.revive()
-        assert (await _sound_of(scene, call.call_id))["kind"] == "message"
+        assert (await sound_of(scene, call.call_id))["kind"] == "message"

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.sip.households import blocked, family, nobody_home, stranger
+from tests.sip.promises import in_most_tries
+from tests.sip.prompts import packets_of, prompt_plays
 
 if TYPE_CHECKING:
     from lab.peers.town import Panel
     from tests.sip.scene import Scene
 
 _PROMPT_LIMIT_S = 15.0
-_SOUNDS = Path(__file__).parents[2] / "asterisk" / "sounds"
-_GSM_FRAME_BYTES = 33  # 20 ms, as long as a packet
 
 
 async def _hears_a_prompt(scene: Scene, at: Panel, number: str) -> tuple[int, str]:
     """Call; a voice must be heard within a second, then a refusal. Returns its status and the Call-ID."""
     visitor = await scene.visitor(at)
-    began_s = time.monotonic()
-    call = await visitor.call(at.credentials, number)
-    await call.wait_status(183, 1.0)
-    heard_s = await call.rtp.wait_for_sound(2.0)
-    assert heard_s - began_s < 1.5
-    final = await call.final(_PROMPT_LIMIT_S)
-    assert 400 <= final.status < 700, final.start_line
-    return final.status, call.call_id
+
+    async def play() -> tuple[float, float, int, str]:
+        began_s = time.monotonic()
+        call = await visitor.call(at.credentials, number)
+        await call.wait_status(183, 5.0)
+        begun_after_s = time.monotonic() - began_s
+        heard_after_s = await call.rtp.wait_for_sound(5.0) - began_s
+        final = await call.final(_PROMPT_LIMIT_S)
+        assert 400 <= final.status < 700, final.start_line
+        return begun_after_s, heard_after_s, final.status, call.call_id
+
+    _, _, status, call_id = await in_most_tries(play, lambda seen: seen[0] < 1.0 and seen[1] < 1.5)
+    return status, call_id
 
 
 async def test_a_blocked_apartment_is_explained(scene: Scene) -> None:
@@ -42,26 +46,29 @@ async def test_a_blocked_apartment_is_explained(scene: Scene) -> None:
     assert (await scene.office.call_record(call_id))["result"] == "blocked"
 
 
-@pytest.mark.parametrize(("language", "spoken"), [("ru", "ru"), ("zh-CN", "zh"), ("pt-BR", "en")])
-async def test_the_visitor_is_told_in_the_language_of_the_company(scene: Scene, language: str, spoken: str) -> None:
-    """Each language's prompt has a length of its own: so many packets of 20 ms are heard."""
-    _, at, number = blocked(scene.town)
-    company = (await scene.office.get("/v1/companies"))["items"][0]
-    await scene.office.send("PATCH", f"/v1/companies/{company['id']}", {"language": language})
-    try:
-        await scene.felt()
-        visitor = await scene.visitor(at)
-        call = await visitor.call(at.credentials, number)
-        await call.final(_PROMPT_LIMIT_S)
-    finally:
-        await scene.office.send("PATCH", f"/v1/companies/{company['id']}", {"language": company["language"]})
-        await scene.felt()
-    frames = (_SOUNDS / spoken / "blocked.gsm").stat().st_size // _GSM_FRAME_BYTES
-    assert abs(call.rtp.packets - frames) < 10
-    others = [
-        (_SOUNDS / o / "blocked.gsm").stat().st_size // _GSM_FRAME_BYTES for o in ("en", "ru", "zh") if o != spoken
-    ]
-    assert all(abs(call.rtp.packets - other) > 10 for other in others), (frames, others)
+@pytest.mark.parametrize(
+    ("language", "spoken", "unknown"), [("ru", "ru", "9872"), ("zh-CN", "zh", "9873"), ("pt-BR", "en", "9874")]
+)
+async def test_the_visitor_is_told_in_the_language_of_the_company(
+    scene: Scene, language: str, spoken: str, unknown: str
+) -> None:
+    """Why nobody rings: the node reads the language's own sound, and the whole of it is heard.
+
+    What a number means that leads nowhere is kept for a minute, its language too: each time it is another one.
+    """
+    _, at, _ = family(scene.town)
+    told = {
+        "blocked": blocked(scene.town)[1:],
+        "unknown-number": (at, unknown),
+        "nobody-home": nobody_home(scene.town)[1:],
+    }
+    async with scene.company_with(language=language):
+        for why, (panel, number) in told.items():
+            visitor = await scene.visitor(panel)
+            call = await visitor.call(panel.credentials, number)
+            await prompt_plays(scene, f"{spoken}/{why}")
+            await call.final(_PROMPT_LIMIT_S)
+            assert abs(call.rtp.packets - packets_of(f"{spoken}/{why}")) < 10
 
 
 async def test_an_apartment_that_does_not_exist_is_explained(scene: Scene) -> None:
@@ -78,7 +85,7 @@ async def test_nobody_registered_is_explained(scene: Scene) -> None:
 
     _, call_id = await _hears_a_prompt(scene, at, number)
 
-    record = await scene.office.call_record(call_id)
+    record = await scene.office.call_record(call_id, branches=len(apartment.residents))
     assert record["result"] == "no_answer"
     offline = {branch["account"] for branch in record["branches"] if branch["outcome"] == "offline"}
     assert offline == {resident.credentials.username for resident in apartment.residents}
@@ -105,7 +112,7 @@ async def test_everybody_declines(scene: Scene, status: int) -> None:
 
     final = await call.final(_PROMPT_LIMIT_S)
     assert 400 <= final.status < 700
-    record = await scene.office.call_record(call.call_id)
+    record = await scene.office.call_record(call.call_id, branches=len(apartment.residents))
     assert record["result"] in ("busy", "no_answer")
     assert {branch["outcome"] for branch in record["branches"]} <= {"busy", "declined", "cancelled"}
 
@@ -123,6 +130,6 @@ async def test_the_visitor_walks_away_and_the_phones_keep_a_missed_call(scene: S
     for ring in rings:
         await ring.wait_cancelled()
         assert not ring.answered_elsewhere, ring.reason
-    record = await scene.office.call_record(call.call_id)
+    record = await scene.office.call_record(call.call_id, branches=len(apartment.residents))
     assert record["result"] == "caller_hung_up"
     assert {branch["outcome"] for branch in record["branches"]} == {"cancelled"}

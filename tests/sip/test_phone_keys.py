@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from tests.sip.carriers import FIRST, SECOND, either
+from tests.sip.records import record_with_keys
 
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall, OutgoingCall
-    from lab.peers.town import Panel
+    from lab.peers.town import Apartment, Panel
     from tests.sip.scene import Scene
 
 
@@ -33,6 +35,7 @@ async def test_an_answering_machine_presses_no_key_and_the_app_rings_on(scene: S
 
     person_leg.answer()
     await person_leg.established()
+    await person_leg.rtp.wait_for_sound(3)
     await person_leg.rtp.press("1")
     await call.answered()
     await app.wait_cancelled()
@@ -46,8 +49,8 @@ async def test_an_answering_machine_presses_no_key_and_the_app_rings_on(scene: S
     assert record["answered_by"] == apartment.mobiles[1].account
 
 
-async def _confirmed(scene: Scene, key: str) -> tuple[OutgoingCall, IncomingCall, Panel]:
-    """A resident has answered a phone and pressed this key to be connected."""
+async def _asked(scene: Scene) -> tuple[OutgoingCall, IncomingCall, Apartment]:
+    """A resident has answered a phone and is asked to press a key."""
     apartment, at, number = scene.town.apartment("presses a key first")
     carrier, other = await scene.peer(FIRST), await scene.peer(SECOND)
     visitor = await scene.visitor(at)
@@ -57,6 +60,62 @@ async def _confirmed(scene: Scene, key: str) -> tuple[OutgoingCall, IncomingCall
     leg.answer()
     await leg.established()
     await leg.rtp.wait_for_sound(3)
+    return call, leg, apartment
+
+
+async def test_a_phone_that_is_asked_for_a_key_is_free_when_the_visitor_leaves(scene: Scene) -> None:
+    call, leg, _ = await _asked(scene)
+    await call.cancel()
+    await leg.wait_request("BYE", 2)
+    (told,) = await scene.office.phone_legs(call.call_id, 1)
+    assert told["connected"] is False
+    assert (await scene.office.call_record(call.call_id))["answered_by"] is None
+
+
+async def test_a_phone_that_is_asked_for_a_key_is_free_when_the_app_answers(scene: Scene) -> None:
+    apartment = scene.town.apartment("presses a key first")[0]
+    home = await scene.home(apartment)
+    call, leg, _ = await _asked(scene)
+    (app,) = await home.all_ring()
+    app.answer()
+    await call.answered()
+    await leg.wait_request("BYE", 2)
+    await call.bye()
+    (told,) = await scene.office.phone_legs(call.call_id, 1)
+    assert told["connected"] is False
+    record = await scene.office.call_record(call.call_id)
+    assert record["answered_by"] == apartment.residents[0].credentials.username
+
+
+async def test_who_picks_up_a_phone_in_the_last_moment_of_its_stage_has_time_for_the_key(scene: Scene) -> None:
+    apartment, at, number = scene.town.apartment("no plan of her own")
+    home = await scene.home(apartment)
+    stages = [{"ring_timeout_s": 5, "confirm": True, "targets": [{"kind": "all"}, {"kind": "phone"}]}]
+    async with scene.plan_with(at, number, stages):
+        carrier, other = await scene.peer(FIRST), await scene.peer(SECOND)
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, number)
+        (app,) = await home.all_ring()
+        app.ring()
+        first = await either(carrier, other, apartment.mobiles[0].number)
+        first.ring()
+        await asyncio.sleep(3)  # the stage is over before the sentence is
+        first.answer()
+        await first.established()
+        await app.wait_cancelled(5)
+        assert 4.5 < time.monotonic() - call.started_s < 6.5, "who is asked for no key rings no longer"
+        await first.rtp.press("1")
+        await call.answered()
+        await first.rtp.press("#")
+        await call.rtp.wait_for_key(at.door_code[0], 3)
+        await call.bye()
+        assert (await scene.office.call_record(call.call_id))["answered_by"] == apartment.mobiles[0].account
+
+
+async def _confirmed(scene: Scene, key: str) -> tuple[OutgoingCall, IncomingCall, Panel]:
+    """A resident has answered a phone and pressed this key to be connected."""
+    call, leg, _ = await _asked(scene)
+    at = scene.town.apartment("presses a key first")[1]
     assert 200 not in call.statuses
     await leg.rtp.press(key)
     return call, leg, at
@@ -87,7 +146,7 @@ async def test_a_door_code_with_the_keys_own_signs_passes_the_local_channel_of_a
         await call.rtp.wait_for_sound(5, packets=call.rtp.audible_packets + 25)  # half a second later
         assert "".join(press.key for press in call.rtp.keys) == "*7#"
         await call.bye()
-        record = await scene.office.call_record(call.call_id)
+        record = await record_with_keys(scene, call.call_id)
         assert [opening["result"] for opening in record["access_records"]] == ["sent"]
     finally:
         await scene.office.send("PATCH", f"/v1/panels/{panel['id']}", {"doors": usual})

@@ -20,6 +20,7 @@ from lab.probes import redis_command
 from tests.sip.emergency_scene import CITY_LINE, call_112, call_back, caller_of, centre_known, rested, until
 from tests.sip.households import as_callee, family
 from tests.sip.ordinary import they_talk
+from tests.sip.promises import in_most_tries, kept_within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -107,9 +108,9 @@ class Probed:
         """The probe that rings the handset."""
         return await self.panel.incoming(self.number, timeout_s, since_s)
 
-    async def answered(self) -> IncomingCall:
+    async def answered(self, since_s: float = 0.0) -> IncomingCall:
         """The probe that the handset has taken."""
-        probe = await self.rung()
+        probe = await self.rung(since_s=since_s)
         probe.ring()
         probe.answer()
         await probe.established()
@@ -146,71 +147,95 @@ async def test_a_handset_is_called_through_its_panel_and_graded(scene: Scene) ->
     assert found["measures"]["line_level"] == 512
 
 
+@pytest.mark.timeout(240)
 async def test_a_resident_is_asked_in_his_language_and_says_a_sentence(scene: Scene) -> None:
     it = await probed(scene)
-    async with campaign(scene, it.apartment, kind=2, language="zh-CN") as campaign_id:
-        call = await it.answered()
-        began_s = await call.rtp.wait_for_sound(5)
-        await call.rtp.quiet(1.5, timeout_s=20)
-        # The announcement lasts 14.6 s in Chinese, 10.2 s in English.
-        assert 13.5 < time.monotonic() - 1.5 - began_s < 17.5
-        await call.rtp.press("1")
-        heard = call.rtp.audible_packets
-        await call.rtp.wait_for_sound(5, packets=heard + 50)
-        await call.rtp.quiet(1.0, timeout_s=8)
-        await speak(call, 6)
-        await call.wait_request("BYE", 8)
-        found = await ended(scene, campaign_id)
-    assert (found["outcome"], found["grade"], found["verdict"]) == ("answered", 1, "good"), found
-    assert found["measures"]["packets"] > 50
-    assert -35 < found["measures"]["active_level_dbov"] < -5
-    assert (await scene.office.get(f"/v1/probe-campaigns/{campaign_id}"))["progress"]["verdicts"] == {"good": 1}
+
+    async def verdict() -> str:
+        since_s = time.monotonic()
+        async with campaign(scene, it.apartment, kind=2, language="zh-CN") as campaign_id:
+            call = await it.answered(since_s)
+            began_s = await call.rtp.wait_for_sound(5)
+            await call.rtp.quiet(1.5, timeout_s=20)
+            # The announcement lasts 14.6 s in Chinese, 10.2 s in English.
+            assert 13.5 < time.monotonic() - 1.5 - began_s < 25, "once, and not once more"
+            await call.rtp.press("1")
+            heard = call.rtp.audible_packets
+            await call.rtp.wait_for_sound(5, packets=heard + 50)
+            await call.rtp.quiet(1.0, timeout_s=8)
+            await speak(call, 6)
+            await call.wait_request("BYE", 8)
+            found = await ended(scene, campaign_id)
+        assert (found["outcome"], found["grade"]) == ("answered", 1), found
+        assert found["measures"]["packets"] > 50
+        assert -35 < found["measures"]["active_level_dbov"] < -5
+        told = (await scene.office.get(f"/v1/probe-campaigns/{campaign_id}"))["progress"]["verdicts"]
+        assert told == {found["verdict"]: 1}
+        return str(found["verdict"])
+
+    await in_most_tries(verdict, lambda told: told == "good")  # on a busy machine what this peer says has gaps
 
 
 @pytest.mark.parametrize(("hears", "verdict"), [(True, "good"), (False, "dead_speaker")])
 async def test_a_silent_test_listens_for_its_own_tone(scene: Scene, hears: bool, verdict: str) -> None:
     it = await probed(scene)
-    async with campaign(scene, it.apartment, kind=3) as campaign_id:
-        call = await it.answered()
-        await call.rtp.wait_for_sound(5)
-        await sing(call, tone(1004) if hears else QUIET, 1.5)
-        await sing(call, QUIET, 2.5)
-        await call.wait_request("BYE", 6)
-        found = await ended(scene, campaign_id)
-    assert (found["outcome"], found["grade"], found["verdict"]) == ("answered", None, verdict), found
+
+    async def judged() -> str:
+        since_s = time.monotonic()
+        async with campaign(scene, it.apartment, kind=3) as campaign_id:
+            call = await it.answered(since_s)
+            await call.rtp.wait_for_sound(5)
+            await sing(call, tone(1004) if hears else QUIET, 1.5)
+            await sing(call, QUIET, 2.5)
+            await call.wait_request("BYE", 6)
+            found = await ended(scene, campaign_id)
+        assert (found["outcome"], found["grade"]) == ("answered", None), found
+        return str(found["verdict"])
+
+    await in_most_tries(judged, lambda told: told == verdict)  # on a busy machine what this peer sings has gaps
 
 
 async def test_a_visitor_takes_the_panel_within_a_second(scene: Scene) -> None:
     it = await probed(scene)
-    async with campaign(scene, it.apartment) as campaign_id:
-        probe = await it.answered()
-        home = await scene.home(it.apartment)
-        pressed_s = time.monotonic()
-        visit = await it.panel.call(it.at.credentials, it.number)
-        await probe.wait_request("BYE", 3)
-        assert time.monotonic() - pressed_s < 1.0
-        await home.all_ring()
-        await visit.cancel()
-        await dropped_and_waiting(scene, campaign_id)
+    home = await scene.home(it.apartment)
+
+    async def took_s() -> float:
+        since_s = time.monotonic()
+        async with campaign(scene, it.apartment) as campaign_id:
+            probe = await it.answered(since_s)
+            pressed_s = time.monotonic()
+            visit = await it.panel.call(it.at.credentials, it.number)
+            over = await probe.wait_request("BYE", 5)
+            await home.all_ring(since_s=pressed_s)
+            await visit.cancel()
+            await dropped_and_waiting(scene, campaign_id)
+        return over.at_s - pressed_s
+
+    await kept_within(1.0, took_s)
 
 
 async def test_112_takes_the_panel_within_a_second(scene: Scene) -> None:
     it = await probed(scene)
     centre = await scene.peer(CITY_LINE)
     await centre_known(scene)
-    await rested(scene)
-    async with campaign(scene, it.apartment) as campaign_id:
-        probe = await it.answered()
-        pressed_s = time.monotonic()
-        emergency = await it.panel.call(it.at.credentials, "112")
-        await probe.wait_request("BYE", 3)
-        assert time.monotonic() - pressed_s < 1.0
-        ring = await centre.incoming("112", 8, pressed_s)
-        await they_talk(emergency, ring)
-        await asyncio.gather(ring.rtp.wait_for_sound(3), emergency.rtp.wait_for_sound(3))
-        await ring.bye()
-        await emergency.wait_request("BYE", 3)
-        await dropped_and_waiting(scene, campaign_id)
+
+    async def took_s() -> float:
+        await rested(scene)
+        since_s = time.monotonic()
+        async with campaign(scene, it.apartment) as campaign_id:
+            probe = await it.answered(since_s)
+            pressed_s = time.monotonic()
+            emergency = await it.panel.call(it.at.credentials, "112")
+            over = await probe.wait_request("BYE", 5)
+            ring = await centre.incoming("112", 8, pressed_s)
+            await they_talk(emergency, ring)
+            await asyncio.gather(ring.rtp.wait_for_sound(3), emergency.rtp.wait_for_sound(3))
+            await ring.bye()
+            await emergency.wait_request("BYE", 3)
+            await dropped_and_waiting(scene, campaign_id)
+        return over.at_s - pressed_s
+
+    await kept_within(1.0, took_s)
 
 
 async def test_no_probe_calls_a_panel_that_somebody_looks_through(scene: Scene) -> None:
@@ -222,6 +247,7 @@ async def test_no_probe_calls_a_panel_that_somebody_looks_through(scene: Scene) 
     ring.answer()
     await look.answered()
     await ring.established()
+    await carries_a_call(scene, it)
     async with campaign(scene, it.apartment):
         await nobody_probes(it, look.bye)
 
@@ -235,6 +261,7 @@ async def test_no_probe_calls_a_panel_that_a_dispatcher_calls_back(scene: Scene)
     back, ring = await call_back(scene, it.panel, it.at.credentials.username, number)
     ring.answer()
     await ring.established()
+    await carries_a_call(scene, it)
     async with campaign(scene, it.apartment):
         await nobody_probes(it, back.bye)
 
@@ -249,10 +276,28 @@ async def nobody_probes(it: Probed, hang_up: Callable[[], Awaitable[object]]) ->
     (await it.rung(since_s=begun_s)).reject(486)
 
 
+async def carries_a_call(scene: Scene, it: Probed) -> None:
+    """Until Redis knows that somebody's call has the panel: Kamailio says so a moment after the call has begun."""
+
+    async def read() -> str:
+        return str(holder_of(scene, it))
+
+    await until(read, lambda holder: holder.startswith("visitor "))
+
+
+async def dropped(scene: Scene, campaign_id: int, timeout_s: float = 10.0) -> None:
+    """Until the campaign's only call says nothing about the handset; its end may first be told as any other's."""
+
+    async def read() -> list[tuple[str, str | None, str | None]]:
+        calls = (await scene.office.get(f"/v1/probe-calls?campaign_id={campaign_id}"))["items"]
+        return [(call["state"], call["outcome"], call["verdict"]) for call in calls]
+
+    await until(read, lambda calls: calls == [("ended", "dropped", None)], timeout_s)
+
+
 async def dropped_and_waiting(scene: Scene, campaign_id: int) -> None:
     """The probe says nothing about the handset, and its apartment is back in the queue."""
-    found = await ended(scene, campaign_id)
-    assert (found["outcome"], found["verdict"]) == ("dropped", None), found
+    await dropped(scene, campaign_id)
 
     async def progress() -> Any:
         return (await scene.office.get(f"/v1/probe-campaigns/{campaign_id}"))["progress"]
@@ -268,6 +313,7 @@ async def test_no_probe_calls_a_panel_with_a_visitor(scene: Scene) -> None:
     rings = await home.all_ring()
     rings[0].answer()
     await visit.answered()
+    await carries_a_call(scene, it)
     async with campaign(scene, it.apartment):
         await nobody_probes(it, visit.bye)
 

@@ -33,10 +33,11 @@ async def test_a_resident_looks_who_is_there_and_opens(scene: Scene) -> None:
         await call.answered()
         await ring.established()
         camera.aim(offered)
-        for _ in range(25):
+        deadline_s = time.monotonic() + 5
+        while screen.packets < 5:
+            assert time.monotonic() < deadline_s, screen.packets
             camera.send_packet(sdp.H264, _FRAME)
             await asyncio.sleep(0.02)
-        await screen.wait_for_packets(5, 2)
         await call.rtp.wait_for_sound(3)
 
         await call.rtp.press("#")
@@ -69,12 +70,12 @@ async def test_the_keypad_is_free_again_after_the_limit(scene: Scene) -> None:
         panel, phone = await scene.resident(as_callee(at)), await scene.resident(resident)
         call = await phone.call(resident.credentials, at.credentials.username)
         ring = await panel.incoming()
+        began_s = time.monotonic()
         ring.answer()
         await call.answered()
-        began_s = time.monotonic()
         await ring.established()
-        await asyncio.gather(ring.wait_request("BYE", 8), call.wait_request("BYE", 8))
-        assert 4 < time.monotonic() - began_s < 6.5
+        for over in await asyncio.gather(ring.wait_request("BYE", 10), call.wait_request("BYE", 10)):
+            assert 4 < over.at_s - began_s < 7.5
     assert (await scene.office.call_record(call.call_id))["result"] == "answered"
 
 
@@ -92,8 +93,9 @@ async def test_a_debtor_looks_but_does_not_open(scene: Scene) -> None:
     apartment, at, _ = debtor(scene.town)
     call, ring = await a_look(scene, apartment.residents[0], at)
     ring.rtp.hush()
-    await call.rtp.press("#")
+    await call.rtp.quiet(0.3)
     heard = call.rtp.audible_packets
+    await call.rtp.press("#")
     await call.rtp.wait_for_sound(3, packets=heard + 20)  # the reason
     await call.bye()
     (refused,) = await scene.office.access_records(call.call_id)
@@ -144,7 +146,7 @@ async def test_a_neighbour_is_never_put_through_to_a_phone(scene: Scene) -> None
     alone = await phone.call(caller.credentials, phone_only)
     assert (await alone.final(15)).status == 480
     assert [carrier.ringing for carrier in carriers] == [[], []]
-    record = await scene.office.call_record(call.call_id)
+    record = await scene.office.call_record(call.call_id, branches=1)
     assert [branch["account"] for branch in record["branches"]] == [called.residents[0].credentials.username]
     assert (await scene.office.call_record(alone.call_id))["branches"] == []
 

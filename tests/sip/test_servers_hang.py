@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.peers.door import Door
+from lab.peers.relay import HttpRelay
 from lab.probes import kamailio_rpc
 from tests.sip.emergency_scene import (
     CITY_LINE,
@@ -23,6 +25,7 @@ from tests.sip.emergency_scene import (
     until,
 )
 from tests.sip.households import family
+from tests.sip.promises import in_most_tries
 
 if TYPE_CHECKING:
     from tests.sip.scene import Scene
@@ -117,6 +120,59 @@ async def test_a_node_that_goes_on_rings_nobody_for_a_visitor_who_is_elsewhere(s
         assert (await scene.office.call_record(call.call_id))["result"] == "answered"
 
 
+async def _state_of(scene: Scene, node: str) -> str:
+    """The flags of a node of ordinary calls in Kamailio's dispatcher: `A` up, `T` tried again, `I` down."""
+    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
+    listed: Any = await asyncio.to_thread(kamailio_rpc, rpc, "dispatcher.list")
+    targets = [t["DEST"] for entry in listed["result"]["RECORDS"] for t in entry["SET"]["TARGETS"]]
+    return next(str(dest["FLAGS"]) for dest in targets if f":{node}:" in dest["URI"])
+
+
+async def test_a_node_that_takes_its_call_after_it_was_taken_for_dead_is_alone_to_ring(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    for resident in apartment.residents:
+        await scene.peer(resident.address, streams=12)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    slow = scene.stack.settings.asterisk_nodes["ast1"]
+
+    async def is_given_to_it() -> bool:
+        """Whether the call was in time for the slow node; if so, nobody else rings."""
+        for _ in range(2):  # nodes take turns: the next call is the slow one's
+            began_s = time.monotonic()
+            call = await visitor.call(at.credentials, number)
+            rings = await home.all_ring(5, began_s)
+            await call.ringing()
+            await call.cancel()
+            if f" {slow}\r\n" not in rings[0].invite.body.decode():
+                break
+        lost = len(scene.log_lines("kamailio", f"node {slow}:5060 lost"))
+        await scene.freeze("ast1")
+        # Missed once; a second later it is taken for dead, and a call waits for two.
+        await until(lambda: _state_of(scene, slow), lambda flags: not flags.startswith("A"), 4)
+        began_s = time.monotonic()
+        call = await visitor.call(at.credentials, number)
+
+        async def goes_on() -> bool:
+            is_lost = len(scene.log_lines("kamailio", f"node {slow}:5060 lost")) > lost
+            return is_lost or any(ring.received.at_s > began_s for _, peer in home.phones for ring in peer.ringing)
+
+        await until(goes_on, bool)
+        await scene.unfreeze("ast1")
+        rings = await home.all_ring(5, began_s)
+        given = len(scene.log_lines("kamailio", f"node {slow}:5060 lost")) > lost
+        for ring in rings:
+            assert not given or f" {slow}\r\n" in ring.invite.body.decode()
+            ring.reject(480)
+        assert (await call.final(10)).status == 480
+        rung = [len([ring for ring in peer.ringing if ring.received.at_s > began_s]) for _, peer in home.phones]
+        assert rung == [1] * 3
+        await until(lambda: _state_of(scene, slow), lambda flags: flags.startswith("A"))
+        return given
+
+    await in_most_tries(is_given_to_it, bool)
+
+
 async def test_a_node_that_goes_on_rings_no_dispatch_centre(scene: Scene) -> None:
     await rested(scene)
     await scene.freeze("ast-emergency")
@@ -142,6 +198,20 @@ async def test_a_key_opens_with_a_permission_that_is_fresh(scene: Scene, frozen:
     await call.bye()
     await scene.thaw(frozen)
     assert [row["result"] for row in await scene.office.access_records(call.call_id, 1)] == ["sent"]
+
+
+async def test_an_api_that_goes_on_opens_no_door_for_a_resident_who_pressed_long_ago(scene: Scene) -> None:
+    apartment, at, number = family(scene.town, method="http")
+    relay = await HttpRelay.start(Door(at.door_code), at.address, *scene.town.relay_login(at))
+    scene.when_over(relay.stop)
+    call, ring, _ = await scene.talk(apartment, at, number)
+    await scene.freeze("crm")
+    await ring.rtp.press("#")
+    await asyncio.sleep(4)  # only time makes a wish old
+    await scene.thaw("crm")
+    await call.bye()
+    assert [row["result"] for row in await scene.office.access_records(call.call_id)] == ["failed"]
+    assert relay.door.openings == []
 
 
 async def test_a_key_that_nobody_judges_opens_nothing_and_the_visitor_can_leave(scene: Scene) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.sip.households import family, one_after_another, quiet_at_night, with_a_gateway, without_a_plan
 from tests.sip.ordinary import they_talk
+from tests.sip.records import record_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from tests.sip.scene import Scene
 
 _GATEWAY_STAGE_S = 8
+_AT_ONCE_S = 3.0
+"""No stage rings so short a time that it could have been waited for."""
 
 
 @contextlib.asynccontextmanager
@@ -45,8 +48,8 @@ def _account(resident: Resident) -> str:
     return resident.credentials.username
 
 
-async def _outcomes(scene: Scene, call_id: str) -> dict[str, tuple[int, str]]:
-    record = await scene.office.call_record(call_id)
+async def _outcomes(scene: Scene, call_id: str, count: int) -> dict[str, tuple[int, str]]:
+    record = await scene.office.call_record(call_id, branches=count)
     return {branch["account"]: (branch["stage"], branch["outcome"]) for branch in record["branches"]}
 
 
@@ -64,7 +67,7 @@ async def test_a_gateway_that_answers_for_its_units_ends_the_ringing(scene: Scen
     await call.rtp.wait_for_key(at.door_code[0], 3)
     await call.bye()
     assert app.ringing == []
-    assert await _outcomes(scene, call.call_id) == {_account(unit): (0, "answered")}
+    assert await _outcomes(scene, call.call_id, 1) == {_account(unit): (0, "answered")}
 
 
 @pytest.mark.parametrize("status", [486, 603, 480])
@@ -78,10 +81,10 @@ async def test_a_gateway_that_refuses_gives_way_at_once(scene: Scene, status: in
     began_s = time.monotonic()
     first.reject(status)
     second = await app.incoming()
-    assert time.monotonic() - began_s < 1
+    assert second.received.at_s - began_s < _AT_ONCE_S
     await they_talk(call, second)
     await call.bye()
-    assert (await _outcomes(scene, call.call_id))[_account(own)] == (1, "answered")
+    assert (await _outcomes(scene, call.call_id, 2))[_account(own)] == (1, "answered")
 
 
 async def test_a_gateway_that_is_offline_is_passed_over_at_once(scene: Scene) -> None:
@@ -91,10 +94,11 @@ async def test_a_gateway_that_is_offline_is_passed_over_at_once(scene: Scene) ->
     visitor = await scene.visitor(at)
     began_s = time.monotonic()
     call = await visitor.call(at.credentials, number)
-    (await app.incoming()).ring()
-    assert time.monotonic() - began_s < 1
+    ring = await app.incoming()
+    ring.ring()
+    assert ring.received.at_s - began_s < _AT_ONCE_S
     await call.cancel()
-    assert (await _outcomes(scene, call.call_id))[_account(gateway)] == (0, "offline")
+    assert (await _outcomes(scene, call.call_id, 2))[_account(gateway)] == (0, "offline")
 
 
 async def test_a_gateway_whose_units_do_not_answer_gives_way_after_its_time(scene: Scene) -> None:
@@ -104,9 +108,8 @@ async def test_a_gateway_whose_units_do_not_answer_gives_way_after_its_time(scen
     call = await visitor.call(at.credentials, number)
     first = await gateway.incoming()
     first.ring()
-    began_s = time.monotonic()
-    second = await app.incoming(timeout_s=_GATEWAY_STAGE_S + 3)
-    assert _GATEWAY_STAGE_S - 1 < time.monotonic() - began_s < _GATEWAY_STAGE_S + 2
+    second = await app.incoming(timeout_s=_GATEWAY_STAGE_S + 5)
+    assert _GATEWAY_STAGE_S - 1 < second.received.at_s - first.received.at_s < _GATEWAY_STAGE_S + 3
     await first.wait_cancelled()
     second.ring()
     await call.cancel()
@@ -128,7 +131,7 @@ async def test_residents_ring_one_after_another(scene: Scene) -> None:
     second = await ivan.incoming()
     await they_talk(call, second)
     await call.bye()
-    assert await _outcomes(scene, call.call_id) == {
+    assert await _outcomes(scene, call.call_id, 2) == {
         _account(apartment.residents[0]): (0, "declined"),
         _account(apartment.residents[1]): (1, "answered"),
     }
@@ -174,14 +177,17 @@ async def test_without_a_plan_the_phone_rings_after_the_app_at_once_when_that_re
     first.reject(603)
     refused_s = time.monotonic()
     second = await carrier.incoming(mobile.number)
-    assert time.monotonic() - refused_s < 1
+    assert second.received.at_s - refused_s < _AT_ONCE_S
     await they_talk(call, second)
     await call.bye()
-    assert await _outcomes(scene, call.call_id) == {
+    assert await _outcomes(scene, call.call_id, 2) == {
         _account(apartment.residents[0]): (0, "declined"),
         mobile.account: (1, "answered"),
     }
-    story = (await scene.office.call_record(call.call_id))["story"]
+    record = await record_with(
+        scene, call.call_id, lambda told: any(line["event"] == "stage" for line in told["story"])
+    )
+    story = record["story"]
     assert [(line["stage"], line["result"]) for line in story if line["event"] == "stage"] == [(0, "declined")]
 
 
@@ -194,29 +200,33 @@ async def test_all_stages_together_ring_no_longer_than_the_panels_limit(scene: S
     async with await _panel_with(scene, at, ring_limit_s=10):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
-        (await gateway.incoming()).ring()
-        began_s = time.monotonic()
-        second = await app.incoming(timeout_s=_GATEWAY_STAGE_S + 3)
+        first = await gateway.incoming()
+        first.ring()
+        second = await app.incoming(timeout_s=_GATEWAY_STAGE_S + 5)
         second.ring()
-        await second.wait_cancelled(5)
-        assert 9 < time.monotonic() - began_s < 12
+        await second.wait_cancelled(8)
+        assert second.cancelled is not None
+        assert 9 < second.cancelled.at_s - first.received.at_s < 13
         assert (await call.final(10)).status == 480
     assert (await scene.office.call_record(call.call_id))["result"] == "no_answer"
 
 
 async def test_a_tone_tells_the_resident_that_the_talk_is_nearly_over_and_then_it_ends(scene: Scene) -> None:
     apartment, at, number = family(scene.town)
-    async with await _panel_with(scene, at, talk_limit_s=17):
+    async with await _panel_with(scene, at, talk_limit_s=20):
+        called_s = time.monotonic()
         call, ring, _ = await scene.talk(apartment, at, number)
         began_s = time.monotonic()
         call.rtp.hush()
+        await ring.rtp.quiet(1.0)
         heard = ring.rtp.audible_packets
-        await ring.rtp.wait_for_sound(5, packets=heard + 10)
-        assert 1 < time.monotonic() - began_s < 4  # fifteen seconds before the end
-        await asyncio.gather(ring.wait_request("BYE", 17), call.wait_request("BYE", 17))
-        assert 16 < time.monotonic() - began_s < 18.5
+        await ring.rtp.wait_for_sound(8, packets=heard + 10)
+        assert 3 < time.monotonic() - began_s < 8  # fifteen seconds before the end
+        for over in await asyncio.gather(ring.wait_request("BYE", 20), call.wait_request("BYE", 20)):
+            assert over.at_s - called_s > 19
+            assert over.at_s - began_s < 22.5
     record = await scene.office.call_record(call.call_id)
-    assert record["talk_ms"] >= 16_000
+    assert record["talk_ms"] >= 19_000
     assert record["story"][-1]["hung_up_by"] == "platform"
 
 
@@ -237,6 +247,6 @@ async def test_whoever_heard_early_media_of_the_first_stage_hears_ringing_in_the
     second = await app.incoming()
     second.ring()
     heard = call.rtp.audible_packets
-    await call.rtp.wait_for_sound(6, packets=heard + 20)  # the ringing tone, in the sound: the panel has left its own
+    await call.rtp.wait_for_sound(10, packets=heard + 20)  # the ringing tone, in the sound: the panel has left its own
     assert second.cancelled is None
     await call.cancel()

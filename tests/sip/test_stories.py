@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 import urllib.parse
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.peers.office import OfficeError
+from lab.probes import kamailio_rpc
 from tests.sip.households import beside_a_desk, family
 from tests.sip.ordinary import a_look, they_talk
 
@@ -166,3 +169,45 @@ async def test_the_record_of_a_call_waits_for_the_crm_and_is_one(scene: Scene) -
     assert len(_ends(record["story"])) == 1
     listed = (await scene.office.get(f"/v1/calls?apartment_id={record['apartment_id']}&limit=100"))["items"]
     assert [row["call_id"] for row in listed].count(call.call_id) == 1
+
+
+async def test_what_happened_in_the_moment_before_kamailio_is_stopped_is_told(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    phone = await scene.resident(apartment.residents[0])
+    call = await (await scene.visitor(at)).call(at.credentials, number)
+    ring = await phone.incoming()
+    ships = await asyncio.to_thread(_story_process, scene)
+    os.kill(ships, signal.SIGSTOP)  # what it has shipped ends here
+    try:
+        ring.ring()
+        await call.ringing()
+        every = len(scene.stack.pids("kamailio"))
+        stops = asyncio.create_task(asyncio.to_thread(scene.stack.kill, "kamailio", signal.SIGTERM))
+        scene.killed("kamailio")
+        deadline = time.monotonic() + 5
+        while len(scene.stack.pids("kamailio")) == every:
+            assert time.monotonic() < deadline, "no process of Kamailio has ended"
+            await asyncio.sleep(0.01)
+    finally:
+        os.kill(ships, signal.SIGCONT)
+    await stops
+    await scene.revive()
+    deadline = time.monotonic() + 5
+    while not await _has_rung(scene, call.call_id):
+        assert time.monotonic() < deadline, "nobody is told that the phone rang"
+        await asyncio.sleep(0.1)
+
+
+async def _has_rung(scene: Scene, call_id: str) -> bool:
+    """Tell whether the record, which never ends, says that a phone has rung."""
+    try:
+        return any(branch["ringing_at_ms"] for branch in (await scene.office.get(f"/v1/calls/{call_id}"))["branches"])
+    except OfficeError:
+        return False  # there is none yet
+
+
+def _story_process(scene: Scene) -> int:
+    """Pid of the process of Kamailio that ships the story."""
+    told = kamailio_rpc(scene.stack.settings.run / "kamailio" / "rpc.sock", "core.psx")
+    (pid,) = (row["PID"] for row in told["result"] if str(row["DSC"]).endswith("timer=story"))  # type: ignore[attr-defined]
+    return int(pid)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from lab.peers.town import Resident
     from tests.sip.scene import Scene
 
-_WITHIN_S = 1.0
+_WITHIN_S = 2.5
+"""At once: a connection that nobody answers on is given up later."""
 
 
 async def _gone(scene: Scene, resident: Resident, *, silently: bool, comes_back: bool = False) -> None:
@@ -59,7 +60,7 @@ async def test_one_whose_connection_is_gone_delays_nobody(scene: Scene, silently
     since_s = time.monotonic()
     call = await visitor.call(at.credentials, number)
     ring, another = await asyncio.gather(one.incoming(), two.incoming())
-    assert time.monotonic() - since_s < _WITHIN_S
+    assert max(ring.received.at_s, another.received.at_s) - since_s < _WITHIN_S
     another.ring()
     await they_talk(call, ring)
     assert await call.bye() == 200
@@ -80,7 +81,7 @@ async def test_an_app_whose_connection_is_gone_is_woken(scene: Scene, silently: 
     since_s = time.monotonic()
     woken = await scene.resident(resident)
     ring = await woken.incoming(since_s=since_s)
-    assert time.monotonic() - since_s < _WITHIN_S
+    assert ring.received.at_s - since_s < _WITHIN_S
     await they_talk(call, ring)
     assert await call.bye() == 200
 
@@ -92,7 +93,25 @@ async def test_the_only_one_is_gone(scene: Scene, silently: bool) -> None:
     await _gone(scene, resident, silently=silently)
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
-    await call.rtp.wait_for_sound(40 if silently else 3)
+    await call.rtp.wait_for_sound(40 if silently else 5)
     await call.final(20)
-    record = await scene.office.call_record(call.call_id)
+    record = await scene.office.call_record(call.call_id, branches=1)
     assert (record["result"], {branch["outcome"] for branch in record["branches"]}) == ("no_answer", {"failed"})
+
+
+async def test_after_kill_9_of_kamailio_one_rings_when_it_has_registered_anew(scene: Scene) -> None:
+    apartment, at, number = family(scene.town)
+    by_tcp, by_udp, _ = apartment.residents
+    phone, other = await scene.phone(by_tcp, transport="tcp"), await scene.resident(by_udp)
+    await scene.restart("kamailio")
+    visitor = await scene.visitor(at)
+    since_s = time.monotonic()
+    call = await visitor.call(at.credentials, number)
+    await other.incoming(since_s=since_s)  # at once, and beside one whose connection is gone
+    assert time.monotonic() - since_s < _WITHIN_S
+    await call.cancel()
+    await phone.register()
+    since_s = time.monotonic()
+    call = await visitor.call(at.credentials, number)
+    await phone.wait_for("CALL_INCOMING", since_s=since_s)
+    await call.cancel()

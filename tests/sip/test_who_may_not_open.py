@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
+from lab.peers import g711, sdp
 from lab.peers.digest import Credentials
 from tests.sip.emergency_scene import call_112, call_back, caller_of, nobody_holds_a_number, panel_at, registered
 from tests.sip.households import beside_a_desk, debtor, family, kind_neighbour, the_neighbour
 from tests.sip.ordinary import a_look, they_talk
+from tests.sip.records import record_with_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +42,7 @@ async def _is_refused(scene: Scene, call: OutgoingCall, ring: IncomingCall) -> N
     await ring.rtp.wait_for_sound(3, packets=heard_before + 20)
 
     await ring.bye()
-    record = await scene.office.call_record(call.call_id)
+    record = await record_with_keys(scene, call.call_id)
     assert call.rtp.keys == []
     assert [door["result"] for door in record["access_records"]] == ["refused"]
     assert record["access_records"][0]["reason"]
@@ -154,3 +158,46 @@ async def test_no_key_of_the_dispatch_centre_reaches_the_panel(scene: Scene) -> 
     await ring.established()
     await _press_each(at.door_code + "05#*", back, ring)
     await back.bye()
+
+
+async def _talks_over_a_line_with_an_echo(
+    scene: Scene, loss_db: float = 14
+) -> tuple[OutgoingCall, IncomingCall, Panel]:
+    """A visitor talks to a phone whose keys are tones, on a line that returns what it hears, fainter by `loss_db`."""
+    apartment, at, number = scene.town.apartment("phone only")
+    carrier = await scene.peer("127.0.3.1")
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    ring = await carrier.incoming(apartment.mobiles[0].number)
+    ring.payload_types = (sdp.PCMU,)  # no telephone-event
+    await they_talk(call, ring)
+    await ring.rtp.wait_for_sound(3)
+    call.rtp.hush()
+    ring.rtp.hush()
+    ring.rtp.echo(loss_db)
+    return call, ring, at
+
+
+async def test_the_visitors_own_key_does_not_open_by_the_echo_of_a_phone_line(scene: Scene) -> None:
+    call, ring, _ = await _talks_over_a_line_with_an_echo(scene)
+    call.rtp.talk(g711.silence(1000))  # the end of a key is heard in what follows it
+    await ring.rtp.wait_for_packets(ring.rtp.packets + 25, 3)
+    await call.rtp.press("#", 300)
+    await ring.rtp.wait_for_packets(ring.rtp.packets + 75, 5)
+    assert call.rtp.keys == []
+    await call.bye()
+    assert await scene.office.access_records(call.call_id, 0) == []
+
+
+@pytest.mark.parametrize("loss_db", [0, 14])
+async def test_a_key_that_the_visitor_plays_does_not_open_by_an_echo_however_often(
+    scene: Scene, loss_db: float
+) -> None:
+    """Sung into the panel's microphone, again and again, for longer than a phone is asked for the key once more."""
+    call, ring, _ = await _talks_over_a_line_with_an_echo(scene, loss_db)
+    call.rtp.talk((g711.key_tones("#", 200) + g711.silence(100)) * 4)
+    # The sentence by which a phone is asked for the key has 140 packets and more; he is not heard meanwhile.
+    await ring.rtp.wait_for_sound(20, packets=ring.rtp.audible_packets + 330)
+    assert call.rtp.keys == []
+    await call.bye()
+    assert await scene.office.access_records(call.call_id, 0) == []

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from crm_api.domain.push_texts import Alert
+
 Outcome = Literal["accepted", "dead_token", "refused", "try_again"]
 TRY_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -21,6 +23,8 @@ class Push:
 
     data: Mapping[str, str]
     expires_at_ms: int
+    alert: Alert | None = None
+    """What the device shows by itself; None: nothing."""
 
     def seconds_left(self) -> int:
         """Return for how long the service should keep trying to reach the device."""

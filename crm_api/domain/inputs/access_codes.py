@@ -14,7 +14,7 @@ CodeLength = Annotated[int, Field(ge=4, le=12, strict=True)]
 
 
 class NewAccessCode(Input):
-    """A code for an entrance or a gate; without `code` one is drawn by the company's rules."""
+    """A code for an entrance or a gate; without `code` one is drawn by the company's rules. The answer shows it."""
 
     entrance_id: Id | None = None
     gate_id: Id | None = None
@@ -53,21 +53,14 @@ class AccessCodeQuery(PageQuery):
     gate_id: FilterId = None
     apartment_id: FilterId = None
     active: bool | None = None
-    """Codes that have not been ended, used up or replaced."""
 
 
 class AccessCodeRuleChange(Input):
     """How a company's codes are drawn, and when its residents are told."""
 
     length: CodeLength = unchanged()
-    alphabet: Annotated[
-        str,
-        StringConstraints(min_length=4, max_length=10, pattern=r"^[0-9]+$"),
-        Field(description="the digits that codes are made of, each once, four at least"),
-    ] = unchanged()
-    grace_s: Annotated[
-        int, Field(ge=0, le=7 * 86_400, strict=True, description="how long the old code stays valid")
-    ] = unchanged()
+    alphabet: Annotated[str, StringConstraints(min_length=4, max_length=10, pattern=r"^[0-9]+$")] = unchanged()
+    grace_s: Annotated[int, Field(ge=0, le=7 * 86_400, strict=True)] = unchanged()
     sms: Flag = unchanged()
     tell_from_hour: Annotated[int, Field(ge=0, le=23, strict=True)] = unchanged()
     tell_until_hour: Annotated[int, Field(ge=1, le=24, strict=True)] = unchanged()

@@ -31,13 +31,10 @@ class NewAccount(Input):
     apartment_id: Id | None = None
     company_id: Id | None = None
     resident_id: Id | None = None
-    """Whose own it is: it rings and opens while he lives in the apartment. None: the whole household's."""
     phone: Phone | None = None
-    """Of a phone: the number that a trunk dials, E.164."""
     enabled: Flag = True
     quiet_from: Clock | None = None
     quiet_until: Clock | None = None
-    """Quiet hours, local time of the house: from then until then it does not ring."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"kind": "app", "apartment_id": 7}
 

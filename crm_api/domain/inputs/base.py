@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 MAX_ID = 2**63 - 1
-MAX_MS = 2**53 - 1
+MAX_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999: what is later is no moment to a calendar."""
 
 NO_NUL = r"^[^\x00]*$"
 """Any text that a database keeps."""
@@ -23,6 +25,8 @@ Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, strict=Tru
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, strict=True)]
 
 HIGHEST_PORT: Final = 65535
+_ENDS_IN_A_NUMBER: Final = re.compile(r"(^|\.)(0[xX][0-9A-Fa-f]*|[0-9]+)\.?$")
+"""No name does (https://url.spec.whatwg.org/#ends-in-a-number-checker)."""
 
 
 def _reachable(text: str) -> str:
@@ -30,12 +34,12 @@ def _reachable(text: str) -> str:
     host, colon, port = text.partition(":")
     if colon and not 1 <= int(port) <= HIGHEST_PORT:
         raise ValueError(f"give a port from 1 to {HIGHEST_PORT}")
-    if not host.strip("0123456789."):
+    if _ENDS_IN_A_NUMBER.search(host):  # resolvers take 0xa000005 and 10.5 for IPv4 addresses, too
         try:
             IPv4Address(host)
         except ValueError:
             raise ValueError("give a name, or an IPv4 address such as 192.0.2.10") from None
-    return text
+    return f"{host}:{int(port)}" if colon else host
 
 
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$"), AfterValidator(_reachable)]
@@ -45,7 +49,7 @@ Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,253}(:[0-9]{1
 class Input(BaseModel):
     """Base: nothing unknown is accepted. The `EXAMPLE` of a body is shown in the OpenAPI document."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     EXAMPLE: ClassVar[dict[str, Any]]
 
@@ -73,6 +77,14 @@ class PageQuery(Input):
     sort: Annotated[str, StringConstraints(pattern="^-?id$")] = "id"
 
 
+OwnCompany = Annotated[
+    Id | None,
+    Field(
+        description="id of the company (`/v1/companies`) that it will belong to; left out: that of the house or "
+        "apartment that is named, else the only one that who asks acts for"
+    ),
+]
+"""Whose a new row is; `crm_api.services.kept.company_for` finds it when it is not said."""
 FilterId = Annotated[int, Field(ge=1, le=MAX_ID)] | None
 FilterMs = Annotated[int, Field(ge=0, le=MAX_MS)] | None
 Separator = Literal["comma", "semicolon", "tab"]
@@ -80,13 +92,14 @@ FilterText = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL)] |
 
 
 class NameQuery(PageQuery):
-    """Rows with this name."""
+    """All that the token may see, or what has this name."""
 
     name: FilterText = None
+    """Rows with exactly this name."""
     sort: Literal["id", "-id", "name", "-name"] = "id"
 
 
 class OfCompanyQuery(NameQuery):
-    """Rows of a company, or with this name."""
+    """All that the token may see, or what is a company's or has this name."""
 
     company_id: FilterId = None

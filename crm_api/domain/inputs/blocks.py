@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from crm_api.domain.inputs.base import FilterId, Flag, Id, Input, Ms, Name, PageQuery, unchanged
+from crm_api.domain.inputs.base import FilterId, Flag, Id, Input, Ms, Name, OwnCompany, PageQuery, unchanged
 
 
 class NewBlockKind(Input):
     """A kind of block and what it stops."""
 
-    company_id: Id | None = None
+    company_id: OwnCompany = None
     name: Name
     stops_calls: Flag = False
     stops_opening: Flag = False
@@ -21,7 +21,7 @@ class NewBlockKind(Input):
 
 
 class BlockKindChange(Input):
-    """Fields of a block kind that may change."""
+    """Fields of a block kind that may change; every apartment under such a block follows."""
 
     name: Name = unchanged()
     stops_calls: Flag = unchanged()
@@ -33,7 +33,10 @@ class BlockKindChange(Input):
 
 
 class NewBlock(Input):
-    """A block put on an apartment, from now or from `starts_at_ms`, for good or until `ends_at_ms`."""
+    """A block put on an apartment, from now or from `starts_at_ms`, for good or until `ends_at_ms`.
+
+    It stops what its kind says, to the second; a panel that keeps codes itself is told some seconds later.
+    """
 
     apartment_id: Id
     kind_id: Id

@@ -99,6 +99,7 @@ class EntryQuery(Input):
     apartment_id: FilterId = None
     key_id: FilterId = None
     panel: FilterText = None
+    """Entries at the panel with this account; those at a relay's own door have the relay's name."""
 
 
 class EntryCsvQuery(EntryQuery):
@@ -115,6 +116,9 @@ class NewKeyUse(Input):
     notation: Notation = "auto"
     byte_order: ByteOrder = "high_first"
     opened: Flag
-    at_ms: Ms | None = None
+    at_ms: Annotated[
+        Ms | None,
+        Field(description="when; null, more than 5 minutes ahead, or more than 90 days ago: the moment this is told"),
+    ] = None
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"panel": "p10001", "number": "00C688AC", "opened": True}

@@ -30,6 +30,7 @@ class NewKey(Input):
     entrance_id: Id | None = None
     house_id: Id | None = None
     company_id: Id | None = None
+    """Id of the company all of whose doors the key opens; left out: it is bound to one of the others."""
     enabled: Flag = True
     note: Note = ""
 
@@ -76,7 +77,6 @@ class KeyExport(Input):
     company_id: FilterId = None
     house_id: FilterId = None
     panel_id: FilterId = None
-    """Keys that open at this panel now: bound to what it serves, enabled, not stopped by a block."""
     notation: Literal["hex", "decimal", "wiegand"] = "hex"
     byte_order: ByteOrder = "high_first"
     separator: Separator = "comma"

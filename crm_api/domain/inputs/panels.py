@@ -19,6 +19,7 @@ from crm_api.domain.inputs.base import (
     Longitude,
     Name,
     OfCompanyQuery,
+    OwnCompany,
     unchanged,
 )
 
@@ -104,10 +105,8 @@ class NewPanel(Input):
     longitude: Longitude | None = None
     gate_id: Id | None = None
     ring_limit_s: RingLimit | None = None
-    """Limits of its own; without them those of the company."""
     talk_limit_s: TalkLimit | None = None
     separator: Separator | None = None
-    """Key between a place's code and the apartment number, on keypads that send it."""
     places: Annotated[list[NewPlace], Field(min_length=1, max_length=88)]
     doors: Annotated[tuple[NewDoor, ...], Field(max_length=16)] = ()
 
@@ -146,7 +145,7 @@ class PanelChange(Input):
 class NewRelay(Input):
     """A network relay that opens doors and carries no calls."""
 
-    company_id: Id | None = None
+    company_id: OwnCompany = None
     name: Name
     maker: Name | None = None
     model: Name | None = None
@@ -189,4 +188,7 @@ class PanelQuery(OfCompanyQuery):
     gate_id: FilterId = None
     address: FilterText = None
     silent_since_ms: FilterMs = None
-    """Panels that have not been seen since this moment, or never."""
+    """Panels whose `last_seen_at_ms` is before this moment (epoch milliseconds) or null.
+
+    Nobody has called from them or opened through them since: an idle panel that works is among them.
+    """

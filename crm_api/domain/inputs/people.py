@@ -6,7 +6,18 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from crm_api.domain.inputs.base import NO_NUL, FilterId, Id, Input, Ms, Name, OfCompanyQuery, PageQuery, unchanged
+from crm_api.domain.inputs.base import (
+    NO_NUL,
+    FilterId,
+    Id,
+    Input,
+    Ms,
+    Name,
+    OfCompanyQuery,
+    OwnCompany,
+    PageQuery,
+    unchanged,
+)
 from crm_api.domain.phones import e164
 
 ResidentRole = Literal["owner", "tenant", "guest"]
@@ -33,7 +44,6 @@ class NewResidency(Input):
     role: ResidentRole
     ends_at_ms: Ms | None = None
     ring_order: Annotated[int, Field(ge=1, le=99, strict=True)] | None = None
-    """Whose phones ring first where a ring plan rings residents one by one; 1 is the first."""
 
     @model_validator(mode="after")
     def _ends_if_guest(self) -> Self:
@@ -54,7 +64,7 @@ Homes = Annotated[list[NewResidency], Field(max_length=50), AfterValidator(_each
 class NewResident(Input):
     """A resident. The first phone is the one to call first."""
 
-    company_id: Id | None = None
+    company_id: OwnCompany = None
     name: Name
     phones: Phones = Field(default_factory=list)
     apartments: Homes = Field(default_factory=list)
@@ -91,7 +101,7 @@ class ResidentQuery(OfCompanyQuery):
 class NewGroup(Input):
     """A group of houses, panels or apartments of one company."""
 
-    company_id: Id | None = None
+    company_id: OwnCompany = None
     kind: GroupKind
     name: Name
     note: Note | None = None

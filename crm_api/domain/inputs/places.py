@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -20,9 +19,11 @@ from crm_api.domain.inputs.base import (
     Longitude,
     Name,
     NameQuery,
+    OwnCompany,
     PageQuery,
     unchanged,
 )
+from crm_api.domain.zones import zone_names
 
 FiasId = Annotated[
     str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
@@ -47,13 +48,13 @@ Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 
 
 def _known_zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in zone_names():
         raise ValueError("give a time zone of the IANA database, such as Europe/Moscow")
     return name
 
 
 class NewCity(Input):
-    """A city."""
+    """A city. With a `dispatch_number` its dispatch centre is made, too; the rest of that is kept there."""
 
     name: Name
     fias_id: FiasId | None = None
@@ -65,7 +66,7 @@ class NewCity(Input):
 
 
 class CityChange(Input):
-    """Fields of a city that may change."""
+    """Fields of a city that may change. `dispatch_number` is that of its dispatch centre, which is made if need be."""
 
     name: Name = unchanged()
     fias_id: FiasId | None = unchanged()
@@ -83,39 +84,28 @@ KeptDays = Annotated[int, Field(ge=1, le=3660, strict=True)]
 
 
 class NewCompany(Input):
-    """A management company."""
+    """A management company, made by who acts for every company."""
 
     name: Name
     billing_id: Name | None = None
     city_id: Id | None = None
     language: Language = "en"
     active: Flag = True
-    """A customer at present (docs/api.md, "A company that is not active")."""
     ring_timeout_s: Annotated[int, Field(ge=5, le=120, strict=True)] = 30
     talk_limit_s: TalkLimit = 60
     ring_limit_s: RingLimit = 120
-    """All stages of a call together; a panel may have limits of its own."""
     look_limit_s: LookLimit = 60
-    """How long a resident who calls a panel to see who is there may keep it."""
     neighbour_calls: NeighbourCalls = "none"
-    """Whether residents reach one another by apartment number: not, in their house, or in their estate."""
     code_tries: CodeTries = 5
-    """Wrong access codes in a row after which a panel, and its entrance or gate, take none for `code_lock_s`."""
     code_lock_s: CodeLock = 600
     phone_countries: PhoneCountries = ""
-    """Countries whose phones may be dialled, such as `RU,KZ`; empty: all."""
     phone_minutes: PhoneMinutes | None = None
-    """Of all phones in a calendar month; when they are used up, phones are left out until the next."""
     apartment_phone_minutes: ApartmentPhoneMinutes | None = None
     calls_kept_days: KeptDays | None = None
-    """Calls older than this are removed from the records; None: never."""
     access_records_kept_days: KeptDays | None = None
-    """The same of access records: who opened which door, and who was refused."""
     message_limit_s: MessageLimit = 0
-    """How long a message of a visitor may be when nobody answered; 0: none is taken."""
     message_kept_days: MessageDays = 14
     records_calls: Flag = False
-    """Talks are recorded; both sides are told so."""
     recording_kept_days: RecordingDays = 30
     dispatch_account: AccountName | None = None
 
@@ -123,7 +113,10 @@ class NewCompany(Input):
 
 
 class CompanyChange(Input):
-    """Fields of a company that may change."""
+    """Fields of a company that may change; its ring plans follow.
+
+    `active` and `billing_id` are changed by who acts for every company.
+    """
 
     name: Name = unchanged()
     billing_id: Name | None = unchanged()
@@ -154,7 +147,7 @@ class CompanyChange(Input):
 class NewHouse(Input):
     """A house. `company_id` may be left out by a company's own operator."""
 
-    company_id: Id | None = None
+    company_id: OwnCompany = None
     city_id: Id | None = None
     address: Name
     fias_id: FiasId | None = None
@@ -212,7 +205,6 @@ class ApartmentChange(Input):
     label: Label | None = unchanged()
     floor: Floor | None = unchanged()
     probes_refused: Flag = unchanged()
-    """The residents said no to quality probes."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"number": 13}
 
@@ -258,7 +250,7 @@ class NewApartmentRange(Input):
 class NewGate(Input):
     """A gate or wicket that several houses share."""
 
-    company_id: Id | None = None
+    company_id: OwnCompany = None
     name: Name
     latitude: Latitude | None = None
     longitude: Longitude | None = None
@@ -303,11 +295,12 @@ class HouseQuery(PageQuery):
 
 
 class OfHouseQuery(PageQuery):
-    """Rows of a house."""
+    """What is in a house or a company, or has this number."""
 
     company_id: FilterId = None
     house_id: FilterId = None
     number: FilterId = None
+    """Rows with this number; it is unique in its house."""
     sort: Literal["id", "-id", "number", "-number"] = "id"
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated, Any, ClassVar, Literal, Self
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from crm_api.domain.inputs.base import FilterId, Flag, Id, Input, Language, Ms, Name, PageQuery, unchanged
+from crm_api.domain.inputs.base import FilterId, Flag, Id, Input, Language, Ms, Name, OwnCompany, PageQuery, unchanged
+from crm_api.domain.zones import zone_names
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
 
 
 def _known_zone(zone: str) -> str:
-    if zone not in available_timezones():
+    if zone not in zone_names():
         raise ValueError("give an IANA zone, such as Asia/Yekaterinburg, or null for the city's")
     return zone
 
@@ -53,7 +53,6 @@ class ProbeSelection(Input):
     group_ids: Ids = ()
     apartment_ids: Ids = ()
     not_probed_days: Annotated[int, Field(ge=1, le=3650, strict=True)] | None = None
-    """Of these only those without a verdict for so long."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"house_ids": [1], "not_probed_days": 90}
 
@@ -66,16 +65,15 @@ Holidays = Annotated[tuple[date, ...], Field(max_length=100)]
 
 
 class NewProbeCampaign(Input):
-    """A campaign, as a draft."""
+    """A campaign, as a draft: nobody is called until it is started."""
 
-    company_id: Id | None = None
+    company_id: OwnCompany = None
     name: Name
     kind: Kind = 1
     selection: ProbeSelection = ProbeSelection()
     hours: SpansOfHours
     holidays: Holidays = ()
     zone: Zone | None = None
-    """IANA name; null: of the company's city."""
     tries: Tries = 2
     days_between: DaysBetween = 1
     calls_at_once: AtOnce = 10
@@ -83,7 +81,6 @@ class NewProbeCampaign(Input):
     panel_pause_s: PauseS = 300
     ring_timeout_s: RingS = 25
     language: Language | None = None
-    """Of what residents hear; null: the company's."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "name": "Lenina, autumn",
@@ -103,7 +100,6 @@ class ProbeCampaignChange(Input):
     hours: SpansOfHours = unchanged()
     holidays: Holidays = unchanged()
     zone: Zone | None = unchanged()
-    """IANA name; null: of the company's city."""
     tries: Tries = unchanged()
     days_between: DaysBetween = unchanged()
     calls_at_once: AtOnce = unchanged()
@@ -140,13 +136,11 @@ class ProbeResult(Input):
     grade: Annotated[int, Field(ge=1, le=4, strict=True)] | None = None
     answered_at_ms: Ms | None = None
     reason: Annotated[int, Field(ge=0, le=100, strict=True)] | None = None
-    """Why it was not answered, as Asterisk's `REASON`: 3 rang, 5 busy, 8 refused, 0 nothing was heard."""
     packets: Ms | None = None
     packets_lost: Ms | None = None
     jitter_us: Ms | None = None
     round_trip_us: Ms | None = None
     gave_way: Flag = False
-    """Somebody else needed the panel: whatever was heard until then says nothing about the handset."""
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"probe_id": 5, "grade": 2, "answered_at_ms": 1790000606200, "packets": 900}
 
@@ -161,4 +155,3 @@ class ProbeRecordingQuery(Input):
     """Which side of a probe is heard."""
 
     side: Literal["both", "heard", "sent"] = "both"
-    """`heard`: the handset alone; `sent`: what was played to it."""

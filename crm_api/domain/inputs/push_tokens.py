@@ -18,7 +18,6 @@ class NewPushToken(Input):
 
     account: AccountName
     device: Device
-    """The app's own name of this installation."""
     platform: Platform
     token: PushTokenText
 

@@ -6,7 +6,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from crm_api.domain.inputs.base import AccountName, FilterId, Flag, Id, Input, Name, OfCompanyQuery, unchanged
+from crm_api.domain.inputs.base import (
+    AccountName,
+    FilterId,
+    Flag,
+    Id,
+    Input,
+    Name,
+    OfCompanyQuery,
+    OwnCompany,
+    unchanged,
+)
 from crm_api.domain.kinds import HouseholdKind  # noqa: TC001 - pydantic reads the annotations
 
 
@@ -41,7 +51,7 @@ class NewStage(Input):
 class NewRingPlan(Input):
     """A kept ring plan: of an apartment, of a house, or (neither given) a company's default."""
 
-    company_id: Id | None = None
+    company_id: OwnCompany = None
     house_id: Id | None = None
     apartment_id: Id | None = None
     name: Name = "Ring plan"

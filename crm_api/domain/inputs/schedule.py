@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from crm_api.domain.inputs.base import FilterId, FilterText, Flag, Input, PageQuery, unchanged
 from crm_api.domain.slots import check_cron
+from crm_api.domain.zones import zone_names
 
 Cron = Annotated[
     str,
@@ -23,7 +23,6 @@ class ScheduledJobChange(Input):
 
     cron: Cron = unchanged()
     zone: Annotated[str, StringConstraints(max_length=64)] | None = unchanged()
-    """IANA name; null: the zone of the company's city."""
     enabled: Flag = unchanged()
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"cron": "0 5 * * 1", "zone": None}
@@ -31,7 +30,7 @@ class ScheduledJobChange(Input):
     @field_validator("zone")
     @classmethod
     def _known(cls, zone: str | None) -> str | None:
-        if zone is not None and zone not in available_timezones():
+        if zone is not None and zone not in zone_names():
             raise ValueError("give an IANA zone, such as Asia/Yekaterinburg, or null for the city's")
         return zone
 

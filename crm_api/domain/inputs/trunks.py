@@ -102,7 +102,10 @@ class NewTrunk(Input):
 
 
 class TrunkChange(Input):
-    """Fields of a trunk that may change; `routes` replaces what there was."""
+    """Fields of a trunk that may change; `routes` replaces what there was.
+
+    Where a password is kept it has to be given again with a new `username` or `realm`.
+    """
 
     address: Host = unchanged()
     transport: Literal["udp", "tcp"] = unchanged()
@@ -133,3 +136,4 @@ class StatementQuery(Input):
     """The month of a statement; the present one when left out."""
 
     month: Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$")] | None = None
+    """Calendar month by UTC, `YYYY-MM`; left out: the present one."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from crm_api.domain.inputs.base import FilterId, Flag, Id, Input, PageQuery, unchanged
+from crm_api.domain.inputs.base import FilterId, Flag, Input, OwnCompany, PageQuery, unchanged
 
 WebhookEvent = Literal["call.ended", "door.opened", "message.left"]
 Url = Annotated[
@@ -33,7 +33,7 @@ class NewWebhook(Input):
     The answer shows the secret that signs every delivery, and nothing else ever.
     """
 
-    company_id: Id | None = None
+    company_id: OwnCompany = None
     url: Url
     events: Events = Field(default_factory=_all_events)
     enabled: Flag = True
@@ -42,7 +42,7 @@ class NewWebhook(Input):
 
 
 class WebhookChange(Input):
-    """Fields of a webhook that may change."""
+    """Fields of a webhook that may change; what waits is delivered to where it leads now."""
 
     url: Url = unchanged()
     events: Events = unchanged()

@@ -9,14 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from crm_api.domain.inputs.base import MAX_ID
 
 RowId = Annotated[int, Field(ge=1, le=MAX_ID)]
-Moment = Annotated[int, Field(ge=0, description="epoch milliseconds")]
+Moment = Annotated[int, Field(ge=0)]
+"""Epoch milliseconds."""
 Version = Annotated[int, Field(ge=1, description="counts the changes of this document; part of its ETag")]
 
 
 class Output(BaseModel):
     """Base: every field is always there, and no other. `EXAMPLE` is shown in the OpenAPI document."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     EXAMPLE: ClassVar[dict[str, Any]]
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from crm_api.domain.kinds import AccountKind  # noqa: TC001 - pydantic reads the annotations
 from crm_api.domain.outputs.base import Moment, Output, RowId, Version
-from crm_api.domain.ring_plan import Caller, DoorMethod, OnRefusal, Outcome, TrunkKind  # noqa: TC001 - the same
+from crm_api.domain.ring_plan import (  # noqa: TC001 - the same
+    Caller,
+    DoorMethod,
+    LeftOut,
+    OnRefusal,
+    Outcome,
+    TrunkKind,
+)
 
 BranchOutcome = Literal["invited", "ringing", "answered", "busy", "declined", "offline", "cancelled", "failed"]
 
@@ -69,6 +76,7 @@ class PlannedCall(Output):
     trunks: list[PlannedTrunk]
     caller: Caller
     caller_may_open: bool
+    left_out: Annotated[dict[LeftOut, list[str]], Field(description="accounts that no stage has, by why")]
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "panel": "p10001",
@@ -101,6 +109,7 @@ class PlannedCall(Output):
         "trunks": [{"trunk": "carrier-a", "kind": "sip", "caller_number": "+78435550100"}],
         "caller": "panel",
         "caller_may_open": False,
+        "left_out": {"disabled": ["a10012"]},
     }
 
 
@@ -290,7 +299,7 @@ class PhoneLegDocument(Output):
 class StoryLine(BaseModel):
     """One event: what happened and when; the other fields depend on `event` (docs/contracts.md, 7)."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
     event: str
     at_ms: Moment
@@ -352,6 +361,17 @@ class CallWithBranches(CallDocument):
         ],
         "story": [
             {"event": "dialled", "at_ms": 1790000000000, "panel": "p10001", "dialled": "12"},
+            {
+                "event": "plan",
+                "at_ms": 1790000000050,
+                "outcome": "ring",
+                "plan_source": "redis",
+                "issued_at_ms": 1789999990000,
+                "stage": 0,
+                "ring_limit_s": 120,
+                "stages": [{"ring_timeout_s": 30, "accounts": ["h10012a"]}],
+                "left_out": {"quiet_hours": ["a10012"]},
+            },
             {
                 "event": "branch",
                 "at_ms": 1790000000100,

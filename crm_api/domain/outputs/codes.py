@@ -17,9 +17,9 @@ class AccessCodeRuleDocument(Output):
     company_id: RowId
     length: int
     alphabet: str
-    grace_s: Annotated[int, Field(description="how long the old code stays valid beside the new one")]
-    sms: Annotated[bool, Field(description="residents are told by SMS, too")]
-    tell_from_hour: Annotated[int, Field(description="of the city's clock; residents are told from then")]
+    grace_s: int
+    sms: bool
+    tell_from_hour: int
     tell_until_hour: int
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
@@ -44,11 +44,11 @@ class PanelCodeDocument(Output):
     access_code_id: Annotated[RowId | None, Field(description="null: it was removed, and the panel has to forget it")]
     place: Annotated[int, Field(description="where the panel keeps it; its driver makes the maker's own number of it")]
     wanted: Literal["present", "absent"]
-    state: Annotated[Literal["waiting", "done"], Field(description="whether the panel has confirmed what is wanted")]
+    state: Literal["waiting", "done"]
     tries: int
     next_try_ms: Moment
     last_error: str | None
-    set_at_ms: Annotated[int | None, Field(description="when the panel confirmed that it has the code")]
+    set_at_ms: int | None
 
     EXAMPLE: ClassVar[dict[str, Any]] = {
         "id": 12,

@@ -16,7 +16,7 @@ class CityDocument(Output):
     name: str
     fias_id: str | None
     time_zone: str
-    dispatch_number: str | None
+    dispatch_number: Annotated[str | None, Field(description="that of its dispatch centre; null: 112 has no way")]
     dispatch_account: str | None
     version: Version
 
@@ -48,11 +48,11 @@ class CompanyDocument(Output):
     neighbour_calls: Literal["none", "house", "estate"]
     code_tries: int
     code_lock_s: int
-    phone_countries: Annotated[str, Field(description="countries (ISO 3166-1) whose phones are dialled; empty: all")]
-    phone_minutes: Annotated[int | None, Field(description="of all phones in a calendar month (UTC)")]
-    apartment_phone_minutes: Annotated[int | None, Field(description="the same of one apartment")]
-    calls_kept_days: Annotated[int | None, Field(description="how long calls stay on record; null: for good")]
-    access_records_kept_days: Annotated[int | None, Field(description="the same of openings and refusals")]
+    phone_countries: str
+    phone_minutes: int | None
+    apartment_phone_minutes: int | None
+    calls_kept_days: int | None
+    access_records_kept_days: int | None
     message_limit_s: int
     message_kept_days: int
     records_calls: bool
@@ -137,7 +137,7 @@ class ApartmentDocument(Output):
     number: int
     label: str | None
     floor: int | None
-    probes_refused: Annotated[bool, Field(description="the residents said no to quality probes")]
+    probes_refused: bool
     dial: dict[str, str]
     version: Version
 

@@ -125,7 +125,7 @@ class ProbeCallDocument(Output):
             "`panel_not_ready` (not called), `line_fault` (the panel reports the line short or open: not called)"
         ),
     ]
-    grade: Annotated[int | None, Field(description="the resident's key: 1 good, 2 noise, 3 quiet, 4 cannot hear")]
+    grade: int | None
     verdict: str | None
     reasons: list[str]
     measures: dict[str, Any] | None
@@ -167,7 +167,7 @@ class HandsetDocument(Output):
 
     apartment_id: RowId
     number: int
-    verdict: Annotated[str | None, Field(description="null: never judged")]
+    verdict: str | None
     reasons: list[str]
     probed_at_ms: Moment | None
 

@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
 
 LONGEST_LABEL: Final = 20
-_ENTRANCE: Final = "INSERT INTO entrances (id, company_id, house_id, number) VALUES (?, ?, ?, ?)"
-_APARTMENT: Final = """
-INSERT INTO apartments (company_id, house_id, entrance_id, number, label, floor) VALUES (?, ?, ?, ?, ?, ?)
-"""
+_APARTMENT: Final = ("company_id", "house_id", "entrance_id", "number", "label", "floor")
 
 
 class ApartmentImport(Importer):
@@ -63,23 +60,26 @@ class ApartmentImport(Importer):
         if missing and numbers:
             self._missing[house_id, entrance] = 0
 
-    def write(self) -> dict[str, int]:
-        """Write missing entrances and the apartments; their houses are planned anew."""
-        ids = reserved(self.database, "entrances", len(self._missing))
-        for place, entrance_id in zip(self._missing, ids, strict=True):
-            self._places.entrances[place] = entrance_id
-        self.database.many(
-            _ENTRANCE,
-            [(self._places.entrances[place], self.company_id, *place) for place in self._missing],
-        )
+    def prepare(self) -> None:
+        """Have missing entrances and the apartments lie ready."""
+        entrances = self._places.entrances
+        entrances.update(zip(self._missing, reserved(self.database, "entrances", len(self._missing)), strict=True))
+        missing = [(entrances[place], self.company_id, *place) for place in self._missing]
+        self.stage("entrances", ("id", "company_id", "house_id", "number"), missing)
         lines = [
-            (self.company_id, house_id, self._places.entrances[house_id, entrance], number, label, floor)
+            (self.company_id, house_id, entrances[house_id, entrance], number, label, floor)
             for house_id, entrance, number, label, floor in self._apartments
         ]
-        self.database.many(_APARTMENT, lines)
-        for house_id in sorted({line[1] for line in lines}):
+        self.stage("apartments", _APARTMENT, lines)
+
+    def announce(self) -> None:
+        """Have the houses planned anew."""
+        for house_id in sorted({house_id for house_id, *_ in self._apartments}):
             self.changes.scope("house", house_id)
-        return {"apartments": len(lines), "entrances": len(ids)}
+
+    def made(self) -> dict[str, int]:
+        """Return how many apartments and entrances there are."""
+        return {"apartments": len(self._apartments), "entrances": len(self._missing)}
 
     def _listed(self, row: CsvRow) -> list[int]:
         """Return the numbers of a row, unless the ranges of the file are too many by now."""

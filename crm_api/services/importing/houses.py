@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 LONGEST_ADDRESS: Final = 200
 _FIAS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_HOUSE: Final = """
-INSERT INTO houses (id, company_id, city_id, address, search_text, fias_id, latitude, longitude)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_ENTRANCE: Final = "INSERT INTO entrances (company_id, house_id, number) VALUES (?, ?, ?)"
+_HOUSE: Final = ("id", "company_id", "city_id", "address", "search_text", "fias_id", "latitude", "longitude")
 
 
 class HouseImport(Importer):
@@ -70,18 +66,21 @@ class HouseImport(Importer):
         self._houses.append((city_id, address, search_text(address), fias_id, latitude, longitude))
         self._entrances.append(entrances)
 
-    def write(self) -> dict[str, int]:
-        """Write houses and entrances; nothing rings in them yet."""
+    def prepare(self) -> None:
+        """Have houses and entrances lie ready; nothing rings in them yet."""
         ids = reserved(self.database, "houses", len(self._houses))
         lines = [(house_id, self.company_id, *house) for house_id, house in zip(ids, self._houses, strict=True)]
-        self.database.many(_HOUSE, lines)
+        self.stage("houses", _HOUSE, lines)
         entrances = [
             (self.company_id, house_id, number)
             for house_id, numbers in zip(ids, self._entrances, strict=True)
             for number in numbers
         ]
-        self.database.many(_ENTRANCE, entrances)
-        return {"houses": len(lines), "entrances": len(entrances)}
+        self.stage("entrances", ("company_id", "house_id", "number"), entrances)
+
+    def made(self) -> dict[str, int]:
+        """Return how many houses and entrances there are."""
+        return {"houses": len(self._houses), "entrances": sum(map(len, self._entrances))}
 
     def _fias_id(self, row: CsvRow) -> str | None:
         fias_id = row.cells.get("fias_id", "").lower()

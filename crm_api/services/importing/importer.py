@@ -6,8 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.services.changes import Changes
+from crm_api.tables.staged_rows import StagedRows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from crm_api.domain.csv_table import Column, CsvRow, RowProblem
     from crm_api.services.context import Context
 
@@ -17,6 +20,8 @@ MOST_IN_RANGES: Final = 50_000
 They are written in one transaction, for about a second on SQLite, where every other writer waits for it, for five
 seconds at most.
 """
+MOST_ROWS: Final = 100_000
+"""Rows of one file, for the same reason: residents take the longest, two to three seconds."""
 YES = frozenset({"", "yes", "y", "true", "1", "да", "+"})
 NO = frozenset({"no", "n", "false", "0", "нет", "-"})
 # Not FOR UPDATE: that would keep away whoever writes a row that refers to the company, such as the record of a call.
@@ -34,7 +39,11 @@ class WrongCellError(Exception):
 
 
 class Importer:
-    """Base of the importers. Nothing is written before every row has been looked at."""
+    """Base of the importers. Nothing is written before every row has been looked at.
+
+    Whatever can be done before the transaction that writes is done there: on SQLite everybody else who writes waits for
+    its end.
+    """
 
     columns: ClassVar[tuple[Column, ...]]
 
@@ -54,6 +63,7 @@ class Importer:
         self.now_ms = context.now_ms()
         self.skipped = 0
         self._in_ranges = 0
+        self._staged: list[StagedRows] = []
 
     def take(self, row: CsvRow) -> list[RowProblem]:
         """Look at a row and remember what it makes; return what is wrong with it."""
@@ -67,6 +77,14 @@ class Importer:
         """Remember what a row makes, or raise `WrongCellError`."""
         raise NotImplementedError
 
+    def prepare(self) -> None:
+        """Have the rows lie ready (`stage`), with their ids where others refer to them, before the transaction."""
+        raise NotImplementedError
+
+    def stage(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Have rows of a table lie ready; they are written in the order in which they were staged."""
+        self._staged.append(StagedRows(self.database, table, columns, rows))
+
     def look_again(self) -> None:
         """See what came since the first look; other imports of the company wait until the caller's transaction ends.
 
@@ -78,7 +96,22 @@ class Importer:
 
     def write(self) -> dict[str, int]:
         """Write everything, inside the caller's transaction; return how many of what were made."""
+        for rows in self._staged:
+            rows.write()
+        self.announce()
+        return self.made()
+
+    def announce(self) -> None:
+        """Tell the world what the rows change, inside the caller's transaction."""
+
+    def made(self) -> dict[str, int]:
+        """Return how many of what the file makes."""
         raise NotImplementedError
+
+    def forget(self) -> None:
+        """Let go of what lies ready, after the transaction, however it ended."""
+        for rows in self._staged:
+            rows.drop()
 
     def count_in_ranges(self, listed: int, column: str, what: str) -> None:
         """Refuse a cell that lists so many numbers that the ranges of the file are too many by now."""

@@ -26,11 +26,10 @@ SCOPES: Final = {
     "company": "company",
     "компания": "company",
 }
-_KEY: Final = """
-INSERT INTO rfid_keys
-(company_id, number, scope, resident_id, apartment_id, entrance_id, house_id, enabled, note, created_at_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_COLUMNS: Final = (
+    "company_id", "number", "scope", "resident_id", "apartment_id", "entrance_id", "house_id", "enabled", "note",
+    "created_at_ms",
+)  # fmt: skip
 
 
 class KeyImport(Importer):
@@ -80,9 +79,12 @@ class KeyImport(Importer):
         ids = [owner if scope == kind else None for kind in ("resident", "apartment", "entrance", "house")]
         self._keys.append((self.company_id, number, scope, *ids, enabled, note, self.now_ms))
 
-    def write(self) -> dict[str, int]:
-        """Write the keys."""
-        self.database.many(_KEY, self._keys)
+    def prepare(self) -> None:
+        """Have the keys lie ready."""
+        self.stage("rfid_keys", _COLUMNS, self._keys)
+
+    def made(self) -> dict[str, int]:
+        """Return how many keys there are."""
         return {"keys": len(self._keys)}
 
     @staticmethod

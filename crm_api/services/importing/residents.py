@@ -5,22 +5,27 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
-from zoneinfo import ZoneInfo
 
 from crm_api.domain.csv_table import Column
 from crm_api.domain.phones import e164
 from crm_api.domain.problems import ConflictError
+from crm_api.domain.zones import zone_or_utc
+from crm_api.services.changes import OUTBOX_COLUMNS, due_rows
 from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, KnownPlaces
 from crm_api.tables.id_blocks import reserved
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from crm_api.domain.csv_table import CsvRow
     from crm_api.services.context import Context
 
 LONGEST_NAME: Final = 200
 LONGEST_NOTE: Final = 1000
 MOST_PHONES: Final = 10
+MOST_PHONES_OF_A_FILE: Final = 200_000
+"""Each is a row to write, for which others wait as for those of the file itself (`importer.MOST_ROWS`)."""
 ROLES: Final = {
     "": "owner",
     "owner": "owner",
@@ -36,18 +41,24 @@ ROLES: Final = {
 _PHONE_SEPARATORS: Final = re.compile(r"[,;/]")
 _DATES: Final = ("%Y-%m-%d", "%d.%m.%Y")
 
-_RESIDENT: Final = "INSERT INTO residents (id, company_id, name, note, created_at_ms) VALUES (?, ?, ?, ?, ?)"
-_PHONE: Final = "INSERT INTO resident_phones (company_id, resident_id, phone, position) VALUES (?, ?, ?, ?)"
-_RESIDENCY: Final = """
-INSERT INTO residencies (company_id, resident_id, apartment_id, role, ends_at_ms) VALUES (?, ?, ?, ?, ?)
-"""
+_RESIDENT: Final = ("id", "company_id", "name", "note", "created_at_ms")
+_PHONE: Final = ("company_id", "resident_id", "phone", "position")
+_RESIDENCY: Final = ("company_id", "resident_id", "apartment_id", "role", "ends_at_ms")
 _KNOWN: Final = """
 SELECT r.id, r.name, p.phone FROM residents r JOIN resident_phones p ON p.resident_id = r.id WHERE r.company_id = ?
 """
 _HOMES: Final = "SELECT resident_id, apartment_id FROM residencies WHERE company_id = ?"
-_NAMES: Final = """
-SELECT r.id, r.name, h.apartment_id FROM residencies h JOIN residents r ON r.id = h.resident_id WHERE h.company_id = ?
+# Without the company in it: SQLite would read all its people, for each of these statements.
+_OF_PHONES: Final = """
+SELECT r.company_id, r.name, p.phone FROM resident_phones p JOIN residents r ON r.id = p.resident_id
+WHERE p.phone IN ({marks})
 """
+_OF_HOMES: Final = """
+SELECT r.id, r.name, h.apartment_id FROM residencies h JOIN residents r ON r.id = h.resident_id
+WHERE h.apartment_id IN ({marks})
+"""
+_AT_ONCE: Final = 500
+"""Phones or apartments that one statement asks for."""
 _RINGING_PHONES: Final = "SELECT apartment_id FROM accounts WHERE company_id = ? AND kind = 'phone'"
 # By the clock of the house's city, else of the company's.
 _ZONES: Final = """
@@ -81,6 +92,7 @@ class ResidentImport(Importer):
         self._people: list[tuple[str, str | None, list[str]]] = []
         self._residencies: list[tuple[int, int, str, int | None]] = []
         self._e164: dict[str, str] = {}
+        self._phones_in_all = 0
 
     def read(self, row: CsvRow) -> None:
         """Remember a person and where he lives."""
@@ -117,61 +129,66 @@ class ResidentImport(Importer):
         self._homes[who, apartment_id] = row.number
         self._residencies.append((who, apartment_id, role, ends_at_ms))
 
+    def prepare(self) -> None:
+        """Have people, phones and homes lie ready, and that plans are dropped when a guest's time is over."""
+        ids = reserved(self.database, "residents", len(self._people))
+        people = list(zip(ids, self._people, strict=True))
+        lines = [(resident_id, self.company_id, name, note, self.now_ms) for resident_id, (name, note, _) in people]
+        self.stage("residents", _RESIDENT, lines)
+        phones = [
+            (self.company_id, resident_id, phone, position)
+            for resident_id, (_, _, phones) in people
+            for position, phone in enumerate(phones)
+        ]
+        self.stage("resident_phones", _PHONE, phones)
+        homes = [(self.company_id, who if who > 0 else ids[-who - 1], *home) for who, *home in self._residencies]
+        self.stage("residencies", _RESIDENCY, homes)
+        self.stage("outbox", OUTBOX_COLUMNS, self._ends())
+
     def look_again(self) -> None:
-        """Refuse people who are new to the file and no longer to the company: nothing in the database would."""
+        """Refuse people who are new to the file and no longer to the company: nothing in the database would.
+
+        It asks for the phones and homes of the file alone: how many people the company has costs nobody any time.
+        """
         super().look_again()
-        kept = self._kept()
-        for name, _, phones in self._people:
-            if any((plain(name), phone) in kept for phone in phones):
+        new = {(plain(name), phone) for name, _, phones in self._people for phone in phones}
+        for company_id, name, phone in self._asked_for(_OF_PHONES, sorted({phone for _, phone in new})):
+            if company_id == self.company_id and (plain(name), phone) in new:
                 raise ConflictError(f"{name} was made meanwhile")
-        if not self._nameless:
-            return
-        for resident_id, name, apartment_id in self.database.rows(_NAMES, (self.company_id,)):
+        apartments = sorted({apartment_id for _, apartment_id in self._nameless})
+        for resident_id, name, apartment_id in self._asked_for(_OF_HOMES, apartments):
             # Who lived there before the first look and has no phone may be another of the same name.
             if (plain(name), apartment_id) in self._nameless and (resident_id, apartment_id) not in self._homes:
                 raise ConflictError(f"{name} was made meanwhile")
 
-    def write(self) -> dict[str, int]:
-        """Write people, phones and homes; plans are dropped when a guest's time is over."""
-        ids = reserved(self.database, "residents", len(self._people))
-        people = list(zip(ids, self._people, strict=True))
-        self.database.many(
-            _RESIDENT,
-            [(resident_id, self.company_id, name, note, self.now_ms) for resident_id, (name, note, _) in people],
-        )
-        self.database.many(
-            _PHONE,
-            [
-                (self.company_id, resident_id, phone, position)
-                for resident_id, (_, _, phones) in people
-                for position, phone in enumerate(phones)
-            ],
-        )
-        self.database.many(
-            _RESIDENCY,
-            [(self.company_id, who if who > 0 else ids[-who - 1], *home) for who, *home in self._residencies],
-        )
-        self._announce_ends()
-        self._announce_phones()
-        return {"residents": len(people), "residencies": len(self._residencies)}
+    def announce(self) -> None:
+        """Have apartments that ring a phone planned anew: it is dialled only while it is a resident's."""
+        ringing = {apartment_id for (apartment_id,) in self.database.rows(_RINGING_PHONES, (self.company_id,))}
+        planned_anew = ringing.intersection(apartment_id for _, apartment_id, _, _ in self._residencies)
+        if planned_anew:  # each has several numbers: to look them up here would keep others waiting
+            self.changes.apartments_when_delivered(planned_anew)
+
+    def made(self) -> dict[str, int]:
+        """Return how many people and homes there are."""
+        return {"residents": len(self._people), "residencies": len(self._residencies)}
+
+    def _asked_for(self, sql: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        for first in range(0, len(values), _AT_ONCE):
+            batch = values[first : first + _AT_ONCE]
+            yield from self.database.rows(sql.format(marks=", ".join("?" * len(batch))), batch)
 
     def _kept(self) -> dict[tuple[str, str], int]:
         """Return the ids of the company's residents, by name and phone."""
         known = self.database.rows(_KNOWN, (self.company_id,))
         return {(plain(name), phone): resident_id for resident_id, name, phone in known}
 
-    def _announce_ends(self) -> None:
+    def _ends(self) -> list[tuple[int, str, str]]:
+        """Return what the outbox is told of the ends of guests: their apartments, by moment."""
         ends: dict[int, set[int]] = {}
         for _, apartment_id, _, ends_at_ms in self._residencies:
             if ends_at_ms is not None:
                 ends.setdefault(ends_at_ms, set()).add(apartment_id)
-        for ends_at_ms, apartments in ends.items():
-            self.changes.apartments_at(ends_at_ms, apartments)
-
-    def _announce_phones(self) -> None:
-        """Have apartments that ring a phone planned anew: it is dialled only while it is a resident's."""
-        ringing = {apartment_id for (apartment_id,) in self.database.rows(_RINGING_PHONES, (self.company_id,))}
-        self.changes.apartments(ringing.intersection(apartment_id for _, apartment_id, _, _ in self._residencies))
+        return [row for ends_at_ms, apartments in ends.items() for row in due_rows(ends_at_ms, apartments)]
 
     def _phones(self, text: str) -> list[str]:
         phones: list[str] = []
@@ -185,6 +202,10 @@ class ResidentImport(Importer):
                 phones.append(self._e164[part])
         if len(phones) > MOST_PHONES:
             raise WrongCellError("phones", f"has {len(phones)} phones: a resident has at most {MOST_PHONES}")
+        self._phones_in_all += len(phones)
+        if self._phones_in_all > MOST_PHONES_OF_A_FILE:
+            remedy = f"the rows of one file have at most {MOST_PHONES_OF_A_FILE} phones: cut the file into several"
+            raise WrongCellError("phones", remedy)
         return phones
 
     def _ends_at_ms(self, text: str, role: str, house_id: int) -> int | None:
@@ -198,7 +219,7 @@ class ResidentImport(Importer):
             raise WrongCellError("until", "give a day such as 2027-01-31 or 31.01.2027")
         if day == date.max:
             raise WrongCellError("until", f"has no day after it: give one before {date.max}")
-        midnight = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(self._zones.get(house_id, "UTC")))
+        midnight = datetime.combine(day + timedelta(days=1), time(), zone_or_utc(self._zones.get(house_id)))
         ends_at_ms = int(midnight.astimezone(UTC).timestamp() * 1000)
         if ends_at_ms <= self.now_ms:
             raise WrongCellError("until", "is over already: give a day to come")

@@ -62,7 +62,7 @@ class FakeAsterisk:
     """One AGI call of the dialplan to a server at `address`."""
 
     address: tuple[str, int]
-    timeout_s: float = 8.0
+    timeout_s: float = 60.0
     variables: dict[str, str] = field(default_factory=dict)
     commands: list[str] = field(default_factory=list)
     answer: bytes = b"200 result=0\n"

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from agi_apps.pushes import Pushes
 
 NOW_MS = 1_790_000_000_000
+OPENING_WAIT_S = 60.0
+"""Whoever answers at once is waited for, also on a busy machine."""
 
 
 def plan_json(**changes: object) -> bytes:
@@ -115,14 +117,14 @@ class Events:
     def __init__(self) -> None:
         self.kept: list[Mapping[str, EventValue]] = []
         self.arrived = threading.Event()
-        self.freed: list[tuple[str, str]] = []
+        self.freed: list[tuple[str, str, int]] = []
 
     def add(self, event: Mapping[str, EventValue]) -> None:
         self.kept.append(event)
         self.arrived.set()
 
-    def panel_is_free(self, panel: str, call_id: str) -> None:
-        self.freed.append((panel, call_id))
+    def panel_is_free(self, panel: str, call_id: str, moves: int = 0) -> None:
+        self.freed.append((panel, call_id, moves))
 
 
 class Wishes:
@@ -164,6 +166,6 @@ def services(
     return Services(
         plans=cast("PlanLookup", plans), crm=cast("CrmClient", crm or Crm()),
         events=cast("CallEvents", events or Events()), pushes=cast("Pushes", Wishes()), now_ms=lambda: NOW_MS,
-        permission_fresh_s=300, opening_wait_s=0.2, beside=ThreadPoolExecutor(4),
+        permission_fresh_s=300, opening_wait_s=OPENING_WAIT_S, beside=ThreadPoolExecutor(4),
         leases=cast("EmergencyLeases", leases or Leases()),
     )  # fmt: skip

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from agi_apps.applications import access_code, call_ended, pass_on, passed_on, ring_all, stage_ended
+from agi_apps.applications import access_code, call_ended, pass_on, passed_on, phone_ended, ring_all, stage_ended
 from agi_apps.crm_client import CodeVerdict, CrmAway
 from agi_apps.prompts import LANGUAGES, Prompt, language_of
-from agi_apps.ring_plan import Door, InvalidPlan, RingPlan, decode_plan
+from agi_apps.ring_plan import Door, InvalidPlan, RingPlan, Target, decode_plan
 from agi_apps.variables import Decision, Variable
 from tests.unit.agi.stand_ins import NOW_MS, Crm, Events, Plans, plan_json, ring_plan, services, taken
 
 RING = ("call-1", "p10001", "12")
 TYPED = ("call-1", "p10001", "access_code", "40719")
 PRESS = ("call-1", "p10001", "12", "h10012a", "#", "")
+HOUR_MS = 3_600_000
 
 
 def test_all_accounts_of_the_first_stage_ring() -> None:
@@ -52,6 +53,7 @@ def test_the_next_stage_rings_when_nobody_answers() -> None:
     ("status", "cause", "result"),
     [
         ("NOANSWER", "19", "no_answer"),
+        ("NOANSWER", "21", "no_answer"),  # one declined, another did not answer
         ("BUSY", "17", "busy"),
         ("CHANUNAVAIL", "21", "declined"),
         ("CHANUNAVAIL", "20", "failed"),
@@ -84,17 +86,20 @@ def test_the_last_stage_ends_with_the_right_prompt(status: str, cause: str, prom
         ("ANSWER", "dial", "", "caller_hung_up"),  # answered in the moment in which the visitor walked away
         ("CANCEL", "dial", "", "caller_hung_up"),
         ("", "dial", "", "caller_hung_up"),
+        ("", "", "", "caller_hung_up"),  # before FastAGI had said anything
+        ("", "", "im-sorry", "failed"),
         ("NOANSWER", "prompt", Prompt.NOBODY_HOME.value.sound, "no_answer"),
         ("BUSY", "prompt", Prompt.BUSY.value.sound, "busy"),
         ("", "prompt", Prompt.BLOCKED.value.sound, "blocked"),
         ("", "prompt", Prompt.UNKNOWN_NUMBER.value.sound, "unknown_number"),
         ("", "error", "im-sorry", "failed"),
+        ("CHANUNAVAIL", "error", "", "caller_hung_up"),  # a stage was over, and he left before the next
         ("CONGESTION", "prompt", Prompt.SERVICE_UNAVAILABLE.value.sound, "failed"),
     ],
 )
 def test_result_of_a_call(status: str, decision: str, sound: str, result: str) -> None:
     events = Events()
-    arguments = ("c", "p10001", "12", status, "16", "", "redis", decision, sound, "1790000000000", "", "caller")
+    arguments = ("c", "p10001", "12", status, "16", "", "redis", decision, sound, "1790000000000", "", "caller", "")
     call_ended.run(arguments, services(Plans(None), events=events))
     assert (events.kept[0]["result"], events.kept[0]["talk_ms"]) == (result, 0)
     assert events.kept[0]["hung_up_by"] == "caller"
@@ -250,12 +255,65 @@ def test_who_keeps_quiet_hours_is_left_out_and_a_stage_of_nobody_is_passed_over(
 
 
 @pytest.mark.parametrize(
+    ("passed_ms", "quiet"),
+    [
+        (-1, False), (0, True), (9 * HOUR_MS - 1, True), (9 * HOUR_MS, False), (24 * HOUR_MS - 1, False),
+        (24 * HOUR_MS, True), (33 * HOUR_MS - 1, True), (33 * HOUR_MS, False), (30 * 24 * HOUR_MS + HOUR_MS, True),
+        (30 * 24 * HOUR_MS + 10 * HOUR_MS, False),
+    ],
+)  # fmt: skip
+def test_with_the_crm_away_for_days_the_last_quiet_hours_come_again_each_day(passed_ms: int, quiet: bool) -> None:
+    first, last = NOW_MS - 24 * HOUR_MS, NOW_MS
+    target = Target("h1", "handset", may_open=True, quiet=((first, first + 9 * HOUR_MS), (last, last + 9 * HOUR_MS)))
+    assert target.is_quiet(NOW_MS + passed_ms) is quiet
+
+
+@pytest.mark.parametrize(
     ("cause", "no_media", "reason"),
     [("16", "", None), ("44", "", "no media for 30 s"), ("16", "1", "no media for 30 s")],
 )
 def test_a_talk_that_ended_for_lack_of_media_says_so(cause: str, no_media: str, reason: str | None) -> None:
     events = Events()
-    arguments = ("c", "p10001", "12", "ANSWER", cause, "31000", "redis", "dial", "", "1790000000000", no_media, "")
+    arguments = ("c", "p10001", "12", "ANSWER", cause, "31000", "redis", "dial", "", "1790000000000", no_media, "", "")
     call_ended.run(arguments, services(Plans(None), events=events))
     assert [(e["result"], e["talk_ms"], e["reason"]) for e in events.kept] == [("answered", 31_000, reason)]
     assert events.kept[0]["hung_up_by"] is None
+
+
+@pytest.mark.parametrize(("header", "moves"), [("", 0), ("2", 2)])
+def test_an_end_says_how_often_the_call_had_moved(header: str, moves: int) -> None:
+    events = Events()
+    arguments = ("c", "p10001", "12", "CANCEL", "0", "", "redis", "dial", "", "1790000000000", "", "platform", header)
+    call_ended.run(arguments, services(Plans(None), events=events))
+    assert [told["moves"] for told in events.kept] == [moves]
+
+
+@pytest.mark.parametrize(
+    ("status", "decision", "sound", "result", "talk_ms"),
+    [
+        ("ANSWER", "desk", "", "answered", None),
+        ("CANCEL", "dial", "", "no_answer", 0),
+        ("", "prompt", Prompt.BLOCKED.value.sound, "blocked", 0),
+    ],
+)
+def test_a_call_that_gave_way_to_a_dispatcher_says_so(
+    status: str, decision: str, sound: str, result: str, talk_ms: int | None
+) -> None:
+    events = Events()
+    arguments = ("c", "p10001", "12", status, "16", "", "redis", decision, sound, "1790000000000", "", "dispatcher", "")
+    call_ended.run(arguments, services(Plans(None), events=events))
+    (told,) = events.kept
+    assert (told["result"], told["talk_ms"]) == (result, talk_ms)
+    assert (told["hung_up_by"], told["reason"]) == ("platform", "the panel was called back by a dispatcher")
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "told"),
+    [("", (None, None)), ("no", ("no", None)), ("yes", ("yes", None)), (f"yes {NOW_MS - 2_000}", ("yes", 2_000))],
+)
+def test_a_phones_end_tells_when_its_key_was_pressed(confirmed: str, told: tuple[str | None, int | None]) -> None:
+    events = Events()
+    arguments = (*RING, "0", "1 f12 carrier-a", str(NOW_MS - 9_000), confirmed)
+    phone_ended.run(arguments, services(Plans(ring_plan()), events=events))
+    (event,) = events.kept
+    assert (event["phone_ms"], event["confirmed"], event["connected_ms"]) == (9_000, *told)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agi_apps.breaker import Breaker
 from agi_apps.crm_client import CrmAway, CrmClient, Opening
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         if "emergency" in self.path:
-            self.server.go_on.wait(5)
+            self.server.go_on.wait(60)
         self._answer(OPENING if "openings" in self.path else b"{}")
 
     def do_GET(self) -> None:
@@ -59,14 +60,17 @@ def crm() -> Iterator[SlowCrm]:
     yield server
     server.go_on.set()
     server.shutdown()
-    thread.join(5)
+    thread.join(60)
     server.server_close()
 
 
 def client(port: int) -> CrmClient:
-    return CrmClient(
-        f"http://127.0.0.1:{port}", "x" * 32, plan_timeout_s=2.0, opening_timeout_s=2.0, lease_timeout_s=0.05
+    """Who leaves the CRM alone for as long as the test lasts, once it has failed."""
+    made = CrmClient(
+        f"http://127.0.0.1:{port}", "x" * 32, plan_timeout_s=60.0, opening_timeout_s=60.0, lease_timeout_s=0.05
     )
+    made._breaker, made._lease_breaker = (Breaker(1.0, clock=lambda: 0.0) for _ in range(2))
+    return made
 
 
 def test_a_lease_that_comes_too_late_keeps_no_door_shut(crm: SlowCrm) -> None:

@@ -190,15 +190,17 @@ def test_without_a_panel_the_desks_ring_and_without_desks_somebody_is_told() -> 
 )  # fmt: skip
 def test_the_end_is_recorded(status: str, direction: str, events: list[str]) -> None:
     kept = Events()
-    arguments = ("c1", "p1", "112", status, "16", "900", "5", direction, "")
+    arguments = ("c1", "p1", "112", status, "16", "900", "5", direction, "", "1")
     emergency_ended.run(arguments, services(Plans(None), events=kept))
     assert [event["result"] for event in kept.kept] == events
+    assert {event["moves"] for event in kept.kept} == {1}
     assert kept.freed == []
 
 
 def test_after_a_call_back_the_panel_is_free_and_desks_are_no_panel() -> None:
     kept = Events()
     for called in ("p7", "d1,d2"):
-        arguments = ("c1", "city-line", "+7495001", "ANSWER", "16", "900", "5", "back", called)
+        arguments = ("c1", "city-line", "+7495001", "ANSWER", "16", "900", "5", "back", called, "1")
         emergency_ended.run(arguments, services(Plans(None), events=kept))
-    assert kept.freed == [("p7", "c1")]
+    assert kept.freed == [("p7", "c1", 1)]
+    assert [event["panel"] for event in kept.kept] == [None, None], "who calls back is a trunk, not a panel"

@@ -23,13 +23,14 @@ _FRESH_S = 300
 class _Redis:
     """Has one value for the plan, or is away."""
 
-    def __init__(self, value: bytes | RedisAway | None) -> None:
-        self._value = value
+    def __init__(self, value: bytes | RedisAway | None, delivered_at_ms: int = NOW_MS) -> None:
+        self.value = value
+        self.delivered_at_ms = delivered_at_ms
 
     def mget(self, *_keys: str) -> list[bytes | None]:
-        if isinstance(self._value, RedisAway):
-            raise self._value
-        return [self._value, str(NOW_MS).encode()]
+        if isinstance(self.value, RedisAway):
+            raise self.value
+        return [self.value, str(self.delivered_at_ms).encode()]
 
 
 class _Crm:
@@ -69,6 +70,26 @@ def test_the_last_known_plan_of_a_panel(redis: bytes | RedisAway | None, opens: 
 
     assert (found.source, found.plan.outcome) == ("last_known", "ring")
     assert found.is_fresh(_NEXT_MS, _FRESH_S) is opens
+
+
+@pytest.mark.parametrize("behind_s", [0, 390, 3600])
+def test_no_clock_that_was_put_back_makes_an_old_permission_new(monkeypatch: pytest.MonkeyPatch, behind_s: int) -> None:
+    """The CRM is dead for as long as this host's clock is behind: by that clock it has just been heard."""
+    passed_s = 5_000.0
+    monkeypatch.setattr("agi_apps.plan_lookup.time.monotonic", lambda: passed_s)
+    redis = _Redis(plan_json())
+    plans = PlanLookup(
+        cast("RedisLink", redis), cast("CrmClient", _Crm()), cast("LocalStore", _Store(plan_json()))
+    )  # fmt: skip
+    assert plans.find("p10001", "12").is_fresh(_NEXT_MS, _FRESH_S)
+    passed_s += behind_s
+    assert plans.find("p10001", "12").is_fresh(_NEXT_MS, _FRESH_S) is (behind_s == 0)
+    redis.delivered_at_ms += 1  # the CRM is back
+    assert plans.find("p10001", "12").is_fresh(_NEXT_MS, _FRESH_S)
+    redis.value = RedisAway("killed")
+    assert plans.find("p10001", "12").is_fresh(_NEXT_MS, _FRESH_S)
+    passed_s += 301
+    assert not plans.find("p10001", "12").is_fresh(_NEXT_MS, _FRESH_S)
 
 
 @pytest.mark.parametrize("caller", ["resident", "desk"])

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_LATEST_S = 60.0
+"""A busy machine lets the other process begin by then."""
+
+
 def test_a_beat_is_never_seen_half_written() -> None:
     began_s = time.monotonic()
     beats = Beats(2)
@@ -26,7 +30,7 @@ def test_a_beat_is_never_seen_half_written() -> None:
             beats.write(1, time.monotonic())
     try:
         seen: set[float] = set()
-        while time.monotonic() < began_s + 1:
+        while time.monotonic() < began_s + 1 or (len(seen) == 1 and time.monotonic() < began_s + _LATEST_S):
             seen.update(beats.read(1) for _ in range(1000))
     finally:
         os.kill(writer, signal.SIGKILL)

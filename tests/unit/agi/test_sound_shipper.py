@@ -11,11 +11,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from agi_apps.audible import is_audible
 from agi_apps.sound_shipper import PUT_ASIDE_S, NotOursError, Shipper, is_being_written, recorded, wav_of
+from lab.peers.g711 import tone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+LOUD = b"\x20\xa0" * 400 + b"\x20"
 
 
 class Crm:
@@ -54,7 +59,7 @@ def crm() -> Iterator[Crm]:
     made.server.server_close()
 
 
-def spooled(spool: Path, name: str = "message.1.2", sound: bytes = b"\x7f" * 801) -> Path:
+def spooled(spool: Path, name: str = "message.1.2", sound: bytes = LOUD) -> Path:
     (spool / f"{name}.call").write_text("3f1c%40host%2C1,p10001,12,1790000000000\n")
     path = spool / f"{name}.ulaw"
     path.write_bytes(sound)
@@ -76,8 +81,23 @@ def test_a_sound_is_sent_with_its_call_and_then_gone(tmp_path: Path, crm: Crm) -
     assert query == {
         "kind": "message", "call_id": "3f1c@host,1", "panel": "p10001", "dialled": "12", "at_ms": "1790000000000",
     }  # fmt: skip
-    assert (body, token) == (wav_of(b"\x7f" * 801), "Bearer secret")
+    assert (body, token) == (wav_of(LOUD), "Bearer secret")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("kind", "is_sent"), [("message", False), ("recording", True)])
+def test_a_message_in_which_nobody_speaks_is_none(tmp_path: Path, crm: Crm, kind: str, *, is_sent: bool) -> None:
+    spooled(tmp_path, f"{kind}.1.2", b"\x7f\xfe" * 4000 + LOUD[:600])
+    assert Shipper(tmp_path, crm.url, "secret").ship()
+    assert len(crm.got) == int(is_sent)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_voice_is_audible_and_a_quiet_line_is_not() -> None:
+    assert is_audible(b"\xff" * 8000 + tone(440, amplitude=1000)[:800])
+    assert not is_audible(tone(440, amplitude=1000)[:400])
+    assert not is_audible(tone(440, amplitude=100))
+    assert not is_audible(b"")
 
 
 def test_a_sound_that_is_being_written_waits(tmp_path: Path, crm: Crm) -> None:

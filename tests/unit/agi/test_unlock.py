@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
-from typing import TYPE_CHECKING
+from concurrent import futures
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -16,10 +17,11 @@ from agi_apps.plan_lookup import FoundPlan, vouched_at_ms
 from agi_apps.prompts import Prompt
 from agi_apps.ring_plan import Door
 from agi_apps.variables import Decision, Variable
-from tests.unit.agi.stand_ins import NOW_MS, Crm, Events, Plans, ring_plan, services, taken
+from tests.unit.agi.stand_ins import NOW_MS, OPENING_WAIT_S, Crm, Events, Plans, ring_plan, services, taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from concurrent.futures._base import DoneAndNotDoneFutures
 
 PRESS = ("call-1", "p10001", "12", "h10012a", "#", "")
 
@@ -91,15 +93,41 @@ def test_what_came_of_an_opening_names_the_record_that_the_crm_has_made(opening:
     assert [(event["result"], event.get("access_record_id")) for event in events.kept] == [(result, 17)]
 
 
+class Passing:
+    """Time that passes while somebody waits, and only then: for the CRM, which answers when `answers_at_s` has come."""
+
+    def __init__(self) -> None:
+        self.now_s, self.answers_at_s = 0.0, 0.0
+        self.answers = threading.Event()
+
+    def wait(self, requests: tuple[futures.Future[Any]], longest_s: float) -> DoneAndNotDoneFutures[Any]:
+        """As `concurrent.futures.wait`."""
+        if self.answers_at_s <= self.now_s + longest_s:
+            self.now_s = max(self.now_s, self.answers_at_s)
+            self.answers.set()
+            return futures.wait(requests, 60)
+        self.now_s += longest_s
+        return futures.wait(requests, 0)
+
+
+@pytest.fixture(autouse=True)
+def passing(monkeypatch: pytest.MonkeyPatch) -> Passing:
+    made = Passing()
+    monkeypatch.setattr(unlock, "time", SimpleNamespace(monotonic=lambda: made.now_s))
+    monkeypatch.setattr(unlock, "wait", made.wait)
+    return made
+
+
 class LateCrm(Crm):
     """Says what it says after a while."""
 
-    def __init__(self, opening: Opening, late_s: float) -> None:
+    def __init__(self, opening: Opening, passing: Passing, late_s: float) -> None:
         super().__init__(opening)
-        self._late_s = late_s
+        self._passing = passing
+        passing.answers_at_s += late_s
 
     def open_door(self, call_id: str, panel: str, dialled: str, account: str, key: str) -> Opening:
-        time.sleep(self._late_s)  # a neighbour that is slow, not a state that is waited for
+        assert self._passing.answers.wait(60)
         return super().open_door(call_id, panel, dialled, account, key)
 
 
@@ -107,51 +135,49 @@ GRANTED = Opening("granted", door=Door(3, "dtmf", "77"), access_record_id=17)
 
 
 @pytest.mark.parametrize("door", [{"door_id": 3, "method": "dtmf", "dtmf": "1"}, None])
-def test_a_permission_that_comes_later_than_a_tone_still_opens_by_dtmf(door: dict[str, object] | None) -> None:
+def test_a_permission_that_comes_later_than_a_tone_still_opens_by_dtmf(
+    passing: Passing, door: dict[str, object] | None
+) -> None:
     """Nobody opens such a door beside the call: "on its way" was a door that stays shut."""
-    outputs, events = press(Plans(ring_plan(door=door), 0), LateCrm(GRANTED, 0.6))
+    outputs, events = press(Plans(ring_plan(door=door), 0), LateCrm(GRANTED, passing, 1.5))
     assert (outputs[Variable.DECISION], outputs[Variable.DOOR_DTMF]) == (Decision.DTMF, "77")
     assert [event["result"] for event in events.kept] == ["sent"]
 
 
-def test_a_permission_that_comes_too_late_for_dtmf_is_told_as_a_failure_in_time() -> None:
+def test_a_permission_that_comes_too_late_for_dtmf_is_told_as_a_failure_in_time(passing: Passing) -> None:
     """The next key within two seconds must not be answered as if the door had been opened."""
-    started = time.monotonic()
-    outputs, events = press(Plans(ring_plan(), 0), LateCrm(GRANTED, 1.9))
-    assert time.monotonic() - started < unlock.APPLICATION.deadline_s - 0.5
+    outputs, events = press(Plans(ring_plan(), 0), LateCrm(GRANTED, passing, 1.9))
+    assert passing.now_s < unlock.APPLICATION.deadline_s - 0.5
     assert outputs == unlock.FAILED
     assert not events.kept
-    assert events.arrived.wait(5)
+    passing.answers.set()
+    assert events.arrived.wait(60)
     assert [(event["result"], event["access_record_id"]) for event in events.kept] == [("failed", 17)]
 
 
-def test_a_plan_that_was_long_in_coming_leaves_less_time_for_a_permission() -> None:
+def test_a_plan_that_was_long_in_coming_leaves_less_time_for_a_permission(passing: Passing) -> None:
     class SlowPlans(Plans):
         def find(self, panel: str, dialled: str) -> FoundPlan:
-            time.sleep(1.5)  # Redis away and the CRM slow
+            passing.now_s += 1.5  # Redis away and the CRM slow
             return super().find(panel, dialled)
 
-    started = time.monotonic()
-    assert press(SlowPlans(ring_plan(), 0), LateCrm(GRANTED, 1.2))[0] == unlock.FAILED
-    assert time.monotonic() - started < unlock.APPLICATION.deadline_s - 0.1
+    outputs, events = press(SlowPlans(ring_plan(), 0), LateCrm(GRANTED, passing, 1.5 + 1.2))
+    assert outputs == unlock.FAILED
+    assert passing.now_s < unlock.APPLICATION.deadline_s - 0.1
+    passing.answers.set()
+    assert events.arrived.wait(60)
 
 
-def test_a_slow_panel_does_not_keep_the_resident_waiting() -> None:
-    panel_answers = threading.Event()
-
-    class SlowCrm(Crm):
-        def open_door(self, call_id: str, panel: str, dialled: str, account: str, key: str) -> Opening:
-            assert panel_answers.wait(5)
-            return super().open_door(call_id, panel, dialled, account, key)
-
+def test_a_slow_panel_does_not_keep_the_resident_waiting(passing: Passing) -> None:
     plan = ring_plan(door={"door_id": 3, "method": "http", "dtmf": None})
-    started = time.monotonic()
-    outputs, events = press(Plans(plan), SlowCrm(Opening("failed", "relay stuck", access_record_id=17)))
-    assert time.monotonic() - started < 0.35
+    outputs, events = press(
+        Plans(plan), LateCrm(Opening("failed", "relay stuck", access_record_id=17), passing, 2 * OPENING_WAIT_S)
+    )
+    assert passing.now_s == OPENING_WAIT_S
     assert outputs[Variable.PROMPT] == Prompt.DOOR_ON_ITS_WAY.value.sound
     assert not events.kept
-    panel_answers.set()
-    assert events.arrived.wait(5)
+    passing.answers.set()
+    assert events.arrived.wait(60)
     (event,) = events.kept
     assert (event["result"], event["reason"], event["access_record_id"]) == ("failed", "relay stuck", 17)
 

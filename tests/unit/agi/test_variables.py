@@ -27,7 +27,7 @@ def test_no_text_can_become_another_variable(values: dict[Variable, str]) -> Non
 def test_a_session_sends_one_line_whatever_the_text(text: str) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.settimeout(5)
+        ours.settimeout(60)
         fake = FakeAsterisk(("", 0))
         peer = threading.Thread(target=fake.serve, args=(theirs,))
         peer.start()
@@ -104,6 +104,12 @@ def test_a_forged_line_in_a_caller_name_changes_nothing() -> None:
     session = AgiSession(Script(FakeAsterisk.environment("ring_all", "call", "p1", caller_name=name)))
     assert session.application == "ring_all"
     assert session.arguments() == ["call", "p1"]
+
+
+def test_a_bracket_without_its_pair_makes_no_arguments_one() -> None:
+    """`URIENCODE()` leaves round brackets, which a Call-ID may hold (RFC 3261, 25.1), and Asterisk counts them."""
+    session = AgiSession(Script(FakeAsterisk.environment("call_ended", "c(1,p1,12,,16,")))
+    assert session.arguments() == ["c(1", "p1", "12", "", "16", ""]
 
 
 def test_undecodable_bytes_do_no_harm() -> None:

@@ -21,6 +21,7 @@ from crm_api.domain.outputs.base import Problem
 from crm_api.migrations import migrate
 from crm_api.resources.declaration import Served, problems_of
 from crm_api.services.context import Context
+from crm_api.services.delivery import Delivery
 from crm_api.tables.database import CrmDatabase
 from scheduler import probe_runner
 from tests.unit.crm.code_panels import FakePanels
@@ -230,6 +231,11 @@ def services(context: Context, driver: FakePanelDriver, recordings: Path) -> Ser
 @pytest.fixture
 def cache() -> FakeCache:
     return FakeCache()
+
+
+@pytest.fixture
+def delivery(context: Context, cache: FakeCache) -> Delivery:
+    return Delivery(context, cache)
 
 
 def must_be_as_declared(client: falcon.testing.TestClient, method: str, path: str, answer: Any) -> None:

@@ -1,4 +1,7 @@
-"""The API's worker with answers that come when they are let go: `-m tests.unit.crm.hanging_server <port> <folder>`."""
+"""The API's worker with answers that come when they are let go.
+
+`-m tests.unit.crm.hanging_server <host:port> <folder> <seconds that it waits for a client>`
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from crm_api.worker import ReadyWorker
 
 THREADS = 2
 GRACEFUL_S = 50
+MOST_BEGUN = 60
 HANGING = ("/hang", "/hang-too")
 LONG = "/long"
 LONG_BYTES = 64 * 1024 * 1024
@@ -51,9 +55,9 @@ class Answer:
 class HangingServer(CrmServer):
     """One process with few threads."""
 
-    def __init__(self, port: int, pipes: Path) -> None:
+    def __init__(self, address: str, pipes: Path) -> None:
         self._pipes = pipes
-        super().__init__(CrmConfig.model_construct(bind=f"127.0.0.1:{port}", workers=1, threads=THREADS))
+        super().__init__(CrmConfig.model_construct(bind=address, workers=1, threads=THREADS))
 
     def load_config(self) -> None:
         """Give a busy machine time."""
@@ -70,5 +74,6 @@ class HangingServer(CrmServer):
 
 
 if __name__ == "__main__":
-    ReadyWorker.head_s = ClientSocket.silent_s = ClientSocket.takes_s = 1.0
-    HangingServer(int(sys.argv[1]), Path(sys.argv[2])).run()
+    ReadyWorker.head_s = ClientSocket.silent_s = ClientSocket.takes_s = float(sys.argv[3])
+    ReadyWorker.most_begun = MOST_BEGUN
+    HangingServer(sys.argv[1], Path(sys.argv[2])).run()

@@ -92,7 +92,7 @@ MAKES: Final[dict[str, Callable[[Own], list[Any]]]] = {
         {"account": o["accounts"], "device": f"d{o.fresh()}", "platform": "fcm", "token": f"token-{o.name}-{o.made}"},
     ],
     "/v1/relays": lambda o: [
-        {"company_id": o.company, "name": f"{o.name} relay {o.fresh()}", "address": "10.0.0.1",
+        {"company_id": o.company, "name": f"{o.name} relay {o.fresh()}", "address": f"10.0.{o.company}.1",
          "doors": [{"output": 1, "gate_id": o["gates"]}, {"output": 2, "entrance_id": o["entrances"]}]},
     ],
     "/v1/panels": lambda o: [
@@ -222,6 +222,7 @@ NOT_OF_COMPANIES: Final = {
     "GET /v1/visitor-pictures/{key}": "no token: the link is signed for one household",
     "GET /v1/docs/{file}": "no token",
     "GET /v1/message-pictures/{key}": "no token: the link is signed for one message",
+    "GET /v1/message-sounds/{key}": "no token: the link is signed for one message",
     "POST /v1/twilio/voice-answers/{key}": "no token: signed with the token of a trunk's account",
     "POST /v1/twilio/voice-events/{key}": "no token: signed with the token of a trunk's account",
     "GET /v1/cities": "cities are nobody's secret",

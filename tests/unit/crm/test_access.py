@@ -73,7 +73,7 @@ MAY: dict[str, dict[str, str]] = {
     "/v1/job-runs": {"admin": "r", "operator": "r", "engineer": "r", "read_only": "r"},
     "/v1/trunks": {"admin": "rw"},
     "/v1/webhooks": {"admin": "rw"},
-    "/v1/webhook-deliveries": {"admin": "rw"},
+    "/v1/webhook-deliveries": {"admin": "rw", "operator": "rw"},
     "/v1/emergency-centres": {"admin": "rw", "operator": "rw", "engineer": "r", "read_only": "r"},
     "/v1/city-numbers": {"admin": "rw", "operator": "rw", "engineer": "r", "read_only": "r"},
     "/v1/number-leases": {"admin": "rw", "operator": "rw", "engineer": "r", "read_only": "r"},
@@ -103,6 +103,7 @@ NO_TOKEN = {
     "POST /v1/login",
     "GET /v1/visitor-pictures/{key}",
     "GET /v1/message-pictures/{key}",
+    "GET /v1/message-sounds/{key}",
     "POST /v1/twilio/voice-answers/{key}",
     "POST /v1/twilio/voice-events/{key}",
 }

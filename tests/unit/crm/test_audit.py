@@ -14,18 +14,20 @@ from crm_api.domain.problems import ConflictError
 from crm_api.openapi import document_text
 from crm_api.services.audit import HIDDEN
 from crm_api.services.context import Tenant
+from crm_api.services.tokens import HERE
 from crm_api.tables.people import AuditEntry
 from tests.unit.crm.conftest import Api, FakeCache
 from tests.unit.crm.furnished import address, admin_of, furnish, furnish_platform, key_of
 from tests.unit.crm.tenancy_table import MAKES, Own
 from tests.unit.crm.test_access import PASSWORD, company, log_in, person, staff
+from tests.unit.crm.test_call_sounds import kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from crm_api.bootstrap import Services
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.conftest import Clock, Town
 
 CHANGING = [
     (method.upper(), path)
@@ -324,3 +326,68 @@ def test_the_application_of_this_test_is_the_whole_one(services: Services, datab
     client = falcon.testing.TestClient(create_app(services, database, cache))
     declared = json.loads(document_text())
     assert client.simulate_get("/v1/openapi.json").json["paths"].keys() == declared["paths"].keys()
+
+
+def newest(town: Town, query: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = town.platform("GET", f"/v1/audit?{query}")["items"]
+    return found
+
+
+def test_accounts_that_go_with_something_else_are_told(town: Town) -> None:
+    api = town.platform
+    home = {"apartment_id": town.apartment, "role": "owner"}
+    ann = api("POST", "/v1/residents", {"company_id": town.company, "name": "Ann", "apartments": [home]})["id"]
+    api("POST", "/v1/accounts", {"account": "ann", "kind": "app", "apartment_id": town.apartment, "resident_id": ann})
+    panel = api("GET", "/v1/panels?account=p1")["items"][0]["id"]
+    api("DELETE", f"/v1/residents/{ann}")
+    api("DELETE", f"/v1/apartments/{town.apartment}")
+    api("DELETE", f"/v1/panels/{panel}")
+    for account, kind in (("ann", "app"), ("a12", "app"), ("h12", "handset"), ("p1", "panel")):
+        told = newest(town, f"noun=account&key={account}")[0]
+        assert (told["action"], told["after"], told["who"]) == ("remove", None, "test"), account
+        assert (told["before"]["kind"], told["company_id"]) == (kind, town.company)
+
+
+def test_tokens_that_are_made_outside_the_api_are_told(town: Town, services: Services, database: CrmDatabase) -> None:
+    def told() -> list[tuple[str, str, str]]:
+        found = newest(town, "sort=id&limit=200")
+        return [(e["action"], e["noun"], (e["after"] or e["before"])["name"]) for e in found if e["who"] == HERE.name]
+
+    at_first = told()
+    token = services.tokens.create("backdoor", "operator", "Homes")
+    made = [("create", "service account", "backdoor"), ("create", "token", "backdoor")]
+    assert told() == [*at_first, *made]
+    assert [e["company_id"] for e in newest(town, "limit=2")] == [town.company] * 2
+    services.tokens.create("backdoor", "platform", replace=True, token="ep_given" + "x" * 32)
+    assert told() == [*at_first, *made, ("remove", "service account", "backdoor"), *made]
+    assert newest(town, "limit=2")[1]["after"]["role"] == "admin"
+    services.tokens.create("backdoor", "platform", replace=True, token="ep_given" + "x" * 32)
+    assert len(told()) == len(at_first) + 5, "the same token: nothing has changed"
+    assert not [secret for secret in (token, "ep_given") if secret in str(entries(database))]
+
+
+def test_a_changed_secret_of_a_webhook_is_told_without_the_secret(town: Town, database: CrmDatabase) -> None:
+    api, hook = town.platform, {"webhook_url": "https://x.example/h"}
+    first, second = "0123456789abcdef", "fedcba9876543210"
+    centre = api("POST", "/v1/emergency-centres", {"city_id": 1, "name": "c", **hook, "webhook_secret": first})["id"]
+    api("PATCH", f"/v1/emergency-centres/{centre}", {"webhook_secret": second})
+    told = newest(town, "limit=1")[0]
+    assert (told["noun"], told["after"]["webhook_secret"]) == ("emergency centre", HIDDEN)
+    rules = f"/v1/companies/{town.company}/emergency-rules"
+    secrets = []
+    for secret in (first, first, second, None):
+        api("PUT", rules, {**hook, "webhook_secret": secret})
+        told = newest(town, "limit=1")[0]
+        secrets.append((told["before"].get("webhook_secret", "same"), told["after"].get("webhook_secret", "same")))
+    assert secrets == [(None, HIDDEN), ("same", "same"), (HIDDEN, HIDDEN), (HIDDEN, None)]
+    assert not [secret for secret in (first, second) if secret in str(entries(database))]
+
+
+@pytest.mark.parametrize("kind", ["message", "recording"])
+def test_who_hears_a_sound_of_a_call_is_told(town: Town, clock: Clock, kind: str) -> None:
+    sound = kept(town, clock.now, kind=kind).json["id"]
+    answer = town.client.simulate_get(f"/v1/call-sounds/{sound}/audio", headers=town.platform._headers)
+    assert answer.status_code == 200
+    told = newest(town, "limit=1")[0]
+    assert (told["action"], told["noun"], told["key"], told["who"]) == ("hear", "sound of a call", str(sound), "test")
+    assert (told["after"]["kind"], told["company_id"]) == (kind, town.company)

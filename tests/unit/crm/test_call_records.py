@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from crm_api.domain.call_record import NO_MEDIA
 from crm_api.services import unfinished_calls
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.unfinished_calls import LONGEST_CALL_MS, LOST, UnfinishedCalls
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from tests.unit.crm.conftest import Clock, Town
 
 T = 1_790_000_000_000
+OF_A_WHOLE_TOWN = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
+"""All examples have one database; a list of one's own lets Hypothesis judge by the machine's time again."""
 
 
 def story(call: str) -> list[dict[str, Any]]:
@@ -103,12 +108,21 @@ def test_a_call_becomes_one_record_with_its_branches(
     ]
 
 
+@pytest.mark.parametrize("call_id", ["a/b", "/", "a%2Fb", '+%(<:\\"/[?{@x'])
+def test_a_call_is_found_by_any_call_id(town: Town, recording: CallRecording, call_id: str) -> None:
+    """RFC 3261, 25.1: a slash may be in it, which a WSGI server has decoded before the path is cut."""
+    recording.record([entry(1, story(call_id))])
+    path = f"/v1/calls/{quote(call_id, safe='')}"
+    assert town.platform("GET", path)["call_id"] == call_id
+    assert "a12" in town.platform("GET", f"{path}/why/a12")["sentence"]
+
+
 @given(data=st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=OF_A_WHOLE_TOWN)
 def test_any_order_any_batches_any_redelivery_give_the_same_record(
     town: Town, recording: CallRecording, database: CrmDatabase, data: st.DataObject
 ) -> None:
-    call = f"c{data.draw(st.uuids())}"
+    call = f"c{uuid4()}"
     events = story(call)
     again = data.draw(st.lists(st.sampled_from(events), max_size=6))
     order = data.draw(st.permutations(events + again))
@@ -116,6 +130,98 @@ def test_any_order_any_batches_any_redelivery_give_the_same_record(
     for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True):
         recording.record([entry(start, order[start:end])])
     assert written(database, call) == expected(town)
+
+
+def words_about_an_end(call: str) -> list[dict[str, Any]]:
+    """All that may be told of how one call ended, be it by servers that do not agree."""
+
+    def ended(after_ms: int, result: str, cause: int | None, **more: Any) -> dict[str, Any]:
+        return {"event": "ended", "call_id": call, "at_ms": T + after_ms, "result": result, "cause": cause, **more}
+
+    def refused(after_ms: int, reason: str, status: int) -> dict[str, Any]:
+        return {"event": "refused", "call_id": call, "at_ms": T + after_ms, "reason": reason, "sip_status": status}
+
+    return [
+        ended(9000, "answered", 16, talk_ms=6000),
+        ended(9000, "answered", 44, talk_ms=None, reason=NO_MEDIA),
+        ended(8999, "answered", 44, talk_ms=None, reason=NO_MEDIA),
+        ended(9500, "caller_hung_up", 16, talk_ms=0),
+        ended(9500, "caller_hung_up", 0, talk_ms=0),
+        ended(9500, "caller_hung_up", None),
+        ended(9500, "no_answer", 19, talk_ms=0, reason="the panel was called back by a dispatcher"),
+        ended(4000, "failed", None, reason=LOST),
+        refused(2000, "flood", 503),
+        refused(2001, "busy", 600),
+        refused(9000, "flood", 403),
+        {"event": "moved", "call_id": call, "at_ms": T + 9100, "reason": "node n1 going", "moves": 1},
+        ended(9501, "caller_hung_up", 0, talk_ms=0, moves=1),
+        ended(9900, "answered", 16, talk_ms=7000, moves=1),
+        refused(9950, "no Asterisk node left", 503) | {"moves": 1},
+        {"event": "moved", "call_id": call, "at_ms": T + 9200, "reason": "node n2 lost", "moves": 2},
+        ended(1000, "no_answer", 19, moves=2),
+    ]
+
+
+def ending(database: CrmDatabase, call: str) -> Any:
+    columns = "started_at_ms, ended_at_ms, talk_ms, result, reason, cause"
+    return database.row(f"SELECT {columns} FROM call_records WHERE call_id = ?", (call,))  # noqa: S608 - constants
+
+
+@pytest.mark.usefixtures("town")
+@given(data=st.data())
+@settings(max_examples=150, suppress_health_check=OF_A_WHOLE_TOWN)
+def test_who_disagrees_about_an_end_gives_the_same_record_in_any_order_and_batches(
+    recording: CallRecording, database: CrmDatabase, data: st.DataObject
+) -> None:
+    told = data.draw(st.sets(st.integers(0, len(words_about_an_end("")) - 1), min_size=1))
+    ends = []
+    for _ in range(2):
+        call = f"c{uuid4()}"  # not drawn: hypothesis repeats itself, and a call of two examples is no call
+        words = [words_about_an_end(call)[which] for which in sorted(told)]
+        again = data.draw(st.lists(st.sampled_from(words), max_size=3))
+        order = data.draw(st.permutations(words + again))
+        cuts = sorted(data.draw(st.sets(st.integers(1, len(order)), max_size=4)))
+        for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True):
+            recording.record([entry(start, order[start:end])])
+        ends.append(ending(database, call))
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.usefixtures("town")
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize(
+    ("told", "record"),
+    [
+        # The panel's BYE is told, then that the other side had sent no media.
+        ((0, 1), (T + 9000, 6000, "answered", NO_MEDIA, 44)),
+        ((0, 2), (T + 8999, 6000, "answered", NO_MEDIA, 44)),
+        ((0, 3), (T + 9000, 6000, "answered", None, 16)),
+        ((0, 7), (T + 4000, 6000, "failed", LOST, None)),
+        ((0, 8), (T + 9000, 6000, "answered", "flood", 16)),
+        ((8, 10), (T + 2000, None, "refused", "flood", 503)),
+        # The node that the call has left tells an end, before or after Kamailio tells that it has moved.
+        ((3, 11), (None, 0, None, None, None)),
+        ((3, 13), (T + 9900, 7000, "answered", None, 16)),
+        ((4, 14), (T + 9950, 0, "refused", "no Asterisk node left", 503)),
+        ((11, 12), (T + 9501, 0, "caller_hung_up", None, 0)),
+        ((13, 15), (None, 7000, None, None, None)),
+        ((15, 16), (T + 1000, None, "no_answer", None, 19)),
+    ],
+)
+def test_of_two_words_about_an_end_the_first_counts_and_lack_of_media_is_its_cause(
+    recording: CallRecording,
+    database: CrmDatabase,
+    told: tuple[int, int],
+    record: tuple[object, ...],
+    *,
+    at_once: bool,
+    swapped: bool,
+) -> None:
+    words = [words_about_an_end("c1")[which] for which in (reversed(told) if swapped else told)]
+    for batch in [words] if at_once else [[word] for word in words]:
+        recording.record([entry(1, batch)])
+    assert ending(database, "c1")[1:] == record
 
 
 def test_a_call_that_never_ends_has_a_record(town: Town, recording: CallRecording, database: CrmDatabase) -> None:
@@ -139,6 +245,24 @@ def test_the_device_that_answered_first_is_who_answered(town: Town, recording: C
     late = {**story("c1")[6], "at_ms": T + 3002, "account": "h12", "branch": 0}
     recording.record([entry(1, [late, *story("c1")])])
     assert town.platform("GET", "/v1/calls")["items"][0]["answered_by"] == "a12"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("swapped", [True, False])
+@pytest.mark.parametrize(("pressed_after_ms", "answered_by"), [(4000, "a12"), (2000, "f12")])
+def test_a_phone_has_answered_when_its_key_was_pressed_in_any_order_and_batches(
+    town: Town, recording: CallRecording, pressed_after_ms: int, answered_by: str, *, at_once: bool, swapped: bool
+) -> None:
+    """It was picked up a second after the call, and the app answered after three."""
+    phone = {
+        "event": "phone", "call_id": "c1", "at_ms": T + 8000, "stage": 0, "branch": 0, "account": "f12",
+        "trunk": "carrier-a", "phone_ms": 7000, "confirmed": "yes", "connected_ms": 8000 - pressed_after_ms,
+    }  # fmt: skip
+    words = [story("c1")[6], phone]
+    words = words[::-1] if swapped else words
+    for batch in [words] if at_once else [[word] for word in words]:
+        recording.record([entry(1, batch)])
+    assert town.platform("GET", "/v1/calls")["items"][0]["answered_by"] == answered_by
 
 
 def test_the_opening_that_the_crm_granted_is_completed_not_doubled(
@@ -234,6 +358,33 @@ def test_a_call_whose_end_nobody_told_gets_one(
         ("rung", "failed", LOST, None, T + 20, None),
         ("whole", "answered", None, "a12", T + 9000, 6000),
     ]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (0, 2, 1), (2, 0, 1)])
+def test_a_call_that_moved_is_told_to_have_ended_when_it_has(
+    town: Town, recording: CallRecording, database: CrmDatabase, order: tuple[int, int, int]
+) -> None:
+    """To whoever listens; also when Kamailio tells that it has moved after the end of the node before."""
+    town.platform("POST", "/v1/webhooks", {"company_id": town.company, "url": "https://homes.example/hook"})
+    words = [words_about_an_end("c1")[which] | {"panel": "p1", "dialled": "12"} for which in (3, 11, 13)]
+    (begun,) = story("c1")[:1]
+    waiting = "SELECT count(*) FROM webhook_deliveries WHERE subject = 'c1'"
+    recording.record([entry(1, [begun])])
+    told: set[int] = set()
+    for which in order:
+        recording.record([entry(2, [words[which]])])
+        told.add(which)
+        assert database.rows(waiting) == [(int(2 in told or told == {0}),)]
+
+
+def test_a_call_that_moved_and_whose_end_nobody_told_gets_one(
+    recording: CallRecording, context: Context, clock: Clock, database: CrmDatabase
+) -> None:
+    clock.now = T + LONGEST_CALL_MS + 10_000
+    words = words_about_an_end("c1")
+    recording.record([entry(1, [story("c1")[0], words[4], words[11]])])
+    assert UnfinishedCalls(context).end() == 1
+    assert database.rows("SELECT result, reason FROM call_records") == [("failed", LOST)]
 
 
 def test_more_calls_than_a_batch_get_their_end(

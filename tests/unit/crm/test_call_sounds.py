@@ -9,6 +9,7 @@ from agi_apps.sound_shipper import wav_of
 from crm_api.services.call_sounds import DAY_MS, remove_expired
 from crm_api.services.message_pictures import WAITS_MS, MessagePictures
 from crm_api.services.message_pushes import MessagePushes
+from crm_api.services.message_sounds import MessageSounds
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 URL = "https://door.example"
 SOUND = wav_of(b"\x7f" * 8000)
+
+
+def pushes_of(context: Context) -> MessagePushes:
+    return MessagePushes(context, MessagePictures(context, {}, URL), MessageSounds(context, URL))
 
 
 def kept(  # noqa: PLR0917 - what a request is made of
@@ -104,7 +109,7 @@ def test_each_device_of_the_household_is_told_of_a_message_once(town: Town, cloc
         if platform == "webhook":
             token["token"] = "https://apps.example/push"
         town.platform("POST", "/v1/push-tokens", token)
-    pushes = MessagePushes(context, MessagePictures(context, {}, URL))
+    pushes = pushes_of(context)
     assert pushes.take() == []
     key = kept(town, clock.now).json["id"]
     kept(town, clock.now, kind="recording")
@@ -120,7 +125,7 @@ def test_nobody_is_told_of_a_message_of_yesterday(town: Town, clock: Clock, cont
     token = {"account": "a12", "device": "d", "platform": "fcm", "token": "token-" + "x" * 20}
     town.platform("POST", "/v1/push-tokens", token)
     kept(town, clock.now - DAY_MS)
-    assert MessagePushes(context, MessagePictures(context, {}, URL)).take() == []
+    assert pushes_of(context).take() == []
 
 
 def test_a_guest_is_told_of_no_message_after_his_time(town: Town, clock: Clock, context: Context) -> None:
@@ -130,7 +135,7 @@ def test_a_guest_is_told_of_no_message_after_his_time(town: Town, clock: Clock, 
     town.platform("POST", "/v1/accounts", account)
     token = {"account": "aguest", "device": "d", "platform": "fcm", "token": "token-" + "x" * 20}
     town.platform("POST", "/v1/push-tokens", token)
-    pushes = MessagePushes(context, MessagePictures(context, {}, URL))
+    pushes = pushes_of(context)
     kept(town, clock.now)
     assert [push.device.account for push in pushes.take()] == ["aguest"]
     clock.now += 60_000
@@ -222,6 +227,25 @@ def test_the_push_of_a_message_links_to_its_picture(
     pictures.take("c@1", "p2")  # the panel with a camera
     key = kept(town, clock.now).json["id"]
     kept(town, clock.now, call_id="c@2")
-    first, second = MessagePushes(context, pictures).take()
+    first, second = MessagePushes(context, pictures, MessageSounds(context, URL)).take()
     assert first.push.data["picture_url"] == pictures.link(key)
     assert second.push.data["picture_url"] == ""
+
+
+def test_the_push_of_a_message_links_to_its_sound(town: Town, clock: Clock, context: Context) -> None:
+    token = {"account": "a12", "device": "d", "platform": "fcm", "token": "token-" + "x" * 20}
+    town.platform("POST", "/v1/push-tokens", token)
+    made = kept(town, clock.now).json
+    (push,) = pushes_of(context).take()
+    path = push.push.data["audio_url"].removeprefix(URL)
+    heard = town.client.simulate_get(path)
+    assert (heard.headers["content-type"], heard.headers["Cache-Control"]) == ("audio/wav", "private, no-store")
+    audio = f"/v1/call-sounds/{made['id']}/audio"
+    assert heard.content == town.client.simulate_get(audio, headers=town.platform._headers).content
+    recording = kept(town, clock.now, kind="recording").json["id"]
+    for other in (path[:-1] + ("1" if path[-1] == "0" else "0"), path.replace(f"/{made['id']}-", f"/{recording}-")):
+        assert town.client.simulate_get(other).status_code == 404
+    assert MessageSounds(context, URL).link(recording) == ""
+    assert MessageSounds(context, "").link(made["id"]) == ""
+    clock.now = made["expires_at_ms"] + 1
+    assert town.client.simulate_get(path).status_code == 404

@@ -71,6 +71,19 @@ def test_tries_while_it_is_locked_do_not_lengthen_the_lock(town: Town, clock: Cl
     assert {typed(town, WRONG)["locked_until_ms"] for _ in range(5)} == {until_ms}
 
 
+def test_a_lock_does_not_last_for_the_hour_by_which_the_clock_is_put_back(town: Town, clock: Clock, code: int) -> None:
+    assert code
+    clock.now += 7_200_000
+    for _ in range(3):
+        typed(town, WRONG)
+    clock.now -= 3_600_000
+    assert typed(town, CODE)["result"] == "refused", "nobody is let in because the clock was set"
+    clock.now += 59_000
+    assert typed(town, CODE)["result"] == "refused"
+    clock.now += 1_000
+    assert typed(town, CODE)["result"] == "granted"
+
+
 def test_a_right_code_and_a_long_pause_begin_a_new_row(town: Town, clock: Clock, code: int) -> None:
     del code
     for _ in range(2):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from crm_api.config import read_config
 from crm_api.domain.problems import UnauthorisedError
 from crm_api.services.sessions import Sessions
 from crm_api.services.tokens import Tokens
+from crm_api.tables.database import CrmDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,6 +146,15 @@ def test_a_database_without_tables_is_told_in_one_line(config: Path, capsys: pyt
     ("setting", "value", "told"),
     [
         ("database_url", "sqlite:////nowhere/crm.db", "'/nowhere/crm.db': make the directory"),
+        (
+            "database_url",
+            "postgresql://me:geheim@127.0.0.1/crm?sslcert=x",
+            "...?sslcert=: a query may have sslmode and",
+        ),
+        ("database_url", "postgresql://me:geheim@127.0.0.1/crm?sslmode=full", "...?sslmode=full: one of disable, "),
+        ("database_url", "postgresql://me:geheim@127.0.0.1/crm?sslrootcert=", "...?sslrootcert=: give it once"),
+        ("database_url", "postgresql://me:geheim@127.0.0.1/crm?verify", "...?verify=: a query may have"),
+        ("database_url", "sqlite:////nowhere/crm.db?mode=ro", "...?mode=: no query is known here"),
         ("encryption_key_file", "/nowhere/key", "encryption_key_file /nowhere/key: "),
         ("redis_url", "http://127.0.0.1", "redis_url='http://127.0.0.1'"),
         ("redis_url", "http://me:geheim@127.0.0.1", "redis_url='http://...@127.0.0.1'"),
@@ -175,3 +187,32 @@ def test_a_process_with_a_wrong_file_ends_with_a_line(tmp_path: Path) -> None:
             done.stderr
             == f"{module}: {tmp_path}/none.json: No such file or directory; give the right path with --config\n"
         )
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_a_database_of_sqlite_is_for_its_owner_and_his_group_alone(config: Path, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        assert main(["migrate", "--config", str(config)]) == 0
+        database = CrmDatabase(f"sqlite:///{tmp_path}/crm.db")
+        database.rows("UPDATE companies SET name = name")
+        assert modes(tmp_path) == {"crm.db": 0o660, "crm.db-shm": 0o660, "crm.db-wal": 0o660}
+        database.forget_connection()
+    finally:
+        os.umask(before)
+
+
+def test_migrate_takes_a_database_of_a_former_release_from_others(config: Path, tmp_path: Path) -> None:
+    assert main(["migrate", "--config", str(config)]) == 0
+    database = CrmDatabase(f"sqlite:///{tmp_path}/crm.db")
+    (tmp_path / "crm.db").chmod(0o664)
+    database.rows("UPDATE companies SET name = name")
+    for path in tmp_path.glob("crm.db-*"):
+        path.chmod(0o644)
+    assert main(["migrate", "--config", str(config)]) == 0
+    assert modes(tmp_path) == {"crm.db": 0o660, "crm.db-shm": 0o640, "crm.db-wal": 0o640}
+    database.forget_connection()
+
+
+def modes(directory: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.glob("crm.db*")}

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import csv
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crm_api.domain import csv_table
 from crm_api.domain.csv_table import Column, CsvRow, CsvTable, RowProblem, harmless, line, read
 from crm_api.domain.problems import InvalidFieldsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 COLUMNS = (Column("address", ("адрес",), required=True), Column("number", ("квартира",), required=True), Column("note"))
 
@@ -77,6 +84,54 @@ def test_a_quote_that_never_ends_is_told() -> None:
 
 def test_cells_to_the_right_of_the_header_may_be_empty() -> None:
     assert len(cells(read(b"address;number;;\nA;1;;\nB;2;;;;\n", COLUMNS))) == 2
+
+
+SIZE = 4 * 1024 * 1024
+HEADER = b"address;number;note\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        HEADER + b";\n" * (SIZE // 2),
+        HEADER + b"\n" * SIZE,
+        HEADER + (b";" * 30 + b"\n") * (SIZE // 31),
+        HEADER + b"\n" * 100_001 + b";" * SIZE,
+        HEADER + b"\n" * 100_001 + b'"";' * (SIZE // 3),
+    ],
+)
+def test_a_file_of_emptiness_is_looked_at_briefly(monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
+    """However great it is: as many lines as without the rest of it are read."""
+    monkeypatch.setattr(csv_table, "_CELLS_LOOKED_AT", 1000)
+    read_by_csv: list[str] = []
+    reader = csv.reader
+
+    def noted(lines: Iterable[str], **options: Any) -> Any:
+        def each() -> Iterator[str]:
+            for one in lines:
+                read_by_csv.append(one)
+                yield one
+
+        return reader(each(), **options)
+
+    table = read(raw, COLUMNS)
+    monkeypatch.setattr(csv, "reader", noted)
+    assert not table.has_more_rows_than(100_000)
+    assert sum(len(one) for one in read_by_csv) < 2000 + len(HEADER)
+
+
+@pytest.mark.parametrize(
+    "header", ["address;number" + ";" * 70_000, "address;number;" + "note;" * 20_000, '"' * 70_000]
+)
+def test_a_header_without_an_end_is_none(header: str) -> None:
+    with pytest.raises(InvalidFieldsError, match="first row names the columns"):
+        read(f"{header}\nLenina 1;12\n".encode(), COLUMNS)
+
+
+def test_a_header_may_be_as_wide_as_a_sheet() -> None:
+    beginning = "address;number" + ";" * 16_382
+    rows = f"A;1{';' * 16_382}\r\n" * 9
+    assert len(cells(read(f"{beginning}\r\n{rows}".encode(), COLUMNS))) == 9
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+7900", "-1", "@SUM(A1)", "\t=1", "\r=1"])

@@ -13,6 +13,7 @@ import pytest
 
 from crm_api.adapters import customer_posts
 from crm_api.adapters.customer_posts import NotAnsweredError, NotPostedError, OutsideOnly, client_of, networks_of, post
+from crm_api.domain.network_addresses import is_of_internet
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,7 +59,9 @@ def serving(answer: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> None:
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "127.1", "2130706433", "localhost", "10.1.2.3", "192.168.0.1", "169.254.169.254", "0.0.0.0",
-     "100.64.0.1", "[::1]", "[::ffff:127.0.0.1]", "[fd00::1]", "[fe80::1]", "224.0.0.1"],
+     "100.64.0.1", "[::1]", "[::ffff:127.0.0.1]", "[fd00::1]", "[fe80::1]", "224.0.0.1",
+     "[64:ff9b::10.0.0.1]", "[64:ff9b::169.254.169.254]", "[64:ff9b:1::10.0.0.1]", "[fec0::1]", "[::10.0.0.1]",
+     "[::93.184.215.14]", "[::ffff:0:127.0.0.1]", "[2002:a00:1::1]", "[2001:0:0a00:1::1]", "[ff0e::1]"],
 )  # fmt: skip
 def test_nothing_is_posted_into_our_own_network(host: str) -> None:
     with pytest.raises(NotPostedError, match="no address on the internet"):
@@ -123,6 +126,19 @@ def test_what_is_no_success_is_told(status: int) -> None:
 def test_whatever_is_wrong_with_a_url_is_a_reason(url: str) -> None:
     with pytest.raises(NotPostedError):
         posted(url, LOOPBACK)
+
+
+@pytest.mark.parametrize(
+    "address", ["93.184.215.14", "2606:2800:21f::1", "::ffff:93.184.215.14", "64:ff9b::93.184.215.14"]
+)
+def test_the_internet_is_outside(address: str) -> None:
+    assert is_of_internet(address, ())
+
+
+def test_a_named_network_is_reached_through_a_translator_too() -> None:
+    named = networks_of(["10.20.0.0/16"])
+    assert is_of_internet("64:ff9b::10.20.0.1", named)
+    assert not is_of_internet("64:ff9b::10.21.0.1", named)
 
 
 def test_networks_are_told_by_name() -> None:

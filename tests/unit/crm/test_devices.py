@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.unit.crm.conftest import Api
+
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
     from tests.unit.crm.conftest import FakePanelDriver, Town
@@ -74,6 +76,54 @@ def test_a_relay_of_another_company_opens_nothing_here(town: Town) -> None:
     strange = town.platform("POST", "/v1/relays", {"company_id": other, **RELAY})["id"]
     door = {"output": 1, "method": "relay", "relay_id": strange, "relay_output": 1}
     town.platform("PATCH", "/v1/panels/1", {"doors": [door]}, 404)
+
+
+@pytest.mark.parametrize(
+    ("kept", "given"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        ("10.1.2.3", "10.1.2.3:80"),
+        ("10.1.2.3:80", "10.1.2.3"),
+        ("10.1.2.3:080", "10.1.2.3:80"),
+        ("10.1.2.3:8080", "10.1.2.3:08080"),
+        ("Relay.homes.example", "relay.HOMES.example.:80"),
+    ],
+)
+@pytest.mark.parametrize("noun", ["panels", "relays"])
+def test_the_address_of_another_companys_device_is_refused(
+    town: Town, services: Services, noun: str, kept: str, given: str
+) -> None:
+    """Whoever named it as his own device's opened that door. What is there already stays, and the platform may."""
+    path = "/v1/panels/1" if noun == "panels" else f"/v1/relays/{relay(town, address='10.9.9.9')['id']}"
+    town.platform("PATCH", path, {"address": kept})
+    other = town.platform("POST", "/v1/companies", {"name": "Others"})["id"]
+    house = town.platform("POST", "/v1/houses", {"company_id": other, "address": "Mira 1"})["id"]
+    town.platform("POST", "/v1/accounts", {"account": "p9", "kind": "panel", "company_id": other})
+    theirs = Api(town.client, services.tokens.create("admin of Others", "operator", "Others"))
+    new = {"account": "p9", "name": "Gate", "places": [{"house_id": house}]}
+    problems = [
+        theirs("POST", "/v1/relays", {"name": "R", "address": given}, 409),
+        theirs("POST", "/v1/panels", {**new, "address": given}, 409),
+    ]
+    mine = theirs("POST", "/v1/relays", {"name": "R", "address": "10.1.2.4"})["id"]
+    panel = theirs("POST", "/v1/panels", {**new, "address": "10.1.2.3:81"})["id"]
+    problems += [
+        theirs("PATCH", f"/v1/relays/{mine}", {"address": given}, 409),
+        theirs("PATCH", f"/v1/panels/{panel}", {"address": given}, 409),
+    ]
+    for problem in problems:
+        assert problem["errors"][0]["field"] == "address"
+        assert "is taken" in problem["errors"][0]["remedy"]
+        assert not any(word in str(problem) for word in ("Homes", "Lenina", "Barrier", f"company {town.company}"))
+    town.platform("PATCH", f"/v1/relays/{mine}", {"address": given})
+    assert theirs("PATCH", f"/v1/relays/{mine}", {"address": given, "name": "Shared"})["name"] == "Shared"
+    theirs("PATCH", f"/v1/relays/{mine}", {"address": "10.1.2.4"})
+    theirs("PATCH", f"/v1/panels/{panel}", {"address": "10.1.2.4"})  # a company's own devices may share one
+
+
+@pytest.mark.parametrize("wrong", ["0xa010203", "10.0x1.2.0x3", "10.1.515", "relay.7", "010.1.2.3", "10.1.2.3."])
+def test_an_ipv4_address_is_written_in_one_way(town: Town, wrong: str) -> None:
+    town.platform("PATCH", "/v1/panels/1", {"address": wrong}, 422)
 
 
 def test_a_panel_is_described(town: Town) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crm_api.domain.number_pool import PoolState, daily_peaks, days_until, forecast
+from crm_api.services.city_numbers import MOST_NUMBERS
 from crm_api.services.emergency_checks import EmergencyChecks
 from crm_api.services.number_leases import Leasing
 from crm_api.tables import emergency_facts
@@ -109,6 +110,34 @@ def test_a_file_of_numbers_is_loaded_whole_or_not_at_all(town: Town, database: C
     assert len(town.platform("GET", "/v1/city-numbers")["items"]) == 3
     audited = town.platform("GET", "/v1/audit?noun=city number")["items"]
     assert len(audited) == 3
+
+
+def test_a_long_file_of_numbers_is_loaded_in_few_statements(
+    town: Town, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city, statements, execute = city_of(database), 0, database.peewee.execute_sql
+
+    def count(sql: str, *more: Any) -> Any:
+        nonlocal statements
+        statements += 1
+        return execute(sql, *more)
+
+    lines = "".join(f"+7495{n:07};city-line\n" for n in range(MOST_NUMBERS))
+    monkeypatch.setattr(database.peewee, "execute_sql", count)
+    assert upload(town, city, "number;trunk\n" + lines)["made"] == MOST_NUMBERS
+    assert statements < MOST_NUMBERS / 100
+    monkeypatch.undo()
+    other = town.platform("POST", "/v1/cities", {"name": "Hillside"})["id"]
+    few = "".join(lines.splitlines(keepends=True)[:50])
+    told = upload(town, other, "number;trunk\n" + few.replace("\n", "\n+74990000000;city-line\n", 2))
+    assert [p["row"] for p in told["problems"]][:4] == [2, 4, 5, 6], "each with its row, in their order"
+    assert told["problems"][2]["remedy"] == "comes twice in this file"
+    more = f"number;trunk\n{lines}+74990000000;city-line\n"
+    headers = {**town.platform._headers, "Content-Type": "text/csv"}
+    answer = town.client.simulate_post(f"/v1/cities/{city}/numbers", headers=headers, body=more)
+    assert (answer.status_code, answer.json["errors"][0]["remedy"]) == (
+        422, f"has more than {MOST_NUMBERS} rows: cut it into several",
+    )  # fmt: skip
 
 
 def test_a_call_leases_is_called_back_and_ends(town: Town, database: CrmDatabase, context: Context) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -69,6 +70,32 @@ def test_the_steps_become_one_record_in_any_order_and_any_number_of_times(
     )  # fmt: skip
     (row,) = town.platform("GET", "/v1/city-numbers")["items"]
     assert (row["status"], row["held_until_ms"]) == ("kept", AT_MS + 5000 + 86_400_000)
+
+
+LEFT = step("ended", 3000, panel="p1", dialled="112", result="failed", direction="out", detail="failed, cause 0")
+MOVED = step("moved", 2990, panel="p1", dialled="112", direction="out", detail="node n1 going", moves=1)
+AFTER = OUT[4] | {"moves": 1}
+
+
+@pytest.mark.parametrize("answered", [0, 1, 2])
+@pytest.mark.parametrize("events", list(itertools.permutations((LEFT, MOVED, AFTER))))
+def test_the_end_that_a_node_tells_counts_no_more_once_its_call_has_moved(
+    town: Town, database: CrmDatabase, context: Context, events: tuple[dict[str, Any], ...], answered: int
+) -> None:
+    number(town, database, "+74951110001")
+    town.service("POST", "/v1/emergency-leases", {"panel": "p1", "call_id": "c1"})
+    steps = list(events)
+    steps.insert(answered, OUT[3])
+    seen = set()
+    for event in (OUT[0], OUT[1], *steps):
+        told(context, event)
+        seen.add(json.dumps(event))
+        ((call,), (row,)) = calls(town), town.platform("GET", "/v1/city-numbers")["items"]
+        if json.dumps(AFTER) in seen:
+            assert (call["result"], call["ended_at_ms"]) == ("answered", AT_MS + 5000)
+            assert row["status"] == "kept"
+        elif json.dumps(MOVED) in seen:
+            assert (call["result"], call["ended_at_ms"]) == ("answered" if json.dumps(OUT[3]) in seen else None, None)
 
 
 def test_a_call_that_nobody_could_lease_for_is_recorded_with_the_shared_number(
@@ -146,6 +173,21 @@ def test_a_number_is_kept_from_the_first_end_that_is_told(town: Town, database: 
     assert (call["ended_at_ms"], call["result"]) == (AT_MS + 4990, "answered")
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_leased_for_a_test_is_free_when_it_is_over(
+    town: Town, database: CrmDatabase, context: Context, clock: Clock, *, late: bool
+) -> None:
+    """Two workers of FastAGI tell of lease and end: the lease may come after the end."""
+    number(town, database, "+74951110001")
+    town.service("POST", "/v1/emergency-leases", {"panel": "p1", "call_id": "c1"})
+    leased, ended = ({**event, "dialled": "*112*"} for event in (OUT[0], OUT[4]))
+    for event in (ended, leased) if late else (leased, ended):
+        told(context, event)
+    clock.now = AT_MS + 5001
+    (row,) = town.platform("GET", "/v1/city-numbers")["items"]
+    assert (row["status"], row["held_until_ms"]) == ("free", None)
+
+
 @pytest.mark.parametrize("told_by", ["redis", "last_known"])
 def test_a_number_that_its_panel_used_without_the_crm_is_kept_after_that_call(
     town: Town, database: CrmDatabase, context: Context, clock: Clock, told_by: str
@@ -196,17 +238,42 @@ def test_a_test_call_is_placed_by_one_of_several_processes(town: Town, context: 
         assert sum(threads.map(take, range(4))) == 1
 
 
+def more_panels(town: Town, *names: str) -> None:
+    for name in names:
+        town.platform("POST", "/v1/accounts", {"account": name, "kind": "panel", "company_id": town.company})
+        place = {"account": name, "name": name, "places": [{"house_id": town.house, "code": name[1:] + "1"}]}
+        town.platform("POST", "/v1/panels", place)
+
+
+def test_a_panel_has_one_test_call_at_once_and_a_company_a_few(town: Town, context: Context, clock: Clock) -> None:
+    def ask(panel: str, expect: int = 202) -> Any:
+        return town.platform("POST", "/v1/emergency-test-calls", {"panel": panel}, expect=expect)
+
+    more_panels(town, "p3", "p4", "p5", "p6")
+    told(context, {**OUT[0], "dialled": "*112*", "started_at_ms": clock.now, "at_ms": clock.now})  # by hand: of p1
+    first = ask("p1")
+    assert "a test call of p1 is under way" in ask("p1", 409)["detail"]
+    for panel in ("p2", "p3", "p4", "p5"):
+        ask(panel)
+    assert "5 test calls of company" in ask("p6", 409)["detail"]
+    EmergencyTests(context)._note(first["call_id"], "result", "rang", result="rang")
+    ask("p6")
+    clock.now += 181_000
+    ask("p2")
+
+
 def test_a_test_call_that_nobody_places_in_time_ends_failed(
     town: Town, database: CrmDatabase, context: Context, clock: Clock
 ) -> None:
     tests = EmergencyTests(context)
+    more_panels(town, "p3")
     for panel in ("p1", "p2"):
         town.platform("POST", "/v1/emergency-test-calls", {"panel": panel})
     told(context, {**OUT[0], "dialled": "*112*", "started_at_ms": clock.now, "at_ms": clock.now})  # by hand
     assert tests.take().panel == "p1"
     clock.now += 119_000
     assert (tests.give_up(), tests.take().panel) == (0, "p2")
-    town.platform("POST", "/v1/emergency-test-calls", {"panel": "p1"})
+    town.platform("POST", "/v1/emergency-test-calls", {"panel": "p3"})
     clock.now += 62_000
     assert tests.give_up() == 2, "their process has died"
     assert {call["result"] for call in calls(town) if call["dialled"] == "*112*" and call["id"] < 3} == {"failed"}

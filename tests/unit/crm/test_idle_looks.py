@@ -11,6 +11,7 @@ from crm_api.services.desk_pushes import DeskPushes
 from crm_api.services.emergency_tests import EmergencyTests
 from crm_api.services.message_pictures import MessagePictures
 from crm_api.services.message_pushes import MessagePushes
+from crm_api.services.message_sounds import MessageSounds
 from crm_api.services.notice_delivery import NoticeDelivery
 from crm_api.services.telling import is_due
 
@@ -52,6 +53,6 @@ def test_a_look_that_finds_nothing_waits_for_no_writer(context: Context, service
         assert EmergencyTests(context).take() is None
         assert EmergencyTests(context).give_up() == 0
         assert NoticeDelivery(context, {}).deliver() == 0
-        assert MessagePushes(context, pictures).take() == []
+        assert MessagePushes(context, pictures, MessageSounds(context, "")).take() == []
         assert DeskPushes(context).take() == []
         assert not is_due(context)

@@ -12,8 +12,9 @@ import pytest
 from crm_api.services.importing.residents import ResidentImport
 from crm_api.services.imports import Imports
 from crm_api.services.job_work import run_job
-from crm_api.services.jobs import ATTEMPTS, SILENT_MS, JobLostError
-from tests.unit.crm.conftest import seen_by_postgres
+from crm_api.services.jobs import ATTEMPTS, MOST_WAITING, SILENT_MS, JobLostError
+from crm_api.tables.database import CrmDatabase
+from tests.unit.crm.conftest import must_be_as_declared, seen_by_postgres
 from tests.unit.crm.test_imports import counted, send
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def test_of_two_imports_at_one_moment_one_makes_the_residents(
 ) -> None:
     text = f"name;address;apartment;phones\nAnna Petrova;Lenina 1;12;{phone}\n"
     jobs = [send(town, "residents", text, "&background=true", expect=202)["id"] for _ in range(2)]
-    both, both_write = threading.Barrier(2, timeout=10), threading.Barrier(2)
+    both, both_write = threading.Barrier(2, timeout=60), threading.Barrier(2)
     looked_at, write = Imports._looked_at, ResidentImport.write
 
     def looked_at_by_both(*arguments: Any) -> Any:
@@ -218,6 +219,101 @@ def test_residents_whom_somebody_makes_meanwhile_fail_no_import_of_others(
     monkeypatch.setattr(services.jobs, "tell", meanwhile)
     job = send(town, "residents", "name;address;apartment;phones\nAnna;Lenina 1;12;+79123456789\nIvan;Lenina 1;12;\n")
     assert (job["state"], job["result"]["made"]["residents"]) == ("done", 2)
+
+
+RESIDENTS = "name;address;apartment;phones\n" + "".join(
+    f"Anna {n};Lenina 1;12;+7912{n:07}, +7913{n:07}\n" for n in range(40)
+)
+GUESTS = "name;address;apartment;role;until\n" + "".join(
+    f"Guest {n};Lenina 1;12;guest;{2100 + n}-01-31\n" for n in range(40)
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("houses", "address;entrances\n" + "".join(f"New {n};1-4\n" for n in range(40))),
+        ("apartments", "address;entrance;apartment\nLenina 1;1;20-60\nLenina 1;2;61-99\n"),
+        ("residents", RESIDENTS),
+        ("residents", GUESTS),
+        ("keys", "number;address\n" + "".join(f"00C6{n:04X};Lenina 1\n" for n in range(1, 41))),
+    ],
+)
+def test_all_rows_of_a_table_are_written_at_once_while_others_wait(
+    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch, kind: str, text: str
+) -> None:
+    """SQLite has one writer at a time: what can be done before its transaction is done there."""
+    database = services.jobs.database
+    held: list[str] = []
+    many, execute = CrmDatabase.many, database.peewee.execute_sql
+
+    def noted_many(self: CrmDatabase, sql: str, rows: Any) -> None:
+        if self.peewee.in_transaction():
+            held.extend(sql for _ in rows)
+        many(self, sql, rows)
+
+    def noted(sql: str, *arguments: Any) -> Any:
+        if database.peewee.in_transaction() and sql.lstrip().startswith("INSERT"):
+            held.append(sql)
+        return execute(sql, *arguments)
+
+    job = send(
+        town, kind, text, "&background=true&make_entrances=true" if kind == "apartments" else "&background=true", 202
+    )
+    if database.dialect == "postgresql":
+        pytest.skip("others write meanwhile")
+    taken = services.jobs.take(job["id"])
+    assert taken is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(CrmDatabase, "many", noted_many)
+        patched.setattr(database.peewee, "execute_sql", noted)
+        services.imports.do(taken, threading.Event())
+    assert town.platform("GET", f"/v1/jobs/{job['id']}")["state"] == "done"
+    assert len(held) < 10, held
+    assert database.rows("SELECT name FROM sqlite_temp_schema") == []
+
+
+def test_another_writer_need_not_wait_while_rows_are_made_ready(
+    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stands before the transaction holds no lock: somebody else writes when everything lies ready."""
+    prepare = ResidentImport.prepare
+    wrote: list[str] = []
+
+    def somebody_else() -> None:
+        with services.jobs.database.transaction_at_once():
+            wrote.append(services.tokens.create("meanwhile", "platform"))
+        services.jobs.database.forget_connection()
+
+    def prepared(importer: ResidentImport) -> None:
+        prepare(importer)
+        thread = threading.Thread(target=somebody_else)
+        thread.start()
+        thread.join()
+
+    monkeypatch.setattr(ResidentImport, "prepare", prepared)
+    assert send(town, "residents", RESIDENTS)["state"] == "done"
+    assert len(wrote) == 1
+
+
+def test_an_import_that_fails_at_last_leaves_nothing(
+    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = counted(services)
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Imports, "_tell_the_audit_log", fails)
+    assert send(town, "residents", RESIDENTS)["state"] == "failed"
+    assert counted(services) == before
+    monkeypatch.undo()
+    assert send(town, "residents", RESIDENTS)["result"]["made"] == {"residents": 40, "residencies": 40}
+    phones = services.jobs.database.rows(
+        "SELECT r.name, p.phone, p.position FROM resident_phones p JOIN residents r ON r.id = p.resident_id "
+        "ORDER BY p.id"
+    )
+    assert phones == [(f"Anna {n}", f"+79{12 + i}{n:07}", i) for n in range(40) for i in (0, 1)]
 
 
 def test_a_fault_of_ours_fails_the_job_and_not_the_worker(
@@ -270,3 +366,48 @@ def test_a_job_of_a_clock_that_was_put_back_is_taken_up(town: Town, services: Se
     clock.now -= 24 * 3_600_000
     assert services.job_work.work(threading.Event())
     assert counted(services)["houses"] == 3
+
+
+def waits(town: Town, company: int, expect: int = 202) -> Any:
+    """An import of one house that is left to the worker."""
+    answer = town.client.simulate_post(
+        "/v1/imports/houses",
+        query_string=f"company_id={company}&background=true",
+        body=b"address\nSadovaya 3\n",
+        headers={**town.platform._headers, "Content-Type": "text/csv"},
+    )
+    assert answer.status_code == expect, answer.text
+    must_be_as_declared(town.client, "POST", "/v1/imports/houses", answer)
+    return answer.json
+
+
+def test_jobs_of_one_company_keep_no_other_companys_waiting(town: Town, services: Services) -> None:
+    others = [town.platform("POST", "/v1/companies", {"name": name})["id"] for name in ("Second", "Third")]
+    for company in [town.company] * 3 + others + others[:1]:
+        waits(town, company)
+    order = []
+    while (taken := services.jobs.take()) is not None:
+        order.append(taken.company_id)
+    assert order == [town.company, *others, town.company, others[0], town.company]
+
+
+def test_an_import_that_is_done_at_once_is_no_turn(town: Town, services: Services) -> None:
+    other = town.platform("POST", "/v1/companies", {"name": "Second"})["id"]
+    for company in (other, town.company, other):
+        waits(town, company)
+    assert [taken.company_id for taken in [services.jobs.take()] if taken is not None] == [other]
+    send(town, "houses", "address\nSadovaya 4\n")
+    assert [taken.company_id for taken in [services.jobs.take()] if taken is not None] == [town.company]
+
+
+def test_twenty_jobs_of_a_company_wait_and_no_more(town: Town, services: Services) -> None:
+    other = town.platform("POST", "/v1/companies", {"name": "Second"})["id"]
+    first, *_ = [waits(town, town.company) for _ in range(MOST_WAITING)]
+    refused = waits(town, town.company, expect=409)
+    assert "DELETE /v1/jobs/{id}" in refused["detail"]
+    waits(town, other)
+    assert send(town, "houses", "address\nSadovaya 4\n")["state"] == "done", "it waits for nobody"
+    town.platform("DELETE", f"/v1/jobs/{first['id']}")
+    waits(town, town.company)
+    assert services.jobs.take() is not None
+    waits(town, town.company)

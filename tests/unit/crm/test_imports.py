@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crm_api.services import imports
+from crm_api.services.changes import AGAIN_MS
 from crm_api.services.delivery import Delivery
-from crm_api.services.importing import apartments, importer
 from crm_api.services.imports import Imports
 
 if TYPE_CHECKING:
@@ -129,45 +129,6 @@ def test_apartments_one_by_one_and_in_ranges(town: Town) -> None:
     assert town.plan("p2", "2225")["outcome"] == "ring"
 
 
-def test_ranges_name_so_many_apartments_of_a_file_and_no_more(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importer, "MOST_IN_RANGES", 30)
-    text = (
-        "address;entrance;apartment\nLenina 1;1;20-39\nLenina 1;1;40\nLenina 1;1;20-29\n" + "Lenina 1;1;20-9999\n" * 9
-    )
-    looked_at: list[int] = []
-    free = apartments.ApartmentImport._free
-
-    def counted_free(self: apartments.ApartmentImport, house_id: int, numbers: list[int]) -> list[int]:
-        looked_at.append(len(numbers))
-        return free(self, house_id, numbers)
-
-    monkeypatch.setattr(apartments.ApartmentImport, "_free", counted_free)
-    result = send(town, "apartments", text, "&dry_run=true")["result"]
-    assert (result["problems_found"], looked_at) == (10, [20, 1, 10])
-    assert "stands in row 2" in result["problems"][0]["remedy"]
-    assert {problem["remedy"] for problem in result["problems"][1:]} == {
-        "the ranges of one file name at most 30 apartments: cut the file into several"
-    }
-
-
-def test_a_small_file_of_ranges_does_not_keep_all_other_writers_waiting(town: Town, services: Services) -> None:
-    """SQLite has one writer at a time, and nobody waits for longer than five seconds: codes at doors, for one."""
-    houses = "".join(f"Mira {n};1\n" for n in range(1, 7))
-    assert send(town, "houses", f"address;entrances\n{houses}")["state"] == "done"
-    before = counted(services)
-    rows = "".join(f"Mira {n};1;1-9999\n" for n in range(1, 7))
-    many_apartments = send(town, "apartments", f"address;entrance;apartment\n{rows}")
-    rows = "".join(f"Long street {n};1-99\n" for n in range(1, 507))
-    many_entrances = send(town, "houses", f"address;entrances\n{rows}")
-    for job, row, column, value, what in (
-        (many_apartments, 7, "apartment", "1-9999", "apartments"),
-        (many_entrances, 507, "entrances", "1-99", "entrances"),
-    ):
-        remedy = f"the ranges of one file name at most 50000 {what}: cut the file into several"
-        assert job["result"]["problems"] == [{"row": row, "column": column, "value": value, "remedy": remedy}]
-    assert counted(services) == before
-
-
 def test_of_many_wrong_rows_the_first_are_kept_and_all_are_counted(
     town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +177,11 @@ def test_the_last_day_of_a_guest_ends_by_the_clock_of_his_house(town: Town, serv
     ends = services.jobs.database.rows("SELECT ends_at_ms FROM residencies ORDER BY id")
     new_year_ms = 1_924_992_000_000  # 2031-01-01, UTC
     assert ends == [(new_year_ms - 10 * 3_600_000,), (new_year_ms - 2 * 3_600_000,)]
+    homes = services.jobs.database.rows("SELECT ends_at_ms, apartment_id FROM residencies ORDER BY id")
+    outbox = "SELECT due_at_ms, scope, payload FROM outbox WHERE due_at_ms > 0 ORDER BY due_at_ms"
+    assert services.jobs.database.rows(outbox) == [
+        (end + later_ms, "apartments", f"[{apartment}]") for end, apartment in homes for later_ms in AGAIN_MS
+    ]
 
 
 def test_apartments_that_overlap_are_named_as_ranges(town: Town, services: Services) -> None:

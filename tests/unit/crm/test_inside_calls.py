@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crm_api.services.delivery import Delivery
 from crm_api.tables import dialled_numbers
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
-    from tests.unit.crm.conftest import Clock, Town
+    from crm_api.services.context import Context
+    from tests.unit.crm.conftest import Clock, FakeCache, Town
 
 
 def accounts(plan: dict[str, Any]) -> list[list[tuple[str, bool]]]:
@@ -207,6 +209,43 @@ def test_a_desk_of_a_kept_plan_opens_at_its_table_and_on_its_phone_and_a_trunk_d
     stages = [{"ring_timeout_s": 20, "targets": [{"account": "t9"}, {"kind": "concierge"}]}]
     town.platform("POST", "/v1/ring-plans", {"apartment_id": town.apartment, "stages": stages})
     assert accounts(town.plan("p1", "12")) == [[("t9", False), ("c1", True)], [("c2", True)], [("c3", True)]]
+
+
+@pytest.mark.parametrize("meanwhile", ["removed", "moved", "never"])
+@pytest.mark.parametrize("scope", ["apartment", "house", "company"])
+def test_an_account_that_a_plan_names_opens_only_while_its_desk_answers_there(
+    town: Town, context: Context, cache: FakeCache, meanwhile: str, scope: str
+) -> None:
+    """It rings all the same: the plan says so. A plan that is in the cache is dropped when the desk goes."""
+    town.platform("POST", "/v1/accounts", {"account": "c9", "kind": "concierge", "company_id": town.company})
+    stages = [{"ring_timeout_s": 20, "targets": [{"account": "c9"}]}]
+    of = {"apartment": town.apartment, "house": town.house, "company": town.company}[scope]
+    town.platform("POST", "/v1/ring-plans", {f"{scope}_id": of, "stages": stages})
+    if meanwhile != "never":
+        body = {"account": "c9", "name": "c9", "house_id": town.house, "on_duty": False}
+        made = town.platform("POST", "/v1/concierge-desks", body)["id"]
+        assert accounts(town.plan("p1", "12")) == [[("c9", True)]], "off duty it rings where it is named, and opens"
+        delivery = Delivery(context, cache)
+        delivery.deliver()
+        cache.plans["p1", "12"] = "with its desk"
+        if meanwhile == "removed":
+            town.platform("DELETE", f"/v1/concierge-desks/{made}")
+        else:
+            town.platform("PATCH", f"/v1/concierge-desks/{made}", {"house_id": town.second_house})
+        delivery.deliver()
+        assert ("p1", "12") not in cache.plans
+    assert accounts(town.plan("p1", "12")) == [[("c9", False)]]
+    wish = {"call_id": "c@1", "panel": "p1", "dialled": "12", "account": "c9", "key": "#"}
+    answer = town.service("POST", "/v1/door-openings", wish)
+    assert (answer["result"], answer["reason"]) == ("refused", "account c9 may talk but not open here")
+
+
+def test_a_desk_of_the_whole_company_opens_wherever_a_plan_names_it(town: Town, desks: dict[str, int]) -> None:
+    del desks
+    stages = [{"ring_timeout_s": 20, "targets": [{"account": "c2"}, {"account": "c1"}]}]
+    town.platform("POST", "/v1/ring-plans", {"company_id": town.company, "stages": stages})
+    assert accounts(town.plan("p1", "12")) == [[("c2", True), ("c1", True)]]
+    assert accounts(town.plan("p2", "2212")) == [[("c2", True), ("c1", False)]], "c1 answers for the other house"
 
 
 @pytest.mark.parametrize("lost", ["desk", "house", "never"])

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, Literal
 
 import falcon.testing
 import pytest
 from argon2 import PasswordHasher
 
-from crm_api.adapters.password_hashing import PasswordHashing
+from crm_api.adapters.password_hashing import AT_ONCE, HashingBusyError, PasswordHashing
 from crm_api.resources.client_address import client_address
 from crm_api.services.login_gate import (
+    KNOWN_MS,
     MOST_FROM_ADDRESS,
+    MOST_FROM_SITE,
     MOST_HERE,
     MOST_OF_LOGIN,
     WINDOW_MS,
@@ -19,7 +22,7 @@ from crm_api.services.login_gate import (
     network_of,
 )
 from crm_api.services.sessions import SESSION_MS
-from tests.unit.crm.conftest import Api
+from tests.unit.crm.conftest import Api, must_be_as_declared
 from tests.unit.crm.test_access import PASSWORD, log_in, person, staff
 
 if TYPE_CHECKING:
@@ -125,6 +128,124 @@ def test_many_at_once_from_several_workers_are_counted(context: Context) -> None
     for thread in threads:
         thread.join()
     assert len(let_in) <= MOST_HERE
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("203.0.113.5", "203.0.113.77", "203.0.114.5"),
+        ("2001:db8:1:2::5", "2001:db8:1:2:9::1", "2001:db8:1:3::5"),
+        ("::ffff:203.0.113.5", "203.0.113.77", "::203.0.113.5"),
+    ],
+)
+def test_strangers_do_not_keep_the_owner_out_of_where_he_has_logged_in(
+    town: Town, context: Context, clock: Clock, places: tuple[str, str, str]
+) -> None:
+    home, near, far = places
+
+    def answer(address: str, password: str = PASSWORD) -> int:
+        body = {"login": "Anna@homes.example", "password": password}
+        return int(town.client.simulate_post("/v1/login", json=body, remote_addr=address).status_code)
+
+    def strangers() -> None:
+        while refused(context, "anna@homes.example", f"198.51.100.{clock() % 250}") == 0:
+            pass
+
+    staff(town)
+    assert answer(home) == 201
+    strangers()
+    assert (answer(near), answer(far)) == (201, 429)
+    assert [answer(near, "a wrong pass word") for _ in range(MOST_HERE + 1)] == [401] * MOST_HERE + [429]
+    clock.now += KNOWN_MS
+    strangers()
+    assert answer(near) == 429, "that was long ago"
+
+
+def test_a_site_of_ipv6_is_limited_over_all_its_networks(context: Context) -> None:
+    for n in range(MOST_FROM_SITE):
+        assert refused(context, f"login{n}", f"2001:db8:1:{n:x}::1") == 0
+    assert refused(context, "another", "2001:db8:1:ffff::1") > 0
+    assert refused(context, "another", "2001:db8:2:ffff::1") == 0
+
+
+class SlowHasher(PasswordHasher):
+    """Takes until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.began = threading.Semaphore(0)
+        self.let_go = threading.Event()
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - argon2's name
+        self.began.release()
+        assert self.let_go.wait(60)
+        return super().verify(hash, password)
+
+
+@pytest.fixture
+def hasher(context: Context, monkeypatch: pytest.MonkeyPatch) -> SlowHasher:
+    hasher = SlowHasher()
+    monkeypatch.setattr(context.passwords, "_hasher", hasher)
+    return hasher
+
+
+def _posted(town: Town, database: CrmDatabase, body: dict[str, str]) -> Any:
+    """Log in, in a thread that leaves no connection behind."""
+    try:
+        return town.client.simulate_post("/v1/login", json=body)
+    finally:
+        database.forget_connection()
+
+
+def test_logins_do_not_queue_up_in_the_threads_that_others_need(
+    town: Town, context: Context, hasher: SlowHasher, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crm_api.adapters.password_hashing.WAIT_S", 0.01)
+    staff(town)
+    with ThreadPoolExecutor(AT_ONCE + 1) as pool:
+        try:
+            hashing = [pool.submit(context.passwords.matches, None, "x") for _ in range(AT_ONCE)]
+            for _ in hashing:
+                assert hasher.began.acquire(timeout=30)
+            body = {"login": "anna@homes.example", "password": PASSWORD}
+            answer = pool.submit(_posted, town, database, body).result(10)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            must_be_as_declared(town.client, "POST", "/v1/login", answer)
+            assert database.row("SELECT count(*) FROM login_attempts") == (0,), "it was looked at by nobody"
+        finally:
+            hasher.let_go.set()
+    person(town)
+
+
+def test_who_is_barred_takes_no_turn_from_others(
+    town: Town, context: Context, hasher: SlowHasher, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He would be told so again and again, and nobody else would have a turn."""
+    gate = LoginGate(context)
+    for _ in range(MOST_HERE):
+        gate.enter("anna@homes.example", "127.0.0.1")
+    monkeypatch.setattr("crm_api.adapters.password_hashing.WAIT_S", 0.01)
+    with ThreadPoolExecutor(AT_ONCE + 1) as pool:
+        try:
+            hashing = [pool.submit(context.passwords.matches, None, "x") for _ in range(AT_ONCE)]
+            for _ in hashing:
+                assert hasher.began.acquire(timeout=30)
+            body = {"login": "anna@homes.example", "password": PASSWORD}
+            assert pool.submit(_posted, town, database, body).result(10).status_code == 429
+        finally:
+            hasher.let_go.set()
+
+
+def test_one_waits_for_its_turn_to_hash(context: Context, hasher: SlowHasher, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crm_api.adapters.password_hashing.WAIT_S", 60.0)
+    with ThreadPoolExecutor(AT_ONCE + 2) as pool:
+        try:
+            hashing = [pool.submit(context.passwords.matches, None, "x") for _ in range(AT_ONCE + 2)]
+            done, others = wait(hashing, 30, FIRST_COMPLETED)
+            assert [type(one.exception()) for one in done] == [HashingBusyError]
+        finally:
+            hasher.let_go.set()
+        assert [one.result(30) for one in others] == [False] * (AT_ONCE + 1)
 
 
 def test_what_was_typed_as_login_is_not_kept(context: Context, database: CrmDatabase) -> None:

@@ -125,6 +125,10 @@ def test_what_waits_and_what_failed_is_told(town: Town, database: CrmDatabase, c
     found = scraped(town)
     assert of(found, "outbox_rows") == 1
     assert of(found, "outbox_oldest_seconds") == pytest.approx(7, abs=0.1)
+    for age_ms in (9_000, 8_000):  # changes that somebody has made
+        row = (-(clock.now - age_ms), "company", "1")
+        database.rows("INSERT INTO outbox (due_at_ms, scope, payload) VALUES (?, ?, ?)", row)
+    assert of(scraped(town), "outbox_oldest_seconds") == pytest.approx(9, abs=0.1)
     assert of(found, "emergency_findings", problem="no_centre") == 2
     assert of(found, "emergency_findings", problem="no_city") == 0
     assert of(found, "jobs", state="failed") == 0

@@ -269,7 +269,7 @@ def test_many_at_once_never_get_one_number_twice(context: Context) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(got) == 40
     holders = {number: {panel for panel, of in got if of == number} for number in world.numbers}
     assert all(len(panels) <= 1 for panels in holders.values()), holders
@@ -294,7 +294,7 @@ def test_one_panel_calling_from_two_threads_holds_one_number(context: Context) -
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(numbers) == 1
     assert numbers <= set(world.numbers)
 

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -20,11 +20,14 @@ from crm_api.adapters.panel_drivers import (
     PanelAccess,
     PanelRefusedError,
     PanelSilentError,
+    is_of_this_host,
 )
+from crm_api.domain.network_addresses import Networks, may_be_device, networks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LOOPBACK = networks_of(["127.0.0.0/8"])
 LOGIN = "Basic " + base64.b64encode(b"admin:secret").decode()
 
 
@@ -72,11 +75,11 @@ def panel() -> Iterator[PanelServer]:
 
 
 def test_beward_opens_its_two_locks(panel: PanelServer) -> None:
-    BewardDriver().open_door(panel.access, 1)
-    BewardDriver().open_door(panel.access, 2)
+    BewardDriver(LOOPBACK).open_door(panel.access, 1)
+    BewardDriver(LOOPBACK).open_door(panel.access, 2)
     assert panel.asked == ["/cgi-bin/intercom_cgi?action=maindoor", "/cgi-bin/intercom_cgi?action=altdoor"]
     with pytest.raises(PanelRefusedError, match="output 3"):
-        BewardDriver().open_door(panel.access, 3)
+        BewardDriver(LOOPBACK).open_door(panel.access, 3)
 
 
 @pytest.mark.parametrize(
@@ -100,13 +103,13 @@ def test_a_panel_that_says_a_byte_now_and_then_holds_nobody_up(
         thread = threading.Thread(target=drip, args=(server,))
         thread.start()
         with pytest.raises(PanelRefusedError, match="did not answer"):
-            GenericDriver().picture(PanelAccess(f"127.0.0.1:{server.getsockname()[1]}", None, None))
+            GenericDriver(LOOPBACK).picture(PanelAccess(f"127.0.0.1:{server.getsockname()[1]}", None, None))
         over.set()
         thread.join()
 
 
 def test_a_generic_relay_opens(panel: PanelServer) -> None:
-    GenericDriver().open_door(panel.access, 2)
+    GenericDriver(LOOPBACK).open_door(panel.access, 2)
     assert panel.asked == ["/relay/2/open"]
 
 
@@ -114,7 +117,7 @@ def test_a_generic_relay_opens(panel: PanelServer) -> None:
 def test_what_is_not_confirmed_is_refused(panel: PanelServer, answer: tuple[int, bytes]) -> None:
     panel.answer = answer
     with pytest.raises(PanelRefusedError):
-        BewardDriver().open_door(panel.access, 1)
+        BewardDriver(LOOPBACK).open_door(panel.access, 1)
     assert len(panel.asked) == 1
 
 
@@ -122,25 +125,25 @@ def test_what_is_not_confirmed_is_refused(panel: PanelServer, answer: tuple[int,
 def test_a_wrong_login_is_refused(panel: PanelServer, password: str) -> None:
     access = PanelAccess(panel.access.address, "admin", password)
     with pytest.raises(PanelRefusedError, match="401"):
-        BewardDriver().open_door(access, 1)
+        BewardDriver(LOOPBACK).open_door(access, 1)
 
 
 def test_a_panel_that_does_not_answer_is_given_up(panel: PanelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(panel_drivers, "ANSWER_TIMEOUT_S", 0.1)
     panel.silent.set()
     with pytest.raises(PanelSilentError, match="did not answer"):
-        GenericDriver().open_door(panel.access, 1)
+        GenericDriver(LOOPBACK).open_door(panel.access, 1)
     assert panel.asked == ["/relay/1/open"]
 
 
 def test_a_panel_that_is_gone_is_told() -> None:
     with pytest.raises(PanelRefusedError, match="did not answer") as refused:
-        BewardDriver().open_door(PanelAccess("127.0.0.1:1", None, None), 1)
+        BewardDriver(LOOPBACK).open_door(PanelAccess("127.0.0.1:1", None, None), 1)
     assert not isinstance(refused.value, PanelSilentError), "it was never asked: its door is shut"
 
 
 def test_a_beward_keeps_a_code_at_a_place_and_forgets_it(panel: PanelServer) -> None:
-    codes = panel_code_drivers()["beward"]
+    codes = panel_code_drivers(LOOPBACK)["beward"]
     codes.set_code(panel.access, 3, "40719")
     codes.clear_code(panel.access, 3)
     told = [parse_qs(urlsplit(path).query) for path in panel.asked]
@@ -158,10 +161,77 @@ def test_a_code_that_is_not_confirmed_is_refused_and_in_no_error(
 ) -> None:
     panel.answer = answer
     with pytest.raises(PanelRefusedError) as refused:
-        panel_code_drivers()["beward"].set_code(panel.access, 3, "40719")
+        panel_code_drivers(LOOPBACK)["beward"].set_code(panel.access, 3, "40719")
     assert "40719" not in str(refused.value)
     monkeypatch.setattr(panel_drivers, "ANSWER_TIMEOUT_S", 0.1)
     panel.silent.set()
     with pytest.raises(PanelRefusedError) as silent:
-        panel_code_drivers()["beward"].set_code(panel.access, 3, "40719")
+        panel_code_drivers(LOOPBACK)["beward"].set_code(panel.access, 3, "40719")
     assert "40719" not in str(silent.value)
+
+
+def test_what_a_server_answers_is_not_told(panel: PanelServer) -> None:
+    panel.answer = (200, b"internal: what nobody but this host may know")
+    with pytest.raises(PanelRefusedError, match="instead of OK") as refused:
+        BewardDriver(LOOPBACK).open_door(panel.access, 1)
+    assert "internal" not in str(refused.value)
+    with pytest.raises(PanelRefusedError, match="instead of OK") as refused:
+        panel_code_drivers(LOOPBACK)["beward"].set_code(panel.access, 3, "40719")
+    assert "internal" not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
+def test_this_host_is_no_device(panel: PanelServer, host: str) -> None:
+    with pytest.raises(PanelRefusedError, match="device_networks") as refused:
+        GenericDriver().open_door(PanelAccess(f"{host}:{panel.server_port}", None, None), 1)
+    assert not isinstance(refused.value, PanelSilentError)
+    assert panel.asked == []
+
+
+def test_the_address_that_is_judged_is_the_one_that_is_asked(
+    panel: PanelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(*_: Any, **__: Any) -> Any:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, 0)) for a in ("224.0.0.1", "127.0.0.1")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    access = PanelAccess(f"panel.homes.example:{panel.server_port}", "admin", "secret")
+    GenericDriver(LOOPBACK).open_door(access, 1)
+    assert panel.asked == ["/relay/1/open"]
+    with pytest.raises(PanelRefusedError, match=r"224\.0\.0\.1 is no device's address"):
+        GenericDriver().open_door(access, 1)
+
+
+def test_a_name_that_hangs_in_dns_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = threading.Event()
+
+    def hang(*_: Any, **__: Any) -> Any:
+        answers.wait(3)
+        raise socket.gaierror("no name server answers")
+
+    monkeypatch.setattr(panel_drivers, "LOOK_UP_S", 0.1, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    with pytest.raises(PanelRefusedError, match="did not answer") as refused:
+        GenericDriver(LOOPBACK).open_door(PanelAccess("hangs.homes.example", None, None), 1)
+    assert not answers.is_set()
+    assert "ConnectTimeoutError" in str(refused.value), "it was not waited for"
+    answers.set()
+
+
+@pytest.mark.parametrize(
+    ("address", "may"),
+    [("10.0.0.5", True), ("192.168.1.9", True), ("203.0.113.4", True), ("fd00::5", True), ("2001:db8::1", True),
+     ("127.8.8.8", False), ("169.254.169.254", False), ("224.0.0.1", False), ("255.255.255.255", False),
+     ("100.100.100.200", False), ("::", False), ("::1", False), ("fe80::1%eth0", False), ("ff02::1", False),
+     ("fd00:ec2::254", False), ("::ffff:127.0.0.1", False), ("::127.0.0.1", False), ("::ffff:0:127.0.0.1", False),
+     ("64:ff9b::169.254.169.254", False), ("2002:7f00:1::", False), ("64:ff9b::10.0.0.5", True)],
+)  # fmt: skip
+def test_addresses_of_devices(address: str, may: bool) -> None:
+    assert may_be_device(address, ()) is may
+    everywhere: Networks = networks_of(["0.0.0.0/0", "::/0"])
+    assert may_be_device(address, everywhere)
+
+
+def test_an_address_of_this_host_is_known() -> None:
+    assert is_of_this_host("127.0.0.1")
+    assert not is_of_this_host("192.0.2.1")

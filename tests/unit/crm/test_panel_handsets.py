@@ -9,6 +9,7 @@ import pytest
 
 from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError
 from crm_api.adapters.panel_handsets import BewardHandsets, GenericHandsets, PanelSaid, panel_handsets
+from crm_api.domain.network_addresses import networks_of
 from kemi_routes.headers import IN_HEADER, IN_USER
 from lab.peers.door import Door
 from lab.peers.relay import HttpRelay
@@ -16,16 +17,14 @@ from lab.peers.relay import HttpRelay
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PORT = 18_643
-
 
 def look(apartment: str, spoil: Callable[[HttpRelay], None] = lambda _: None, password: str = "secret") -> PanelSaid:
     async def run() -> PanelSaid:
-        panel = await HttpRelay.start(Door("1"), "127.0.0.1", "admin", "secret", port=PORT)
+        panel = await HttpRelay.start(Door("1"), "127.0.0.1", "admin", "secret", port=0)
         spoil(panel)
         try:
-            access = PanelAccess(f"127.0.0.1:{PORT}", "admin", password)
-            return await asyncio.to_thread(BewardHandsets().look, access, apartment)
+            access = PanelAccess(f"127.0.0.1:{panel.port}", "admin", password)
+            return await asyncio.to_thread(BewardHandsets(networks_of(["127.0.0.0/8"])).look, access, apartment)
         finally:
             await panel.stop()
 

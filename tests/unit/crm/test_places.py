@@ -22,6 +22,43 @@ def test_cities_houses_and_companies_keep_what_operators_know(town: Town) -> Non
     assert town.platform("PATCH", path, {"billing_id": "10045"})["billing_id"] == "10045"
 
 
+def test_the_dispatch_number_of_a_city_is_that_of_its_dispatch_centre(town: Town) -> None:
+    """Whoever gives a city such a number expects 112 to go there."""
+
+    def centres(city: dict[str, Any]) -> list[tuple[str, str | None]]:
+        found = town.platform("GET", f"/v1/emergency-centres?city_id={city['id']}")["items"]
+        return [(centre["number"], centre["public_number"]) for centre in found]
+
+    city = town.platform("POST", "/v1/cities", {"name": "Moscow", "dispatch_number": "+74951120112"})
+    assert centres(city) == [("+74951120112", "+74951120112")]
+    path = f"/v1/cities/{city['id']}"
+    assert town.platform("PATCH", path, {"dispatch_number": "112"})["dispatch_number"] == "112"
+    assert centres(city) == [("112", "+74951120112")]
+    problem = town.platform("PATCH", path, {"dispatch_number": None}, 422)
+    assert "DELETE /v1/emergency-centres/" in problem["errors"][0]["remedy"]
+    other = town.platform("POST", "/v1/cities", {"name": "Tver"})
+    assert (other["dispatch_number"], centres(other)) == (None, [])
+    town.platform("POST", "/v1/emergency-centres", {"city_id": other["id"], "name": "Tver 112", "number": "103"})
+    assert town.platform("GET", f"/v1/cities/{other['id']}")["dispatch_number"] == "103"
+
+
+@pytest.mark.parametrize("number", ["+112", "+123456"])
+def test_what_no_other_trunk_dials_is_no_public_number(town: Town, number: str) -> None:
+    city = town.platform("POST", "/v1/cities", {"name": "Moscow", "dispatch_number": number})
+    (centre,) = town.platform("GET", f"/v1/emergency-centres?city_id={city['id']}")["items"]
+    assert (centre["number"], centre["public_number"]) == (number, None)
+
+
+def test_a_centres_own_public_number_is_left_alone(town: Town) -> None:
+    city = town.platform("POST", "/v1/cities", {"name": "Moscow"})
+    centre = {"city_id": city["id"], "name": "112", "number": "112", "public_number": "+74951120112"}
+    key = town.platform("POST", "/v1/emergency-centres", centre)["id"]
+    for number in ("103", "+74951120113"):
+        town.platform("PATCH", f"/v1/cities/{city['id']}", {"dispatch_number": number})
+        shown = town.platform("GET", f"/v1/emergency-centres/{key}")
+        assert (shown["number"], shown["public_number"]) == (number, "+74951120112")
+
+
 @pytest.mark.parametrize(
     ("noun", "body", "field"),
     [

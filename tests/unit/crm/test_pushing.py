@@ -5,11 +5,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import msgspec
 import pytest
 from cryptography.fernet import Fernet
 
 from crm_api import jobs, pushes
 from crm_api.adapters.push_services.push import ACCEPTED, Push, Verdict
+from crm_api.adapters.stream_entries import Wish
 from crm_api.config import CrmConfig
 from crm_api.services import pushing
 from crm_api.services.pushing import Pushing, Wanted
@@ -50,8 +52,44 @@ def device(town: Town) -> Town:
     return town
 
 
-def wanted(context: Context, *, ring_timeout_s: int = 30, call_id: str = "c1") -> Wanted:
-    return Wanted(call_id, context.now_ms(), "p1", "12", 0, ring_timeout_s, "Entrance 1", ["a12", "h12"])
+def wanted(context: Context, *, ring_timeout_s: int = 30, call_id: str = "c1", at_ms: int | None = None) -> Wanted:
+    return Wanted(
+        call_id,
+        context.now_ms() if at_ms is None else at_ms,
+        "p1",
+        "12",
+        0,
+        ring_timeout_s,
+        "Entrance 1",
+        ["a12", "h12"],
+    )
+
+
+def process_of(
+    tmp_path: Path, context: Context, service: Service, found: list[Wish], monkeypatch: pytest.MonkeyPatch
+) -> pushes.PushProcess:
+    """The process that pushes, with these wishes in its stream."""
+
+    async def wishes(_block_ms: int) -> list[Wish]:
+        return found
+
+    process = pushes.PushProcess(config_in(tmp_path))
+    monkeypatch.setattr(process._stream, "wishes", wishes)
+    pushing = Pushing(context, {"fcm": service}, VisitorPictures(context, {}, ""), lambda _: None)
+    monkeypatch.setattr(process, "_pushing", pushing)
+    return process
+
+
+def config_in(directory: Path) -> CrmConfig:
+    """Settings of a process of its own, without a Redis."""
+    key = directory / "key"
+    key.write_bytes(Fernet.generate_key())
+    return CrmConfig(
+        database_url=f"sqlite:///{directory}/crm.db",
+        redis_url="redis://127.0.0.1:1",
+        sip_domain="entryphone.test",
+        encryption_key_file=key,
+    )
 
 
 def played(
@@ -85,6 +123,40 @@ def test_a_push_says_where_the_visitor_stands_and_a_cancel_follows(
     }  # fmt: skip
     assert (cancel.data["type"], cancel.data["reason"]) == ("cancel", "over")
     assert device.platform("GET", "/v1/push-tokens")["items"][0]["invalidated_at_ms"] is None
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize("apart_ms", [-600_000, 600_000])
+def test_an_app_is_woken_although_the_clocks_of_two_hosts_are_apart(
+    context: Context, apart_ms: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment of a wish is told by the host of FastAGI, and judged here."""
+    service, body = Service(), msgspec.json.encode(wanted(context, at_ms=context.now_ms() + apart_ms))
+
+    async def run() -> None:
+        process = process_of(tmp_path, context, service, [Wish(body, 2_000)], monkeypatch)
+        await process._take_wishes()
+        await process._pushing.idle()
+        process._pushing.over("c1", None)
+
+    asyncio.run(run())
+    (call,) = [push for _, push in service.sent if push.data["type"] == "call"]
+    assert call.expires_at_ms == pytest.approx(context.now_ms() + 28_000, abs=500), "it rings for 30 s, and has for two"
+
+
+@pytest.mark.usefixtures("device")
+def test_a_wish_that_has_waited_for_the_whole_stage_wakes_nobody(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, body = Service(), msgspec.json.encode(wanted(context))
+
+    async def run() -> None:
+        process = process_of(tmp_path, context, service, [Wish(body, 30_000)], monkeypatch)
+        await process._take_wishes()
+        await process._pushing.idle()
+
+    asyncio.run(run())
+    assert service.sent == []
 
 
 @pytest.mark.usefixtures("device")
@@ -155,7 +227,7 @@ def test_a_service_that_hangs_is_given_up_when_the_ringing_ends(context: Context
 
         pushes = Pushing(context, {"fcm": service}, VisitorPictures(context, {}, ""), tell)
         pushes.begin(wanted(context, ring_timeout_s=1))
-        await asyncio.wait_for(given_up.wait(), 10)
+        await asyncio.wait_for(given_up.wait(), 60)
         return told
 
     assert asyncio.run(run()) == ["queued", "sent", "failed"]
@@ -234,14 +306,6 @@ def test_a_fault_of_ours_ends_no_step_of_the_process(monkeypatch: pytest.MonkeyP
 def test_what_came_of_pushes_is_told_when_redis_is_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nobody looks for events that have not come; those that could not be told wait, with those that come then."""
     monkeypatch.setattr(pushes, "TELL_EVERY_S", 0.0)
-    key = tmp_path / "key"
-    key.write_bytes(Fernet.generate_key())
-    config = CrmConfig(
-        database_url=f"sqlite:///{tmp_path}/crm.db",
-        redis_url="redis://127.0.0.1:1",
-        sip_domain="entryphone.test",
-        encryption_key_file=key,
-    )
     told: list[list[str]] = []
     is_away = True
 
@@ -252,7 +316,7 @@ def test_what_came_of_pushes_is_told_when_redis_is_back(monkeypatch: pytest.Monk
 
     async def play() -> None:
         nonlocal is_away
-        process = pushes.PushProcess(config)
+        process = pushes.PushProcess(config_in(tmp_path))
         monkeypatch.setattr(process._stream, "tell", tell)
         process._note({"outcome": "queued"})
         with pytest.raises(ConnectionError):

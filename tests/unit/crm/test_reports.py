@@ -2,18 +2,23 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crm_api.domain.inputs.base import MAX_MS
 from tests.unit.crm.conftest import Api
 from tests.unit.crm.query_plans import reads_of
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
+    from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Clock, Town
 
 SPAN = "from_ms=0&to_ms=9000000000000"
+MINUTE_MS, DAY_MS = 60_000, 86_400_000
+NOON_MS = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()) * 1000
 
 
 @pytest.fixture
@@ -112,6 +117,48 @@ def test_the_use_of_a_key_is_recorded_when_it_happened(town: Town, clock: Clock)
     use_of_nothing = {"panel": "nowhere", "number": "00C688AC", "opened": True}
     town.service("POST", "/v1/key-uses", use_of_nothing, 404)
     town.service("POST", "/v1/key-uses", {**use_of_nothing, "number": "?"}, 422)
+
+
+@pytest.mark.parametrize(
+    ("told_ms", "believed", "reason"),
+    [
+        (NOON_MS + 4 * MINUTE_MS, True, None),
+        (NOON_MS - 89 * DAY_MS, True, None),
+        (NOON_MS + 6 * MINUTE_MS, False, "by the panel's clock at 2026-11-20T12:06:00Z"),
+        (NOON_MS - 91 * DAY_MS, False, "by the panel's clock at 2026-08-21T12:00:00Z"),
+        (0, False, "by the panel's clock at 1970-01-01T00:00:00Z"),
+        (MAX_MS, False, "by the panel's clock at 9999-12-31T23:59:59Z"),
+    ],
+)
+def test_a_panel_whose_clock_is_wrong_is_recorded_when_it_tells(
+    town: Town, clock: Clock, told_ms: int, believed: bool, reason: str | None
+) -> None:
+    town.platform("POST", "/v1/keys", {"number": "0000000101", "apartment_id": town.apartment})
+    clock.now = NOON_MS
+    known = use(town, "p1", "0000000101", at_ms=told_ms)
+    assert known["reason"] == reason
+    assert known["at_ms"] == (told_ms if believed else pytest.approx(NOON_MS, abs=MINUTE_MS))
+    unknown = use(town, "p1", "0000000199", at_ms=told_ms)["reason"]
+    assert unknown == "; ".join(filter(None, ["nobody knows key 000000C7", reason]))
+
+
+def test_a_moment_that_no_calendar_has_breaks_no_report(town: Town, database: CrmDatabase) -> None:
+    town.platform("PATCH", "/v1/cities/1", {"time_zone": "Europe/Moscow"})
+    rows = [(town.company, at_ms, "p1", "opened") for at_ms in (MAX_MS - 1, MAX_MS * 30)]
+    database.many("INSERT INTO access_records (company_id, at_ms, panel, result) VALUES (?, ?, ?, ?)", rows)
+    (last,) = town.platform("GET", f"/v1/reports/entries?from_ms={MAX_MS - 1}&to_ms={MAX_MS}")["items"]
+    assert last["at"] == "9999-12-31T23:59:59+00:00"
+    town.platform("GET", f"/v1/reports/entries?from_ms=0&to_ms={MAX_MS + 1}", expect=422)
+
+
+def test_an_entry_is_told_by_the_clock_of_its_house(town: Town, entered: dict[str, int], database: CrmDatabase) -> None:
+    there = town.platform("POST", "/v1/cities", {"name": "Far east", "time_zone": "Asia/Vladivostok"})["id"]
+    town.platform("PATCH", f"/v1/houses/{town.house}", {"city_id": there})
+    (at_home, at_the_gate, *_) = report(town)
+    assert (at_home["at"][-6:], at_the_gate["at"][-6:]) == ("+10:00", "+05:00")
+    assert entered
+    database.rows("UPDATE access_records SET house_id = NULL WHERE id = ?", (at_home["id"],))
+    assert report(town)[0]["at"].endswith("+05:00"), "of no house: the company's"
 
 
 def test_a_great_report_comes_in_pieces_and_whole(town: Town, services: Services) -> None:

@@ -90,6 +90,30 @@ def test_other_times_are_not_made_up_for(town: Town, services: Services, clock: 
 
 
 @pytest.mark.parametrize(
+    ("cron", "run"),
+    [
+        ("0 6 * * 1", ("2026-11-23T06:00", 1)),
+        ("0 9 * * 1", ("2026-11-23T05:00", 0)),
+        ("0 4 * * 1", ("2026-11-23T05:00", 0)),
+    ],
+)
+def test_a_slot_that_was_missed_is_not_lost_when_the_job_gets_another_hour(
+    town: Town, services: Services, clock: Clock, cron: str, run: tuple[str, int]
+) -> None:
+    clock.now = int(datetime.fromisoformat("2026-11-20T12:00Z").timestamp()) * 1000
+    table = Timetable(services.jobs.context)
+    table.fill()
+    table.look()
+    job = town.platform("GET", "/v1/scheduled-jobs?kind=access_codes")["items"][0]
+    clock.now = int(datetime.fromisoformat("2026-11-23T06:30Z").timestamp()) * 1000  # no scheduler ran at 05:00
+    changed = town.platform("PATCH", f"/v1/scheduled-jobs/{job['id']}", {"cron": cron})
+    assert changed["next_slot"] == "2026-11-23T05:00"
+    table.look()
+    (made,) = town.platform("GET", f"/v1/job-runs?job_id={job['id']}")["items"]
+    assert (made["slot"], made["slots_missed"]) == run
+
+
+@pytest.mark.parametrize(
     "body",
     [{"cron": "0 5 * * 9"}, {"cron": "0 5 31 2 *"}, {"cron": "0 5 1 1 1"}, {"zone": "Nowhere/City"}, {"kind": "x"}],
 )

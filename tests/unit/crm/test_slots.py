@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -39,6 +40,22 @@ def test_days_as_cron_has_them(cron: str, first: str) -> None:
 def test_what_is_no_cron(cron: str) -> None:
     with pytest.raises(ValueError, match=r"\w+ \w+"):
         check_cron(cron)
+
+
+@pytest.mark.parametrize("cron", ["0 0 31 4 *", "0 5 31 2,4,6,9,11 *", "*/1 * 30-31 2 *"])
+def test_a_day_that_never_comes_is_known_at_once(cron: str) -> None:
+    began_s = time.thread_time()
+    with pytest.raises(ValueError, match="never comes"):
+        check_cron(cron)
+    assert time.thread_time() - began_s < 0.05, "no look at eight thousand years"
+
+
+@pytest.mark.parametrize(
+    ("cron", "first"),
+    [("0 5 31 2-4 *", "2027-03-31"), ("0 5 29-31 2 *", "2028-02-29"), ("0 5 31 */11 *", "2027-01-31")],
+)
+def test_a_day_that_comes_in_one_of_its_months_comes(cron: str, first: str) -> None:
+    assert slot_from(check_cron(cron), "UTC", ms("2026-12-31T12:00")).name == f"{first}T05:00"
 
 
 def test_a_time_that_summer_time_leaves_out_is_due_when_the_gap_ends() -> None:

@@ -9,6 +9,9 @@ from crm_api.domain.inputs.trunks import TWILIO_NETWORKS
 from crm_api.domain.passwords import ha1
 from crm_api.domain.phone_limits import month_of
 from crm_api.services.call_recording import CallRecording
+from crm_api.services.changes import AGAIN_MS
+from crm_api.services.delivery import Delivery
+from tests.unit.crm.conftest import FakeCache
 from tests.unit.crm.test_call_records import T, entry
 from tests.unit.crm.test_emergency import centre, number
 
@@ -154,9 +157,51 @@ def test_minutes_that_are_used_up_come_back_next_month(
     assert phones(phone) == []
     next_month_ms = month_of(clock.now)[1]
     due = [row[0] for row in database.rows("SELECT due_at_ms FROM outbox ORDER BY due_at_ms")]
-    assert due[-1] == next_month_ms  # plans in the cache are dropped now, and again then
+    assert due[0] < 0, "now is now also where the clock is behind"
+    assert due[1:] == [next_month_ms + later_ms for later_ms in AGAIN_MS]  # plans in the cache are dropped again then
+    recording.record([entry(3, [leg("c3", 1_000, T + 2000)])])
+    later = "SELECT count(*) FROM outbox WHERE due_at_ms > 0"
+    assert database.row(later) == (len(AGAIN_MS),), "said by each phone, kept once"
     clock.now = next_month_ms
     assert phones(phone) == ["f12"]
+
+
+@pytest.mark.parametrize("field", ["phone_minutes", "apartment_phone_minutes"])
+def test_a_limit_that_is_lowered_below_what_was_used_ends_with_the_month(
+    phone: Town, context: Context, clock: Clock, field: str
+) -> None:
+    delivery = Delivery(context, cache := FakeCache())
+    made(phone, "carrier-a")
+    CallRecording(context).record([entry(1, [leg("c1", 600_000, T)])])
+    phone.platform("PATCH", f"/v1/companies/{phone.company}", {field: 3})
+    next_month_ms = month_of(clock.now)[1]
+    clock.now = next_month_ms - 60_000
+    delivery.deliver()
+    cache.tombstones.clear()
+    cache.put_if_absent(("p1", "12"), plan := phone.plan("p1", "12"))
+    assert [target["kind"] for stage in plan["stages"] for target in stage["targets"]] == ["handset", "app"]
+    clock.now = next_month_ms
+    delivery.deliver()
+    assert cache.plans == {}
+    assert phones(phone) == ["f12"]
+
+
+def test_a_plan_of_last_month_by_a_host_whose_clock_is_behind_does_not_stay(
+    phone: Town, context: Context, clock: Clock
+) -> None:
+    delivery = Delivery(context, cache := FakeCache())
+    made(phone, "carrier-a")
+    phone.platform("PATCH", f"/v1/companies/{phone.company}", {"apartment_phone_minutes": 3})
+    CallRecording(context).record([entry(1, [leg("c1", 600_000, T)])])
+    next_month_ms = month_of(clock.now)[1]
+    clock.now = next_month_ms
+    delivery.deliver()
+    cache.tombstones.clear()
+    clock.now = next_month_ms - 10_000
+    cache.put_if_absent(("p1", "12"), phone.plan("p1", "12"))
+    clock.now = next_month_ms + AGAIN_MS[1]
+    delivery.deliver()
+    assert cache.plans == {}
 
 
 def test_the_statement_of_a_month_shares_the_cost_by_calls(phone: Town, context: Context) -> None:

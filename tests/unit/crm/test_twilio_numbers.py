@@ -81,7 +81,7 @@ def url(account: TwilioAccount) -> Iterator[str]:
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
-    thread.join(5)
+    thread.join(60)
     server.server_close()
 
 

@@ -105,11 +105,19 @@ def test_a_refusal_is_told_as_a_carrier_would(
 def test_what_is_late_or_has_no_trunk_calls_nobody(
     calls: VoiceCalls, api: FakeVoiceApi, clock: Clock, database: CrmDatabase
 ) -> None:
-    calls.do(wish(clock, at_ms=clock.now - 6000))
+    calls.do(wish(clock), 6000)
     calls.do(wish(clock, trunk="another"))
     calls.do(wish(clock, event="end", token="v" + "2" * 32))
     assert (api.calls, api.ended) == ([], [])
     assert told(database) == ["503"]
+
+
+@pytest.mark.parametrize("apart_ms", [-60_000, 60_000])
+def test_a_phone_is_called_although_the_clocks_of_two_hosts_are_apart(
+    calls: VoiceCalls, api: FakeVoiceApi, clock: Clock, apart_ms: int
+) -> None:
+    calls.do(wish(clock, at_ms=clock.now + apart_ms))
+    assert len(api.calls) == 1
 
 
 def test_a_visitor_who_leaves_while_twilio_is_asked(calls: VoiceCalls, api: FakeVoiceApi, clock: Clock) -> None:

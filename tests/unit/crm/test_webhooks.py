@@ -205,7 +205,7 @@ def test_what_two_processes_find_at_one_moment_is_told_by_one(town: Town, contex
 
     def take() -> list[int]:
         context.database.ping()  # connected by now
-        together.wait(30)
+        together.wait(60)
         try:
             telling = Telling(context, httpx.AsyncClient(), MessagePictures(context, {}, "https://door.example"))
             return [delivery.key for delivery in telling._take()]
@@ -295,6 +295,46 @@ def test_a_webhook_that_leads_elsewhere_now_rests_no_more(
     assert not is_due(context)
     town.platform("PATCH", f"/v1/webhooks/{hanging}", {"url": "https://hangs.example/no-more"})
     assert is_due(context)
+
+
+def test_a_webhook_that_leads_where_it_led_rests_on_until_it_is_switched_on(
+    town: Town, context: Context, company: Company, hanging: int
+) -> None:
+    assert tell(context, Hanging(company)) == OF_ONE
+    town.platform("PATCH", f"/v1/webhooks/{hanging}", {"events": ["call.ended"]})
+    town.platform("PATCH", f"/v1/webhooks/{hanging}", {"url": "https://hangs.example/hook", "enabled": True})
+    assert not is_due(context)
+    town.platform("PATCH", f"/v1/webhooks/{hanging}", {"enabled": False})
+    town.platform("PATCH", f"/v1/webhooks/{hanging}", {"enabled": True})
+    assert is_due(context)
+
+
+def test_a_company_has_twenty_webhooks(town: Town) -> None:
+    def hook(number: int, company: int) -> dict[str, Any]:
+        return {"company_id": company, "url": f"{URL}/{number}"}
+
+    made = [town.platform("POST", "/v1/webhooks", hook(number, town.company))["id"] for number in range(20)]
+    refused = town.platform("POST", "/v1/webhooks", hook(20, town.company), expect=409)
+    assert "remove one that is not used" in refused["detail"]
+    other = town.platform("POST", "/v1/companies", {"name": "Other"})["id"]
+    town.platform("POST", "/v1/webhooks", hook(0, other))
+    town.platform("DELETE", f"/v1/webhooks/{made[0]}")
+    town.platform("POST", "/v1/webhooks", hook(20, town.company))
+
+
+def test_names_of_a_companys_webhooks_are_looked_up_for_that_company(
+    town: Town, context: Context, clock: Clock, company: Company
+) -> None:
+    owners: list[object] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        owners.append(request.extensions.get("whose"))
+        return company(request)
+
+    CallRecording(context).record([entry(1, story("c1")[:1] + story("c1")[-1:])])
+    clock.now += 2000
+    assert tell(context, answer) == 1
+    assert owners == [town.company]
 
 
 def test_a_server_that_refuses_does_not_rest(context: Context, clock: Clock, company: Company) -> None:

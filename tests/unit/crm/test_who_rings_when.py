@@ -46,6 +46,27 @@ def test_when_clocks_are_put_back_the_local_hour_counts() -> None:
     assert night[1] - night[0] == 10 * 3_600_000  # nine hours by the clock, ten by the sun
 
 
+@pytest.mark.parametrize(
+    ("hours", "noon", "begin", "end"),
+    [
+        ((150, 420), "2026-03-28", "2026-03-29T01:00", "2026-03-29T05:00"),  # 02:30 is left out: from 03:00
+        ((1320, 150), "2026-03-28", "2026-03-28T21:00", "2026-03-29T01:00"),
+        ((150, 420), "2026-10-24", "2026-10-25T00:30", "2026-10-25T06:00"),  # 02:30 comes twice
+        ((1320, 150), "2026-10-24", "2026-10-24T20:00", "2026-10-25T01:30"),
+    ],
+)
+def test_hours_that_begin_or_end_when_clocks_are_changed_are_quiet_for_as_long_as_the_clock_says(
+    hours: tuple[int, int], noon: str, begin: str, end: str
+) -> None:
+    (night, *_) = windows(*hours, "Europe/Berlin", ms(f"{noon}T12:00", BERLIN))
+    assert night == (ms(begin, ZoneInfo("UTC")), ms(end, ZoneInfo("UTC")))
+
+
+def test_hours_that_a_change_of_the_clock_leaves_out_are_none() -> None:
+    (first, *_) = windows(130, 170, "Europe/Berlin", ms("2026-03-28T12:00", BERLIN))
+    assert first[0] == ms("2026-03-30T02:10", BERLIN)
+
+
 def test_quiet_hours_are_kept_per_account_in_the_time_of_the_house(town: Town, clock: Clock) -> None:
     town.platform("PATCH", "/v1/cities/1", {"time_zone": "Europe/Moscow"})
     shown = town.platform("PATCH", "/v1/accounts/h12", {"quiet_from": "13:00", "quiet_until": "15:00"})
@@ -56,6 +77,23 @@ def test_quiet_hours_are_kept_per_account_in_the_time_of_the_house(town: Town, c
     assert "quiet" not in a12
     town.platform("PATCH", "/v1/accounts/h12", {"quiet_from": None, "quiet_until": None})
     assert "quiet" not in town.plan("p1", "12")["stages"][0]["targets"][0]
+
+
+@pytest.mark.parametrize("target", [{"kind": "concierge"}, {"account": "c1"}])
+def test_a_desk_keeps_its_quiet_hours_where_a_plan_rings_it_and_rings_at_any_hour_where_it_is_called_itself(
+    town: Town, clock: Clock, target: dict[str, str]
+) -> None:
+    town.platform("PATCH", "/v1/cities/1", {"time_zone": "Europe/Moscow"})
+    clock.now = ms("2026-11-20T12:00", MOSCOW)
+    account = {"account": "c1", "kind": "concierge", "company_id": town.company}
+    town.platform("POST", "/v1/accounts", {**account, "quiet_from": "22:00", "quiet_until": "07:00"})
+    town.platform("POST", "/v1/concierge-desks", {"account": "c1", "name": "Desk"})
+    stages = [{"ring_timeout_s": 20, "targets": [target]}]
+    town.platform("POST", "/v1/ring-plans", {"apartment_id": town.apartment, "stages": stages})
+    (desk,) = town.plan("p1", "12")["stages"][0]["targets"]
+    assert desk["quiet"][0] == [ms("2026-11-20T22:00", MOSCOW), ms("2026-11-21T07:00", MOSCOW)]
+    (desk,) = town.plan("p1", "0")["stages"][0]["targets"]
+    assert (desk["account"], "quiet" in desk) == ("c1", False)
 
 
 @pytest.mark.parametrize(

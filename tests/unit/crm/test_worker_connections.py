@@ -9,13 +9,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from tests.unit.crm.hanging_server import GRACEFUL_S, HANGING, LONG, THREADS, pipe_of
+from crm_api.incoming import LONGEST_HEAD, SHORT_BODY
+from tests.unit.crm.hanging_server import GRACEFUL_S, HANGING, LONG, MOST_BEGUN, THREADS, pipe_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,24 +26,30 @@ if TYPE_CHECKING:
 WITHIN_S = 60.0
 
 
+def free_address() -> tuple[str, int]:
+    """Where a server may listen: nobody else uses this loopback address, or takes its port meanwhile."""
+    process = os.getpid()
+    with socket.create_server((f"127.78.{process >> 8 & 255}.{process & 255}", 0)) as listener:
+        host, port = listener.getsockname()
+        return host, port
+
+
 class Server:
     """The server in a process of its own."""
 
-    def __init__(self, pipes: Path) -> None:
+    def __init__(self, pipes: Path, patience_s: float) -> None:
         for path in HANGING:
             os.mkfifo(pipe_of(pipes, path))
         self._pipes = pipes
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
-        module = "tests.unit.crm.hanging_server"
-        self.process = subprocess.Popen([sys.executable, "-m", module, str(self.port), str(pipes)])
+        self._at = free_address()
+        module, at = "tests.unit.crm.hanging_server", "{}:{}".format(*self._at)
+        self.process = subprocess.Popen([sys.executable, "-m", module, at, str(pipes), str(patience_s)])
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a connection, once the server listens."""
         until_s = time.monotonic() + WITHIN_S
         while True:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WITHIN_S)
+            connection = http.client.HTTPConnection(*self._at, timeout=WITHIN_S)
             try:
                 connection.connect()
             except ConnectionRefusedError:
@@ -59,14 +68,15 @@ class Server:
         until_s = time.monotonic() + WITHIN_S
         with contextlib.suppress(ConnectionRefusedError):
             while True:
-                socket.create_connection(("127.0.0.1", self.port)).close()
+                socket.create_connection(self._at).close()
                 assert time.monotonic() < until_s, "it still listens"
                 time.sleep(0.02)  # nothing tells when somebody listens no more
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The server; with a parameter it waits so many seconds for its clients, else one."""
+    server = Server(tmp_path, getattr(request, "param", 1.0))
     try:
         with contextlib.closing(server.connect()) as first:
             get(first, "/now")
@@ -134,6 +144,8 @@ def test_requests_that_come_together_are_all_answered(connect: Callable[[], http
     assert received.count(b"HTTP/1.1 200 OK") == 3
 
 
+@pytest.mark.parametrize("server", [5.0], indirect=True)
+@pytest.mark.usefixtures("server")
 def test_requests_that_are_begun_and_not_ended_hold_up_nobody(
     connect: Callable[[], http.client.HTTPConnection],
 ) -> None:
@@ -147,6 +159,8 @@ def test_requests_that_are_begun_and_not_ended_hold_up_nobody(
     assert [connection.sock.recv(1) for connection in begun[1:]] == [b""] * (len(begun) - 1), "each is closed in time"
 
 
+@pytest.mark.parametrize("server", [WITHIN_S], indirect=True)
+@pytest.mark.usefixtures("server")
 def test_a_request_may_come_in_pieces(connect: Callable[[], http.client.HTTPConnection]) -> None:
     connection = connect()
     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -174,6 +188,95 @@ def test_bodies_that_never_come_hold_up_nobody_for_long(connect: Callable[[], ht
             assert answer.status == http.HTTPStatus.REQUEST_TIMEOUT
             assert b"send it again, as a whole" in answer.read()
         assert connection.sock.recv(1) == b"", "nobody knows where the next request begins"
+
+
+@contextlib.contextmanager
+def dripping(connections: list[http.client.HTTPConnection]) -> Iterator[None]:
+    """Send a byte on each again and again, so that none is silent."""
+    over = threading.Event()
+
+    def drip() -> None:
+        while not over.wait(0.2):
+            for connection in connections:
+                with contextlib.suppress(OSError):  # it has been given up
+                    connection.sock.send(b"x")
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(drip)
+        try:
+            yield
+        finally:
+            over.set()
+            done.result(WITHIN_S)
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 60000", b"Content-Length: 900000", b"Transfer-Encoding: chunked"]
+)
+def test_bodies_that_drip_leave_threads_to_others(
+    connect: Callable[[], http.client.HTTPConnection], framing: bytes
+) -> None:
+    begun = [connect() for _ in range(2 * THREADS)]
+    for connection in begun:
+        connection.sock.sendall(b"POST /now HTTP/1.1\r\nHost: test\r\n" + framing + b"\r\n\r\n90000\r\n")
+    with dripping(begun):
+        for _ in range(5):
+            assert get(connect(), "/now") == "/now"
+
+
+@pytest.mark.parametrize("server", [WITHIN_S], indirect=True)
+@pytest.mark.usefixtures("server")
+def test_long_bodies_are_taken_one_after_the_other(connect: Callable[[], http.client.HTTPConnection]) -> None:
+    size = LONGEST_HEAD + SHORT_BODY
+    head = f"POST /now HTTP/1.1\r\nHost: test\r\nContent-Length: {size}\r\n\r\n".encode()
+    first, *others = (connect() for _ in range(4))
+    first.sock.sendall(head + b"x")
+    get(connect(), "/now")
+    for connection in others:
+        connection.sock.sendall(head + b"x" * size)
+    assert get(connect(), "/now") == "/now"
+    first.sock.sendall(b"x" * (size - 1))
+    for connection in (first, *others):
+        with http.client.HTTPResponse(connection.sock) as answer:
+            answer.begin()
+            assert answer.read().decode() == str(size)
+
+
+@pytest.mark.parametrize("fields", [b"Connection: close", b"Content-Length: 60000", b"Content-Length: 900000"])
+def test_whoever_has_his_answer_and_neither_goes_nor_says_the_rest_holds_up_nobody(
+    connect: Callable[[], http.client.HTTPConnection], fields: bytes
+) -> None:
+    begun = [connect() for _ in range(20 * THREADS)]
+    began_s = time.monotonic()
+    for connection in begun:
+        connection.sock.sendall(b"GET /now HTTP/1.1\r\nHost: test\r\n" + fields + b"\r\n\r\n")
+    assert get(connect(), "/now") == "/now"
+    assert time.monotonic() - began_s < 10
+    assert all(connection.sock.recv(100).startswith(b"HTTP/1.1 ") for connection in begun)
+
+
+@pytest.mark.parametrize("server", [WITHIN_S], indirect=True)
+@pytest.mark.usefixtures("server")
+def test_a_client_that_waits_to_send_its_body_is_told_to(connect: Callable[[], http.client.HTTPConnection]) -> None:
+    connection = connect()
+    connection.sock.sendall(b"POST /now HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+    assert connection.sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection.sock.sendall(b"abc")
+    with http.client.HTTPResponse(connection.sock) as answer:
+        answer.begin()
+        assert answer.read() == b"3"
+
+
+@pytest.mark.parametrize("server", [WITHIN_S], indirect=True)
+@pytest.mark.usefixtures("server")
+def test_of_many_requests_that_are_begun_the_oldest_is_given_up(
+    connect: Callable[[], http.client.HTTPConnection],
+) -> None:
+    begun = [connect() for _ in range(MOST_BEGUN + 10)]
+    for connection in begun:
+        connection.sock.sendall(b"POST /now HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nab")
+        get(connect(), "/now")
+    assert begun[0].sock.recv(1) == b"", "closed without a word; those that are too late are told so"
 
 
 def test_a_client_that_ends_in_the_middle_of_a_body_is_told_so(

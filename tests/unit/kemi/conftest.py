@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kemi_routes import node_life, settings, trunks
+from kemi_routes.changes import ChangeFollower
 from kemi_routes.emergency_table import EmergencyKeeper
 from kemi_routes.pipeline import Request
 from tests.unit.kemi.emergency_town import fill
@@ -53,6 +54,12 @@ def request_of() -> Callable[[FakeKsr], Request]:
         )
 
     return make
+
+
+@pytest.fixture
+def follower(tmp_path: Path) -> ChangeFollower:
+    """Make one that starts on a host which has kept nothing."""
+    return ChangeFollower("entryphone.test", str(tmp_path / "emergency.json"))
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ class FakeKsr:
         self.dst_uri: str | None = None
         self.branches: list[Contact] = []
         self.saved: list[Saved] = []
+        self.fetched: list[Contact] = []
         self.ruid: str | None = None
         self.rpc_answer: str | None = None
         self.registrations: list[tuple[str, list[str | int]]] = []
@@ -189,12 +190,16 @@ class FakeKsr:
             "$(ct{nameaddr.uri})": (self.header("Contact") or "<>").partition("<")[2].partition(">")[0],
             "$ruid": self.ruid,
             "$branch(count)": len(self.branches),
+            "$ulc(full=>count)": len(self.fetched),
             "$rb": self.message.body,
             "$T(id_index)": 17,
             "$T(id_label)": 4711,
         }
         if name in fixed:
             return fixed[name]
+        found = re.fullmatch(r"\$\(ulc\(full=>(\w+)\)\[(\d+)\]\)", name)
+        if found:
+            return cast("Value", getattr(self.fetched[int(found[2])], {"addr": "uri"}.get(found[1], found[1])))
         found = re.fullmatch(r"\$\(branch\((uri|ruid)\)\[(\d+)\]\)", name)
         if found:
             contact = self.branches[int(found[2])]
@@ -252,6 +257,22 @@ class FakeKsr:
         """registrar.unregister: every contact of an account goes; -1 when it had none."""
         return 1 if self.location.pop(uri.partition(":")[2].partition("@")[0], None) else -1
 
+    def forget_one(self, uri: str, ruid: str) -> int:
+        """registrar.unregister_ruid; the account is named as `forget` has it."""
+        account = uri.partition(":")[2].partition("@")[0]
+        self.location[account] = [contact for contact in self.location.get(account, []) if contact.ruid != ruid]
+        return 1
+
+    def fetch_contacts(self, uri: str) -> int:
+        """registrar.reg_fetch_contacts: for `$ulc`, until they are freed; -1 when the account has none."""
+        self.fetched = list(self.location.get(uri.partition(":")[2].partition("@")[0], []))
+        return 1 if self.fetched else -1
+
+    def free_contacts(self) -> int:
+        """registrar.reg_free_contacts."""
+        self.fetched = []
+        return 1
+
     def change_status(self, code: int) -> int:
         """textopsx.change_reply_status_code: within the class of the reply, or among negative replies."""
         if code // 100 != self.message.status // 100 and min(code, self.message.status) < _NEGATIVE:
@@ -296,7 +317,16 @@ class FakeKsr:
         floor = re.search(r"id > (-?\d+)", text)
         if floor is None:
             raise NotModelledError(text)
-        rows = sorted(row for row in self.changes if row[0] > int(floor[1]))
+        upto = re.search(r"id <= (\d+)", text)
+        rows = sorted(
+            row
+            for row in self.changes
+            if row[0] > int(floor[1])
+            and (upto is None or row[0] <= int(upto[1]))
+            and (" like 'contacts:%'" not in text or row[1].startswith("contacts:"))
+        )
+        if limit := re.search(r" limit (\d+)$", text):
+            rows = rows[: int(limit[1])]
         return [(len(rows), sum(i for i, _ in rows))] if "count(*)" in text else [*rows]
 
     def rows(self) -> list[tuple[object, ...]]:
@@ -365,7 +395,7 @@ class FakeKsr:
     def remote_procedure(self, text: str) -> int:
         """jsonrpcs.exec of dispatcher.list (every node, up or down), and of the uac module's registrations."""
         called = json.loads(text)
-        if called["method"] in {"uac.reg_add", "uac.reg_remove"}:
+        if called["method"] in {"uac.reg_add", "uac.reg_remove", "uac.reg_enable"}:
             self.registrations.append((called["method"], called["params"]))
             self.rpc_answer = json.dumps({"result": {}})
             return 1

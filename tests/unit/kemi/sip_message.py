@@ -11,6 +11,9 @@ class Contact:
 
     uri: str
     ruid: str
+    modified: int = 0
+    expires: int = 0
+    instance: str | None = None
 
 
 @dataclass

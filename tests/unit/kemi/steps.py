@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from tests.unit.kemi import ksr_functions
 from tests.unit.kemi.sip_message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     from kemi_routes.pipeline import Request
     from tests.unit.kemi.fake_ksr import FakeKsr
@@ -36,3 +39,16 @@ def stage(fake: FakeKsr, accounts: str) -> None:
             ("X-Entryphone-Stage", f"1 {accounts} call-1,p1,12"),
         ],
     )
+
+
+def cancelled_while(monkeypatch: pytest.MonkeyPatch, function: str, result: int = -1) -> None:
+    """Another worker of Kamailio takes the CANCEL while this function runs; tm then relays nothing any more."""
+
+    def run(fake: FakeKsr, *_: object) -> int:
+        fake.results["tm.t_is_canceled"] = 1
+        return result
+
+    monkeypatch.setitem(ksr_functions.HANDLERS, function, run)
+
+
+RELAY = "tm.t_relay_to_flags"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
@@ -18,14 +19,24 @@ from kemi_routes import (
     late_ringing,
     node_life,
     nodes,
+    router,
     settings,
     stage_calls,
     story,
 )
 from kemi_routes.changes import ChangeFollower
+from kemi_routes.pipeline import NEXT
 from kemi_routes.streams import RedisStream, StoryShipper, command
 from tests.unit.kemi.fake_ksr import FakeKsr
-from tests.unit.kemi.sip_message import Contact
+from tests.unit.kemi.sip_message import Contact, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kemi_routes.pipeline import Request
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def cached(fake: FakeKsr, *names: str) -> None:
@@ -33,17 +44,15 @@ def cached(fake: FakeKsr, *names: str) -> None:
         fake.tables["accounts"][name] = "h|panel|1|0"
 
 
-def test_changes_before_the_start_drop_nothing(fake: FakeKsr) -> None:
+def test_changes_before_the_start_drop_nothing(fake: FakeKsr, follower: ChangeFollower) -> None:
     fake.changes = [(1, "a"), (2, "b")]
-    follower = ChangeFollower("entryphone.test")
     cached(fake, "a", "b")
     follower.tick(fake.ksr)
     follower.tick(fake.ksr)
     assert set(fake.tables["accounts"]) == {"a", "b"}
 
 
-def test_a_change_drops_now_and_once_more(fake: FakeKsr) -> None:
-    follower = ChangeFollower("entryphone.test")
+def test_a_change_drops_now_and_once_more(fake: FakeKsr, follower: ChangeFollower) -> None:
     follower.tick(fake.ksr)
     cached(fake, "a")
     fake.changes.append((5, "a"))
@@ -57,8 +66,7 @@ def test_a_change_drops_now_and_once_more(fake: FakeKsr) -> None:
     assert set(fake.tables["accounts"]) == {"a"}
 
 
-def test_contacts_of_a_removed_account_go_those_of_a_changed_one_stay(fake: FakeKsr) -> None:
-    follower = ChangeFollower("entryphone.test")
+def test_contacts_of_a_removed_account_go_those_of_a_changed_one_stay(fake: FakeKsr, follower: ChangeFollower) -> None:
     follower.tick(fake.ksr)
     fake.database = {"kept": ("h", "app", 0)}
     fake.location = {name: [Contact(f"sip:{name}@127.0.2.1", name)] for name in ("kept", "removed", "other")}
@@ -69,8 +77,9 @@ def test_contacts_of_a_removed_account_go_those_of_a_changed_one_stay(fake: Fake
     assert set(fake.location) == {"kept", "other"}
 
 
-def test_phones_of_the_old_password_go_at_once_and_those_of_the_new_one_stay(fake: FakeKsr) -> None:
-    follower = ChangeFollower("entryphone.test")
+def test_phones_of_the_old_password_go_at_once_and_those_of_the_new_one_stay(
+    fake: FakeKsr, follower: ChangeFollower
+) -> None:
     follower.tick(fake.ksr)
     fake.database = {"a": ("h", "app", 0)}
     fake.location = {name: [Contact(f"sip:{name}@127.0.2.1", name)] for name in ("a", "b")}
@@ -82,8 +91,95 @@ def test_phones_of_the_old_password_go_at_once_and_those_of_the_new_one_stay(fak
     assert set(fake.location) == {"a", "b"}
 
 
-def test_contacts_stay_while_nobody_knows_whether_the_account_is_there(fake: FakeKsr) -> None:
-    follower = ChangeFollower("entryphone.test")
+def _started(tmp_path: Path) -> ChangeFollower:
+    return ChangeFollower("entryphone.test", str(tmp_path / "emergency.json"))
+
+
+def _ring(fake: FakeKsr, *names: str) -> None:
+    fake.location = {name: [Contact(f"sip:{name}@127.0.2.1", name)] for name in names}
+
+
+def test_phones_of_a_password_that_was_changed_while_kamailio_was_down_go_at_its_start(
+    fake: FakeKsr, tmp_path: Path
+) -> None:
+    fake.database = dict.fromkeys(("early", "a", "b"), ("h", "app", 0))
+    fake.changes = [(1, "contacts:early"), (2, "early")]
+    _started(tmp_path).tick(fake.ksr)
+    before = _started(tmp_path)
+    before.tick(fake.ksr)
+    fake.changes += [(3, "b")]
+    before.tick(fake.ksr)
+    _ring(fake, "early", "a", "b")
+    fake.changes += [(4, "contacts:a"), (5, "a")]
+    after = _started(tmp_path)
+    after.tick(fake.ksr)
+    assert set(fake.location) == {"early", "b"}, "what was done before is not done again"
+    _ring(fake, "a")
+    after.tick(fake.ksr)
+    assert set(fake.location) == {"a"}, "registered with the new password"
+    _started(tmp_path).tick(fake.ksr)
+    assert set(fake.location) == {"a"}
+
+
+def test_a_change_between_the_start_and_the_first_look_is_felt(fake: FakeKsr, tmp_path: Path) -> None:
+    fake.changes = [(1, "b")]
+    _started(tmp_path).tick(fake.ksr)
+    cached(fake, "a", "b")
+    fake.changes += [(2, "a")]
+    _started(tmp_path).tick(fake.ksr)
+    assert set(fake.tables["accounts"]) == {"b"}
+
+
+@pytest.mark.parametrize("kept", [None, '{"last"', '{"last": 9, "rows": [[9, "a"]]}'])
+def test_where_nobody_knows_what_is_done_contacts_go_that_changes_name(
+    fake: FakeKsr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str | None
+) -> None:
+    """First start, a file that is damaged, a database that was put back from a backup."""
+    monkeypatch.setattr("kemi_routes.changes._BATCH", 2)
+    if kept is not None:
+        (tmp_path / "changes-done.json").write_text(kept)
+    fake.database = {"e": ("h", "app", 0)}
+    _ring(fake, "a", "b", "c", "d", "e")
+    fake.changes = [(1, "contacts:a"), (2, "contacts:b"), (3, "e"), (4, "contacts:c"), (5, "contacts:d")]
+    _started(tmp_path).tick(fake.ksr)
+    assert set(fake.location) == {"e"}
+    _ring(fake, "a")
+    _started(tmp_path).tick(fake.ksr)
+    assert set(fake.location) == {"a"}, "known from then on"
+
+
+def test_a_database_that_is_away_at_the_start_is_waited_for(fake: FakeKsr, tmp_path: Path) -> None:
+    _started(tmp_path).tick(fake.ksr)
+    _ring(fake, "a")
+    fake.changes = [(1, "contacts:a"), (2, "a")]
+    fake.database, after = None, _started(tmp_path)
+    after.tick(fake.ksr)
+    assert set(fake.location) == {"a"}
+    fake.database = {"a": ("h", "app", 0)}
+    after.tick(fake.ksr)
+    assert not fake.location
+
+
+def test_an_id_that_comes_back_with_another_name_is_new(fake: FakeKsr, tmp_path: Path) -> None:
+    """A backup was put back, and more was changed since than before."""
+    fake.changes = [(7, "contacts:b"), (8, "b")]
+    _started(tmp_path).tick(fake.ksr)
+    fake.database = {"a": ("h", "app", 0), "b": ("h", "app", 0)}
+    _ring(fake, "a", "b")
+    fake.changes = [(7, "contacts:a"), (8, "a"), (9, "c")]
+    _started(tmp_path).tick(fake.ksr)
+    assert set(fake.location) == {"b"}
+
+
+def test_where_changes_cannot_be_kept_is_said_once(fake: FakeKsr, tmp_path: Path) -> None:
+    follower = ChangeFollower("entryphone.test", str(tmp_path / "no such directory" / "emergency.json"))
+    for number in (1, 2, 3):
+        fake.changes.append((number, "a"))
+        follower.tick(fake.ksr)
+    assert ["cannot be kept" in line for line in fake.logs] == [True]
+
+
+def test_contacts_stay_while_nobody_knows_whether_the_account_is_there(fake: FakeKsr, follower: ChangeFollower) -> None:
     follower.tick(fake.ksr)
     fake.location = {"a": [Contact("sip:a@127.0.2.1", "a")]}
     fake.changes.append((1, "a"))
@@ -93,8 +189,7 @@ def test_contacts_stay_while_nobody_knows_whether_the_account_is_there(fake: Fak
     assert set(fake.location) == {"a"}
 
 
-def test_a_lower_id_that_commits_later_is_seen(fake: FakeKsr) -> None:
-    follower = ChangeFollower("entryphone.test")
+def test_a_lower_id_that_commits_later_is_seen(fake: FakeKsr, follower: ChangeFollower) -> None:
     follower.tick(fake.ksr)
     fake.changes.append((10, "a"))
     follower.tick(fake.ksr)
@@ -104,9 +199,8 @@ def test_a_lower_id_that_commits_later_is_seen(fake: FakeKsr) -> None:
     assert not fake.tables["accounts"]
 
 
-def test_a_quiet_tick_reads_one_row(fake: FakeKsr) -> None:
+def test_a_quiet_tick_reads_one_row(fake: FakeKsr, follower: ChangeFollower) -> None:
     fake.changes = [(number, f"h{number}") for number in range(1, 101)]
-    follower = ChangeFollower("entryphone.test")
     for _ in range(3):
         follower.tick(fake.ksr)
     del fake.queried[:]
@@ -118,8 +212,7 @@ def test_a_quiet_tick_reads_one_row(fake: FakeKsr) -> None:
     assert not fake.tables["accounts"], "what is new is read"
 
 
-def test_nothing_is_lost_while_the_database_is_away(fake: FakeKsr) -> None:
-    follower = ChangeFollower("entryphone.test")
+def test_nothing_is_lost_while_the_database_is_away(fake: FakeKsr, follower: ChangeFollower) -> None:
     follower.tick(fake.ksr)
     database, fake.database = fake.database, None
     cached(fake, "a")
@@ -133,8 +226,10 @@ def test_nothing_is_lost_while_the_database_is_away(fake: FakeKsr) -> None:
     assert not fake.tables["accounts"]
 
 
-def test_a_long_run_of_changes_keeps_the_memory_bounded(fake: FakeKsr) -> None:
-    follower = ChangeFollower("entryphone.test")
+def test_a_long_run_of_changes_keeps_the_memory_bounded(
+    fake: FakeKsr, follower: ChangeFollower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kemi_routes.changes_done.DoneChanges.keep", lambda *_: None)  # no need of 5000 files
     follower.tick(fake.ksr)
     for i in range(1, 5001):
         fake.changes = [(i, "a")]
@@ -235,6 +330,7 @@ def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
     fake.tables["setup"] |= {
         "c1": "P 127.0.0.21:5060 rings 1",
         "c2": "P 127.0.0.22:5060 rings 1",
+        "c3": "P 127.0.0.21:5060 sent 1",
         "s1": "S 127.0.0.21:5060 7",
         "s2": "S 127.0.0.22:5060 8",
     }
@@ -249,9 +345,35 @@ def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
     assert fake.called("tmx.t_cancel_callid") == [("s1", "7", 0)]
     assert fake.tables["setup"]["c1"] == "P 127.0.0.21:5060 lost 1"
     assert fake.tables["setup"]["c2"] == "P 127.0.0.22:5060 rings 1"
+    assert fake.tables["setup"]["c3"] == "P 127.0.0.21:5060 sent 1", "it may be slow only, and take the call"
     receiver.close()
     if watch._socket is not None:
         watch._socket.close()
+
+
+def test_what_a_node_had_before_it_started_is_over_although_it_lives(
+    fake: FakeKsr, request_of: Callable[[FakeKsr], Request]
+) -> None:
+    node_life.Hearing().note(fake.ksr, "127.0.0.21")
+    fake.tables["setup"] |= {
+        "c1": "P 127.0.0.21:5060 rings 1",
+        "s1": "S 127.0.0.21:5060 7",
+        "s2": "S 127.0.0.22:5060 8",
+    }
+    fake.message = Message(ruri="sip:node-started@127.0.0.10", source_ip="127.0.0.21")
+    router.answer_asterisk(fake.ksr, request_of(fake))
+    assert fake.replies == [(480, "Noted")]
+    nodes.NodeWatch(settings.read(fake.ksr)).tick(fake.ksr)
+    assert fake.called("tmx.t_cancel_callid") == [("s1", "7", 0)]
+    assert fake.tables["setup"] == {"c1": "P 127.0.0.21:5060 lost 1", "s2": "S 127.0.0.22:5060 8"}
+
+
+def test_nobody_but_a_node_says_that_a_node_has_started(
+    fake: FakeKsr, request_of: Callable[[FakeKsr], Request]
+) -> None:
+    fake.message = Message(ruri="sip:node-started@127.0.0.10", source_ip="127.0.2.1")
+    assert router.answer_asterisk(fake.ksr, request_of(fake)) is NEXT
+    assert not fake.queues["lost_nodes"]
 
 
 def test_a_node_that_misses_probes_but_was_heard_stays_up(fake: FakeKsr) -> None:
@@ -295,7 +417,7 @@ def test_ringing_that_stays_is_said_again_once(fake: FakeKsr) -> None:
 
 def test_a_challenge_that_stays_unanswered_is_told_once(fake: FakeKsr, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.tables["challenged"] |= {"c1": "1000 127.0.2.1", "c2": "1001 127.0.2.2"}
-    monkeypatch.setattr("kemi_routes.challenges.time.time", lambda: 1000.9 + challenges.PATIENCE_S)
+    monkeypatch.setattr("kemi_routes.challenges.time.monotonic", lambda: 1000.9 + challenges.PATIENCE_S)
     challenges.tell_unanswered(fake.ksr)
     challenges.tell_unanswered(fake.ksr)
     assert fake.logs == ["no credentials: INVITE was challenged and did not come back; source=127.0.2.1 call_id=c1\n"]
@@ -304,7 +426,7 @@ def test_a_challenge_that_stays_unanswered_is_told_once(fake: FakeKsr, monkeypat
 
 def test_what_was_heard_is_noted_now_and_then_and_grows_old(fake: FakeKsr, monkeypatch: pytest.MonkeyPatch) -> None:
     now_ns = 10**18
-    monkeypatch.setattr("kemi_routes.clock.time.time_ns", lambda: now_ns)
+    monkeypatch.setattr("kemi_routes.clock.time.monotonic_ns", lambda: now_ns)
     hearing = node_life.Hearing()
     for _ in range(100):
         hearing.note(fake.ksr, "a")

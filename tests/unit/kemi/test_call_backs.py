@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import call_backs, dialogs, emergency_calls, headers, settings, stage_calls
+from kemi_routes import call_backs, dialogs, emergency_calls, headers, panel_talks, settings, stage_calls, story, talks
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.emergency_town import leg
 from tests.unit.kemi.sip_message import Contact, Message
@@ -74,8 +74,21 @@ def test_a_panel_through_which_somebody_looks_can_be_freed_and_one_that_a_dispat
     assert known.tables["talks"] == known.tables["talking"] == {}
 
 
-def test_a_panels_talk_is_known_from_its_answer_to_its_end(known: FakeKsr, request_of: Make) -> None:
-    call_backs.talk_begins(known.ksr, "p10001", "127.0.0.21:5060", "call-9")
+def test_a_call_to_a_centre_gives_way_to_nobody_though_its_number_was_not_known(
+    known: FakeKsr, request_of: Make
+) -> None:
+    """An SOS number that was set a second ago: Kamailio took the call for one to an apartment."""
+    panel_talks.begins(known.ksr, "p10001", panel_talks.Talk("127.0.0.21:5060", "call-9"))
+    talks.centre_called(known.ksr, story.EmergencyCall("call-9", "p10001", "911"))
+    known.message.source_ip = "127.0.0.22"
+    known.message.headers = [(headers.CALL_BACK, "p10001")]
+    known.message.ruri = "sip:end-talk@127.0.0.10"
+    call_backs.end_talk(known.ksr, request_of(known))
+    assert (known.relayed, known.replies[-1][0]) == ([], 480)
+
+
+def test_a_panels_talk_is_known_to_its_end(known: FakeKsr, request_of: Make) -> None:
+    panel_talks.begins(known.ksr, "p10001", panel_talks.Talk("127.0.0.21:5060", "call-9"))
     known.message.source_ip = "127.0.0.22"
     known.message.headers = [(headers.CALL_BACK, "p10001")]
     known.message.ruri = "sip:end-talk@127.0.0.10"

@@ -41,7 +41,7 @@ def answered(fake: FakeKsr, request_of: Make, plan_source: str) -> None:
 
 def test_a_bye_ends_an_answered_call_once(fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     now_ns = 10**18
-    monkeypatch.setattr("kemi_routes.clock.time.time_ns", lambda: now_ns)
+    monkeypatch.setattr("kemi_routes.clock.time.monotonic_ns", lambda: now_ns)
     answered(fake, request_of, "redis")
     now_ns += 15 * 10**8
     bye(fake, request_of, "leg-1", stage_calls.USER)
@@ -71,6 +71,15 @@ def test_who_hung_up_is_told(fake: FakeKsr, request_of: Make, legs: list[tuple[s
             bye_of_node(fake, request_of, call_id, "16")
     assert [event["hung_up_by"] for event in events(fake)] == [by]
     assert not fake.tables["talking"]
+
+
+def test_a_talk_that_gave_way_to_a_dispatcher_says_so(fake: FakeKsr, request_of: Make) -> None:
+    answered(fake, request_of, "redis")
+    talks.gives_way(fake.ksr, "call-1")
+    bye_of_node(fake, request_of, "call-1", "16")
+    assert [(event["hung_up_by"], event["reason"], event["cause"]) for event in events(fake)] == [
+        ("platform", talks.GAVE_WAY, 16)
+    ]
 
 
 def test_a_call_cancelled_in_the_moment_of_the_answer_never_was(fake: FakeKsr, request_of: Make) -> None:

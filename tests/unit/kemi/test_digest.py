@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kemi_routes import accounts, digest, flood
+from kemi_routes import accounts, database, digest, flood
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.steps import login
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is counted within a window of seconds is counted in one, however slow the machine is."""
-    now_s = time.time()
-    monkeypatch.setattr("time.time", lambda: now_s)
+    now_s = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: now_s)
 
 
 def test_without_credentials_comes_a_challenge_and_no_log(fake: FakeKsr, request_of: Make) -> None:
@@ -111,8 +111,8 @@ def test_an_account_that_was_read_long_ago_is_read_again(
     assert fake.database is not None
     fake.database["p1"] = ("ha1-of-p1", "app", 1)
     request = request_of(fake)
-    later_s = time.time() + request.settings.account_fresh_s
-    monkeypatch.setattr(time, "time", lambda: later_s)
+    later_s = time.monotonic() + request.settings.account_fresh_s
+    monkeypatch.setattr(time, "monotonic", lambda: later_s)
     assert digest.authenticate(fake.ksr, request) is NEXT
     assert request.kind == "app"
 
@@ -164,7 +164,7 @@ def test_emergency_calls_pass_a_bar(fake: FakeKsr, request_of: Make) -> None:
 def test_a_flood_gets_503_then_silence_and_two_lines(
     fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     fake.message.method = "REGISTER"
     for _ in range(500):
         digest.authenticate(fake.ksr, request_of(fake))
@@ -177,7 +177,7 @@ def test_a_flood_gets_503_then_silence_and_two_lines(
 def test_an_emergency_call_from_the_address_of_a_flood_is_challenged_as_ever(
     fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     for _ in range(500):
         digest.authenticate(fake.ksr, request_of(fake))
     fake.replies.clear()
@@ -189,7 +189,7 @@ def test_an_emergency_call_from_the_address_of_a_flood_is_challenged_as_ever(
 def test_good_credentials_are_served_beside_a_flood(
     fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     for _ in range(500):
         digest.authenticate(fake.ksr, request_of(fake))
     login(fake)
@@ -256,6 +256,29 @@ def test_a_disabled_account_with_the_right_password_bars_nobody(fake: FakeKsr, r
 def test_sql_never_sees_what_is_no_account_name(fake: FakeKsr) -> None:
     assert accounts.find(fake.ksr, "x' or '1'='1", 300) is None
     assert fake.called("sqlops.sql_query") == []
+
+
+def test_an_account_that_was_dropped_while_it_was_read_is_not_cached(
+    fake: FakeKsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that takes seconds has read the row before its password was changed."""
+    assert fake.database is not None
+    fake.database["p1"] = ("old", "panel", 1)
+    answers = database.rows_for_worker
+
+    def slow(*arguments: Any) -> list[tuple[str, ...]] | None:
+        rows = answers(*arguments)
+        for _ in range(2):
+            accounts.forget(fake.ksr, "p1")
+        return rows
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "rows_for_worker", slow)
+        accounts.find(fake.ksr, "p1", 300)
+    fake.database["p1"] = ("new", "panel", 1)
+    assert accounts.find(fake.ksr, "p1", 300) == accounts.Account("new", "panel", True)
+    fake.database["p1"] = ("newer", "panel", 1)
+    assert accounts.find(fake.ksr, "p1", 300) == accounts.Account("new", "panel", True), "cached again"
 
 
 def test_a_dropped_account_is_read_again(fake: FakeKsr) -> None:

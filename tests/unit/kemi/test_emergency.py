@@ -23,6 +23,7 @@ from kemi_routes.panel_states import PanelStates
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.emergency_town import LEG, leg
 from tests.unit.kemi.sip_message import Message
+from tests.unit.kemi.steps import RELAY, cancelled_while
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,6 +187,23 @@ def test_a_leg_to_the_centre_is_known_by_its_node_until_it_has_its_final_answer(
     leg(known)
     emergency_calls.ring_centre(known.ksr, request_of(known))
     fail(known, 603)
+    assert not known.tables["setup"]
+
+
+@pytest.mark.parametrize("status", [503, 407])
+def test_a_call_that_is_cancelled_while_the_next_way_is_taken_blames_no_trunk(
+    known: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """tm sends nothing to it, which looks as if it could not be reached; nor is that an alarm."""
+    known.trunk_rows = [(*row[:3], "user", "realm", "ha1", *row[6:]) for row in known.trunk_rows]
+    trunks.TrunkKeeper().tick(known.ksr)
+    leg(known)
+    emergency_calls.ring_centre(known.ksr, request_of(known))
+    cancelled_while(monkeypatch, RELAY)
+    fail(known, status)
+    assert list(known.tables["resting"]) == (["city-line"] if status == 503 else [])
+    assert "trunk_failed" not in [name for name, _ in steps(known)]
+    assert known.logs == []
     assert not known.tables["setup"]
 
 

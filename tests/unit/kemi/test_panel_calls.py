@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import admission, node_life, nodes, panel_calls, settings
+from kemi_routes import admission, node_life, nodes, panel_calls, panel_talks, settings, story
 from kemi_routes.pipeline import DONE, NEXT
-from tests.unit.kemi.steps import events
+from tests.unit.kemi.sip_message import Message
+from tests.unit.kemi.steps import RELAY, cancelled_while, events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize(
     "number",
-    ["103", "*40719", "%2A40719", "stage", "call-back", "end-talk", "end-probe", "voice", "h", "i", "s", "t",
-     "+79001234567", ""],
+    ["103", "*40719", "%2A40719", "stage", "call-back", "end-talk", "end-probe", "voice", "node-started", "h", "i", "s",
+     "t", "+79001234567", ""],
 )  # fmt: skip
 def test_a_resident_calls_no_emergency_number_but_112_no_code_and_nothing_of_asterisks_own(
     fake: FakeKsr, request_of: Make, number: str
@@ -158,6 +159,8 @@ def test_the_node_of_emergency_calls_is_tried_last_when_it_is_down(
     ("status", "rang", "logged"),
     [
         (488, False, "no common codec"),
+        (400, False, "the node cannot read the request"),
+        (420, False, "extension not supported"),
         (404, False, "Because"),
         (404, True, ""),
         (486, False, ""),
@@ -174,7 +177,7 @@ def test_what_a_node_refuses_is_one_line(fake: FakeKsr, request_of: Make, status
     panel_calls.on_failure(fake.ksr, request_of(fake).settings)
     assert len(fake.logs) == int(bool(logged))
     assert all(f"call ended by node: {status} {logged}; node=127.0.0.21:5060" in line for line in fake.logs)
-    assert [event["event"] for event in events(fake)].count("refused") == int(status == 488)
+    assert [event["event"] for event in events(fake)].count("refused") == int(status in (400, 420, 488))
 
 
 def test_a_silent_node_is_passed_over(fake: FakeKsr, request_of: Make) -> None:
@@ -206,12 +209,172 @@ def test_a_call_that_rang_is_not_rung_again(fake: FakeKsr, request_of: Make) -> 
     assert len(fake.relayed) == 1
 
 
+@pytest.mark.parametrize("number", ["12", "112"])
+@pytest.mark.parametrize("rang", [True, False])
+@pytest.mark.parametrize(
+    ("reason", "moved"),
+    [("Q.850;cause=0", True), ("Q.850;cause=21", False), ('Q.850;cause=0;text="?"', True), ("", False)],
+)
+def test_a_call_leaves_a_node_that_is_being_stopped_and_a_refusal_stays_one(
+    fake: FakeKsr, request_of: Make, number: str, reason: str, *, rang: bool, moved: bool
+) -> None:
+    """On SIGTERM Asterisk refuses each call with 603, as a resident does who declines, but names no cause."""
+    request = called_by(fake, request_of, "p1", number)
+    if rang:
+        fake.message.status = 180
+        panel_calls.on_reply(fake.ksr, request.settings)
+    fake.message.status = 603
+    fake.message.headers = [("Reason", reason)] if reason else []
+    panel_calls.on_reply(fake.ksr, request.settings)
+    panel_calls.on_failure(fake.ksr, request.settings)
+    assert fake.relayed == ["sip:127.0.0.21:5060", "sip:127.0.0.22:5060"][: 1 + moved]
+    assert sum(v for v in fake.tables["silent"].values() if isinstance(v, int)) == int(moved), "in setup again"
+    fake.message = Message(source_ip="127.0.0.21", call_id="leg-1")
+    assert nodes.has_left(fake.ksr, request.call_id) is moved, "the node that goes rings nobody for it any more"
+
+
+def test_every_end_that_is_told_of_a_call_says_how_often_it_had_moved(fake: FakeKsr, request_of: Make) -> None:
+    request = called_by(fake, request_of, "p1")
+    fake.message.status = 503
+    panel_calls.on_failure(fake.ksr, request.settings)
+    assert ("X-Entryphone-Moves", "1") in fake.message.headers
+    panel_calls.on_failure(fake.ksr, request.settings)
+    _, *told = events(fake)
+    assert [(event["event"], event["moves"]) for event in told] == [("moved", 1), ("moved", 2), ("refused", 2)]
+    assert told[0] | {"at_ms": 0} == {
+        "event": "moved", "call_id": request.call_id, "at_ms": 0, "panel": "p1", "dialled": "12",
+        "reason": "node 127.0.0.21:5060 answered 503", "moves": 1,
+    }  # fmt: skip
+    story.ended(fake.ksr, story.End(request.call_id, "answered"))
+    story.hung_up(fake.ksr, story.EmergencyCall(request.call_id, "p1", "112"))
+    assert [event["moves"] for event in events(fake)[-2:]] == [2, 2]
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_an_emergency_call_that_moves_says_so_and_whose_it_is(fake: FakeKsr, request_of: Make, *, back: bool) -> None:
+    fake.message.ruri = "sip:call-back@entryphone.test" if back else "sip:112@entryphone.test"
+    request = request_of(fake)
+    request.emergency, request.account = True, "line" if back else "p1"
+    request.kind = "trunk" if back else "panel"
+    panel_calls.send_to_node(fake.ksr, request)
+    fake.message.status = 503
+    panel_calls.on_failure(fake.ksr, request.settings)
+    (step,) = (event for event in events(fake) if event["event"] == "emergency")
+    whose = {"direction": "back"} if back else {"direction": "out", "panel": "p1", "dialled": "112"}
+    assert step | {"at_ms": 0} == {
+        "event": "emergency", "step": "moved", "call_id": request.call_id, "at_ms": 0,
+        "detail": "node 127.0.0.21:5060 answered 503", "moves": 1, **whose,
+    }  # fmt: skip
+    assert [event["event"] for event in events(fake)].count("moved") == int(not back), "a call back has no record"
+
+
+@pytest.mark.parametrize("status", [180, 183, 200])
+@pytest.mark.parametrize("canceled", [1, -1])
+def test_a_call_can_be_freed_for_a_dispatcher_from_its_ringing_to_its_end(
+    fake: FakeKsr, request_of: Make, status: int, canceled: int
+) -> None:
+    fake.message.from_user = "p10001"
+    request = request_of(fake)
+    panel_calls.send_to_node(fake.ksr, request)
+    assert panel_talks.of(fake.ksr, "p10001") is None
+    fake.message.status = status
+    panel_calls.on_reply(fake.ksr, request.settings)
+    assert panel_talks.of(fake.ksr, "p10001") == panel_talks.Talk("127.0.0.21:5060", request.call_id)
+    fake.results["tm.t_is_canceled"] = canceled
+    fake.message.status = 480
+    panel_calls.on_failure(fake.ksr, request.settings)
+    assert panel_talks.of(fake.ksr, "p10001") is None
+
+
 def test_a_cancelled_call_is_left_alone(fake: FakeKsr, request_of: Make) -> None:
     panel_calls.send_to_node(fake.ksr, request_of(fake))
     fake.results["tm.t_is_canceled"] = 1
     fake.message.status = 503
     panel_calls.on_failure(fake.ksr, request_of(fake).settings)
     assert len(fake.relayed) == 1
+
+
+def called_by(fake: FakeKsr, make: Make, account: str, number: str = "12") -> Request:
+    fake.message.ruri = f"sip:{number}@entryphone.test"
+    request = make(fake)
+    request.account, request.kind = account, "panel"
+    panel_calls.send_to_node(fake.ksr, request)
+    return request
+
+
+def ends(fake: FakeKsr) -> list[tuple[object, ...]]:
+    return [
+        tuple(event.get(name) for name in ("event", "result", "panel", "dialled", "hung_up_by"))
+        for event in events(fake)
+        if event["event"] in ("ended", "refused")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "timed_out", "is_told"),
+    [
+        (nodes.SENT, 408, True, True),  # the node has said nothing
+        (nodes.RINGS, 408, True, True),  # it has died since, and does not say 487
+        (nodes.LOST, 503, False, True),
+        (nodes.LOST, 487, False, False),  # it only stood still
+        (nodes.SENT, 503, False, True),  # it takes no calls
+        (nodes.SENT, 488, False, True),
+        (nodes.SENT, 420, False, True),
+        (nodes.SENT, 487, False, False),  # its dialplan tells the end
+        (nodes.DIALS, 487, False, False),
+        (nodes.RINGS, 480, False, False),
+        (nodes.DIALS, 503, False, False),
+    ],
+)
+def test_the_end_of_a_cancelled_call_is_told_where_no_dialplan_does(
+    fake: FakeKsr, request_of: Make, state: str, status: int, *, timed_out: bool, is_told: bool
+) -> None:
+    request = called_by(fake, request_of, "p1", "*40719")
+    leg = nodes.panel_leg(fake.ksr, request.call_id)
+    assert leg is not None
+    nodes.keep_panel_leg(fake.ksr, request.call_id, leg._replace(state=state))
+    fake.results |= {"tm.t_is_canceled": 1, "tm.t_branch_timeout": 1 if timed_out else -1}
+    fake.message.status = status
+    panel_calls.on_failure(fake.ksr, request.settings)
+    assert ends(fake) == [("ended", "caller_hung_up", "p1", "access_code", "caller")] * is_told
+    assert len(fake.relayed) == 1
+    fake.message = Message(source_ip="127.0.0.21", call_id="leg-1")
+    may_ring_nobody = timed_out or (state == nodes.LOST and is_told)
+    assert nodes.has_left(fake.ksr, request.call_id) is may_ring_nobody, "it may go on after it stood still"
+
+
+def test_a_call_that_is_cancelled_as_its_node_fails_is_not_refused(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tm sends nothing to the next node, which could be reached."""
+    fake.next_nodes = ["sip:127.0.0.21:5060", "sip:127.0.0.22:5060", "sip:127.0.0.24:5060"]
+    request = called_by(fake, request_of, "p1")
+    cancelled_while(monkeypatch, RELAY)
+    fake.message.status = 503
+    panel_calls.on_failure(fake.ksr, request.settings)
+    assert ends(fake) == [("ended", "caller_hung_up", "p1", "12", "caller")]
+    assert fake.replies == []
+    assert not any("cannot be reached" in line or "no node left" in line for line in fake.logs)
+    assert nodes.panel_leg(fake.ksr, request.call_id) is None
+
+
+def test_a_call_that_is_cancelled_before_any_node_has_it_is_not_refused(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled_while(monkeypatch, RELAY)
+    called_by(fake, request_of, "p1")
+    assert ends(fake) == [("ended", "caller_hung_up", "p1", "12", "caller")]
+    assert fake.replies == [(487, "Request Terminated")]
+    assert fake.logs == []
+
+
+def test_a_cancelled_call_back_has_no_record_that_ends(fake: FakeKsr, request_of: Make) -> None:
+    request = request_of(fake)
+    request.account, request.kind = "city-line", "trunk"
+    panel_calls.send_to_node(fake.ksr, request)
+    fake.results |= {"tm.t_is_canceled": 1, "tm.t_branch_timeout": 1}
+    panel_calls.on_failure(fake.ksr, request.settings)
+    assert events(fake) == []
 
 
 def test_above_the_rate_calls_are_refused_but_not_emergency_calls(

@@ -129,6 +129,13 @@ def test_an_answered_call_that_is_over_gives_its_panel_back() -> None:
     assert states.command(['{"event":"ended","call_id":"c1","at_ms":3}'])[-1] == "-c1"
 
 
+def test_a_call_that_moved_says_so_of_its_own_panel() -> None:
+    moved = '{"event":"moved","call_id":"c1","at_ms":2,"panel":"p1","dialled":"12","reason":"r","moves":2}'
+    assert PanelStates().command([moved])[2:] == (
+        "2", "ep:panel_call:p1", "ep:call_over:c1", "900", "ep:panels_seen_at_ms", "m2 c1",
+    )  # fmt: skip
+
+
 def test_a_call_that_nobody_knows_frees_nothing_and_silence_is_told() -> None:
     assert PanelStates().command([REFUSED])[2:] == ("0", "900", "ep:panels_seen_at_ms")
     assert PanelStates().command([])[2:] == ("0", "900", "ep:panels_seen_at_ms")

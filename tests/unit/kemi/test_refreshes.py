@@ -253,6 +253,45 @@ def test_a_contact_taken_away_meanwhile_is_saved_whole(fake: FakeKsr, register: 
     assert fake.called("registrar.unregister_ruid") == [("location", "sip:h1@entryphone.test", "r3")]
 
 
+HOME = "sip:h1@127.0.2.1:5060"
+MOBILE = "sip:h1@127.0.2.1:5091"
+
+
+def _at(fake: FakeKsr, uri: str, ruid: str = "r1", mark: str = ';+sip.instance="<urn:uuid:1>"') -> None:
+    """The device of ruid `r1` is at this URI now: Kamailio has changed the contact in place."""
+    fake.message.headers = [("Contact", f"<{uri}>;expires=600{mark}")]
+    fake.saved = [Saved(uri, ruid, 600)]
+
+
+def test_a_device_that_names_itself_is_written_when_it_moves_and_when_it_comes_back(
+    fake: FakeKsr, register: Callable[[], None]
+) -> None:
+    fake.results["registrar.save"] = 2
+    for uri in (HOME, HOME, MOBILE, HOME, HOME):
+        _at(fake, uri)
+        register()
+    assert flags(fake) == [WHOLE, IN_MEMORY, WHOLE, WHOLE, IN_MEMORY]
+
+
+def test_a_device_that_names_itself_only_now_and_then_is_written(fake: FakeKsr, register: Callable[[], None]) -> None:
+    fake.results["registrar.save"] = 2
+    for mark in (';+sip.instance="<urn:uuid:1>"', "", ';+sip.instance="<urn:uuid:1>"'):
+        _at(fake, HOME, mark=mark)
+        fake.message.source_port += not mark
+        register()
+    assert flags(fake) == [WHOLE, WHOLE, WHOLE]
+
+
+def test_a_device_that_has_got_another_row_is_written(fake: FakeKsr, register: Callable[[], None]) -> None:
+    fake.results["registrar.save"] = 2
+    for uri, ruid in ((HOME, "r1"), (MOBILE, "r2"), (HOME, "r2")):
+        _at(fake, uri, ruid)
+        register()
+    assert flags(fake) == [WHOLE, WHOLE, IN_MEMORY, WHOLE]
+    register()
+    assert flags(fake)[4:] == [IN_MEMORY]
+
+
 def test_a_full_disk_is_told_and_the_next_refresh_written_through(
     fake: FakeKsr, register: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from kemi_routes import registration
 from kemi_routes.pipeline import DONE
+from tests.unit.kemi.ksr_functions import HANDLERS
+from tests.unit.kemi.sip_message import Contact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +90,55 @@ def test_a_busy_database_is_asked_once_more_before_the_answer(fake: FakeKsr, req
     assert len(fake.logs) == 1
 
 
+@pytest.fixture
+def full(fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
+    """Register a contact of an account that has ten, refreshed in order; returns those that it has lost."""
+    fake.location["h1"] = [Contact(f"sip:h1@127.0.2.1:{port}", f"r{port}", port) for port in range(5009, 4999, -1)]
+    fake.location["h1"][4].instance = "<urn:uuid:1>"
+
+    def save(kemi: FakeKsr, _table: str, _flags: int) -> int:
+        return -2 if len(kemi.location["h1"]) >= 10 else 1
+
+    monkeypatch.setitem(HANDLERS, "registrar.save", save)
+
+    def run(contact: str) -> list[str]:
+        fake.message.method, fake.message.headers = "REGISTER", [("Contact", contact)]
+        request = request_of(fake)
+        request.kind, request.account = "app", "h1"
+        before = [contact.ruid for contact in fake.location["h1"]]
+        registration.save_contacts(fake.ksr, request)
+        return [ruid for ruid in before if ruid not in {contact.ruid for contact in fake.location["h1"]}]
+
+    return run
+
+
+def test_the_eleventh_address_takes_the_place_of_that_refreshed_longest_ago(
+    fake: FakeKsr, full: Callable[[str], list[str]]
+) -> None:
+    assert full("<sip:h1@127.0.2.1:5100>") == ["r5000"]
+    assert len(fake.called("registrar.save")) == 2
+    assert fake.fetched == []
+
+
+def test_a_device_that_names_itself_takes_its_own_place(full: Callable[[str], list[str]]) -> None:
+    assert full('<sip:h1@127.0.2.1:5100>;+sip.instance="<urn:uuid:1>"') == ["r5005"]
+
+
+def test_several_at_once_take_nobodys_place(fake: FakeKsr, full: Callable[[str], list[str]]) -> None:
+    assert full("<sip:h1@127.0.2.1:5100>, <sip:h1@127.0.2.1:5101>") == []
+    assert len(fake.called("registrar.save")) == 1
+
+
+def test_what_fails_for_another_reason_takes_nobodys_place(fake: FakeKsr, full: Callable[[str], list[str]]) -> None:
+    fake.results["registrar.save"] = -1
+    assert full("<sip:h1@127.0.2.1:5100>") == []
+
+
+def test_a_contact_that_is_over_does_not_make_room(fake: FakeKsr, full: Callable[[str], list[str]]) -> None:
+    fake.location["h1"][-1].expires = 1
+    assert full("<sip:h1@127.0.2.1:5100>") == ["r5001"]
+
+
 def test_a_trunk_does_not_register(fake: FakeKsr, request_of: Make) -> None:
     fake.message.method = "REGISTER"
     request = request_of(fake)
@@ -106,7 +157,13 @@ def test_a_strangers_path_is_refused(fake: FakeKsr, request_of: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "contact", ["<sip:a@1.2.3.4>", '"A. B" <sip:a@1.2.3.4:5061;transport=tcp>;expires=60;+sip.instance="x"']
+    "contact",
+    [
+        "<sip:a@1.2.3.4>",
+        '"A. B" <sip:a@1.2.3.4:5061;transport=tcp>;expires=60;+sip.instance="x"',
+        '<sip:a@1.2.3.4>;+sip.instance="<urn:uuid:00000000-0000-1000-8000-000A95A0E128>";reg-id=1',
+        '"A, \\"B\\"" <sip:a@1.2.3.4>;methods="INVITE, ACK"',
+    ],
 )
 def test_a_contact_that_is_alone_may_go_to_the_journal(contact: str) -> None:
     assert registration._only_uri(contact) == contact.partition("<")[2].partition(">")[0]
@@ -116,7 +173,8 @@ def test_a_contact_that_is_alone_may_go_to_the_journal(contact: str) -> None:
     "contact",
     ["", "*", "sip:a@1.2.3.4", "<sip:a@1.2.3.4", "<sip:a@1.2.3.4>, <sip:b@1.2.3.4>", "<<sip:a@1.2.3.4>>",
      "<sip:a@1.2.3.4>>", "a>b <sip:a@1.2.3.4>", "< sip:a@1.2.3.4>", "<sip:a @1.2.3.4>", "<>",
-     "<sip:>", f"<sip:{'a' * 252}>"],
+     "<sip:>", f"<sip:{'a' * 252}>", '<sip:a@1.2.3.4>;x="', '<sip:a"b"@1.2.3.4>', '"<sip:a@1.2.3.4>"',
+     '<sip:a@1.2.3.4>;x="y", <sip:b@1.2.3.4>;x="y"'],
 )  # fmt: skip
 def test_any_other_is_written_through(contact: str) -> None:
     assert not registration._only_uri(contact)

@@ -1,6 +1,7 @@
 """The border to Kamailio: names of callbacks, exceptions, the order of steps."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from kemi_routes import (
     dialogs,
     emergency_calls,
+    ending,
     panel_calls,
     probe_calls,
     router,
@@ -24,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 def test_every_callback_named_anywhere_is_a_method() -> None:
     text = (REPOSITORY / "kamailio" / "kamailio.cfg").read_text()
     names = {*re.findall(r"route=(\w+)", text), *re.findall(r'_callback", "(\w+)"', text)}
-    assert len(names) == 5
+    assert len(names) == 6
     names |= set(re.findall(r'on_sl_reply", "(\w+)"', text))
     assert "on_stray_reply" in names
     names |= {panel_calls.ON_REPLY, panel_calls.ON_FAILURE, stage_calls.ON_REPLY, stage_calls.ON_FAILURE}
@@ -120,3 +122,40 @@ def test_a_missing_setting_is_named(fake: FakeKsr, name: str) -> None:
     del fake.defines[name]
     with pytest.raises(ValueError, match=name):
         router.build(fake.ksr, first=False)
+
+
+@pytest.mark.parametrize(("source", "forced"), [("127.0.1.1", 1), ("127.0.0.21", 0), ("127.0.9.9", 0)])
+def test_who_is_no_node_and_no_carrier_is_answered_where_he_sends_from(fake: FakeKsr, source: str, forced: int) -> None:
+    fake.tables["trunk_hosts"]["127.0.9.9"] = "carrier-a"
+    fake.message.source_ip, fake.message.method = source, "OPTIONS"
+    router.build(fake.ksr, first=False).ksr_request_route(None)
+    assert len(fake.called("force_rport")) == forced
+    assert fake.replies
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_story_is_shipped_before_its_process_ends(
+    fake: FakeKsr, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    done: list[str] = []
+
+    def tick(_shipper: object, _ksr: object) -> None:
+        done.append("shipped")
+        if fails:
+            raise OSError
+
+    monkeypatch.setattr("kemi_routes.streams.StoryShipper.tick", tick)
+    monkeypatch.setattr("os._exit", lambda status: done.append(f"ended {status}"))
+    usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
+    routes = router.build(fake.ksr, first=False)
+    try:
+        routes.on_story_tick(None)
+        assert done == ["shipped"]
+        signal.raise_signal(signal.SIGTERM)
+        routes.on_story_tick(None)
+        assert done == ["shipped", "shipped", "ended 0"]
+        assert 0 < signal.alarm(0) <= ending.LONGEST_S
+    finally:
+        signal.alarm(0)
+        for number, handler in usual.items():
+            signal.signal(number, handler)

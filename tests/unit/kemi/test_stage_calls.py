@@ -9,7 +9,7 @@ import pytest
 from kemi_routes import late_ringing, router, settings, stage_calls
 from kemi_routes.pipeline import DONE
 from tests.unit.kemi.sip_message import Contact, Message
-from tests.unit.kemi.steps import events, stage
+from tests.unit.kemi.steps import RELAY, cancelled_while, events, stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,18 @@ def test_a_stage_rings_every_contact_of_every_account(fake: FakeKsr, request_of:
     ]
 
 
+def test_the_dead_contacts_of_one_account_cost_no_other_its_ring(fake: FakeKsr, request_of: Make) -> None:
+    """Kamailio takes the first thirty."""
+    stage(fake, "h1,h2,h3,h4")
+    many = {name: [Contact(f"sip:{name}@{i}", f"{name}-{i}") for i in range(10)] for name in ("h1", "h2", "h3")}
+    fake.location = {**many, "h4": [Contact("sip:h4@1", "r4")]}
+    fake.location["h2"][9].expires = 1
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    assert fake.relayed == ["sip:h4@1"]
+    assert [contact.ruid[:2] for contact in fake.branches][::10] == ["h2", "h1", "h3"]
+    assert fake.fetched == []
+
+
 def test_a_stage_that_rings_a_panel_takes_it(fake: FakeKsr, request_of: Make) -> None:
     stage(fake, "p7")
     fake.tables["emergency_places"]["p7"] = "[]"
@@ -58,6 +70,22 @@ def test_nobody_registered_is_480_at_once(fake: FakeKsr, request_of: Make) -> No
     stage_calls.ring_stage(fake.ksr, request_of(fake))
     assert fake.replies == [(480, "Nobody Registered")]
     assert [e["outcome"] for e in events(fake)] == ["offline"]
+
+
+@pytest.mark.parametrize("accounts", ["h2", "h2,~a1", "~a1"])
+def test_a_stage_that_is_cancelled_before_it_rings_waits_for_nobody_and_nobody_failed(
+    fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch, accounts: str
+) -> None:
+    stage(fake, accounts)
+    fake.location = {"h2": [Contact("sip:a@1", "r1")]}
+    cancelled_while(monkeypatch, RELAY if "h2" in accounts else "tm.t_newtran", -1 if "h2" in accounts else 1)
+    assert stage_calls.ring_stage(fake.ksr, request_of(fake)) is DONE
+    outcomes = [event["outcome"] for event in events(fake) if event["account"] == "h2"]
+    assert outcomes == (["invited", "cancelled"] if "h2" in accounts else [])
+    assert fake.replies == [(487, "Request Terminated")]
+    assert fake.called("tmx.t_suspend") == []
+    assert not any(fake.tables[name] for name in ("setup", "wake", "wake_legs"))
+    assert fake.logs == []
 
 
 @pytest.mark.parametrize("header", ["", "h1,,h2", "h1;drop", ",".join(f"h{i}" for i in range(31))])

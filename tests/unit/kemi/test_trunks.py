@@ -9,6 +9,7 @@ import pytest
 
 from kemi_routes import changes, headers, nodes, router, settings, story, trunk_calls, trunks
 from kemi_routes.pipeline import DONE
+from tests.unit.kemi.steps import RELAY, cancelled_while
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +106,44 @@ def test_a_challenge_is_answered_once(phone: FakeKsr, request_of: Make) -> None:
     assert told(phone)[-1] == ("carrier-b", "failed", 1)
 
 
+def test_a_call_that_is_cancelled_while_the_next_trunk_is_dialled_blames_none(
+    phone: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one has failed; tm sends nothing to the second, which could be reached."""
+    phone.trunk_rows.append(("carrier-c", "10.0.0.3", "udp", "", "", "", 0, "e164"))
+    keeper = trunks.TrunkKeeper()
+    keeper.tick(phone.ksr)
+    phone.message.headers = [(headers.TRUNK, HEADER.replace(" call-1", ",carrier-c= call-1"))]
+    trunk_calls.ring_phone(phone.ksr, request_of(phone))
+    cancelled_while(monkeypatch, RELAY)
+    fail(phone, 503)
+    assert list(phone.tables["resting"]) == ["carrier-a"]
+    assert told(phone)[1:] == [("carrier-a", "failed", 0), ("carrier-b", "invited", 1), ("carrier-b", "cancelled", 1)]
+    assert not phone.tables["setup"]
+    assert phone.logs == []
+
+
+def test_a_challenge_that_is_not_answered_as_the_call_is_cancelled_blames_nobody(
+    phone: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trunks.rest(phone.ksr, "carrier-a")
+    trunk_calls.ring_phone(phone.ksr, request_of(phone))
+    cancelled_while(monkeypatch, RELAY)
+    fail(phone, 407)
+    assert list(phone.tables["resting"]) == ["carrier-a"]
+    assert told(phone)[1:] == [("carrier-b", "cancelled", 0)]
+
+
+def test_a_call_that_is_cancelled_before_its_first_trunk_is_dialled_blames_none(
+    phone: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled_while(monkeypatch, RELAY)
+    trunk_calls.ring_phone(phone.ksr, request_of(phone))
+    assert told(phone) == [("carrier-a", "invited", 0), ("carrier-a", "cancelled", 0)]
+    assert (phone.tables["resting"], phone.tables["setup"]) == ({}, {})
+    assert phone.replies == [(487, "Request Terminated")]
+
+
 def test_an_answer_names_account_and_trunk(phone: FakeKsr, request_of: Make) -> None:
     trunk_calls.ring_phone(phone.ksr, request_of(phone))
     phone.message.status = 200
@@ -112,6 +151,23 @@ def test_an_answer_names_account_and_trunk(phone: FakeKsr, request_of: Make) -> 
     assert (headers.ANSWERED_BY, "f12") in phone.message.headers
     assert (headers.TRUNK, "0 f12 carrier-a") in phone.message.headers
     assert told(phone)[-1] == ("carrier-a", "answered", 0)
+
+
+@pytest.mark.parametrize(
+    ("description", "keys"),
+    [
+        ("m=audio 4000 RTP/AVP 8 101\r\na=rtpmap:101 Telephone-Event/8000\r\n", "events"),
+        ("m=audio 4000 RTP/AVP 8\r\n", "sound"),
+        ("", "sound"),
+    ],
+)
+def test_an_answer_tells_how_the_phones_keys_come(
+    phone: FakeKsr, request_of: Make, description: str, keys: str
+) -> None:
+    trunk_calls.ring_phone(phone.ksr, request_of(phone))
+    phone.message.status, phone.message.body = 200, description
+    trunk_calls.on_reply(phone.ksr, settings.read(phone.ksr))
+    assert (headers.KEYS, keys) in phone.message.headers
 
 
 def test_without_a_known_trunk_the_leg_ends_at_once(fake: FakeKsr, request_of: Make) -> None:
@@ -138,9 +194,8 @@ def test_a_broken_header_is_refused(value: str) -> None:
         headers.parse_trunk(value)
 
 
-def test_trunks_follow_the_database_and_outlive_it(fake: FakeKsr) -> None:
+def test_trunks_follow_the_database_and_outlive_it(fake: FakeKsr, follower: changes.ChangeFollower) -> None:
     fake.trunk_rows = [A]
-    follower = changes.ChangeFollower("entryphone.test")
     follower.tick(fake.ksr)
     follower.tick(fake.ksr)
     assert trunks.find(fake.ksr, "carrier-a") == trunks.Trunk(*A[:6], False, "e164")

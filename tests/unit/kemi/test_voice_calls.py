@@ -10,6 +10,7 @@ import pytest
 from kemi_routes import (
     changes,
     clock,
+    dialogs,
     headers,
     router,
     story,
@@ -20,8 +21,8 @@ from kemi_routes import (
     voice_wishes,
 )
 from kemi_routes.pipeline import DONE, NEXT
-from kemi_routes.streams import RedisError
 from tests.unit.kemi import ksr_functions
+from tests.unit.kemi.sip_message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +75,13 @@ def nothing_is_left(fake: FakeKsr) -> bool:
     return not any(fake.tables[name] for name in ("voice_calls", "voice_legs", "voice_results", "setup"))
 
 
+def must_call_nobody(fake: FakeKsr) -> None:
+    """The leg was cancelled before its phone was called, and nothing of it is left."""
+    assert [wish["event"] for wish in wishes(fake)] == ["end"]
+    assert told(fake)[-1] == ("twilio", "cancelled", None)
+    assert nothing_is_left(fake)
+
+
 def call_in(fake: FakeKsr, user: str, source_ip: str = EDGE) -> None:
     fake.message.source_ip = source_ip
     fake.message.ruri = f"sip:{user}@127.0.0.10"
@@ -107,6 +115,51 @@ def test_a_leg_that_is_cancelled_while_it_is_put_to_wait_calls_nobody(
     monkeypatch.setitem(ksr_functions.HANDLERS, "tmx.t_suspend", suspend)
     assert trunk_calls.ring_phone(phone.ksr, request_of(phone)) is DONE
     assert [wish["event"] for wish in wishes(phone)] == ["end"]
+    assert nothing_is_left(phone)
+
+
+def cancel(fake: FakeKsr, request_of: Make) -> None:
+    """Another worker has the node's CANCEL."""
+    invite = fake.message
+    fake.message = Message(method="CANCEL", ruri=invite.ruri, call_id=invite.call_id, source_ip=invite.source_ip)
+    dialogs.pass_cancel(fake.ksr, request_of(fake))
+    fake.message = invite
+
+
+def test_a_leg_that_is_cancelled_as_soon_as_the_node_hears_of_it_calls_nobody(
+    phone: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reply(fake: FakeKsr, status: int, _phrase: str) -> int:
+        if status == 180:
+            cancel(fake, request_of)
+        return 1
+
+    monkeypatch.setitem(ksr_functions.HANDLERS, "tm.t_reply", reply)
+    assert trunk_calls.ring_phone(phone.ksr, request_of(phone)) is DONE
+    must_call_nobody(phone)
+
+
+def test_a_leg_whose_cancel_came_between_two_trunks_calls_nobody(
+    phone: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ksr_functions.HANDLERS, "tm.t_is_canceled", lambda _fake: 1)
+    assert trunk_calls.ring_phone(phone.ksr, request_of(phone)) is DONE
+    must_call_nobody(phone)
+
+
+def test_a_leg_that_is_put_to_wait_while_its_cancel_is_in_hand_ends(
+    phone: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invite = phone.message
+
+    def relay(fake: FakeKsr) -> int:
+        fake.message = invite
+        assert trunk_calls.ring_phone(fake.ksr, request_of(fake)) is DONE
+        return 1
+
+    monkeypatch.setitem(ksr_functions.HANDLERS, "tm.t_relay", relay)
+    cancel(phone, request_of)
+    assert [wish["event"] for wish in wishes(phone)] == ["call", "end"]
     assert nothing_is_left(phone)
 
 
@@ -218,6 +271,24 @@ def test_an_api_that_cannot_gives_way_to_the_next_trunk_and_rests(phone: FakeKsr
     assert phone.called("uac.uac_replace_from")[-1] == ("", "sip:+74951110001@entryphone.test")
 
 
+@pytest.mark.parametrize("first", ["a carrier", "a voice API"])
+def test_a_leg_that_is_cancelled_as_the_api_fails_dials_no_other_trunk(
+    phone: FakeKsr, request_of: Make, first: str
+) -> None:
+    phone.views["kamailio_voice_trunks"].append(("other", "10.9.0.0/16"))
+    voice_trunks.VoiceTrunkKeeper().tick(phone.ksr)
+    if first == "a voice API":
+        phone.message.headers[0] = (headers.TRUNK, HEADER.replace("carrier-a=", "other="))
+    token = waits(phone, request_of)
+    voice_calls.told(phone.ksr, f"{token} 503")
+    phone.results["tm.t_is_canceled"] = 1
+    trunk_calls.on_resume(phone.ksr)
+    assert (phone.relayed, len(wishes(phone))) == ([], 1)
+    assert told(phone)[1:] == [("twilio", "cancelled", None)]
+    assert not phone.tables["resting"]
+    assert nothing_is_left(phone)
+
+
 def test_a_carrier_that_fails_gives_way_to_the_api(phone: FakeKsr, request_of: Make) -> None:
     trunks.rest(phone.ksr, "twilio")
     trunk_calls.ring_phone(phone.ksr, request_of(phone))
@@ -234,8 +305,8 @@ def test_when_nobody_calls_the_phone_the_leg_goes_on(
     waits(phone, request_of)
     voice_calls.tick(phone.ksr)
     assert phone.called("tmx.t_continue") == []
-    at_ms = clock.now_ms()
-    monkeypatch.setattr(voice_calls, "now_ms", lambda: at_ms + voice_calls.PLACED_WITHIN_MS + 1)
+    at_ms = clock.steady_ms()
+    monkeypatch.setattr(voice_calls, "steady_ms", lambda: at_ms + voice_calls.PLACED_WITHIN_MS + 1)
     voice_calls.tick(phone.ksr)
     assert len(phone.called("tmx.t_continue")) == 1
     assert [wish["event"] for wish in wishes(phone)] == ["call", "end"]
@@ -248,8 +319,8 @@ def test_a_phone_that_is_being_called_may_ring_for_long(
 ) -> None:
     token = waits(phone, request_of)
     voice_calls.told(phone.ksr, f"{token} 100")
-    at_ms = clock.now_ms()
-    monkeypatch.setattr(voice_calls, "now_ms", lambda: at_ms + 60_000)
+    at_ms = clock.steady_ms()
+    monkeypatch.setattr(voice_calls, "steady_ms", lambda: at_ms + 60_000)
     voice_calls.tick(phone.ksr)
     assert phone.called("tmx.t_continue") == []
 
@@ -271,9 +342,8 @@ def test_a_leg_that_cannot_wait_uses_the_carrier(phone: FakeKsr, request_of: Mak
     assert nothing_is_left(phone)
 
 
-def test_trunks_of_the_api_follow_the_database_and_outlive_it(fake: FakeKsr) -> None:
+def test_trunks_of_the_api_follow_the_database_and_outlive_it(fake: FakeKsr, follower: changes.ChangeFollower) -> None:
     fake.views["kamailio_voice_trunks"] = [("twilio", "10.0.0.0/8"), ("bad|name", "10.0.0.0/8")]
-    follower = changes.ChangeFollower("entryphone.test")
     follower.tick(fake.ksr)
     follower.tick(fake.ksr)
     assert voice_trunks.is_known(fake.ksr, "twilio")
@@ -287,39 +357,10 @@ def test_trunks_of_the_api_follow_the_database_and_outlive_it(fake: FakeKsr) -> 
     follower.tick(fake.ksr)
 
 
-def test_a_change_reaches_the_leg(phone: FakeKsr, request_of: Make) -> None:
-    follower = changes.ChangeFollower("entryphone.test")
+def test_a_change_reaches_the_leg(phone: FakeKsr, request_of: Make, follower: changes.ChangeFollower) -> None:
     follower.tick(phone.ksr)
     token = waits(phone, request_of)
     phone.changes.append((1, f"voice:{token} 180"))
     follower.tick(phone.ksr)
     follower.tick(phone.ksr)
     assert told(phone)[1:] == [("twilio", "ringing", 180)]
-
-
-class FakeStream:
-    """Redis that is there or away."""
-
-    def __init__(self) -> None:
-        self.added: list[tuple[str, str, str]] = []
-        self.is_away = False
-
-    def add(self, stream: str, _trimmed_at: str, field: str, value: str) -> None:
-        if self.is_away:
-            raise RedisError("LOADING")
-        self.added.append((stream, field, value))
-
-
-def test_wishes_are_shipped_and_kept_while_redis_is_away(fake: FakeKsr, monkeypatch: pytest.MonkeyPatch) -> None:
-    stream = FakeStream()
-    shipper = voice_wishes.VoiceShipper(stream)  # type: ignore[arg-type]
-    stream.is_away = True
-    voice_wishes.add(fake.ksr, {"event": "end", "token": "v1"})
-    shipper.tick(fake.ksr)
-    stream.is_away = False
-    shipper.tick(fake.ksr)
-    assert stream.added == []  # not tried again at once
-    monkeypatch.setattr("kemi_routes.voice_wishes.time.monotonic", lambda: 1e12)
-    shipper.tick(fake.ksr)
-    ((name, field, value),) = stream.added
-    assert (name, field, json.loads(value)["token"]) == ("ep:voice_calls", "voice", "v1")

@@ -153,6 +153,31 @@ def test_when_all_refuse_a_sleeper_is_waited_for_and_then_no_more(stage: FakeKsr
     assert (stage.tables["wake"], stage.tables["wake_legs"]) == ({}, {})
 
 
+def says(fake: FakeKsr, ruid: str, status: int) -> None:
+    fake.message.status, fake.pvs["$T_reply_ruid"] = status, ruid
+    stage_calls.on_reply(fake.ksr, settings.read(fake.ksr))
+
+
+@pytest.mark.parametrize(("status", "is_rung"), [(603, False), (607, False), (486, True), (480, True), (408, True)])
+@pytest.mark.parametrize("all_have_refused", [False, True])
+def test_who_has_declined_on_one_device_is_not_rung_on_another_that_wakes(
+    stage: FakeKsr, request_of: Make, status: int, *, is_rung: bool, all_have_refused: bool
+) -> None:
+    stage.location["a1"] = [Contact("sip:tablet@10.0.0.9", "r9")]
+    stage_calls.ring_stage(stage.ksr, request_of(stage))
+    says(stage, "r9", 180)
+    says(stage, "r9", status)
+    says(stage, "r9", 180)  # repeated on its way, and late
+    if all_have_refused:
+        stage.message.status = status
+        stage_calls.on_failure(stage.ksr, settings.read(stage.ksr))
+        assert len(stage.called("tmx.t_suspend")) == 1, "a2 may still wake"
+    register(stage, "a1", "sip:phone@10.0.0.1", "r1")
+    assert (("a1", "invited", 1) in told(stage)) is is_rung
+    register(stage, "a2", "sip:a2@10.0.0.2", "r2")
+    assert told(stage)[-1] == ("a2", "invited", 2 if is_rung else 1), "somebody else is"
+
+
 def test_a_cancelled_leg_takes_nobody_and_keeps_its_list_until_the_end(stage: FakeKsr, request_of: Make) -> None:
     stage.location["h1"] = [Contact("sip:h1@10.0.0.9", "r9")]
     stage_calls.ring_stage(stage.ksr, request_of(stage))

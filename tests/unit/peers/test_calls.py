@@ -39,12 +39,12 @@ def test_a_whole_call() -> None:
         await call.answered()
         await ring.established()
         await ring.rtp.press("#", 60)
-        await call.rtp.wait_for_key("#", 2)
+        await call.rtp.wait_for_key("#", 60)
         assert await ring.info("5") == 200
-        assert (await call.wait_request("INFO", 1)).message.body.startswith(b"Signal=5")
+        assert (await call.wait_request("INFO", 60)).message.body.startswith(b"Signal=5")
         assert (await call.reinvite(call.describe())).status == 200
         assert await call.bye() == 200
-        await ring.wait_request("BYE", 1)
+        await ring.wait_request("BYE", 60)
         assert ring.ended
 
     _play(story)
@@ -75,7 +75,7 @@ def test_a_refusal_is_acknowledged_once_and_not_resent() -> None:
         placing = asyncio.create_task(caller.call(_CALLER, "12"))
         (await callee.incoming()).reject(603)
         assert (await (await placing).final()).status == 603
-        await callee.socket.wait_received(lambda got: got.method == "ACK", 1, "ACK")
+        await callee.socket.wait_received(lambda got: got.method == "ACK", 60, "ACK")
 
     _play(story)
 
@@ -106,10 +106,10 @@ def test_waiting_in_vain_says_for_what() -> None:
 def test_a_peer_that_looks_late_knows_when_a_message_came() -> None:
     async def story(caller: ScriptedPeer, callee: ScriptedPeer) -> None:
         caller.socket.send_bytes(caller.request("OPTIONS", "sip:entryphone.test", "p1").encode())
-        sent_s = time.monotonic()
         time.sleep(0.2)  # noqa: ASYNC251 - the loop is busy, and the message waits in the kernel
-        await callee.socket.watch.until(lambda: bool(callee.socket.received), 2, lambda: "nothing came")
-        assert callee.socket.received[0].at_s - sent_s < 0.1
+        looked_s = time.monotonic()
+        await callee.socket.watch.until(lambda: bool(callee.socket.received), 60, lambda: "nothing came")
+        assert callee.socket.received[0].at_s < looked_s
 
     _play(story)
 
@@ -123,8 +123,8 @@ def test_a_server_takes_what_comes_again_with_no_higher_number_for_a_loop() -> N
             invite.replace("CSeq", f"{number} INVITE")
             transactions.append(caller.socket.send_request(SipMessage(invite.start_line, list(invite.headers))))
         for transaction in transactions[1:3]:
-            assert (await transaction.wait_final(1)).status == 482
-        await callee.socket.wait_received(lambda got: got.method == "INVITE" and got.cseq == 6, 1, "the last INVITE")
+            assert (await transaction.wait_final(60)).status == 482
+        await callee.socket.wait_received(lambda got: got.method == "INVITE" and got.cseq == 6, 60, "the last INVITE")
         assert [call.invite.cseq for call in callee.ringing] == [5, 6]
 
     _play(story)
@@ -143,8 +143,9 @@ def test_an_ack_of_another_number_is_none_and_numbers_grow() -> None:
         caller.socket.send_request(wrong)
         old = call.request("INFO")
         old.replace("CSeq", f"{ring.invite.cseq} INFO")
-        assert (await caller.socket.send_request(old).wait_final(1)).status == 500
-        assert [got.message.method for got in ring.requests] == ["ACK"]
+        assert (await caller.socket.send_request(old).wait_final(60)).status == 500
+        # More than one on a busy machine: an answer that is repeated is acknowledged again.
+        assert {(got.message.method, got.message.cseq) for got in ring.requests} == {("ACK", ring.invite.cseq)}
         assert await call.bye() == 200
 
     _play(story)

@@ -56,11 +56,11 @@ def _between_two_streams() -> tuple[list[rtp.KeyPress], int]:
             for stream, towards in ((one, other), (other, one)):
                 stream.aim(sdp.Media("audio", "127.0.0.1", towards.port, (0, 101), {101: "telephone-event/8000"}))
             one.talk()
-            await other.wait_for_sound(3)
+            await other.wait_for_sound(60)
             await one.press("#", 60)
             await one.press("#", 60)
             await one.press("1", 60)
-            await other.wait_for_key("1", 3)
+            await other.wait_for_key("1", 60)
             return other.keys, one.packets
         finally:
             one.close()

@@ -1,0 +1,45 @@
+"""Which prompt a caller hears: the sound that a node reads at this moment, and how long it is.
+
+Length alone does not tell languages apart: "nobody is at home" is 88 packets long in English and in Chinese.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tests.sip.emergency_scene import until
+
+if TYPE_CHECKING:
+    from tests.sip.scene import Scene
+
+_SOUNDS: Final = Path(__file__).parents[2] / "asterisk" / "sounds"
+_GSM_FRAME_BYTES: Final = 33  # 20 ms, as long as a packet
+
+
+def packets_of(prompt: str) -> int:
+    """How many packets of 20 ms a prompt takes, such as `ru/blocked`."""
+    return (_SOUNDS / f"{prompt}.gsm").stat().st_size // _GSM_FRAME_BYTES
+
+
+async def prompt_plays(scene: Scene, prompt: str, timeout_s: float = 10.0) -> None:
+    """Wait until a node plays a prompt, such as `ru/blocked`: it has the file open."""
+    pids = [pid for node in scene.stack.settings.asterisk_nodes for pid in scene.stack.pids(node)]
+
+    async def playing() -> set[str]:
+        return await asyncio.to_thread(_open_sounds, pids)
+
+    await until(playing, lambda sounds: prompt in sounds, timeout_s)
+
+
+def _open_sounds(pids: list[int]) -> set[str]:
+    found = set()
+    for pid in pids:
+        for handle in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed in this moment
+                path = handle.readlink()
+                if path.suffix == ".gsm":
+                    found.add(f"{path.parent.name}/{path.stem}")
+    return found

@@ -1,0 +1,47 @@
+"""Records of calls once they tell what a story asks for: whoever has a part in a call tells it alone, in no order.
+
+That a record has its result says nothing of the branches (Kamailio's), stages, keys, phones (each of a worker of
+FastAGI) and pushes in it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.sip.emergency_scene import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.sip.scene import Scene
+
+Record = dict[str, Any]
+
+
+async def record_with(scene: Scene, call_id: str, told: Callable[[Record], bool]) -> Record:
+    """The complete record of a call, once it tells this, too."""
+
+    async def read() -> Record:
+        return await scene.office.call_record(call_id)
+
+    record: Record = await until(read, told)
+    return record
+
+
+async def record_with_keys(scene: Scene, call_id: str, count: int = 1) -> Record:
+    """The complete record of a call, once it tells of so many keys, and of each what came of it."""
+
+    def told(record: Record) -> bool:
+        results = [key["result"] for key in record["access_records"]]
+        return len(results) >= count and "granted" not in results
+
+    return await record_with(scene, call_id, told)
+
+
+async def record_with_pushes(scene: Scene, call_id: str, last: str) -> Record:
+    """The complete record of a call, once its story tells that a push has come to this."""
+    return await record_with(
+        scene,
+        call_id,
+        lambda record: any(line["event"] == "push" and line["outcome"] == last for line in record["story"]),
+    )
