@@ -26,7 +26,7 @@ def packets_of(prompt: str) -> int:
 
 async def prompt_plays(scene: Scene, prompt: str, timeout_s: float = 10.0) -> None:
     """Wait until a node plays a prompt, such as `ru/blocked`: it has the file open."""
-    pids = [pid for node in scene.stack.settings.asterisk_nodes for pid in scene.stack.pids(node)]
+    pids = [pid for node in scene.stack.settings.every_asterisk_node for pid in scene.stack.pids(node)]
 
     async def playing() -> set[str]:
         return await asyncio.to_thread(_open_sounds, pids)

@@ -30,7 +30,7 @@ from tests.sip.emergency_scene import (
 )
 from tests.sip.households import family
 from tests.sip.ordinary import the_family_rings
-from tests.sip.spoken import language_of
+from tests.sip.prompts import packets_of, prompt_plays
 from tests.sip.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -154,8 +154,9 @@ async def test_a_dispatcher_is_told_in_the_companys_language_that_the_panel_cann
         await back.rtp.wait_for_sound(5)
         await back.rtp.press("1")  # enough of the address
         heard = back.rtp.packets
+        await prompt_plays(scene, "ru/unavailable")
         await back.wait_request("BYE", 15)
-        assert language_of(back.rtp.packets - heard, "unavailable") == "ru"
+        assert abs(back.rtp.packets - heard - packets_of("ru/unavailable")) < 12
 
 
 async def test_only_known_trunks_and_only_the_citys_numbers_call_back(scene: Scene) -> None:
