@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from lab.peers import message
 from lab.peers.digest import Credentials
-from lab.probes import kamailio_rpc, redis_command
+from lab.probes import redis_command
 from lab.services import PANEL_CALLS
 from tests.sip.ordinary import they_talk
 
@@ -81,31 +81,24 @@ def tell(line: str) -> None:
 
 async def rested(scene: Scene) -> None:
     """Let no line be tried last because it failed in the story before."""
-    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
     for name in ("city-line", "second-line", "carrier-a", "carrier-b"):
-        await asyncio.to_thread(kamailio_rpc, rpc, "htable.delete", "resting", name)
+        await scene.rpc("htable.delete", "resting", name)
 
 
 async def centre_known(scene: Scene) -> None:
     """Until Kamailio knows the way to the dispatch centre (it reads cities anew every two seconds)."""
-    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
-
-    async def read() -> str:
-        return str(await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", "emergency_cities", "1"))
-
-    await until(read, lambda told: "city-line" in told and '"112"' in told.replace("\\", ""))
+    await until(
+        lambda: scene.kept("emergency_cities", "1"),
+        lambda told: "city-line" in told and '"112"' in told.replace("\\", ""),
+    )
 
 
 async def language_known(scene: Scene, at: Panel, language: str) -> None:
     """Until Kamailio knows what is spoken at a panel (read anew as cities are)."""
-    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
-
-    async def read() -> str:
-        return str(
-            await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", "emergency_places", at.credentials.username)
-        )
-
-    await until(read, lambda told: f'"{language}"' in told.replace("\\", ""))
+    await until(
+        lambda: scene.kept("emergency_places", at.credentials.username),
+        lambda told: f'"{language}"' in told.replace("\\", ""),
+    )
 
 
 async def line_that_only_tries(scene: Scene, address: str) -> None:

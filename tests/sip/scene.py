@@ -24,6 +24,7 @@ from lab.peers.town import read_town
 from lab.probes import kamailio_rpc, redis_command
 from lab.services import OUTBOX_HEARTBEAT
 from tests.at_rest import await_nodes, await_rest
+from tests.sip.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -200,17 +201,28 @@ class Scene:
         return call, rings[who], home
 
     @contextlib.asynccontextmanager
-    async def company_with(self, **rules: Any) -> AsyncIterator[None]:
-        """The first company of the town has these rules inside the block."""
-        company = (await self.office.get("/v1/companies"))["items"][0]
-        path = f"/v1/companies/{company['id']}"
-        await self.office.send("PATCH", path, rules)
+    async def with_values(self, path: str, **values: Any) -> AsyncIterator[None]:
+        """What the API has at this path has these values inside the block, and calls feel it; then its own again."""
+        before = await self.office.get(path)
+        await self.office.send("PATCH", path, values)
         await self.felt()
         try:
             yield
         finally:
-            await self.office.send("PATCH", path, {name: company[name] for name in rules})
+            await self.office.send("PATCH", path, {name: before[name] for name in values})
             await self.felt()
+
+    async def panel_path(self, panel: Panel) -> str:
+        """Where the API has a panel."""
+        rows = (await self.office.get("/v1/panels?limit=200"))["items"]
+        return f"/v1/panels/{next(row['id'] for row in rows if row['account'] == panel.credentials.username)}"
+
+    @contextlib.asynccontextmanager
+    async def company_with(self, **rules: Any) -> AsyncIterator[None]:
+        """The first company of the town has these rules inside the block."""
+        company = (await self.office.get("/v1/companies"))["items"][0]
+        async with self.with_values(f"/v1/companies/{company['id']}", **rules):
+            yield
 
     @contextlib.asynccontextmanager
     async def plan_with(self, at: Panel, number: str, stages: list[dict[str, Any]]) -> AsyncIterator[None]:
@@ -232,10 +244,6 @@ class Scene:
         for service in services:
             await asyncio.to_thread(self.stack.kill, service)
             self._killed.append(service)
-
-    def killed(self, service: str) -> None:
-        """Have a service that the story has ended in its own way started again after it."""
-        self._killed.append(service)
 
     async def stop(self, service: str) -> None:
         """End a service in good order (SIGTERM); it is started again after the story."""
@@ -294,11 +302,26 @@ class Scene:
         finally:
             await asyncio.to_thread(changed.__exit__, None, None, None)
 
+    async def rpc(self, method: str, *parameters: str) -> dict[str, Any]:
+        """What Kamailio answers to one JSON-RPC call, with `result` or `error`."""
+        return await asyncio.to_thread(
+            kamailio_rpc, self.stack.settings.run / "kamailio" / "rpc.sock", method, *parameters
+        )
+
+    async def kept(self, table: str, key: str) -> str:
+        """What Kamailio's table keeps under a key, as a text to look into."""
+        return str(await self.rpc("htable.get", table, key))
+
     async def has_contact(self, account: str) -> bool:
         """Whether Kamailio knows where an account is."""
-        rpc = self.stack.settings.run / "kamailio" / "rpc.sock"
-        name = f"{account}@{self.town.sip.domain}"
-        return "result" in await asyncio.to_thread(kamailio_rpc, rpc, "ul.lookup", "location", name)
+        return "result" in await self.rpc("ul.lookup", "location", f"{account}@{self.town.sip.domain}")
+
+    async def contact_goes(self, account: str, within_s: float) -> None:
+        """Wait until Kamailio knows no more where an account is: in time."""
+        watch = Stopwatch()
+        while await self.has_contact(account):
+            assert watch.took_s < within_s
+            await asyncio.sleep(0.02)  # Kamailio tells nobody
 
     def console(self, node: str, command: str) -> str:
         """One command on the console of an Asterisk node; returns what it prints."""

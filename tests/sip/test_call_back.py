@@ -77,18 +77,13 @@ async def test_a_panel_whose_maker_allows_it_is_asked_to_answer_by_itself(
     scene: Scene, maker: str | None, asked: str
 ) -> None:
     at = panel_at(scene)
-    rows = (await scene.office.get("/v1/panels?limit=100"))["items"]
-    path = f"/v1/panels/{next(row['id'] for row in rows if row['account'] == at.credentials.username)}"
-    await scene.office.send("PATCH", path, {"maker": maker})
-    try:
+    async with scene.with_values(await scene.panel_path(at), maker=maker):
         number = await _called_from(scene)
         panel = await registered(scene, at)
         back, ring = await call_back(scene, panel, at.credentials.username, number)
         assert ring.invite.get("Answer-Mode") == asked
         assert ("alert-autoanswer" in ring.invite.get("Alert-Info")) is bool(asked)
         await _talks(back, ring)
-    finally:
-        await scene.office.send("PATCH", path, {"maker": None})
 
 
 async def test_after_the_lease_moved_on_the_new_holder_is_called(scene: Scene) -> None:

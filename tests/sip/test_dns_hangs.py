@@ -6,7 +6,6 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from lab.probes import kamailio_rpc
 from tests.sip.carriers import FIRST, a_phone_is_dialled
 from tests.sip.emergency_scene import rested, until
 from tests.sip.households import family
@@ -36,16 +35,7 @@ async def _known_by_name(scene: Scene, **names: str) -> AsyncIterator[None]:
         for name in rows:
             await scene.office.send("PATCH", f"/v1/trunks/{trunks[name]['id']}", {"address": trunks[name]["address"]})
         for name in rows:  # the story after this one calls through them
-            await until(lambda: _kept(scene, "trunks", name), lambda told: trunks[name]["address"] in told)  # noqa: B023
-
-
-async def _kept(scene: Scene, table: str, key: str) -> str:
-    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
-    return str(await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", table, key))
-
-
-async def _known(scene: Scene, key: str) -> str:
-    return await _kept(scene, "trunk_addresses", key)
+            await until(lambda: scene.kept("trunks", name), lambda told: trunks[name]["address"] in told)  # noqa: B023
 
 
 async def test_a_right_that_is_withdrawn_is_gone_within_a_second(scene: Scene) -> None:
@@ -73,13 +63,13 @@ async def test_a_carrier_is_reached_after_a_start_while_dns_says_nothing(scene: 
         dns.addresses = {NAME: FIRST}
         async with _known_by_name(scene, carrier_a=NAME):
             await dns.is_asked(NAME, 5)
-            await until(lambda: _known(scene, NAME), lambda told: FIRST in told)
+            await until(lambda: scene.kept("trunk_addresses", NAME), lambda told: FIRST in told)
             dns.addresses = None
             await asyncio.to_thread(scene.stack.restart, "kamailio")
             await dns.is_asked(NAME, 10)
             async with _known_by_name(scene, carrier_b=LATER):
                 await dns.is_asked(LATER, 10)  # the first name has been looked up in vain by then
-            assert FIRST in await _known(scene, NAME)
+            assert FIRST in await scene.kept("trunk_addresses", NAME)
             await rested(scene)
             call, ring = await a_phone_is_dialled(scene)
             assert ring.invite.uri.endswith(f"@{NAME}:5060")

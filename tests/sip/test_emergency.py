@@ -10,7 +10,6 @@ from urllib.parse import unquote
 import pytest
 
 from lab.peers.digest import Credentials
-from lab.probes import kamailio_rpc
 from tests.at_rest import await_nodes
 from tests.sip.emergency_scene import (
     CARRIER_A,
@@ -279,13 +278,10 @@ async def test_a_number_that_the_company_does_not_map_is_no_emergency_number(sce
     path, at = f"/v1/companies/{company}/emergency-rules", panel_at(scene)
     await scene.office.send("PUT", path, {"numbers": ["101"]})
     try:
-        rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
-
-        async def places() -> str:
-            name = at.credentials.username
-            return str(await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", "emergency_places", name))
-
-        await until(places, lambda told: "101" in told and "104" not in told)
+        await until(
+            lambda: scene.kept("emergency_places", at.credentials.username),
+            lambda told: "101" in told and "104" not in told,
+        )
         visitor, centre = await scene.visitor(at), await scene.peer(CITY_LINE)
         since_s = time.monotonic()
         call = await visitor.call(at.credentials, "104")

@@ -14,7 +14,6 @@ import pytest
 
 from lab.peers.digest import Credentials
 from lab.peers.office import OfficeError
-from lab.probes import kamailio_rpc
 from tests.sip.emergency_scene import caller_of, emergency_record, rested, until
 
 if TYPE_CHECKING:
@@ -88,11 +87,8 @@ def documents(text: str) -> list[Any]:
 
 
 async def _known_to_the_call_side(scene: Scene, city: str) -> None:
-    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
-
     async def read() -> str:
-        keys = (("emergency_cities", city), ("emergency_places", PANEL))
-        return " ".join([str(await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", *key)) for key in keys])
+        return " ".join([await scene.kept("emergency_cities", city), await scene.kept("emergency_places", PANEL)])
 
     await until(read, lambda told: all(part in told for part in ("hilltop-line", "+74960000000", "Upper street 7")))
 

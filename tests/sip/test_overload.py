@@ -8,7 +8,6 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from lab.probes import kamailio_rpc
 from tests.at_rest import await_nodes
 from tests.sip.emergency_scene import CITY_LINE, panel_at, rested, until
 from tests.sip.promises import in_most_tries
@@ -31,8 +30,7 @@ def _tell(scene: Scene, what: signal.Signals) -> None:
 
 async def _bound(scene: Scene) -> str:
     """The bound of calls in setup as Kamailio keeps it: none while it is not overloaded."""
-    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
-    return str(await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", "dialled_calls", "limit"))
+    return await scene.kept("dialled_calls", "limit")
 
 
 async def _overs(scene: Scene) -> int:

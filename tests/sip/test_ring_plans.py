@@ -112,13 +112,9 @@ async def test_a_gate_with_a_separator_is_dialled_by_house_and_apartment(
     scene: Scene, separator: str, in_the_uri: str
 ) -> None:
     (apartment, gate, number), *_ = from_the_gate(scene.town)
-    rows = (await scene.office.get("/v1/panels"))["items"]
-    row = next(row for row in rows if row["account"] == gate.credentials.username)
     home = await scene.home(apartment)
     visitor = await scene.visitor(gate)
-    await scene.office.send("PATCH", f"/v1/panels/{row['id']}", {"separator": separator})
-    try:
-        await scene.felt()
+    async with scene.with_values(await scene.panel_path(gate), separator=separator):
         call = await visitor.call(gate.credentials, f"{number[:2]}{in_the_uri}{number[2:]}")
         await home.all_ring()
         await call.cancel()
@@ -126,9 +122,6 @@ async def test_a_gate_with_a_separator_is_dialled_by_house_and_apartment(
         assert (await scene.office.call_record(call.call_id))["dialled"] in {dialled, dialled.replace("#", "%23")}
         call = await visitor.call(gate.credentials, number)
         assert (await call.final(15)).status == 404
-    finally:
-        await scene.office.send("PATCH", f"/v1/panels/{row['id']}", {"separator": None})
-        await scene.felt()
 
 
 async def test_the_gate_does_not_take_a_number_without_its_code(scene: Scene) -> None:

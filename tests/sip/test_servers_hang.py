@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from lab.peers.door import Door
 from lab.peers.relay import HttpRelay
-from lab.probes import kamailio_rpc
 from tests.sip.emergency_scene import (
     CITY_LINE,
     COMPONENTS,
@@ -89,12 +88,7 @@ async def test_an_apartment_rings(scene: Scene, frozen: tuple[str, ...]) -> None
 
 async def _forgotten(scene: Scene, *call_ids: str) -> None:
     """Until Kamailio's transactions of these INVITEs are over: before, tm itself cancels what comes late."""
-    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
-
-    async def listed() -> str:
-        return str(await asyncio.to_thread(kamailio_rpc, rpc, "tm.list"))
-
-    await until(listed, lambda told: not any(call_id in told for call_id in call_ids), 15)
+    await until(lambda: scene.rpc("tm.list"), lambda told: not any(call_id in str(told) for call_id in call_ids), 15)
 
 
 async def test_a_node_that_goes_on_rings_nobody_for_a_visitor_who_is_elsewhere(scene: Scene) -> None:
@@ -122,8 +116,7 @@ async def test_a_node_that_goes_on_rings_nobody_for_a_visitor_who_is_elsewhere(s
 
 async def _state_of(scene: Scene, node: str) -> str:
     """The flags of a node of ordinary calls in Kamailio's dispatcher: `A` up, `T` tried again, `I` down."""
-    rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
-    listed: Any = await asyncio.to_thread(kamailio_rpc, rpc, "dispatcher.list")
+    listed = await scene.rpc("dispatcher.list")
     targets = [t["DEST"] for entry in listed["result"]["RECORDS"] for t in entry["SET"]["TARGETS"]]
     return next(str(dest["FLAGS"]) for dest in targets if f":{node}:" in dest["URI"])
 

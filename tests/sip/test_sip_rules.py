@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.peers import sdp
-from lab.probes import kamailio_rpc
 from tests.sip.emergency_scene import CITY_LINE, caller_of, emergency_record, panel_at, rested
 from tests.sip.households import family
 from tests.sip.ordinary import the_key_opens, they_talk
@@ -53,8 +52,7 @@ async def test_a_refresh_survives_kill_9_right_after_its_200(scene: Scene) -> No
 
     await scene.restart("kamailio")
 
-    rpc_socket = scene.stack.settings.run / "kamailio" / "rpc.sock"
-    answer = await asyncio.to_thread(kamailio_rpc, rpc_socket, "ul.lookup", "location", account)
+    answer = await scene.rpc("ul.lookup", "location", account)
     cseqs = [int(digits) for digits in re.findall(r'"CSeq": (\d+)', json.dumps(answer))]
     assert cseqs == [cseq]
 

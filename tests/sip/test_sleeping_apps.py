@@ -305,12 +305,9 @@ async def test_residents_are_told_of_a_message_and_fetch_it(scene: Scene) -> Non
     services = await push_services(scene)
     apartment, at, number = scene.town.apartment("nobody registered")
     (resident,) = apartment.residents
-    company = (await scene.office.get("/v1/companies"))["items"][0]
-    rules, path = {"message_limit_s": 2, "ring_limit_s": 5}, f"/v1/companies/{company['id']}"
     camera = await HttpRelay.start(Door(at.door_code), at.address, *scene.town.relay_login(at))
     scene.when_over(camera.stop)
-    await scene.office.send("PATCH", path, rules)
-    try:
+    async with scene.company_with(message_limit_s=2, ring_limit_s=5):
         tokens = [await sleeping_device(scene, resident, platform) for platform in ("fcm", "apns", "hms", "webhook")]
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
@@ -334,8 +331,6 @@ async def test_residents_are_told_of_a_message_and_fetch_it(scene: Scene) -> Non
         await scene.office.send("DELETE", f"/v1/call-sounds/{message['id']}")
         for gone in (link, sound):
             assert (await asyncio.to_thread(_fetch, gone))[0] == 404
-    finally:
-        await scene.office.send("PATCH", path, {name: company[name] for name in rules})
 
 
 @pytest.mark.parametrize("late", [False, True])

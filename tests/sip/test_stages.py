@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,33 +14,12 @@ from tests.sip.ordinary import they_talk
 from tests.sip.records import record_with
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from lab.peers.town import Panel, Resident
+    from lab.peers.town import Resident
     from tests.sip.scene import Scene
 
 _GATEWAY_STAGE_S = 8
 _AT_ONCE_S = 3.0
 """No stage rings so short a time that it could have been waited for."""
-
-
-@contextlib.asynccontextmanager
-async def _with(scene: Scene, path: str, **values: Any) -> AsyncIterator[None]:
-    """Something of the fund has other values while the story lasts."""
-    before = await scene.office.get(path)
-    await scene.office.send("PATCH", path, values)
-    await scene.felt()
-    try:
-        yield
-    finally:
-        await scene.office.send("PATCH", path, {name: before[name] for name in values})
-
-
-async def _panel_with(scene: Scene, panel: Panel, **limits: int) -> contextlib.AbstractAsyncContextManager[None]:
-    for row in (await scene.office.get("/v1/panels"))["items"]:
-        if row["account"] == panel.credentials.username:
-            return _with(scene, f"/v1/panels/{row['id']}", **limits)
-    raise LookupError(panel.name)
 
 
 def _account(resident: Resident) -> str:
@@ -145,7 +123,7 @@ async def test_an_account_in_its_quiet_hours_keeps_still_and_the_others_ring(sce
     assert (kept["quiet_from"], kept["quiet_until"]) == ("22:00", "07:00")
     now = datetime.now(UTC)  # the demo city keeps UTC
     hours = {"quiet_from": f"{now - timedelta(hours=1):%H:%M}", "quiet_until": f"{now + timedelta(hours=1):%H:%M}"}
-    async with _with(scene, f"/v1/accounts/{_account(sleeper)}", **hours):
+    async with scene.with_values(f"/v1/accounts/{_account(sleeper)}", **hours):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         for _, peer in others:
@@ -153,7 +131,7 @@ async def test_an_account_in_its_quiet_hours_keeps_still_and_the_others_ring(sce
         await call.cancel()
         assert still.ringing == []
     later = {"quiet_from": f"{now + timedelta(hours=2):%H:%M}", "quiet_until": f"{now + timedelta(hours=3):%H:%M}"}
-    async with _with(scene, f"/v1/accounts/{_account(sleeper)}", **later):
+    async with scene.with_values(f"/v1/accounts/{_account(sleeper)}", **later):
         began_s = time.monotonic()
         call = await visitor.call(at.credentials, number)
         await home.all_ring(since_s=began_s)
@@ -197,7 +175,7 @@ async def test_without_a_plan_the_phone_rings_after_the_app_at_once_when_that_re
 async def test_all_stages_together_ring_no_longer_than_the_panels_limit(scene: Scene) -> None:
     apartment, at, number = with_a_gateway(scene.town)
     (_, gateway), (_, app) = (await scene.home(apartment)).phones
-    async with await _panel_with(scene, at, ring_limit_s=10):
+    async with scene.with_values(await scene.panel_path(at), ring_limit_s=10):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         first = await gateway.incoming()
@@ -213,7 +191,7 @@ async def test_all_stages_together_ring_no_longer_than_the_panels_limit(scene: S
 
 async def test_a_tone_tells_the_resident_that_the_talk_is_nearly_over_and_then_it_ends(scene: Scene) -> None:
     apartment, at, number = family(scene.town)
-    async with await _panel_with(scene, at, talk_limit_s=20):
+    async with scene.with_values(await scene.panel_path(at), talk_limit_s=20):
         called_s = time.monotonic()
         call, ring, _ = await scene.talk(apartment, at, number)
         began_s = time.monotonic()

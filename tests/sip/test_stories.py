@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.peers.office import OfficeError
-from lab.probes import kamailio_rpc
+from tests.sip.emergency_scene import until
 from tests.sip.households import beside_a_desk, family
 from tests.sip.ordinary import a_look, they_talk
 
@@ -176,14 +176,13 @@ async def test_what_happened_in_the_moment_before_kamailio_is_stopped_is_told(sc
     phone = await scene.resident(apartment.residents[0])
     call = await (await scene.visitor(at)).call(at.credentials, number)
     ring = await phone.incoming()
-    ships = await asyncio.to_thread(_story_process, scene)
+    ships = await _story_process(scene)
     os.kill(ships, signal.SIGSTOP)  # what it has shipped ends here
     try:
         ring.ring()
         await call.ringing()
         every = len(scene.stack.pids("kamailio"))
-        stops = asyncio.create_task(asyncio.to_thread(scene.stack.kill, "kamailio", signal.SIGTERM))
-        scene.killed("kamailio")
+        stops = asyncio.create_task(scene.stop("kamailio"))
         deadline = time.monotonic() + 5
         while len(scene.stack.pids("kamailio")) == every:
             assert time.monotonic() < deadline, "no process of Kamailio has ended"
@@ -192,10 +191,7 @@ async def test_what_happened_in_the_moment_before_kamailio_is_stopped_is_told(sc
         os.kill(ships, signal.SIGCONT)
     await stops
     await scene.revive()
-    deadline = time.monotonic() + 5
-    while not await _has_rung(scene, call.call_id):
-        assert time.monotonic() < deadline, "nobody is told that the phone rang"
-        await asyncio.sleep(0.1)
+    await until(lambda: _has_rung(scene, call.call_id), bool, 5)
 
 
 async def _has_rung(scene: Scene, call_id: str) -> bool:
@@ -206,8 +202,8 @@ async def _has_rung(scene: Scene, call_id: str) -> bool:
         return False  # there is none yet
 
 
-def _story_process(scene: Scene) -> int:
+async def _story_process(scene: Scene) -> int:
     """Pid of the process of Kamailio that ships the story."""
-    told = kamailio_rpc(scene.stack.settings.run / "kamailio" / "rpc.sock", "core.psx")
-    (pid,) = (row["PID"] for row in told["result"] if str(row["DSC"]).endswith("timer=story"))  # type: ignore[attr-defined]
+    told = (await scene.rpc("core.psx"))["result"]
+    (pid,) = (row["PID"] for row in told if str(row["DSC"]).endswith("timer=story"))
     return int(pid)

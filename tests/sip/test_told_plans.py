@@ -18,6 +18,7 @@ from lab.peers.digest import Credentials
 from lab.peers.scripted import ScriptedPeer
 from tests.sip.households import in_two_stages, nobody_home, quiet_at_night
 from tests.sip.ordinary import they_talk
+from tests.sip.records import record_with
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,19 +28,15 @@ if TYPE_CHECKING:
 
 _COMMAND = Path(__file__).parents[2] / "bin" / "entryphone"
 _HALL = "127.0.3.91"
-_AGAIN_S = 0.1
 
 
-async def _plans(scene: Scene, call_id: str, count: int = 1) -> list[dict[str, Any]]:
+async def _plans(scene: Scene, call_id: str) -> list[dict[str, Any]]:
     """The plans in the story of a call that is over; another process than that of its end may tell them."""
-    deadline = time.monotonic() + 10
-    while True:
-        story = (await scene.office.call_record(call_id))["story"]
-        found = [line for line in story if line["event"] == "plan"]
-        if len(found) >= count:
-            return found
-        assert time.monotonic() < deadline, f"{len(found)} plans in the story of {call_id}: {story}"
-        await asyncio.sleep(_AGAIN_S)  # the API has nothing to wait on
+
+    def plans(record: dict[str, Any]) -> list[dict[str, Any]]:
+        return [line for line in record["story"] if line["event"] == "plan"]
+
+    return plans(await record_with(scene, call_id, lambda record: bool(plans(record))))
 
 
 async def _why(scene: Scene, call_id: str, account: str) -> str:
@@ -58,20 +55,6 @@ async def _why_by_command(scene: Scene, call_id: str, account: str) -> str:
     told, _ = await asked.communicate()
     assert asked.returncode == 0
     return told.decode().rstrip("\n")
-
-
-@contextlib.asynccontextmanager
-async def _account_with(scene: Scene, account: str, **values: Any) -> AsyncIterator[None]:
-    """An account has other values inside the block, and calls feel it."""
-    path = f"/v1/accounts/{account}"
-    before = await scene.office.get(path)
-    await scene.office.send("PATCH", path, values)
-    await scene.felt()
-    try:
-        yield
-    finally:
-        await scene.office.send("PATCH", path, {name: before[name] for name in values})
-        await scene.felt()
 
 
 async def _nobody_is_reached(scene: Scene, at: Panel, number: str) -> str:
@@ -113,7 +96,7 @@ async def test_an_account_that_is_switched_off_after_the_call_was_not_the_reason
     apartment, _, _ = in_two_stages(scene.town)
     handset, app = (resident.credentials.username for resident in apartment.residents)
     on = await _answered_in_the_first_stage(scene)
-    async with _account_with(scene, app, enabled=False):
+    async with scene.with_values(f"/v1/accounts/{app}", enabled=False):
         sentence = f"{app} was not called: its turn, stage 2, did not come, as {handset} answered in stage 1."
         assert await _why(scene, on, app) == sentence
         off = await _answered_in_the_first_stage(scene)
@@ -126,7 +109,7 @@ async def test_an_account_that_kept_quiet_hours_hears_so_when_they_are_others(sc
     account = sleeper.credentials.username
     now = datetime.now(UTC)  # the demo city keeps UTC
     hours = {"quiet_from": f"{now - timedelta(hours=1):%H:%M}", "quiet_until": f"{now + timedelta(hours=1):%H:%M}"}
-    async with _account_with(scene, account, **hours):
+    async with scene.with_values(f"/v1/accounts/{account}", **hours):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         for _, peer in others:
@@ -135,7 +118,7 @@ async def test_an_account_that_kept_quiet_hours_hears_so_when_they_are_others(sc
         (plan,) = await _plans(scene, call.call_id)
     assert plan["left_out"] == {"quiet_hours": [account]}
     sentence = f"{account} was not called: it kept quiet hours at that time of day."
-    async with _account_with(scene, account, quiet_from=None, quiet_until=None):
+    async with scene.with_values(f"/v1/accounts/{account}", quiet_from=None, quiet_until=None):
         assert await _why(scene, call.call_id, account) == sentence
         assert await _why_by_command(scene, call.call_id, account) == sentence
 
@@ -162,8 +145,8 @@ async def test_a_phone_that_was_not_paid_for_hears_so_when_it_is_again(
 
 
 @contextlib.asynccontextmanager
-async def _thirty_one(scene: Scene) -> AsyncIterator[tuple[int, list[Credentials]]]:
-    """An apartment whose own handset lies in a drawer, and thirty apps more: its id, and the apps."""
+async def _thirty_one(scene: Scene) -> AsyncIterator[list[Credentials]]:
+    """An apartment whose own handset lies in a drawer, and thirty apps more: these."""
     apartment, _, _ = nobody_home(scene.town)
     own = await scene.office.get(f"/v1/accounts/{apartment.residents[0].credentials.username}")
     made = []
@@ -173,7 +156,7 @@ async def _thirty_one(scene: Scene) -> AsyncIterator[tuple[int, list[Credentials
             answer = await scene.office.send("POST", "/v1/accounts", body)
             made.append(Credentials(body["account"], answer["password"]))
         await scene.felt()
-        yield own["apartment_id"], made
+        yield made
     finally:
         for credentials in made:
             await scene.office.send("DELETE", f"/v1/accounts/{credentials.username}")
@@ -181,7 +164,7 @@ async def _thirty_one(scene: Scene) -> AsyncIterator[tuple[int, list[Credentials
 
 async def test_the_thirty_first_of_a_home_rings_when_the_first_thirty_have_not_answered(scene: Scene) -> None:
     _, at, number = nobody_home(scene.town)
-    async with _thirty_one(scene) as (_, apps), contextlib.AsyncExitStack() as exits:
+    async with _thirty_one(scene) as apps, contextlib.AsyncExitStack() as exits:
         hall = await ScriptedPeer.open(scene.town.sip, _HALL, streams=4)
         exits.callback(hall.close)
         first, last = apps[0], apps[-1]
@@ -205,18 +188,11 @@ async def test_the_thirty_first_of_a_home_rings_when_the_first_thirty_have_not_a
 
 async def test_the_thirty_first_of_a_full_stage_hears_that_it_was_full(scene: Scene) -> None:
     _, at, number = nobody_home(scene.town)
-    async with _thirty_one(scene) as (apartment_id, apps):
-        stages = [{"ring_timeout_s": 5, "targets": [{"kind": "all"}]}]
-        body = {"apartment_id": apartment_id, "name": "one stage", "stages": stages}
-        kept = await scene.office.send("POST", "/v1/ring-plans", body)
-        try:
-            await scene.felt()
+    async with _thirty_one(scene) as apps:
+        async with scene.plan_with(at, number, [{"ring_timeout_s": 5, "targets": [{"kind": "all"}]}]):
             shown = await scene.office.get(f"/v1/ring-plans/{at.credentials.username}/{number}")
             assert shown["left_out"] == {"too_many": [apps[-1].username]}
             call_id = await _nobody_is_reached(scene, at, number)
-        finally:
-            await scene.office.send("DELETE", f"/v1/ring-plans/{kept['id']}")
-            await scene.felt()
         sentence = "its stage was full, as no more than 30 accounts ring together"
         last = apps[-1].username
         assert await _why(scene, call_id, last) == f"{last} was not called: {sentence}."

@@ -205,27 +205,19 @@ def app_account(apartment: Apartment) -> str:
 
 
 async def test_a_phone_is_told_that_the_talk_is_recorded(scene: Scene) -> None:
-    company = (await scene.office.get("/v1/companies"))["items"][0]
-    path = f"/v1/companies/{company['id']}"
-    await scene.office.send("PATCH", path, {"records_calls": True})
-    try:
-        await scene.felt()
-        async with _twilio(scene) as twilio:
-            visit, phone, _, at = await _called(scene, twilio)
-            talk = await phone.answer()
-            await talk.answered()
-            await talk.rtp.wait_for_sound(3, packets=50)
-            assert 200 not in visit.statuses
-            await talk.rtp.press(at.door_code[0])
-            await visit.answered()
-            assert visit.rtp.keys == []
-            await talk.rtp.press("#")
-            await visit.rtp.wait_for_key(at.door_code[0], 3)
-            await visit.bye()
-            await talk.wait_request("BYE", 3)
-    finally:
-        await scene.office.send("PATCH", path, {"records_calls": company["records_calls"]})
-        await scene.felt()
+    async with scene.company_with(records_calls=True), _twilio(scene) as twilio:
+        visit, phone, _, at = await _called(scene, twilio)
+        talk = await phone.answer()
+        await talk.answered()
+        await talk.rtp.wait_for_sound(3, packets=50)
+        assert 200 not in visit.statuses
+        await talk.rtp.press(at.door_code[0])
+        await visit.answered()
+        assert visit.rtp.keys == []
+        await talk.rtp.press("#")
+        await visit.rtp.wait_for_key(at.door_code[0], 3)
+        await visit.bye()
+        await talk.wait_request("BYE", 3)
 
 
 async def test_an_answering_machine_presses_no_key_and_the_other_phone_rings_on(scene: Scene) -> None:

@@ -98,12 +98,8 @@ def _is_of(call: OutgoingCall, body: dict[str, Any]) -> bool:
 
 async def test_a_message_of_a_visitor_is_told(scene: Scene) -> None:
     _, at, number = nobody_home(scene.town)
-    row = (await scene.office.get("/v1/companies"))["items"][0]
-    path = f"/v1/companies/{row['id']}"
     company, _ = await _listening(scene, refusals=0)
-    await scene.office.send("PATCH", path, {"message_limit_s": 2})
-    try:
-        await scene.felt()
+    async with scene.company_with(message_limit_s=2):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         await call.answered()
@@ -111,7 +107,5 @@ async def test_a_message_of_a_visitor_is_told(scene: Scene) -> None:
         async with asyncio.timeout(20):
             while (body := await company.told.get())["event"] != "message.left" or not _is_of(call, body):
                 assert body["event"] == "call.ended" or not _is_of(call, body)
-    finally:
-        await scene.office.send("PATCH", path, {"message_limit_s": row["message_limit_s"]})
     assert (body["data"]["call_id"], body["data"]["dialled"]) == (call.call_id, number)
     await scene.office.send("DELETE", f"/v1/call-sounds/{body['data']['id']}")
