@@ -43,7 +43,7 @@ def database(tmp_path: Path) -> Iterator[CrmDatabase]:
 
 
 @pytest.fixture
-def pushes_follow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+def end_of_following(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """Recorded entries stay in the stream, however long this machine stands still, until the test calls this."""
     with monkeypatch.context() as patched:
         patched.setattr(call_event_stream, "FOLLOWED_S", 600.0)
@@ -78,7 +78,7 @@ def _until_the_stream_is_empty(stream: CallEventStream, client: redis_py.Redis) 
 
 
 def test_events_are_recorded_and_leave_the_stream(
-    url: str, client: redis_py.Redis, database: CrmDatabase, pushes_follow: Callable[[], None]
+    url: str, client: redis_py.Redis, database: CrmDatabase, end_of_following: Callable[[], None]
 ) -> None:
     stream = CallEventStream(url, "one")
     work = recorder(stream, _recording(database), Event())
@@ -89,7 +89,7 @@ def test_events_are_recorded_and_leave_the_stream(
     work()
     assert _calls(database) == [f"call-{number}" for number in range(5)]
     assert client.xlen(redis_keys.CALL_EVENTS) == 5, "pushes follow calls in the same stream"
-    pushes_follow()
+    end_of_following()
     _until_the_stream_is_empty(stream, client)
 
 
@@ -112,7 +112,7 @@ def test_what_a_reader_recorded_and_did_not_delete_before_it_died_leaves_the_str
     _until_the_stream_is_empty(again, client)
 
 
-@pytest.mark.usefixtures("pushes_follow")
+@pytest.mark.usefixtures("end_of_following")
 def test_pushes_read_what_is_told_of_calls_from_the_wish_on_also_when_it_is_recorded(
     url: str, client: redis_py.Redis, database: CrmDatabase
 ) -> None:

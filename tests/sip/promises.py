@@ -12,7 +12,10 @@ _AGAIN = 2
 
 
 async def in_most_tries(play: Callable[[], Awaitable[Seen]], right: Callable[[Seen], bool]) -> Seen:
-    """What was seen when it went right at once, or else twice in a row: a fault that comes half of the time is seen."""
+    """What was seen when it went right at once, or else twice in a row.
+
+    A fault that comes each time is seen; one that comes now and then may pass.
+    """
     seen = [await play()]
     if not right(seen[0]):
         for _ in range(_AGAIN):

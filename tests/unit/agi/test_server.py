@@ -21,6 +21,7 @@ from agi_apps.connection import PEER_DEADLINE_S
 from agi_apps.local_store import LocalStore
 from lab.probes import shortcoming_of_fastagi
 from lab.process_scan import read_process, send_signal, wait_for_stop
+from tests.free_address import free_address
 from tests.unit.agi.fake_asterisk import FakeAsterisk
 from tests.unit.agi.stand_ins import SlowRedis, plan_json
 
@@ -36,14 +37,6 @@ NOBODY = "127.0.0.1:1"
 """Where nobody listens, whatever free port others are given meanwhile."""
 OLDEST_KEY_S = 3.0
 """A key that was pressed longer ago opens nothing (`fresh_s` of the applications)."""
-
-
-def free_address() -> tuple[str, int]:
-    """Where the server may listen: nobody else uses this loopback address, or takes its port meanwhile."""
-    process = os.getpid()
-    with socket.create_server((f"127.77.{process >> 8 & 255}.{process & 255}", 0)) as listener:
-        host, port = listener.getsockname()
-        return host, port
 
 
 def until(condition: Callable[[], object], timeout_s: float = 60) -> None:

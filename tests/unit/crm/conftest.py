@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from argon2 import PasswordHasher
 from cryptography.fernet import Fernet
+from hypothesis import HealthCheck
 
 from crm_api.adapters.encryption import Encryption
 from crm_api.adapters.panel_drivers import PanelAccess, PanelDriver, PanelRefusedError
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 POSTGRES_URL = os.environ.get("ENTRYPHONE_TEST_POSTGRES_URL", "")
 REALM = "entryphone.test"
+OF_A_WHOLE_TOWN = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
+"""All examples have one database; a list of one's own lets Hypothesis judge by the machine's time again."""
 
 
 @dataclass

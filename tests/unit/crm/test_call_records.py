@@ -6,7 +6,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_api.domain.call_record import NO_MEDIA
@@ -14,6 +14,7 @@ from crm_api.services import unfinished_calls
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.unfinished_calls import LONGEST_CALL_MS, LOST, UnfinishedCalls
 from crm_api.tables import ring_plan_facts
+from tests.unit.crm.conftest import OF_A_WHOLE_TOWN
 
 if TYPE_CHECKING:
     from crm_api.domain.numbering import Candidate
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from tests.unit.crm.conftest import Clock, Town
 
 T = 1_790_000_000_000
-OF_A_WHOLE_TOWN = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
-"""All examples have one database; a list of one's own lets Hypothesis judge by the machine's time again."""
 
 
 def story(call: str) -> list[dict[str, Any]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_api.domain.problems import ConflictError
 from crm_api.services.changes import Changes
 from crm_api.services.delivery import Delivery
+from tests.unit.crm.conftest import OF_A_WHOLE_TOWN
 from tests.unit.crm.query_plans import reads_of
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Api, Clock, FakeCache, Town
 
-OF_A_WHOLE_TOWN = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
-"""All examples have one database; a list of one's own lets Hypothesis judge by the machine's time again."""
 NUMBERS = [("p1", "12"), ("p1", "13"), ("p1", "112"), ("p1", "77"), ("p2", "2112"), ("p2", "2113"), ("p2", "2177")]
 
 

@@ -26,6 +26,8 @@ from tests.unit.crm.conftest import Api, must_be_as_declared
 from tests.unit.crm.test_access import PASSWORD, log_in, person, staff
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Clock, Town
@@ -189,51 +191,51 @@ def hasher(context: Context, monkeypatch: pytest.MonkeyPatch) -> SlowHasher:
     return hasher
 
 
-def _posted(town: Town, database: CrmDatabase, body: dict[str, str]) -> Any:
-    """Log in, in a thread that leaves no connection behind."""
-    try:
-        return town.client.simulate_post("/v1/login", json=body)
-    finally:
-        database.forget_connection()
+@pytest.fixture
+def answered_while_others_hash(
+    town: Town, context: Context, hasher: SlowHasher, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], Any]:
+    """Log in while every turn to hash is taken, in a thread that leaves no connection behind."""
+    monkeypatch.setattr("crm_api.adapters.password_hashing.WAIT_S", 0.01)
+
+    def posted() -> Any:
+        try:
+            return town.client.simulate_post("/v1/login", json={"login": "anna@homes.example", "password": PASSWORD})
+        finally:
+            context.database.forget_connection()
+
+    def answered() -> Any:
+        with ThreadPoolExecutor(AT_ONCE + 1) as pool:
+            try:
+                hashing = [pool.submit(context.passwords.matches, None, "x") for _ in range(AT_ONCE)]
+                for _ in hashing:
+                    assert hasher.began.acquire(timeout=30)
+                return pool.submit(posted).result(10)
+            finally:
+                hasher.let_go.set()
+
+    return answered
 
 
 def test_logins_do_not_queue_up_in_the_threads_that_others_need(
-    town: Town, context: Context, hasher: SlowHasher, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+    town: Town, database: CrmDatabase, answered_while_others_hash: Callable[[], Any]
 ) -> None:
-    monkeypatch.setattr("crm_api.adapters.password_hashing.WAIT_S", 0.01)
     staff(town)
-    with ThreadPoolExecutor(AT_ONCE + 1) as pool:
-        try:
-            hashing = [pool.submit(context.passwords.matches, None, "x") for _ in range(AT_ONCE)]
-            for _ in hashing:
-                assert hasher.began.acquire(timeout=30)
-            body = {"login": "anna@homes.example", "password": PASSWORD}
-            answer = pool.submit(_posted, town, database, body).result(10)
-            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-            must_be_as_declared(town.client, "POST", "/v1/login", answer)
-            assert database.row("SELECT count(*) FROM login_attempts") == (0,), "it was looked at by nobody"
-        finally:
-            hasher.let_go.set()
+    answer = answered_while_others_hash()
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    must_be_as_declared(town.client, "POST", "/v1/login", answer)
+    assert database.row("SELECT count(*) FROM login_attempts") == (0,), "it was looked at by nobody"
     person(town)
 
 
 def test_who_is_barred_takes_no_turn_from_others(
-    town: Town, context: Context, hasher: SlowHasher, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+    context: Context, answered_while_others_hash: Callable[[], Any]
 ) -> None:
     """He would be told so again and again, and nobody else would have a turn."""
     gate = LoginGate(context)
     for _ in range(MOST_HERE):
         gate.enter("anna@homes.example", "127.0.0.1")
-    monkeypatch.setattr("crm_api.adapters.password_hashing.WAIT_S", 0.01)
-    with ThreadPoolExecutor(AT_ONCE + 1) as pool:
-        try:
-            hashing = [pool.submit(context.passwords.matches, None, "x") for _ in range(AT_ONCE)]
-            for _ in hashing:
-                assert hasher.began.acquire(timeout=30)
-            body = {"login": "anna@homes.example", "password": PASSWORD}
-            assert pool.submit(_posted, town, database, body).result(10).status_code == 429
-        finally:
-            hasher.let_go.set()
+    assert answered_while_others_hash().status_code == 429
 
 
 def test_one_waits_for_its_turn_to_hash(context: Context, hasher: SlowHasher, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -209,11 +209,10 @@ def test_a_name_that_hangs_in_dns_holds_nobody_up(monkeypatch: pytest.MonkeyPatc
         answers.wait(3)
         raise socket.gaierror("no name server answers")
 
-    monkeypatch.setattr(panel_drivers, "LOOK_UP_S", 0.1, raising=False)
+    monkeypatch.setattr(panel_drivers, "LOOK_UP_S", 0.1)
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     with pytest.raises(PanelRefusedError, match="did not answer") as refused:
         GenericDriver(LOOPBACK).open_door(PanelAccess("hangs.homes.example", None, None), 1)
-    assert not answers.is_set()
     assert "ConnectTimeoutError" in str(refused.value), "it was not waited for"
     answers.set()
 

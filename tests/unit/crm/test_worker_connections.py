@@ -18,20 +18,13 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from crm_api.incoming import LONGEST_HEAD, SHORT_BODY
+from tests.free_address import free_address
 from tests.unit.crm.hanging_server import GRACEFUL_S, HANGING, LONG, MOST_BEGUN, THREADS, pipe_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 WITHIN_S = 60.0
-
-
-def free_address() -> tuple[str, int]:
-    """Where a server may listen: nobody else uses this loopback address, or takes its port meanwhile."""
-    process = os.getpid()
-    with socket.create_server((f"127.78.{process >> 8 & 255}.{process & 255}", 0)) as listener:
-        host, port = listener.getsockname()
-        return host, port
 
 
 class Server:
@@ -145,7 +138,6 @@ def test_requests_that_come_together_are_all_answered(connect: Callable[[], http
 
 
 @pytest.mark.parametrize("server", [5.0], indirect=True)
-@pytest.mark.usefixtures("server")
 def test_requests_that_are_begun_and_not_ended_hold_up_nobody(
     connect: Callable[[], http.client.HTTPConnection],
 ) -> None:
@@ -160,7 +152,6 @@ def test_requests_that_are_begun_and_not_ended_hold_up_nobody(
 
 
 @pytest.mark.parametrize("server", [WITHIN_S], indirect=True)
-@pytest.mark.usefixtures("server")
 def test_a_request_may_come_in_pieces(connect: Callable[[], http.client.HTTPConnection]) -> None:
     connection = connect()
     connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -225,7 +216,6 @@ def test_bodies_that_drip_leave_threads_to_others(
 
 
 @pytest.mark.parametrize("server", [WITHIN_S], indirect=True)
-@pytest.mark.usefixtures("server")
 def test_long_bodies_are_taken_one_after_the_other(connect: Callable[[], http.client.HTTPConnection]) -> None:
     size = LONGEST_HEAD + SHORT_BODY
     head = f"POST /now HTTP/1.1\r\nHost: test\r\nContent-Length: {size}\r\n\r\n".encode()
@@ -256,7 +246,6 @@ def test_whoever_has_his_answer_and_neither_goes_nor_says_the_rest_holds_up_nobo
 
 
 @pytest.mark.parametrize("server", [WITHIN_S], indirect=True)
-@pytest.mark.usefixtures("server")
 def test_a_client_that_waits_to_send_its_body_is_told_to(connect: Callable[[], http.client.HTTPConnection]) -> None:
     connection = connect()
     connection.sock.sendall(b"POST /now HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
@@ -268,7 +257,6 @@ def test_a_client_that_waits_to_send_its_body_is_told_to(connect: Callable[[], h
 
 
 @pytest.mark.parametrize("server", [WITHIN_S], indirect=True)
-@pytest.mark.usefixtures("server")
 def test_of_many_requests_that_are_begun_the_oldest_is_given_up(
     connect: Callable[[], http.client.HTTPConnection],
 ) -> None:

@@ -32,11 +32,9 @@ from tests.unit.kemi.sip_message import Contact, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from kemi_routes.pipeline import Request
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def cached(fake: FakeKsr, *names: str) -> None:
