@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lab.peers.town import Panel
     from tests.sip.scene import Scene
 
-CITY_LINE, SECOND_LINE, CARRIER_A, CARRIER_B = "127.0.3.11", "127.0.3.12", "127.0.3.1", "127.0.3.2"
+CITY_LINE, SECOND_LINE = "127.0.3.11", "127.0.3.12"
 DISPATCHER = Credentials("dispatcher", "")
 SHARED = "+74951120000"
 COMPONENTS = ("crm", "redis", "agi", "ast1", "ast2", "ast-emergency", "crm-call-records")
@@ -58,6 +58,18 @@ async def call_112(
     ring = await centre.incoming(number, timeout_s, since_s)
     await they_talk(call, ring)
     return call, ring
+
+
+async def the_centre_is_rung(scene: Scene, at: Panel) -> tuple[OutgoingCall, IncomingCall, ScriptedPeer]:
+    """A panel calls 112, the centre behind the first line rings, and the panel hears so: the centre is the last."""
+    centre = await scene.peer(CITY_LINE)
+    visitor = await scene.visitor(at)
+    since_s = time.monotonic()
+    call = await visitor.call(at.credentials, "112")
+    ring = await centre.incoming("112", 8, since_s)
+    ring.ring()
+    await call.ringing()
+    return call, ring, centre
 
 
 async def call_back(
@@ -103,7 +115,6 @@ async def language_known(scene: Scene, at: Panel, language: str) -> None:
 
 async def line_that_only_tries(scene: Scene, address: str) -> None:
     """A line whose server takes every call (100) and then says nothing more."""
-    await rested(scene)
 
     class Server(asyncio.DatagramProtocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -128,7 +139,6 @@ async def line_that_only_tries(scene: Scene, address: str) -> None:
 
 async def silent_line(scene: Scene, address: str) -> None:
     """A line whose server takes what comes and says nothing."""
-    await rested(scene)
     endpoint = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     endpoint.bind((address, 5060))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -9,9 +11,10 @@ from tests.sip.households import as_callee, family
 from tests.sip.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lab.peers.calls import IncomingCall, OutgoingCall
+    from lab.peers.rtp import RtpStream
     from lab.peers.town import Panel, Resident
     from tests.sip.scene import Home, Scene
 
@@ -27,6 +30,23 @@ async def the_family_rings(scene: Scene, home: Home, within_s: float) -> tuple[O
     rings = await home.all_ring(since_s=watch.began_s)
     assert watch.took_s < within_s
     return call, rings
+
+
+async def the_family_is_rung(scene: Scene) -> tuple[OutgoingCall, list[IncomingCall], Home]:
+    """A visitor's call rings every phone of the family, and he hears so: his call, theirs, and the phones."""
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    rings = await home.all_ring()
+    await call.ringing()
+    return call, rings, home
+
+
+def node_of(scene: Scene, ring: IncomingCall) -> str:
+    """The name of the node through which a call came."""
+    nodes = scene.stack.settings.every_asterisk_node
+    return next(name for name, address in nodes.items() if f" {address}\r\n" in ring.invite.body.decode())
 
 
 async def an_answered_call(scene: Scene) -> tuple[OutgoingCall, IncomingCall, Panel]:
@@ -65,6 +85,16 @@ async def the_key_opens(call: OutgoingCall, ring: IncomingCall, at: Panel) -> No
     """Whoever has answered presses the key, and the panel hears its door code."""
     await ring.rtp.press("#")
     await call.rtp.wait_for_key(at.door_code[0], 3)
+
+
+async def flows(send: Callable[[], None], *arriving: RtpStream) -> None:
+    """Packets are sent, fifty a second, until five more have arrived at each of these streams."""
+    wanted = [(stream, stream.packets + 5) for stream in arriving]
+    deadline_s = time.monotonic() + 5
+    while any(stream.packets < count for stream, count in wanted):
+        assert time.monotonic() < deadline_s, [(stream.packets, count) for stream, count in wanted]
+        send()
+        await asyncio.sleep(0.02)
 
 
 async def a_good_call(scene: Scene) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from kemi_routes import talks
 from tests.at_rest import await_nodes
+from tests.sip.carriers import FIRST
 from tests.sip.emergency_scene import (
-    CARRIER_A,
     CITY_LINE,
     DISPATCHER,
     SECOND_LINE,
@@ -159,7 +159,7 @@ async def test_only_known_trunks_and_only_the_citys_numbers_call_back(scene: Sce
     stranger = await scene.peer("127.0.9.2")
     call = await stranger.call(DISPATCHER, number)
     assert (await call.final(5)).status in (401, 403, 407)
-    carrier = await scene.peer(CARRIER_A)
+    carrier = await scene.peer(FIRST)
     unknown = await carrier.call(DISPATCHER, "+74950000001")
     assert (await unknown.final(5)).status == 404
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from tests.sip.carriers import FIRST
 from tests.sip.households import as_callee, beside_a_desk, family
 from tests.sip.ordinary import they_talk
 from tests.sip.prompts import packets_of, prompt_plays
@@ -69,7 +70,7 @@ async def test_the_second_desk_rings_when_the_first_declines(scene: Scene) -> No
 async def test_no_desk_at_its_place_is_told_to_the_visitor(scene: Scene) -> None:
     _, at, _ = beside_a_desk(scene.town)[0]
     (duty,) = scene.town.duty_phones
-    carrier = await scene.peer("127.0.3.1")
+    carrier = await scene.peer(FIRST)
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, BUTTON)
     (await carrier.incoming(duty.number)).reject(480)
@@ -219,7 +220,7 @@ async def test_when_no_desk_answers_the_phone_on_duty_rings_and_opens(scene: Sce
     _, at, _ = beside_a_desk(scene.town)[0]
     (duty,) = scene.town.duty_phones
     lobby = await scene.resident(scene.town.desks[0])
-    carrier = await scene.peer("127.0.3.1")
+    carrier = await scene.peer(FIRST)
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, BUTTON)
     (await lobby.incoming()).reject(486)  # and nobody is in the guard room

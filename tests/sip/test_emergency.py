@@ -11,9 +11,8 @@ import pytest
 
 from lab.peers.digest import Credentials
 from tests.at_rest import await_nodes
+from tests.sip.carriers import FIRST, SECOND
 from tests.sip.emergency_scene import (
-    CARRIER_A,
-    CARRIER_B,
     CITY_LINE,
     SECOND_LINE,
     SHARED,
@@ -27,7 +26,6 @@ from tests.sip.emergency_scene import (
     nobody_holds_a_number,
     number_row,
     panel_at,
-    rested,
     silent_line,
     tell,
     until,
@@ -117,8 +115,7 @@ async def test_a_silent_line_is_passed_over_within_two_seconds(scene: Scene) -> 
 
 async def test_a_line_that_answers_too_late_is_hung_up_and_the_next_ones_are_tried(scene: Scene) -> None:
     """The second line, which is being asked by then, refuses: its answer had been taken for the end of the search."""
-    await rested(scene)
-    late, second, third = [await scene.peer(line) for line in (CITY_LINE, SECOND_LINE, CARRIER_A)]
+    late, second, third = [await scene.peer(line) for line in (CITY_LINE, SECOND_LINE, FIRST)]
     visitor = await scene.visitor(panel_at(scene))
     since_s = time.monotonic()
     call = await visitor.call(panel_at(scene).credentials, "112")
@@ -135,7 +132,6 @@ async def test_a_line_that_answers_too_late_is_hung_up_and_the_next_ones_are_tri
     await ring.wait_request("BYE", 3)
     record = await emergency_record(scene, call.call_id, "ended", "answered")
     assert [step["step"] for step in record["steps"]].count("answered") == 1
-    await rested(scene)
 
 
 async def test_a_line_that_takes_the_call_and_does_not_ring_is_passed_over(scene: Scene) -> None:
@@ -149,7 +145,6 @@ async def test_a_line_that_takes_the_call_and_does_not_ring_is_passed_over(scene
 
 
 async def test_a_line_that_rings_for_long_is_left_to_ring(scene: Scene) -> None:
-    await rested(scene)
     centre, visitor = await scene.peer(CITY_LINE), await scene.visitor(panel_at(scene))
     since_s = time.monotonic()
     call = await visitor.call(panel_at(scene).credentials, "112")
@@ -180,7 +175,7 @@ async def test_the_public_number_through_any_trunk_is_the_last_way(scene: Scene)
     for line in (CITY_LINE, SECOND_LINE):
         await silent_line(scene, line)
     began_s = time.monotonic()
-    call, ring = await call_112(scene, panel_at(scene), CARRIER_A, number="+74951120112", timeout_s=12)
+    call, ring = await call_112(scene, panel_at(scene), FIRST, number="+74951120112", timeout_s=12)
     tell(f"two lines silent: {time.monotonic() - began_s:.1f} s to the centre's public number")
     assert ring.invite.uri.startswith("sip:+74951120112@127.0.3.1")
     await call.bye()
@@ -192,7 +187,6 @@ async def test_the_public_number_through_any_trunk_is_the_last_way(scene: Scene)
 
 @pytest.mark.parametrize("status", [486, 500, 503, 404])
 async def test_a_line_that_refuses_is_followed_by_the_next(scene: Scene, status: int) -> None:
-    await rested(scene)
     first, second = await scene.peer(CITY_LINE), await scene.peer(SECOND_LINE)
     visitor = await scene.visitor(panel_at(scene))
     since_s = time.monotonic()
@@ -205,7 +199,6 @@ async def test_a_line_that_refuses_is_followed_by_the_next(scene: Scene, status:
 
 
 async def test_the_visitor_hears_ringing_while_a_line_says_183_and_nothing_else(scene: Scene) -> None:
-    await rested(scene)
     centre, at = await scene.peer(CITY_LINE), panel_at(scene)
     visitor = await scene.visitor(at)
     since_s = time.monotonic()
@@ -220,8 +213,7 @@ async def test_that_no_line_takes_the_call_is_told_in_the_companys_language(scen
     async with scene.company_with(language="ru"):
         at = panel_at(scene)
         await language_known(scene, at, "ru")
-        await rested(scene)
-        lines = [await scene.peer(address) for address in (CITY_LINE, SECOND_LINE, CARRIER_A, CARRIER_B)]
+        lines = [await scene.peer(address) for address in (CITY_LINE, SECOND_LINE, FIRST, SECOND)]
         since_s = time.monotonic()
 
         async def refuse(line: ScriptedPeer) -> None:

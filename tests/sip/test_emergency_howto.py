@@ -14,7 +14,7 @@ import pytest
 
 from lab.peers.digest import Credentials
 from lab.peers.office import OfficeError
-from tests.sip.emergency_scene import caller_of, emergency_record, rested, until
+from tests.sip.emergency_scene import caller_of, emergency_record, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +113,6 @@ async def _removed(scene: Scene) -> None:
 async def test_every_command_of_the_page_does_what_it_says(scene: Scene, tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("the page's commands need curl")
-    await rested(scene)
     page = await _opened(scene, tmp_path)
     scene.when_over(lambda: _removed(scene))
     _, city, trunks, centre, numbers, panel, check = await page.answers(7)

@@ -12,7 +12,6 @@ import pytest
 from lab.probes import redis_command
 from lab.services import CALL_EVENTS
 from tests.sip.emergency_scene import (
-    CITY_LINE,
     COMPONENTS,
     SHARED,
     call_112,
@@ -21,8 +20,8 @@ from tests.sip.emergency_scene import (
     held_by,
     number_row,
     panel_at,
-    rested,
     tell,
+    the_centre_is_rung,
     until,
 )
 from tests.sip.ordinary import they_talk
@@ -48,7 +47,6 @@ async def _leased_for(scene: Scene, call_id: str) -> list[str]:
 async def _reaches(scene: Scene, dead: tuple[str, ...], most_s: float) -> str:
     """A panel calls with servers dead; return the number that the centre saw."""
     at = panel_at(scene)
-    await rested(scene)
     await scene.kill(*dead)
     watch = Stopwatch()
     call, ring = await call_112(scene, at, timeout_s=12)
@@ -87,14 +85,7 @@ async def test_112_arrives_with_two_dead(scene: Scene, dead: tuple[str, ...]) ->
 
 async def test_the_centre_is_not_rung_for_nobody_when_a_node_dies(scene: Scene) -> None:
     """The call goes on through another node; what the dead one has begun ends."""
-    at = panel_at(scene)
-    await rested(scene)
-    centre = await scene.peer(CITY_LINE)
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, "112")
-    first = await centre.incoming("112", 8)
-    first.ring()
-    await call.ringing()
+    call, first, centre = await the_centre_is_rung(scene, panel_at(scene))
 
     await scene.kill("ast-emergency")
 
@@ -109,7 +100,6 @@ async def test_the_centre_is_not_rung_for_nobody_when_a_node_dies(scene: Scene) 
 
 async def test_the_end_of_a_call_is_known_although_fastagi_died_during_it(scene: Scene) -> None:
     at = panel_at(scene)
-    await rested(scene)
     call, ring = await call_112(scene, at)
     await until(lambda: held_by(scene, at), lambda holder: holder == f"visitor {call.call_id}")
     await scene.kill("agi")
@@ -126,7 +116,6 @@ async def test_the_end_of_a_call_is_known_although_fastagi_died_during_it(scene:
 async def test_112_arrives_with_all_but_kamailio_and_one_asterisk_dead_also_after_a_restart(scene: Scene) -> None:
     """The database, too: Kamailio starts anew and finds it empty-handed."""
     at = panel_at(scene)
-    await rested(scene)
     # A file of SQLite is moved while nobody has it open: whoever has an empty one of its name open deletes its log.
     await scene.kill(*(name for name in (*COMPONENTS, *BESIDE) if name != "ast1"), "kamailio")
     library = scene.stack.settings.lib

@@ -8,9 +8,9 @@ import pytest
 
 from lab.peers import digest, message
 from lab.peers.message import SipMessage
-from tests.sip.emergency_scene import CITY_LINE, rested
+from tests.sip.emergency_scene import CITY_LINE
 from tests.sip.households import family
-from tests.sip.ordinary import a_good_call, they_talk
+from tests.sip.ordinary import a_good_call, the_family_is_rung, they_talk
 
 if TYPE_CHECKING:
     from lab.peers.digest import Credentials
@@ -72,7 +72,6 @@ async def test_nobody_calls_as_a_panel_by_two_credentials(scene: Scene) -> None:
 async def test_a_phone_is_reached_where_it_is_though_its_contact_is_a_node(scene: Scene, user: str) -> None:
     """What comes from the proxy is believed by the node: it would call 112 in the panel's name."""
     apartment, at, number = scene.town.apartment("handset only")
-    await rested(scene)
     centre = await scene.peer(CITY_LINE)
     calls_before = len(centre.ringing)
     (resident,) = apartment.residents
@@ -120,7 +119,6 @@ async def test_a_phone_behind_a_nat_that_keeps_its_port_is_acknowledged_and_told
 
 async def test_a_phone_that_sends_the_call_elsewhere_is_not_obeyed(scene: Scene) -> None:
     """Asterisk would dial 112 in the panel's name."""
-    await rested(scene)
     apartment, at, number = scene.town.apartment("handset only")
     centre = await scene.peer(CITY_LINE)
     calls_before = len(centre.ringing)
@@ -140,12 +138,7 @@ async def test_a_phone_that_sends_the_call_elsewhere_is_not_obeyed(scene: Scene)
 
 
 async def test_one_who_declines_for_all_leaves_the_others_ringing(scene: Scene) -> None:
-    apartment, at, number = family(scene.town)
-    home = await scene.home(apartment)
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, number)
-    rings = await home.all_ring()
-    await call.ringing()
+    call, rings, _ = await the_family_is_rung(scene)
     rings[0].reject(603)
     await rings[0].wait_request("ACK", 3)
     rings[2].answer()

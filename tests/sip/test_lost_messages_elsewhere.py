@@ -19,7 +19,6 @@ from tests.sip.emergency_scene import (
     nobody_holds_a_number,
     panel_at,
     registered,
-    rested,
 )
 from tests.sip.households import family
 from tests.sip.ordinary import they_talk
@@ -69,7 +68,6 @@ _OUT: list[Case] = [
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("case", _OUT, ids=name_of)
 async def test_112(scene: Scene, fault: Fault, case: Case) -> None:
-    await rested(scene)
     at = panel_at(scene)
     centre, other, visitor = await scene.peer(CITY_LINE), await scene.peer(SECOND_LINE), await scene.visitor(at)
     async with befalling(scene, fault, sent(scene, case, at)):
@@ -110,7 +108,6 @@ _BACK: list[Case] = [
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("case", _BACK, ids=name_of)
 async def test_call_back(scene: Scene, fault: Fault, case: Case) -> None:
-    await rested(scene)
     at = panel_at(scene)
     centre = await scene.peer(CITY_LINE)
     panel = await registered(scene, at)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -10,26 +9,15 @@ import pytest
 
 from lab.peers import sdp
 from lab.peers.rtp import open_stream
+from tests.sip.carriers import a_phone_is_dialled
 from tests.sip.households import family
+from tests.sip.ordinary import flows, they_talk
 from tests.sip.records import record_with
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from lab.peers.rtp import RtpStream
     from tests.sip.scene import Scene
 
 _FRAME = bytes(range(40))  # no picture: what is passed on untouched need not be one
-
-
-async def _flows(send: Callable[[], None], *arriving: RtpStream) -> None:
-    """Packets are sent, fifty a second, until five more have arrived at each of these."""
-    wanted = [(stream, stream.packets + 5) for stream in arriving]
-    deadline_s = time.monotonic() + 5
-    while any(stream.packets < count for stream, count in wanted):
-        assert time.monotonic() < deadline_s, [(stream.packets, count) for stream, count in wanted]
-        send()
-        await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +57,7 @@ async def test_a_call_with_one_codec_passes_through(scene: Scene, payload_type: 
             stream.send_packet(payload_type, _FRAME)
             ring.rtp.send_packet(theirs if theirs == payload_type else payload_type, _FRAME)
 
-        await _flows(send, ring.rtp, stream)
+        await flows(send, ring.rtp, stream)
         assert await call.bye() == 200
     finally:
         stream.close()
@@ -112,7 +100,7 @@ async def test_video_of_the_panel_reaches_the_phone(scene: Scene, video_type: in
         await ring.established()
 
         camera.aim(answered)
-        await _flows(lambda: camera.send_packet(video_type, _FRAME), screen)
+        await flows(lambda: camera.send_packet(video_type, _FRAME), screen)
         assert screen.payloads == {_FRAME}
         assert await call.bye() == 200
     finally:
@@ -214,13 +202,13 @@ async def test_an_app_that_answers_183_sees_the_visitor_while_it_rings(
         assert accepted is not None
         assert name in accepted.rtpmap.values()
         camera.aim(accepted)
-        await _flows(lambda: camera.send_packet(video_type, _FRAME), screen)
+        await flows(lambda: camera.send_packet(video_type, _FRAME), screen)
         assert screen.payloads == {_FRAME}
         assert 200 not in call.statuses
         ring.answer()
         await call.final()
         await ring.established()
-        await _flows(lambda: camera.send_packet(video_type, _FRAME), screen)
+        await flows(lambda: camera.send_packet(video_type, _FRAME), screen)
         await call.bye()
     finally:
         for stream in (camera, microphone, screen):
@@ -262,17 +250,11 @@ async def test_a_side_that_sends_nothing_for_30_s_ends_the_call_and_the_record_s
 
 
 async def test_a_key_that_a_phone_sends_as_tones_opens_the_door(scene: Scene) -> None:
-    apartment, at, number = scene.town.apartment("phone only")
+    apartment, at, _ = scene.town.apartment("phone only")
     (mobile,) = apartment.mobiles
-    carrier = await scene.peer("127.0.3.1")
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, number)
-    ring = await carrier.incoming(mobile.number)
-    ring.ring()
+    call, ring = await a_phone_is_dialled(scene)
     ring.payload_types = (sdp.PCMU,)  # no telephone-event
-    ring.answer()
-    await call.answered()
-    await ring.established()
+    await they_talk(call, ring)
     ring.rtp.hush()
     await ring.rtp.press_in_band("#")
     # It might be the visitor's, come back by an echo: the resident is asked to press again, and heard alone.

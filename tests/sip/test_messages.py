@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab.peers import sdp
+from tests.sip.carriers import FIRST, SECOND, either
 from tests.sip.emergency_scene import until
 from tests.sip.households import beside_a_desk, family, nobody_home
 
@@ -147,16 +148,11 @@ async def test_a_talk_is_recorded_where_the_company_wants_it_and_both_are_told(s
 @pytest.mark.parametrize("note", ["phone only", "presses a key first"])
 async def test_who_answers_a_phone_is_told_before_he_is_connected(scene: Scene, note: str) -> None:
     apartment, at, number = scene.town.apartment(note)
-    carriers = [await scene.peer(address) for address in ("127.0.3.1", "127.0.3.2")]
+    first, second = await scene.peer(FIRST), await scene.peer(SECOND)
     async with scene.company_with(records_calls=True):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
-        wanted = apartment.mobiles[0].number
-        tasks = [asyncio.create_task(carrier.incoming(wanted, 10)) for carrier in carriers]
-        done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
-        ring = done.pop().result()
+        ring = await either(first, second, apartment.mobiles[0].number, 10)
         ring.answer()
         await ring.established()
         if note == "presses a key first":

@@ -8,16 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.sip.carriers import FIRST, SECOND, dialled
-from tests.sip.emergency_scene import (
-    CARRIER_A,
-    CARRIER_B,
-    CITY_LINE,
-    SECOND_LINE,
-    call_112,
-    emergency_record,
-    panel_at,
-    rested,
-)
+from tests.sip.emergency_scene import CITY_LINE, SECOND_LINE, call_112, emergency_record, panel_at, rested
 from tests.sip.households import family
 from tests.sip.ordinary import the_family_rings, they_talk
 from tests.sip.promises import kept_within
@@ -69,14 +60,12 @@ async def _until_the_centre_rings(scene: Scene, line: str) -> tuple[float, Outgo
 
 
 async def test_112_without_any_line_ends_with_a_word_and_a_record(scene: Scene) -> None:
-    await rested(scene)
-    await _no_route_to(scene, CITY_LINE, SECOND_LINE, CARRIER_A, CARRIER_B)
+    await _no_route_to(scene, CITY_LINE, SECOND_LINE, FIRST, SECOND)
     at = panel_at(scene)
     call = await (await scene.visitor(at)).call(at.credentials, "112")
     await call.rtp.wait_for_sound(5)
     assert (await call.final(20)).status >= 400
     assert (await emergency_record(scene, call.call_id))["result"] == "failed"
-    await rested(scene)
 
 
 async def test_112_goes_through_another_node(scene: Scene) -> None:
@@ -215,4 +204,3 @@ async def test_a_phone_is_dialled_through_the_next_carrier(scene: Scene) -> None
         return ring.received.at_s - began_s
 
     await kept_within(_WITHIN_S, took_s)
-    await rested(scene)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sip.households import blocked, family, nobody_home, stranger
+from tests.sip.ordinary import the_family_is_rung
 from tests.sip.promises import in_most_tries
 from tests.sip.prompts import packets_of, prompt_plays
 
@@ -102,12 +103,10 @@ async def test_an_apartment_behind_another_panel_does_not_ring(scene: Scene) -> 
 
 @pytest.mark.parametrize("status", [486, 603])
 async def test_everybody_declines(scene: Scene, status: int) -> None:
-    apartment, at, number = family(scene.town)
-    home = await scene.home(apartment)
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, number)
+    apartment, _, _ = family(scene.town)
+    call, rings, _ = await the_family_is_rung(scene)
 
-    for ring in await home.all_ring():
+    for ring in rings:
         ring.reject(status)
 
     final = await call.final(_PROMPT_LIMIT_S)
@@ -118,12 +117,8 @@ async def test_everybody_declines(scene: Scene, status: int) -> None:
 
 
 async def test_the_visitor_walks_away_and_the_phones_keep_a_missed_call(scene: Scene) -> None:
-    apartment, at, number = family(scene.town)
-    home = await scene.home(apartment)
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, number)
-    rings = await home.all_ring()
-    await call.ringing()
+    apartment, _, _ = family(scene.town)
+    call, rings, _ = await the_family_is_rung(scene)
 
     assert (await call.cancel()).status == 487
 

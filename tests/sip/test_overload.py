@@ -44,7 +44,7 @@ async def test_while_nodes_stand_still_visitors_are_put_off_and_112_waits_for_no
     async def stood_s() -> float:
         """How long the nodes stood still; what was promised if that was no longer than they may."""
         await rested(scene)
-        overs = len(scene.log_lines("kamailio", "overload is over"))
+        overs = await _overs(scene)
         since_s = time.monotonic()
         _tell(scene, signal.SIGSTOP)
         try:

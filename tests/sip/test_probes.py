@@ -16,8 +16,7 @@ from lab.peers import sdp
 from lab.peers.door import Door
 from lab.peers.g711 import encode_ulaw, tone
 from lab.peers.relay import HttpRelay
-from lab.probes import redis_command
-from tests.sip.emergency_scene import CITY_LINE, call_112, call_back, caller_of, centre_known, rested, until
+from tests.sip.emergency_scene import CITY_LINE, call_112, call_back, caller_of, centre_known, held_by, rested, until
 from tests.sip.households import as_callee, family
 from tests.sip.ordinary import they_talk
 from tests.sip.promises import in_most_tries, kept_within
@@ -278,11 +277,7 @@ async def nobody_probes(it: Probed, hang_up: Callable[[], Awaitable[object]]) ->
 
 async def carries_a_call(scene: Scene, it: Probed) -> None:
     """Until Redis knows that somebody's call has the panel: Kamailio says so a moment after the call has begun."""
-
-    async def read() -> str:
-        return str(holder_of(scene, it))
-
-    await until(read, lambda holder: holder.startswith("visitor "))
+    await until(lambda: held_by(scene, it.at), lambda holder: str(holder).startswith("visitor "))
 
 
 async def dropped(scene: Scene, campaign_id: int, timeout_s: float = 10.0) -> None:
@@ -351,7 +346,7 @@ async def test_an_apartment_without_a_handset_is_given_up(scene: Scene) -> None:
         assert (found["outcome"], found["verdict"]) == ("failed", None), found
         state = await finished(scene, campaign_id)
     assert (state["progress"]["given_up"], state["progress"]["waiting"]) == (1, 0)
-    assert holder_of(scene, it) is None
+    assert await held_by(scene, it.at) is None
 
 
 async def test_a_panel_that_is_not_registered_is_given_up(scene: Scene) -> None:
@@ -360,7 +355,7 @@ async def test_a_panel_that_is_not_registered_is_given_up(scene: Scene) -> None:
     async with campaign(scene, it.apartment) as campaign_id:
         assert (await ended(scene, campaign_id))["outcome"] == "failed"
         assert (await finished(scene, campaign_id))["progress"]["given_up"] == 1
-    assert holder_of(scene, it) is None
+    assert await held_by(scene, it.at) is None
 
 
 async def finished(scene: Scene, campaign_id: int) -> Any:
@@ -370,10 +365,3 @@ async def finished(scene: Scene, campaign_id: int) -> Any:
         return await scene.office.get(f"/v1/probe-campaigns/{campaign_id}")
 
     return await until(read, lambda found: found["state"] == "done")
-
-
-def holder_of(scene: Scene, it: Probed) -> str | int | None:
-    """Whose call the panel carries, as Redis knows it."""
-    settings = scene.stack.settings
-    key = f"ep:panel_call:{it.at.credentials.username}"
-    return redis_command(settings.redis_host, settings.redis_port, "GET", key)

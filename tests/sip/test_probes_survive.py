@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from lab.peers.door import Door
 from lab.peers.relay import HttpRelay
-from tests.sip.emergency_scene import until
+from tests.sip.emergency_scene import held_by, until
 from tests.sip.households import as_callee
 from tests.sip.promises import in_most_tries, kept_within
-from tests.sip.test_probes import Probed, campaign, dropped, holder_of, probed
+from tests.sip.test_probes import Probed, campaign, dropped, probed
 
 if TYPE_CHECKING:
     from tests.sip.scene import Scene
@@ -44,11 +44,7 @@ async def dropped_and_free(scene: Scene, it: Probed, campaign_id: int, timeout_s
         return await progress(scene, campaign_id)
 
     await until(told, lambda found: (found["waiting"], found["calling"]) == (1, 0), timeout_s)
-
-    async def holder() -> Any:
-        return holder_of(scene, it)
-
-    await until(holder, lambda held: held is None)
+    await until(lambda: held_by(scene, it.at), lambda held: held is None)
 
 
 async def test_redis_dies_in_the_middle_of_a_probe(scene: Scene) -> None:

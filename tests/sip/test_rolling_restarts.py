@@ -11,32 +11,15 @@ import pytest
 
 from lab.probes import probe_sip
 from tests.at_rest import await_nodes
-from tests.sip.emergency_scene import CITY_LINE, call_112, emergency_record, held_by, panel_at, rested, until
+from tests.sip.emergency_scene import call_112, emergency_record, held_by, panel_at, the_centre_is_rung, until
 from tests.sip.households import family
-from tests.sip.ordinary import the_key_opens, they_talk
+from tests.sip.ordinary import node_of, the_family_is_rung, the_key_opens, they_talk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from lab.peers.calls import IncomingCall, OutgoingCall
-    from tests.sip.scene import Home, Scene
-
-
-def node_of(scene: Scene, ring: IncomingCall) -> str:
-    """The name of the node through which a call came."""
-    nodes = scene.stack.settings.every_asterisk_node
-    return next(name for name, address in nodes.items() if address in ring.invite.body.decode())
-
-
-async def the_family_is_rung(scene: Scene) -> tuple[OutgoingCall, list[IncomingCall], Home]:
-    """A visitor's call rings every phone of the family."""
-    apartment, at, number = family(scene.town)
-    home = await scene.home(apartment)
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, number)
-    rings = await home.all_ring()
-    await call.ringing()
-    return call, rings, home
+    from tests.sip.scene import Scene
 
 
 async def test_a_node_that_is_stopped_while_phones_ring_hands_the_call_on(scene: Scene) -> None:
@@ -56,14 +39,7 @@ async def test_a_node_that_is_stopped_while_phones_ring_hands_the_call_on(scene:
 
 
 async def test_112_goes_on_through_another_node_when_its_own_is_stopped_while_the_centre_rings(scene: Scene) -> None:
-    at = panel_at(scene)
-    await rested(scene)
-    centre = await scene.peer(CITY_LINE)
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, "112")
-    first = await centre.incoming("112", 8)
-    first.ring()
-    await call.ringing()
+    call, first, centre = await the_centre_is_rung(scene, panel_at(scene))
 
     stopping = asyncio.create_task(scene.stop("ast-emergency"))
 
@@ -112,13 +88,7 @@ async def test_a_talk_that_came_after_a_stopped_node_is_on_record_and_keeps_its_
 
 async def test_112_that_came_after_a_stopped_node_is_on_record_as_it_went(scene: Scene) -> None:
     at = panel_at(scene)
-    await rested(scene)
-    centre = await scene.peer(CITY_LINE)
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, "112")
-    first = await centre.incoming("112", 8)
-    first.ring()
-    await call.ringing()
+    call, first, centre = await the_centre_is_rung(scene, at)
     stopping = asyncio.create_task(scene.stop("ast-emergency"))
     again = await centre.incoming("112", 5, first.received.at_s + 1e-6)
     await they_talk(call, again)
@@ -135,15 +105,9 @@ async def test_112_that_came_after_a_stopped_node_is_on_record_as_it_went(scene:
 @pytest.mark.parametrize("number", ["family", "112"])
 async def test_a_node_that_crashes_and_is_back_at_once_leaves_nobody_ringing(scene: Scene, number: str) -> None:
     """Whoever starts it again is quicker than two probes of Kamailio."""
-    _, at, _ = family(scene.town)
     if number == "112":
-        await rested(scene)
-        centre = await scene.peer(CITY_LINE)
-        visitor = await scene.visitor(at)
-        call = await visitor.call(at.credentials, "112")
-        rings = [await centre.incoming("112", 8)]
-        rings[0].ring()
-        await call.ringing()
+        call, ring, centre = await the_centre_is_rung(scene, panel_at(scene))
+        rings = [ring]
     else:
         call, rings, home = await the_family_is_rung(scene)
         centre = home.phones[0][1]

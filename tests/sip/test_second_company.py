@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from tests.sip.carriers import FIRST, SECOND
 from tests.sip.households import (
     blocked_in_russian,
     family,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from lab.peers.town import Apartment, Panel, Resident
     from tests.sip.scene import Scene
 
-_CARRIERS = ("127.0.3.1", "127.0.3.2")
 _UNIT_STAGE_S = 6
 
 
@@ -87,7 +87,7 @@ async def test_the_indoor_unit_then_the_apps_then_the_phone(scene: Scene) -> Non
     place = indoor_unit_first(scene.town)
     unit, *apps = place[0].residents
     (_, hall), *others = (await scene.home(place[0])).phones
-    carrier = await scene.peer(_CARRIERS[0])
+    carrier = await scene.peer(FIRST)
     call = await _visit(scene, place)
     first = await hall.incoming()
     first.ring()
@@ -159,7 +159,7 @@ async def test_a_refusal_ends_the_call_where_the_plan_says_so(scene: Scene) -> N
     """Neither is the phone rung that stands next in the plan, nor a message asked for."""
     place = refusal_is_an_answer(scene.town)
     app = await scene.resident(place[0].residents[0])
-    carriers = [await scene.peer(address) for address in _CARRIERS]
+    carriers = [await scene.peer(address) for address in (FIRST, SECOND)]
     call = await _visit(scene, place)
     ring = await app.incoming()
     ring.ring()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from tests.sip.emergency_scene import CITY_LINE, call_112, emergency_record, panel_at, rested, tell
+from tests.sip.emergency_scene import CITY_LINE, call_112, emergency_record, panel_at, tell
 from tests.sip.households import family
 from tests.sip.records import record_with_keys
 
@@ -158,7 +158,6 @@ async def test_calls_of_a_visitor(scene: Scene, slow: tuple[str, ...], period_s:
 @pytest.mark.parametrize("period_s", [0.4, 0.6])
 @pytest.mark.parametrize("slow", SLOW, ids="+".join)
 async def test_112(scene: Scene, slow: tuple[str, ...], period_s: float) -> None:
-    await rested(scene)
     centre = await scene.peer(CITY_LINE)
     async with _slowly(scene, slow, period_s):
         began_s = time.monotonic()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.sip.carriers import FIRST
 from tests.sip.households import family, one_after_another, quiet_at_night, with_a_gateway, without_a_plan
 from tests.sip.ordinary import they_talk
 from tests.sip.records import record_with
@@ -145,7 +146,7 @@ async def test_without_a_plan_the_phone_rings_after_the_app_at_once_when_that_re
     stages = [(stage["ring_timeout_s"], [target["kind"] for target in stage["targets"]]) for stage in told["stages"]]
     assert stages == [(30, ["app"]), (30, ["phone"])]
     (_, app), *_ = (await scene.home(apartment)).phones
-    carrier = await scene.peer("127.0.3.1")
+    carrier = await scene.peer(FIRST)
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
     first = await app.incoming()

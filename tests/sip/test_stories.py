@@ -6,8 +6,6 @@ import asyncio
 import os
 import signal
 import time
-import urllib.parse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,11 +14,10 @@ from lab.peers.office import OfficeError
 from tests.sip.emergency_scene import until
 from tests.sip.households import beside_a_desk, family
 from tests.sip.ordinary import a_look, they_talk
+from tests.sip.why import why, why_by_command
 
 if TYPE_CHECKING:
     from tests.sip.scene import Scene
-
-_COMMAND = Path(__file__).parents[2] / "bin" / "entryphone"
 
 
 async def _story(scene: Scene, call_id: str) -> list[dict[str, Any]]:
@@ -30,21 +27,6 @@ async def _story(scene: Scene, call_id: str) -> list[dict[str, Any]]:
 
 def _ends(story: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
     return [(line["result"], line["hung_up_by"], line["cause"]) for line in story if line["event"] == "ended"]
-
-
-async def _why(scene: Scene, call_id: str, account: str) -> tuple[bool, str]:
-    told = await scene.office.get(f"/v1/calls/{urllib.parse.quote(call_id, safe='')}/why/{account}")
-    return told["rang"], told["sentence"]
-
-
-async def _why_by_command(scene: Scene, call_id: str, account: str) -> str:
-    config = {"ENTRYPHONE_CONFIG": str(scene.stack.settings.etc / "crm.json")}
-    asked = await asyncio.create_subprocess_exec(
-        *(_COMMAND, "why", call_id, account), stdout=asyncio.subprocess.PIPE, env={**os.environ, **config}
-    )
-    told, _ = await asked.communicate()
-    assert asked.returncode == 0
-    return told.decode().rstrip("\n")
 
 
 async def test_a_call_is_told_from_the_number_to_the_end(scene: Scene) -> None:
@@ -85,15 +67,15 @@ async def test_a_call_is_told_from_the_number_to_the_end(scene: Scene) -> None:
     assert (door["account"], door["key"], door["method"], door["result"]) == (talks, "#", "dtmf", "sent")
     assert record["plan_source"] in {"redis", "crm"}
 
-    rang, sentence = await _why(scene, call.call_id, declines)
+    rang, sentence = await why(scene, call.call_id, declines)
     assert rang
     assert sentence.startswith(f"{declines} did ring, ")
     assert sentence.endswith("it declined.")
     unreached = (
         f"{absent} was to ring, but no device of it was registered, and none has a push token that could wake it."
     )
-    assert await _why(scene, call.call_id, absent) == (False, unreached)
-    assert await _why_by_command(scene, call.call_id, absent) == unreached
+    assert await why(scene, call.call_id, absent) == (False, unreached)
+    assert await why_by_command(scene, call.call_id, absent) == unreached
 
 
 async def test_the_visitor_hangs_up(scene: Scene) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import secrets
 import time
-import urllib.parse
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +15,7 @@ from lab.peers.scripted import ScriptedPeer
 from tests.sip.households import in_two_stages, nobody_home, quiet_at_night
 from tests.sip.ordinary import they_talk
 from tests.sip.records import record_with
+from tests.sip.why import why, why_by_command
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
     from lab.peers.town import Panel
     from tests.sip.scene import Scene
 
-_COMMAND = Path(__file__).parents[2] / "bin" / "entryphone"
 _HALL = "127.0.3.91"
 
 
@@ -41,20 +37,9 @@ async def _plans(scene: Scene, call_id: str) -> list[dict[str, Any]]:
 
 async def _why(scene: Scene, call_id: str, account: str) -> str:
     await _plans(scene, call_id)
-    told = await scene.office.get(f"/v1/calls/{urllib.parse.quote(call_id, safe='')}/why/{account}")
-    assert told["rang"] is False
-    sentence: str = told["sentence"]
+    rang, sentence = await why(scene, call_id, account)
+    assert rang is False
     return sentence
-
-
-async def _why_by_command(scene: Scene, call_id: str, account: str) -> str:
-    config = {"ENTRYPHONE_CONFIG": str(scene.stack.settings.etc / "crm.json")}
-    asked = await asyncio.create_subprocess_exec(
-        *(_COMMAND, "why", call_id, account), stdout=asyncio.subprocess.PIPE, env={**os.environ, **config}
-    )
-    told, _ = await asked.communicate()
-    assert asked.returncode == 0
-    return told.decode().rstrip("\n")
 
 
 async def _nobody_is_reached(scene: Scene, at: Panel, number: str) -> str:
@@ -120,7 +105,7 @@ async def test_an_account_that_kept_quiet_hours_hears_so_when_they_are_others(sc
     sentence = f"{account} was not called: it kept quiet hours at that time of day."
     async with scene.with_values(f"/v1/accounts/{account}", quiet_from=None, quiet_until=None):
         assert await _why(scene, call.call_id, account) == sentence
-        assert await _why_by_command(scene, call.call_id, account) == sentence
+        assert await why_by_command(scene, call.call_id, account) == sentence
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from lab.peers.digest import Credentials
 from lab.peers.office import OfficeError
 from lab.peers.twilio import Fault, Twilio
+from tests.sip.carriers import FIRST, SECOND, either
 from tests.sip.records import record_with, record_with_keys
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _ACCOUNT, _TOKEN = "AC" + "0" * 32, "a token of the account"
 _NUMBER = "+74953330003"
 _EDGE, _STRANGER = "127.0.3.21", "127.0.3.22"
-_CARRIERS = ("127.0.3.1", "127.0.3.2")
 
 
 @contextlib.asynccontextmanager
@@ -276,15 +276,10 @@ async def test_without_twilio_the_next_carrier_calls(scene: Scene, fault: Fault)
     async with _twilio(scene, carriers=True) as twilio:
         twilio.fault = fault
         apartment, at, number = scene.town.apartment("phone only")
-        carriers = [await scene.peer(address) for address in _CARRIERS]
+        first, second = await scene.peer(FIRST), await scene.peer(SECOND)
         visitor = await scene.visitor(at)
         visit = await visitor.call(at.credentials, number)
-        mobile = apartment.mobiles[0]
-        rings = [asyncio.create_task(carrier.incoming(mobile.number, 12)) for carrier in carriers]
-        done, waiting = await asyncio.wait(rings, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
-        done.pop().result().reject(486)
+        (await either(first, second, apartment.mobiles[0].number, 12)).reject(486)
         assert (await visit.final(15)).status == 486
         assert (await _branches(scene, visit, "busy"))[:2] == [(twilio.trunk, "invited"), (twilio.trunk, "failed")]
 

@@ -9,6 +9,7 @@ import pytest
 
 from lab.peers import g711, sdp
 from lab.peers.digest import Credentials
+from tests.sip.carriers import a_phone_is_dialled
 from tests.sip.emergency_scene import call_112, call_back, caller_of, nobody_holds_a_number, panel_at, registered
 from tests.sip.households import beside_a_desk, debtor, family, kind_neighbour, the_neighbour
 from tests.sip.ordinary import a_look, they_talk
@@ -114,11 +115,8 @@ async def test_no_other_key_of_a_resident_reaches_the_panel(scene: Scene) -> Non
 
 
 async def test_no_other_key_of_a_phone_reaches_the_panel(scene: Scene) -> None:
-    apartment, at, number = scene.town.apartment("phone only")
-    carrier = await scene.peer("127.0.3.1")
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, number)
-    ring = await carrier.incoming(apartment.mobiles[0].number)
+    _, at, _ = scene.town.apartment("phone only")
+    call, ring = await a_phone_is_dialled(scene)
     await they_talk(call, ring)
     await _only_the_key_opens(ring, call, at, "05")
     await call.bye()
@@ -164,11 +162,8 @@ async def _talks_over_a_line_with_an_echo(
     scene: Scene, loss_db: float = 14
 ) -> tuple[OutgoingCall, IncomingCall, Panel]:
     """A visitor talks to a phone whose keys are tones, on a line that returns what it hears, fainter by `loss_db`."""
-    apartment, at, number = scene.town.apartment("phone only")
-    carrier = await scene.peer("127.0.3.1")
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, number)
-    ring = await carrier.incoming(apartment.mobiles[0].number)
+    _, at, _ = scene.town.apartment("phone only")
+    call, ring = await a_phone_is_dialled(scene)
     ring.payload_types = (sdp.PCMU,)  # no telephone-event
     await they_talk(call, ring)
     await ring.rtp.wait_for_sound(3)
