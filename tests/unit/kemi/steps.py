@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from kemi_routes import panel_calls
 from tests.unit.kemi import ksr_functions
 from tests.unit.kemi.sip_message import Message
 
@@ -39,6 +40,15 @@ def stage(fake: FakeKsr, accounts: str) -> None:
             ("X-Entryphone-Stage", f"1 {accounts} call-1,p1,12"),
         ],
     )
+
+
+def called_by(fake: FakeKsr, make: Make, account: str, number: str = "12") -> Request:
+    """A panel's call that has been sent to a node."""
+    fake.message.ruri = f"sip:{number}@entryphone.test"
+    request = make(fake)
+    request.account, request.kind = account, "panel"
+    panel_calls.send_to_node(fake.ksr, request)
+    return request
 
 
 def cancelled_while(monkeypatch: pytest.MonkeyPatch, function: str, result: int = -1) -> None:
