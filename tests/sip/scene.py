@@ -271,7 +271,7 @@ class Scene:
     async def revive(self) -> None:
         """Start again what the story has killed, together: the CRM is not healthy without Redis."""
         killed, self._killed = self._killed, []
-        await asyncio.to_thread(self.stack.start, *killed)
+        await asyncio.to_thread(self.stack.start, *dict.fromkeys(killed))  # killed twice, it is started once
         await asyncio.to_thread(await_rest, self.stack.settings)
         await asyncio.to_thread(await_nodes, self.stack.settings)
 
