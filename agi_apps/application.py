@@ -26,6 +26,11 @@ def _always() -> bool:
     return True
 
 
+def number_of(argument: str) -> int:
+    """A number that the dialplan passes; 0 when it knows none and passes an empty text."""
+    return int(argument) if argument.isascii() and argument.isdigit() else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """What applications work with. `now_ms` is the clock, `beside` runs what may outlast the application.
@@ -63,11 +68,10 @@ class Application:
 
     `arguments` names what the dialplan passes, in order; any other number is refused, but for the last `added` of them:
     nodes of the release before, which are started anew after this server, do not pass these, and they are empty then.
-    `run` gets their values and
-    returns the variables to set, alone or as an `Answer`. `fallback` is what the dialplan is told when no neighbour
-    could help or the deadline passed; None leaves the preset `EP_DECISION=error`. `for_living_calls`: not run when its
-    channel is over by then. `fresh_s`: not run when it was asked for longer ago (this server stood still, or calls
-    queued up): whoever asked has left, or asked again.
+    `run` gets their values and returns the variables to set, alone or as an `Answer`. `fallback` is what the dialplan
+    is told when no neighbour could help or the deadline passed; None leaves the preset `EP_DECISION=error`.
+    `for_living_calls`: not run when its channel is over by then. `fresh_s`: not run when it was asked for longer ago
+    (this server stood still, or calls queued up): whoever asked has left, or asked again.
     """
 
     name: str

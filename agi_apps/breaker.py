@@ -15,17 +15,13 @@ class Breaker:
     def __init__(self, rest_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rest_s = rest_s
         self._clock = clock
-        self._open_until = float("-inf")
+        self._open_until_s = float("-inf")
 
     @property
     def is_open(self) -> bool:
         """Whether the neighbour is to be left alone now."""
-        return self._clock() < self._open_until
+        return self._clock() < self._open_until_s
 
     def failed(self) -> None:
         """The neighbour did not answer."""
-        self._open_until = self._clock() + self._rest_s
-
-    def worked(self) -> None:
-        """The neighbour answered."""
-        self._open_until = float("-inf")
+        self._open_until_s = self._clock() + self._rest_s

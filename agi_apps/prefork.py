@@ -133,7 +133,15 @@ class Master:
     def _fill_slots(self) -> None:
         for slot, pid in enumerate(self._slots):
             if pid is None and time.monotonic() - self._started_at[slot] >= RESTART_PAUSE_S:
+                self._open(slot)
                 self._slots[slot] = self._fork(slot)
+
+    def _open(self, slot: int) -> None:
+        """Listen anew where a worker that was told to end, it alone, has shut down the socket that we share with it."""
+        listener = self._listeners[slot]
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            self._listeners[slot] = _listen(listener.getsockname())
+            listener.close()
 
     def _fork(self, slot: int) -> int:
         now = time.monotonic()

@@ -120,6 +120,7 @@ class Worker:
         report = {
             "status": "degraded" if store else "ok",
             "pid": os.getpid(),
+            "master_pid": os.getppid(),
             "uptime_s": int(time.monotonic() - self._started_at),
             "connections_served": self._acceptors.served,
             "connections_now": self._acceptors.busy,

@@ -1,11 +1,11 @@
-"""`call_ended`: a call that nobody answered is over; its record. The end of the others is told by Kamailio."""
+"""`call_ended`: a call is over; its record. Kamailio tells the end of an ordinary one that was answered."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-from agi_apps.application import NOTHING, Application, Outputs
+from agi_apps.application import NOTHING, Application, Outputs, number_of
 from agi_apps.prompts import Prompt
 from agi_apps.variables import Decision
 
@@ -45,7 +45,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     (call_id, panel, dialled, dial_status, cause, talk_ms, plan_source, decision, sound, started, *ending) = arguments
     no_media, hung_up_by, moves = ending
     gave_way = hung_up_by == DISPATCHER
-    result = result_of(dial_status, decision, sound, talked=gave_way or _number(talk_ms) > 0)
+    result = result_of(dial_status, decision, sound, talked=gave_way or number_of(talk_ms) > 0)
     if gave_way and result == "caller_hung_up":
         result = "no_answer"
     if result in _TOLD:
@@ -55,10 +55,11 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     )
     services.events.add({
         "event": "ended", "call_id": call_id, "at_ms": services.now_ms(), "panel": panel, "dialled": dialled,
-        "started_at_ms": _number(started), "talk_ms": None if gave_way and result == "answered" else _number(talk_ms),
-        "result": result, "cause": _number(cause), "plan_source": plan_source or None,
+        "started_at_ms": number_of(started), "result": result, "cause": number_of(cause),
+        "talk_ms": None if gave_way and result == "answered" else number_of(talk_ms),
+        "plan_source": plan_source or None,
         "reason": reason, "hung_up_by": "platform" if gave_way else hung_up_by or None,
-        "moves": _number(moves),
+        "moves": number_of(moves),
     })  # fmt: skip
     return NOTHING
 
@@ -80,10 +81,6 @@ def result_of(dial_status: str, decision: str, sound: str, *, talked: bool = Tru
     if not sound and decision in {"", _UNDECIDED}:
         return "caller_hung_up"  # before it was decided how to go on; without FastAGI he is told so
     return "failed"
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 APPLICATION = Application(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agi_apps.application import NOTHING, Application, Outputs
+from agi_apps.application import NOTHING, Application, Outputs, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,21 +23,17 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
         "event": "emergency", "call_id": call_id, "at_ms": now_ms,
         "panel": panel if panel and direction == "out" else None, "dialled": dialled, "step": "ended",
         "detail": f"{result}, cause {cause or '-'}", "result": result, "direction": direction,
-        "talk_ms": _number(talk_ms), "moves": _number(moves),
+        "talk_ms": number_of(talk_ms), "moves": number_of(moves),
     })  # fmt: skip
     if direction == "out":
         services.events.add({
             "event": "ended", "call_id": call_id, "at_ms": now_ms, "panel": panel, "dialled": dialled,
-            "started_at_ms": _number(started), "talk_ms": _number(talk_ms), "result": result, "cause": _number(cause),
-            "plan_source": None, "moves": _number(moves),
+            "started_at_ms": number_of(started), "talk_ms": number_of(talk_ms), "result": result,
+            "cause": number_of(cause), "plan_source": None, "moves": number_of(moves),
         })  # fmt: skip
     elif called and "," not in called:
-        services.events.panel_is_free(called, call_id, _number(moves))
+        services.events.panel_is_free(called, call_id, number_of(moves))
     return NOTHING
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 APPLICATION = Application(

@@ -58,16 +58,10 @@ class Office:
             except OfficeError as error:
                 found = str(error)
             else:
-                unfinished = [branch for branch in record["branches"] if branch["outcome"] in ("invited", "ringing")]
-                nameless = record.get("result") == "answered" and not record.get("answered_by")  # Kamailio tells who
-                told = len(record["branches"])
-                if record.get("result") and not unfinished and not nameless and told >= branches:
+                missing = _missing(record, branches)
+                if not missing:
                     return record
-                answerer = record.get("answered_by")
-                found = (
-                    f"GET {path}: result {record.get('result')} by {answerer}, {told} branches, wanted {branches}, "
-                    f"unfinished {unfinished}"
-                )
+                found = f"GET {path}: {missing}"
             if time.monotonic() > deadline:
                 raise OfficeError(f"no complete call record in {timeout_s} s: {found}")
             await asyncio.sleep(_ASK_AGAIN_S)  # the API has nothing to wait on
@@ -121,3 +115,17 @@ class Office:
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             raise OfficeError(f"{method} {url}: {error}") from error
         return json.loads(text) if text else None
+
+
+def _missing(record: dict[str, Any], branches: int) -> str:
+    """What a record does not tell yet, empty when it is complete; who has a part in a call tells that part alone."""
+    told, result, answerer = record["branches"], record.get("result"), record.get("answered_by")
+    unfinished = [branch for branch in told if branch["outcome"] in ("invited", "ringing")]
+    answered = [branch["account"] for branch in told if branch["outcome"] == "answered"]
+    if not result:
+        return "it has no result"  # FastAGI's
+    if unfinished or len(told) < branches:
+        return f"{len(told)} branches, wanted {branches}, unfinished {unfinished}"  # Kamailio's
+    if result == "answered" and not answerer:
+        return "nobody has answered"  # Kamailio's, of a phone FastAGI's
+    return "" if answerer is None or answerer in answered else f"{answerer} has answered no branch"

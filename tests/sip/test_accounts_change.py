@@ -113,8 +113,10 @@ async def test_what_changes_while_kamailio_is_down_is_felt_at_its_start(scene: S
     await _until_status(another, new, (200,))
     await scene.restart("kamailio")
     await scene.felt()
-    visitor, since_s = await scene.visitor(family(scene.town)[1]), time.monotonic()
-    call = await visitor.call(family(scene.town)[1].credentials, family(scene.town)[2])
-    await another.incoming(since_s=since_s)  # whoever has the new password is left alone by a further start
+    apartment, at, number = family(scene.town)
+    home, visitor, since_s = await scene.home(apartment), await scene.visitor(at), time.monotonic()
+    call = await visitor.call(at.credentials, number)
+    (await another.incoming(since_s=since_s)).ring()  # who has the new password is left alone by a further start
+    await home.all_ring(since_s=since_s)  # a phone that says nothing is sent the INVITE again, also in the next story
     await call.cancel()
     assert (await another.register(new, expires_s=0, contact="*")).status == 200

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.sip.carriers import FIRST
 from tests.sip.households import as_callee, beside_a_desk, family
 from tests.sip.ordinary import they_talk
@@ -24,12 +26,12 @@ async def _press(call: IncomingCall, keys: str) -> None:
         await asyncio.sleep(0.1)  # a finger needs a moment from key to key
 
 
-async def _visitor_at_the_desk(scene: Scene) -> tuple[OutgoingCall, IncomingCall, Panel]:
+async def _visitor_at_the_desk(scene: Scene, button: str = BUTTON) -> tuple[OutgoingCall, IncomingCall, Panel]:
     """A visitor has pressed the button and talks with the first desk."""
     _, at, _ = beside_a_desk(scene.town)[0]
     lobby = await scene.resident(scene.town.desks[0])
     visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, BUTTON)
+    call = await visitor.call(at.credentials, button)
     ring = await lobby.incoming()
     await they_talk(call, ring)
     return call, ring, at
@@ -45,6 +47,17 @@ async def test_the_button_rings_the_first_desk_and_it_opens(scene: Scene) -> Non
     assert (record["result"], record["answered_by"]) == ("answered", scene.town.desks[0].credentials.username)
     (opening,) = await scene.office.access_records(call.call_id)
     assert (opening["result"], opening["account"]) == ("sent", scene.town.desks[0].credentials.username)
+
+
+@pytest.mark.parametrize("button", [BUTTON, "concierge"])
+async def test_the_visitors_own_keys_do_not_reach_the_desk(scene: Scene, button: str) -> None:
+    call, ring, at = await _visitor_at_the_desk(scene, button)
+    await ring.rtp.wait_for_sound(3)  # Asterisk has learnt where the panel sends from
+    await call.rtp.press("#")
+    await ring.rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    await call.bye()
+    assert ring.rtp.keys == []
 
 
 async def test_the_second_desk_rings_when_the_first_declines(scene: Scene) -> None:

@@ -55,9 +55,12 @@ async def test_keys_of_the_panel_open_nothing_while_somebody_looks(scene: Scene)
     call, ring = await a_look(scene, apartment.residents[0], at)
     await call.rtp.wait_for_sound(3)  # Asterisk has learnt where the panel sends from
     await ring.rtp.press("#")
-    await call.rtp.wait_for_key("#", 3)
+    await call.rtp.press("#")
+    await ring.rtp.wait_for_key(at.door_code[0], 3)
     await call.bye()
-    assert (await scene.office.call_record(call.call_id))["access_records"] == []
+    assert call.rtp.keys == []
+    (opening,) = await scene.office.access_records(call.call_id)
+    assert opening["account"] == apartment.residents[0].credentials.username
 
 
 async def test_the_keypad_is_free_again_after_the_limit(scene: Scene) -> None:

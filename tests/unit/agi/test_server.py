@@ -151,10 +151,22 @@ def test_a_node_of_the_release_before_may_tell_an_end(server: Server, tmp_path: 
 
 
 def test_a_dead_worker_is_replaced_and_its_queue_served(server: Server) -> None:
-    _, address = server
-    worker = int(str(health(address)["pid"]))
+    process, address = server
+    told = health(address)
+    worker = int(str(told["pid"]))
+    assert told["master_pid"] == process.pid
     os.kill(worker, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{worker}").exists())  # what it had accepted is lost with it
+    assert FakeAsterisk(address).agi("ring_all", *RING)["EP_DECISION"] == "dial"
+
+
+def test_a_worker_that_is_told_to_end_alone_is_replaced(server: Server) -> None:
+    """It has shut down a socket that the master goes on with."""
+    _, address = server
+    worker = int(str(health(address)["pid"]))
+    os.kill(worker, signal.SIGTERM)
+    until(lambda: not Path(f"/proc/{worker}").exists())
+    until(lambda: answers(address))
     assert FakeAsterisk(address).agi("ring_all", *RING)["EP_DECISION"] == "dial"
 
 
