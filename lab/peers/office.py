@@ -128,4 +128,5 @@ def _missing(record: dict[str, Any], branches: int) -> str:
         return f"{len(told)} branches, wanted {branches}, unfinished {unfinished}"  # Kamailio's
     if result == "answered" and not answerer:
         return "nobody has answered"  # Kamailio's, of a phone FastAGI's
-    return "" if answerer is None or answerer in answered else f"{answerer} has answered no branch"
+    by_a_line = any(line["event"] == "emergency" for line in record["story"])  # of the dispatch centre
+    return "" if answerer is None or by_a_line or answerer in answered else f"{answerer} has answered no branch"

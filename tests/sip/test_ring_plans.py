@@ -12,6 +12,7 @@ from lab.peers.message import parameter
 from tests.sip.carriers import FIRST, SECOND, either
 from tests.sip.households import family, from_the_gate, in_two_stages
 from tests.sip.ordinary import they_talk
+from tests.sip.records import record_with
 
 if TYPE_CHECKING:
     from lab.peers.message import SipMessage
@@ -43,7 +44,9 @@ async def test_one_who_declines_does_not_speak_for_a_phone_that_nobody_answers(s
         (await beside.incoming(timeout_s=8)).ring()
         await leg.wait_cancelled()
         await call.cancel()
-        record = await scene.office.call_record(call.call_id)
+        record = await record_with(
+            scene, call.call_id, lambda told: any(line["event"] == "stage" for line in told["story"])
+        )
         assert [line["result"] for line in record["story"] if line["event"] == "stage"] == ["no_answer"]
 
 
