@@ -1,7 +1,7 @@
 """Who is registered now: the CRM asks in Redis, the process of the story answers (docs/contracts.md, section 7).
 
-The registrar alone knows: contacts go by themselves, with a password, with their connection. So nothing is written
-down when a device registers; the few that somebody asks for are looked up when he does.
+The registrar alone knows: contacts run out by themselves and go with an old password. So nothing is written down when a
+device registers; the few that somebody asks for are looked up when he does.
 """
 
 from __future__ import annotations

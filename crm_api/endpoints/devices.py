@@ -78,9 +78,9 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     reads("accounts"),
                     (Answer(200, "Its devices that are registered now", AccountContactsDocument),),
                     "Asked of the SIP proxy at this moment, kept nowhere. No items: the account is offline, or is one "
-                    "that never registers (kind phone). A device that has lost its power or its network without a "
-                    "word is among them until `expires_at_ms`; one over TCP until its connection is found dead. 503 "
-                    "within a second when the proxy does not answer: `detail` says what to look at.",
+                    "that never registers (kind phone). A device that has lost its power, its network or its TCP "
+                    "connection is among them until `expires_at_ms`. 503 within a second when the proxy does not "
+                    "answer: `detail` says what to look at.",
                     problems=frozenset({"registrar-silent"}),
                 ),
             ),

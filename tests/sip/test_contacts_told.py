@@ -67,10 +67,7 @@ async def test_a_phone_is_shown_while_it_is_registered(scene: Scene, transport: 
     # Kamailio counts in whole seconds.
     assert before_ms - 2000 < shown["registered_at_ms"] <= time.time() * 1000
     assert 300_000 < shown["expires_at_ms"] - shown["registered_at_ms"] <= 3_600_000
-    if transport == "udp":
-        await phone.unregister()
-    else:
-        await phone.kill()  # without a word: its connection is gone
+    await phone.unregister()
     await until(lambda: contacts(scene, account), lambda found: found == [])
     await nothing_is_left(scene)
 
@@ -151,7 +148,8 @@ async def test_a_quiet_panel_that_is_registered_has_been_seen(scene: Scene) -> N
         assert again["version"] == before["version"]
         found = await until(counts, lambda told: told is not None and told["at_ms"] > since_ms)
         assert found["registered"] == 1
-        assert found["enabled"] == len(scene.town.panels)
+        panels = (await scene.office.get("/v1/panels?limit=200"))["items"]
+        assert found["enabled"] == len(panels) >= len(scene.town.panels)
         assert (await panel(other.credentials.username)) == silent
         silent_ones = await scene.office.get(f"/v1/panels?silent_since_ms={int(since_ms)}&limit=100")
         shown = {row["account"] for row in silent_ones["items"]}
