@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("scheduler.panels")
 
+FIRST_AFTER: Final = 0.1
+"""Of the time between two rounds."""
 ROUNDS_KEPT: Final = 3
 """So many rounds may fail before nobody is told what the last one has found."""
 
 
 class LookForPanels:
-    """Goes round all panels, from the first second on.
+    """Goes round all panels; for the first time early, yet when what was started with us may answer.
 
     Args:
         panels: asks and notes.
@@ -36,7 +38,7 @@ class LookForPanels:
         self._panels = panels
         self._every_s = every_s
         self._tell = tell
-        self._next_s = 0.0
+        self._next_s = time.monotonic() + every_s * FIRST_AFTER
         self._silent = False
 
     def is_due(self) -> bool:

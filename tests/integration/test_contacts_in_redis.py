@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import threading
@@ -16,6 +17,7 @@ from crm_api.adapters.registrar import MOST_ACCOUNTS, RegisteredContact, Registr
 from crm_api.adapters.registrar import RegistrarSilentError as SilentError
 from kemi_routes.contact_answers import ContactAnswerer
 from kemi_routes.streams import RedisStream, StoryShipper
+from tests.sip.promises import kept_within
 from tests.unit.kemi.fake_ksr import FakeKsr
 from tests.unit.kemi.sip_message import Contact
 
@@ -84,6 +86,18 @@ def told(registrar: Registrar, *accounts: str, within_s: float = 20) -> dict[str
                 raise
 
 
+def said_within_a_second(registrar: Registrar, what: str) -> None:
+    """Nobody can tell, and that does not take long."""
+
+    def said_after_s() -> float:
+        began_s = time.monotonic()
+        with pytest.raises(SilentError, match=what):
+            registrar.contacts(["a1"])
+        return time.monotonic() - began_s
+
+    asyncio.run(kept_within(GIVEN_UP_S, lambda: asyncio.to_thread(said_after_s)))
+
+
 def test_an_account_is_told_with_its_devices(url: str, client: redis_py.Redis, kamailio: Kamailio) -> None:
     kamailio.register("a1", "baresip v3 \u041a\u0430\u043c\u0430")
     kamailio.register("a1")
@@ -99,10 +113,10 @@ def test_an_account_is_told_with_its_devices(url: str, client: redis_py.Redis, k
 def test_as_many_as_one_may_ask_for_are_told(url: str, client: redis_py.Redis, kamailio: Kamailio) -> None:
     names = [f"p{index:05}" for index in range(MOST_ACCOUNTS)]
     for name in names:
-        for _ in range(10):
-            kamailio.register(name, "x" * 200)
+        kamailio.register(name, "x" * 200)
+        kamailio.register(name, "y" * 200)
     found = told(Registrar(url), *names)
-    assert [len(found[name]) for name in names] == [10] * MOST_ACCOUNTS
+    assert [len(found[name]) for name in names] == [2] * MOST_ACCOUNTS
     assert left(client) == []
 
 
@@ -117,10 +131,7 @@ def test_many_who_ask_together_are_all_told(url: str, client: redis_py.Redis, ka
 
 
 def test_without_kamailio_it_is_said_within_a_second_and_nothing_is_left(url: str, client: redis_py.Redis) -> None:
-    began_s = time.monotonic()
-    with pytest.raises(SilentError, match="Kamailio has not told"):
-        Registrar(url).contacts(["a1"])
-    assert time.monotonic() - began_s < GIVEN_UP_S
+    said_within_a_second(Registrar(url), "Kamailio has not told")
     assert left(client) == []
 
 
@@ -184,10 +195,7 @@ def test_without_redis_it_is_said_within_a_second(redis_lab: Stack, url: str, ho
     else:
         redis_lab.kill("redis")
     try:
-        began_s = time.monotonic()
-        with pytest.raises(SilentError, match="Redis does not answer"):
-            registrar.contacts(["a1"])
-        assert time.monotonic() - began_s < GIVEN_UP_S
+        said_within_a_second(registrar, "Redis does not answer")
     finally:
         if how == "hangs":
             redis_lab.kill("redis", signal.SIGCONT)
