@@ -144,7 +144,7 @@ class ContactAnswerer:
         for text in texts if isinstance(texts, list) else ():
             question = _read(str(text))
             if question is None:
-                ksr.warn(f"a question who is registered makes no sense, and is not answered: {str(text)[:200]}\n")
+                ksr.warn(f"a question who is registered makes no sense, and is not answered: {str(text)[:200]!r}\n")
             elif redis_ms - question.asked_at_ms <= LATE_MS:
                 self._kept.append(question)
 
