@@ -14,10 +14,12 @@ from crm_api.adapters.panel_drivers import panel_drivers
 from crm_api.adapters.password_hashing import AT_ONCE, PasswordHashing
 from crm_api.adapters.plan_cache import PlanCache
 from crm_api.adapters.redis_queues import RedisQueues
+from crm_api.adapters.registrar import Registrar
 from crm_api.adapters.twilio_numbers import TwilioNumberSource
 from crm_api.config import ConfigError
 from crm_api.log_output import log_output, on_one_line
 from crm_api.services.access_codes import AccessCodes
+from crm_api.services.account_contacts import AccountContacts
 from crm_api.services.accounts import Accounts
 from crm_api.services.apartments import Apartments
 from crm_api.services.audit_log import AuditLog
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
 
     from crm_api.adapters.panel_drivers import PanelDriver
     from crm_api.config import CrmConfig
+    from crm_api.services.account_contacts import Registrar as AsksRegistrar
     from crm_api.services.metrics import Queues
 
 
@@ -92,6 +95,7 @@ class Services:
     apartments: Apartments
     gates: Gates
     accounts: Accounts
+    account_contacts: AccountContacts
     push_tokens: PushTokens
     panels: Panels
     relays: Relays
@@ -191,6 +195,7 @@ def make_services(
     twilio_sip_address: str | None = None,
     queues: Queues | None = None,
     *,
+    registrar: AsksRegistrar | None = None,
     probe_recordings: Path | None = None,
 ) -> Services:
     """Make the services on one context."""
@@ -207,6 +212,7 @@ def make_services(
         apartments=Apartments(context),
         gates=Gates(context),
         accounts=Accounts(context),
+        account_contacts=AccountContacts(context, registrar),
         push_tokens=PushTokens(context),
         panels=Panels(context),
         relays=Relays(context),
@@ -283,6 +289,11 @@ def make_plan_cache(config: CrmConfig) -> PlanCache:
 def make_queues(config: CrmConfig) -> RedisQueues:
     """Make what looks into Redis (nothing is connected yet)."""
     return RedisQueues(config.redis_url)
+
+
+def make_registrar(config: CrmConfig) -> Registrar:
+    """Make what asks Kamailio who is registered, in Redis (nothing is connected yet)."""
+    return Registrar(config.redis_url, at_once=max(1, config.threads // 2))
 
 
 def set_up_logging(config: CrmConfig) -> None:

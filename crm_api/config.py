@@ -202,6 +202,10 @@ class CrmConfig(BaseModel):
 
     panel_codes_per_s: Annotated[float, Field(gt=0, le=1000)] = 50.0
     """How many panels a second are told their codes."""
+
+    panels_asked_every_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    """From one look which panels are registered to the next: so old may their `last_seen_at_ms` be."""
+
     sip_proxy: Annotated[str, Field(pattern=_ADDRESS)] | None = None
     """`host:port` of Kamailio, for test calls to the emergency number."""
 

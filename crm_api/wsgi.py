@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from crm_api.adapters.panel_drivers import panel_drivers
 from crm_api.app import create_app
-from crm_api.bootstrap import make_context, make_plan_cache, make_queues, make_services, set_up_logging
+from crm_api.bootstrap import (
+    make_context,
+    make_plan_cache,
+    make_queues,
+    make_registrar,
+    make_services,
+    set_up_logging,
+)
 from crm_api.config import read_config
 from crm_api.domain.network_addresses import networks_of
 
@@ -29,6 +36,7 @@ def build(config: CrmConfig) -> tuple[falcon.App[Any, Any], Services]:
         public_url=config.public_url,
         twilio_sip_address=config.twilio_sip_address,
         queues=make_queues(config),
+        registrar=make_registrar(config),
         probe_recordings=None if config.probes is None else config.probes.recordings,
     )
     return create_app(services, context.database, make_plan_cache(config)), services

@@ -13,6 +13,7 @@ from kemi_routes import (
     challenges,
     changes,
     checks,
+    contact_answers,
     contacts_database,
     dialogs,
     digest,
@@ -147,7 +148,9 @@ class Router:
         self._ksr = ksr
         self._settings = settings.read(ksr)
         self._changes = changes.ChangeFollower(self._settings.domain, self._settings.emergency_file)
-        self._story = streams.StoryShipper(streams.RedisStream(self._settings.redis_url))
+        story = streams.RedisStream(self._settings.redis_url)
+        self._story = streams.StoryShipper(story)
+        self._contacts = contact_answers.ContactAnswerer(story, self._settings.domain)
         self._voice = voice_wishes.VoiceShipper(streams.RedisStream(self._settings.redis_url))
         self._ending = ending.Ending()
         self._hearing = node_life.Hearing()
@@ -290,6 +293,7 @@ class Router:
         try:
             self._story.tick(self._ksr)
             self._voice.tick(self._ksr)
+            self._contacts.tick(self._ksr)
         finally:
             self._ending.leave_if_come()
 

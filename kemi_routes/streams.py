@@ -102,6 +102,26 @@ class RedisStream:
                 self._ask(self._socket, greeting)
         return self._socket
 
+    def second(self) -> tuple[socket.socket, list[bytes]] | None:
+        """Begin another connection, which never waits, to the Redis that this one is connected to.
+
+        Return it with the commands that it begins with; None while there is no connection: no name is looked up.
+
+        Raises:
+            OSError: it cannot even be begun.
+        """
+        if self._socket is None:
+            return None
+        made = socket.socket(self._socket.family, socket.SOCK_STREAM)
+        try:
+            made.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                made.connect(self._socket.getpeername())
+        except OSError:
+            made.close()
+            raise
+        return made, list(self._greeting)
+
     def close(self) -> None:
         """Close the connection, if any."""
         if self._socket is not None:

@@ -108,7 +108,8 @@ class Stack:
         """Start services that do not run yet, side by side, and return when all of them are healthy.
 
         Args:
-            names: the services; without any the whole stack, made ready from nothing where needed.
+            names: the services, each once however often it is named; without any the whole stack, made ready from
+                nothing where needed.
 
         Raises:
             StartError: one of them ended, or was not healthy in time. The others are left running, to be looked at.
@@ -116,7 +117,8 @@ class Stack:
         unknown = set(names) - self.services.keys()
         if unknown:
             raise StartError(f"no service {', '.join(sorted(unknown))}; there are {', '.join(self.services)}")
-        chosen = [self.services[name] for name in names or self.default_names]
+        # Launched twice, the second would kill the first in the middle of its forks, and not see all of them.
+        chosen = [self.services[name] for name in dict.fromkeys(names or self.default_names)]
         missing = [service for service in chosen if self._leader(service.name) is None]
         whole = bool(missing) and not names
         self._refuse_taken_addresses(missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from typing import TYPE_CHECKING, Final
@@ -13,17 +14,20 @@ from crm_api.adapters.panel_code_drivers import panel_code_drivers
 from crm_api.adapters.panel_handsets import panel_handsets
 from crm_api.adapters.push_messages import PushMessages
 from crm_api.adapters.push_services import push_services
-from crm_api.adapters.redis_keys import SCHEDULER_AT_KEY
+from crm_api.adapters.redis_keys import PANELS_REGISTERED, SCHEDULER_AT_KEY
+from crm_api.adapters.registrar import Registrar
 from crm_api.background import repeat, start, stop_on_signal
 from crm_api.bootstrap import make_context
 from crm_api.domain.network_addresses import networks_of
 from crm_api.services.code_notices import CodeNotices
 from crm_api.services.panel_codes import PanelCodes
+from crm_api.services.panels_seen import PanelsSeen
 from crm_api.services.scheduler_lease import SchedulerLease
 from scheduler.asterisk_manager import AsteriskManager
 from scheduler.code_steps import TellPanels, TellResidents
 from scheduler.jobs import billing_source, make_jobs
 from scheduler.panel_lines import PanelLines
+from scheduler.panel_rounds import ROUNDS_KEPT, LookForPanels
 from scheduler.probe_loading import Callers
 from scheduler.probe_runner import RunProbes
 from scheduler.process import SchedulerProcess
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from crm_api.adapters.messages import Messenger
     from crm_api.config import CrmConfig
     from crm_api.services.context import Context
+    from crm_api.services.panels_seen import Round
     from scheduler.work import Step
 
 BEAT_S: Final = 1.0
@@ -61,8 +66,14 @@ def make_steps(context: Context, config: CrmConfig, link: redis.Redis, lease: Sc
         lines = PanelLines(link, context.now_ms)
         callers = Callers(nodes, config.probes.kamailio, config.probes.recordings)
         probes.append(RunProbes(context, lines, callers, panel_handsets(networks), lambda: lease.term))
+
+    def told(found: Round) -> None:
+        text = json.dumps({**found._asdict(), "at_ms": context.now_ms()})
+        link.set(PANELS_REGISTERED, text, ex=int(ROUNDS_KEPT * config.panels_asked_every_s))
+
     return [
         *probes,
+        LookForPanels(PanelsSeen(context, Registrar(config.redis_url)), config.panels_asked_every_s, told),
         TellPanels(PanelCodes(context), panel_code_drivers(networks), config.panel_codes_per_s),
         TellResidents(CodeNotices(context), messengers),
     ]

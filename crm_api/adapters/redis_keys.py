@@ -16,6 +16,9 @@ CALL_RECORDS_GROUP: Final = "call_records"
 SCHEDULER_AT_KEY: Final = "ep:scheduler_at_ms"
 PANELS_SEEN_AT_KEY: Final = "ep:panels_seen_at_ms"
 PANEL_CALL_PREFIX: Final = "ep:panel_call:"
+CONTACT_QUESTIONS: Final = "ep:contact_questions"
+CONTACT_ANSWER_PREFIX: Final = "ep:contact_answer:"
+PANELS_REGISTERED: Final = "ep:panels_registered"
 
 TOMBSTONE: Final = ""
 TOMBSTONE_MS: Final = 2000
@@ -29,3 +32,8 @@ def panel_call(panel: str) -> str:
 def ring_plan(panel: str, dialled: str) -> str:
     """Return the key of a cached ring plan."""
     return f"{RING_PLAN_PREFIX}{panel}:{dialled}"
+
+
+def contact_answer(question: str) -> str:
+    """Return the key of the answer to a question, by its id."""
+    return f"{CONTACT_ANSWER_PREFIX}{question}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import redis
 
 from crm_api.adapters import redis_keys
@@ -15,12 +16,20 @@ HEARTBEATS: Final = {
 }
 
 
+class PanelsFound(msgspec.Struct, frozen=True):
+    """What the last look at all panels has found: how many are enabled, and how many of these registered."""
+
+    enabled: int
+    registered: int
+
+
 class Waiting(NamedTuple):
     """What was found.
 
     `call_events`: entries that are not recorded yet; `oldest_call_event_at_ms`: when the oldest of them was written;
     `pushes`, `voice_calls`: wishes to push, or to have a phone called by a voice API, that no process has taken (None:
-    Redis cannot tell); `heartbeats_at_ms`: by process, those that have ever been written.
+    Redis cannot tell); `heartbeats_at_ms`: by process, those that have ever been written; `panels`: None when nobody
+    has been able to look at them for some time.
     """
 
     call_events: int
@@ -28,6 +37,7 @@ class Waiting(NamedTuple):
     pushes: int | None
     voice_calls: int | None
     heartbeats_at_ms: dict[str, int]
+    panels: PanelsFound | None = None
 
 
 class RedisQueues:
@@ -45,7 +55,8 @@ class RedisQueues:
                 pipeline.xlen(redis_keys.CALL_EVENTS)
                 pipeline.xrange(redis_keys.CALL_EVENTS, count=1)
                 pipeline.mget(list(HEARTBEATS.values()))
-                length, oldest, beats = pipeline.execute()
+                pipeline.get(redis_keys.PANELS_REGISTERED)
+                length, oldest, beats, panels = pipeline.execute()
             pushes = self._not_taken(redis_keys.PUSHES, redis_keys.PUSHES_GROUP)
             voice_calls = self._not_taken(redis_keys.VOICE_CALLS, redis_keys.VOICE_CALLS_GROUP)
         except (redis.RedisError, OSError):
@@ -57,6 +68,7 @@ class RedisQueues:
             pushes,
             voice_calls,
             {process: int(at_ms) for process, at_ms in told.items() if at_ms is not None},
+            None if panels is None else msgspec.json.decode(panels, type=PanelsFound),
         )
 
     def _not_taken(self, stream: str, group: str) -> int | None:

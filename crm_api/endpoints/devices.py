@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from crm_api.domain.access import changes, reads
 from crm_api.domain.inputs import accounts, panels, push_tokens
 from crm_api.domain.inputs.base import OfCompanyQuery
-from crm_api.domain.outputs.accounts import AccountDocument, AccountWithPassword
+from crm_api.domain.outputs.accounts import AccountContactsDocument, AccountDocument, AccountWithPassword
 from crm_api.domain.outputs.fund import PushTokenDocument, RelayDocument
 from crm_api.domain.outputs.panels import DoorOpeningDocument, PanelDocument
+from crm_api.resources.account_contacts import ContactsOfAccount
 from crm_api.resources.acts import Act
 from crm_api.resources.calls import DoorOpen
 from crm_api.resources.declaration import ID, Answer, Endpoint, Key, Operation, id_key
@@ -62,6 +63,25 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "away until it is given the new one, which this answer alone shows. 409: an account of kind "
                     "phone has none.",
                     problems=frozenset({"conflict"}),
+                ),
+            ),
+            {"key": ACCOUNT},
+        ),
+        Endpoint(
+            "/v1/accounts/{key}/contacts",
+            "SIP accounts",
+            ContactsOfAccount(services.account_contacts),
+            (
+                Operation(
+                    "GET",
+                    "See where an account is registered",
+                    reads("accounts"),
+                    (Answer(200, "Its devices that are registered now", AccountContactsDocument),),
+                    "Asked of the SIP proxy at this moment, kept nowhere. No items: the account is offline, or is one "
+                    "that never registers (kind phone). A device that has lost its power, its network or its TCP "
+                    "connection is among them until `expires_at_ms`. 503 within a second when the proxy does not "
+                    "answer: `detail` says what to look at.",
+                    problems=frozenset({"registrar-silent"}),
                 ),
             ),
             {"key": ACCOUNT},

@@ -151,9 +151,7 @@ WORDS: Final[dict[str, str]] = {
     "labels": "labels of apartments by number, for doors that say something else than it",
     "last_error": "what went wrong the last time that it was tried; null: nothing",
     "last_run": "its latest run; null: it has never run",
-    "last_seen_at_ms": "when the device last showed that it works, in epoch milliseconds: a panel has made a call "
-    "(noted once a minute) or told the use of a key, or the device confirmed an opening; not when it registered. "
-    "null: never",
+    "last_seen_at_ms": "when the device last confirmed an opening, in epoch milliseconds; null: never",
     "last_used_at_ms": "when it was last used, in epoch milliseconds (of a token to the minute); null: never",
     "last_wrong_at_ms": "when the last wrong code was typed, in epoch milliseconds",
     "latitude": "degrees north (WGS 84); null: not known",

@@ -36,6 +36,9 @@ OF_NOUN: Final[dict[str, str]] = {
     "Account.phone": "of kind phone: E.164 number that a trunk dials; null: of another kind",
     "Account.resident_id": "id of the resident whose own it is: it rings and opens while he lives in the apartment; "
     "null: the whole household's",
+    "AccountContacts.account": "name of the account",
+    "AccountContacts.items": "its devices that are registered now, the one that registered last first; none: it is "
+    "offline, or never registers (kind phone)",
     "Apartment.number": "number of the apartment, unique in its house: visitors dial it",
     "ApartmentLine.apartment_id": "id of the apartment; null: calls of apartments that are no more, and of desks",
     "ApartmentLine.calls": "talks of its phones that are paid",
@@ -105,6 +108,12 @@ OF_NOUN: Final[dict[str, str]] = {
     "ConciergeDesk.house_id": "id of the house that it answers for (`/v1/houses`); null: all of the company's",
     "ConciergeDesk.name": "name of the desk, for people",
     "ConciergeDesk.phone": "E.164 number at which the desk is rung through a trunk instead of over SIP; null: over SIP",
+    "Contact.address": "`host:port` that the device is reached at: where it sends from, which behind NAT is not what "
+    "it says itself",
+    "Contact.expires_at_ms": "until when it is registered unless it says so again, in epoch milliseconds",
+    "Contact.registered_at_ms": "when it registered last, in epoch milliseconds: each refresh counts",
+    "Contact.transport": "transport over which it is reached, such as `udp` or `tcp`",
+    "Contact.user_agent": "program that it says it is (User-Agent), 200 characters at most; null: it says nothing",
     "Credentials.password": "password of the device's web interface",
     "Delivery.state": "`waiting` (not delivered yet), `delivered`, `dead` (given up: it can be replayed)",
     "Door.dtmf": "digits at which the panel itself opens this door in a call; null: another method",
@@ -249,6 +258,10 @@ OF_NOUN: Final[dict[str, str]] = {
     "Panel.doors": "doors that the panel opens; in a change they replace all that there were",
     "Panel.gate_id": "id of the gate (`/v1/gates`) where it stands; null: at an entrance",
     "Panel.house_id": "id of a house (`/v1/houses`) that it serves, whole or an entrance of it",
+    "Panel.last_seen_at_ms": "when the panel last showed that it is there, in epoch milliseconds: it was registered "
+    "when all were last looked for (every five minutes), has made a call (noted once a minute), told the use of a key, "
+    "or confirmed an opening. One that lost its power or its network without a word counts as registered until its "
+    "registration runs out, an hour at most. null: never",
     "Panel.name": "name that reports and residents are shown, such as the address with the entrance",
     "Panel.places": "what the panel serves; in a change they replace all that there were",
     "Panel.separator": "key between a place's code and the apartment's number, on keypads that send it; null: none",

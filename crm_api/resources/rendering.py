@@ -47,6 +47,7 @@ STATUS: Final = {
     "length-required": (411, "Content-Length is needed"),
     "broken-off": (408, "The body broke off"),
     "elsewhere": (502, "Another service did not do it"),
+    "registrar-silent": (503, "Nobody can tell who is registered"),
     "unavailable": (503, "Not available just now"),
     "internal": (500, "A fault of ours"),
 }

@@ -163,6 +163,9 @@ class Metrics:
             yield _one("pushes_waiting", "Wishes to push that nobody has taken", found.pushes)
         if found.voice_calls is not None:
             yield _one("voice_calls_waiting", "Wishes to have a phone called that nobody has taken", found.voice_calls)
+        if found.panels is not None:
+            counts = {"enabled": found.panels.enabled, "registered": found.panels.registered}
+            yield _by("panels", "Panels that may register, and those that were when last asked for", "state", counts)
         yield _by("heartbeat_age_seconds", "Since a process last said that it works", "process", ages)
 
 

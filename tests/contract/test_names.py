@@ -13,12 +13,14 @@ from agi_apps.applications import call_ended
 from agi_apps.registry import APPLICATIONS
 from agi_apps.variables import Decision, Variable
 from crm_api.adapters import redis_keys as crm_keys
+from crm_api.adapters import registrar
 from crm_api.domain import call_record
 from crm_api.domain.kinds import ACCOUNT_KINDS
 from crm_api.domain.numbering import CONCIERGE_NUMBERS
 from crm_api.services import voice_calls as crm_voice_calls
 from kemi_routes import (
     call_backs,
+    contact_answers,
     headers,
     nodes,
     policy,
@@ -106,6 +108,9 @@ def test_redis_names_are_the_same_on_all_sides() -> None:
     assert agi_keys.PUSH_STREAM == crm_keys.PUSHES
     assert agi_keys.EVENT_STREAM == crm_keys.CALL_EVENTS == streams.STREAM
     assert voice_wishes.STREAM == crm_keys.VOICE_CALLS
+    assert contact_answers.QUESTIONS == crm_keys.CONTACT_QUESTIONS
+    assert contact_answers.ANSWER == crm_keys.CONTACT_ANSWER_PREFIX
+    assert contact_answers.MOST_ACCOUNTS == registrar.MOST_ACCOUNTS
 
 
 def test_a_sleeper_is_marked_alike() -> None:

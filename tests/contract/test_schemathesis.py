@@ -24,7 +24,7 @@ from crm_api.migrations import migrate
 from crm_api.openapi import document_text
 from crm_api.resources.rendering import parsed
 from crm_api.services.context import Context
-from tests.unit.crm.conftest import REALM, Api, Clock, FakeCache, FakePanelDriver, empty_database
+from tests.unit.crm.conftest import REALM, Api, Clock, FakeCache, FakePanelDriver, FakeRegistrar, empty_database
 from tests.unit.crm.furnished import make_one_of_each
 from tests.unit.crm.tenancy_table import Own
 
@@ -82,7 +82,7 @@ def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applicatio
         migrate(database)
         driver = FakePanelDriver()
         context = Context(database, REALM, Encryption(Fernet.generate_key()), Clock())
-        services = make_services(context, {"beward": driver, "generic": driver})
+        services = make_services(context, {"beward": driver, "generic": driver}, registrar=FakeRegistrar())
         cache: Any = FakeCache()
         app = create_app(services, database, cache)
         APPLICATION.app = app

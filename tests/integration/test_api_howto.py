@@ -1,4 +1,4 @@
-"""The commands of docs/api.md and docs/ring-plans.md are run as they stand there, in their order, in the lab."""
+"""The commands of the pages that have some are run as they stand there, in their order, in the lab."""
 
 from __future__ import annotations
 
@@ -65,3 +65,11 @@ def test_every_command_of_the_page_about_ring_plans_does_what_it_says(stack: Sta
     assert [(stage["ring_timeout_s"], sorted(t["account"] for t in stage["targets"])) for stage in own["stages"]] == [
         (8, ["o1-gateway"]), (25, ["o1-app", "o1-handset"])
     ]  # fmt: skip
+
+
+def test_the_command_that_finds_silent_panels_does_what_it_says(stack: Stack, tmp_path: Path) -> None:
+    blocks, told = _run(stack, "operations.md", tmp_path)
+    assert len(blocks) == 1
+    lines = [line.split() for line in told[0].splitlines()]
+    assert lines
+    assert all(re.fullmatch(r"[a-z0-9-]+ (None|[0-9]{13}) .+", " ".join(line)) for line in lines), lines

@@ -190,5 +190,5 @@ class PanelQuery(OfCompanyQuery):
     silent_since_ms: FilterMs = None
     """Panels whose `last_seen_at_ms` is before this moment (epoch milliseconds) or null.
 
-    Nobody has called from them or opened through them since: an idle panel that works is among them.
+    Of ten minutes ago: those that are not registered, and have done nothing else since.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from crm_api.domain.kinds import AccountKind  # noqa: TC001 - pydantic reads the annotations
 from crm_api.domain.outputs.base import Moment, Output, RowId, Version
@@ -46,3 +46,30 @@ class AccountWithPassword(AccountDocument):
     password: str | None = None
 
     EXAMPLE: ClassVar[dict[str, Any]] = {**AccountDocument.EXAMPLE, "password": "q7m2kd94hxnb8sw3tz6vcy5r"}
+
+
+class ContactDocument(Output):
+    """A device that is registered."""
+
+    address: str
+    transport: Literal["udp", "tcp", "tls", "ws", "wss", "sctp"]
+    user_agent: str | None
+    registered_at_ms: Moment
+    expires_at_ms: Moment
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "address": "10.20.31.7:5060",
+        "transport": "udp",
+        "user_agent": "Beward DKS15122",
+        "registered_at_ms": 1790000000000,
+        "expires_at_ms": 1790000600000,
+    }
+
+
+class AccountContactsDocument(Output):
+    """The devices of an account that are registered now, the one that registered last first; none: it is offline."""
+
+    account: str
+    items: list[ContactDocument]
+
+    EXAMPLE: ClassVar[dict[str, Any]] = {"account": "p10001", "items": [ContactDocument.EXAMPLE]}

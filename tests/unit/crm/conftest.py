@@ -29,8 +29,11 @@ from tests.unit.crm.code_panels import FakePanels
 from tests.unit.crm.probe_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from crm_api.adapters.registrar import RegisteredContact
+    from crm_api.domain.problems import ProblemError
 
 POSTGRES_URL = os.environ.get("ENTRYPHONE_TEST_POSTGRES_URL", "")
 REALM = "entryphone.test"
@@ -94,6 +97,21 @@ class FakeCache:
 
     def ping(self) -> None:
         self._reach()
+
+
+class FakeRegistrar:
+    """Kamailio as the CRM asks it: what is registered, by account, or a refusal."""
+
+    def __init__(self) -> None:
+        self.registered: dict[str, list[RegisteredContact]] = {}
+        self.refusal: ProblemError | None = None
+        self.asked: list[list[str]] = []
+
+    def contacts(self, accounts: Sequence[str]) -> dict[str, list[RegisteredContact]]:
+        self.asked.append(list(accounts))
+        if self.refusal is not None:
+            raise self.refusal
+        return {account: self.registered.get(account, []) for account in accounts}
 
 
 @dataclass
@@ -225,10 +243,17 @@ def recordings(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def services(context: Context, driver: FakePanelDriver, recordings: Path) -> Services:
+def registrar() -> FakeRegistrar:
+    return FakeRegistrar()
+
+
+@pytest.fixture
+def services(context: Context, driver: FakePanelDriver, recordings: Path, registrar: FakeRegistrar) -> Services:
     drivers: dict[str, PanelDriver] = {"beward": driver, "generic": driver}
     address = "sip.door.example:5060"
-    return make_services(context, drivers, "https://door.example", address, probe_recordings=recordings)
+    return make_services(
+        context, drivers, "https://door.example", address, registrar=registrar, probe_recordings=recordings
+    )
 
 
 @pytest.fixture

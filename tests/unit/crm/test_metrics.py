@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from crm_api.adapters.redis_queues import Waiting
+from crm_api.adapters.redis_queues import PanelsFound, Waiting
 from crm_api.app import create_app
 from crm_api.bootstrap import make_services
 from crm_api.emergency import worker
@@ -166,6 +166,10 @@ def test_what_waits_in_redis_is_told_while_redis_answers(
     assert of(there, "heartbeat_age_seconds", process="scheduler") is None
     assert of(there, "pushes_waiting") is None
     assert of(there, "voice_calls_waiting") == 3
+    assert of(there, "panels", state="registered") is None
+    queues.found = queues.found._replace(panels=PanelsFound(22_000, 21_990))
+    there = found()
+    assert (of(there, "panels", state="enabled"), of(there, "panels", state="registered")) == (22_000, 21_990)
 
 
 def test_only_those_who_see_every_company_may_look(town: Town, services: Services) -> None:

@@ -11,9 +11,11 @@ import pytest
 
 from crm_api.services.code_notices import CodeNotices
 from crm_api.services.panel_codes import PanelCodes
+from crm_api.services.panels_seen import PanelsSeen
 from crm_api.services.scheduler_lease import SchedulerLease
 from scheduler import code_steps
 from scheduler.code_steps import TellPanels, TellResidents
+from scheduler.panel_rounds import LookForPanels
 from scheduler.probe_loading import Callers
 from scheduler.probe_runner import RunProbes
 from scheduler.process import SchedulerProcess
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from scheduler.asterisk_manager import AsteriskManager
     from scheduler.panel_lines import PanelLines
     from scheduler.work import Step
+    from tests.unit.crm.conftest import FakeRegistrar
 
 WITHIN_S = 30.0
 
@@ -72,12 +75,13 @@ def opened(context: Context, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def steps(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
+def steps(context: Context, registrar: FakeRegistrar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     """Return the real steps, when they have done what they do first."""
     monkeypatch.setattr(code_steps, "SWEEP_EVERY_S", 3600.0)
     callers = Callers([cast("AsteriskManager", FakeNode())], "127.0.0.10:5060", tmp_path)
     steps: list[Step] = [
         RunProbes(context, cast("PanelLines", FakeLines()), callers, {}),
+        LookForPanels(PanelsSeen(context, registrar), 300, lambda _: None),
         TellPanels(PanelCodes(context), {}, 10),
         TellResidents(CodeNotices(context), {}),
     ]

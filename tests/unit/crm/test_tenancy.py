@@ -22,7 +22,7 @@ from crm_api.bootstrap import make_services
 from crm_api.migrations import migrate
 from crm_api.openapi import document_text
 from crm_api.services.context import Context
-from tests.unit.crm.conftest import REALM, Api, Clock, FakeCache, FakePanelDriver, empty_database
+from tests.unit.crm.conftest import REALM, Api, Clock, FakeCache, FakePanelDriver, FakeRegistrar, empty_database
 from tests.unit.crm.furnished import address, admin_of, everything_kept, furnish, key_of, upload
 from tests.unit.crm.tenancy_table import (
     CHOOSES_A_NAME,
@@ -84,7 +84,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         driver = FakePanelDriver()
         context = Context(database, REALM, Encryption(Fernet.generate_key()), Clock())
         recordings = tmp_path_factory.mktemp("probes")
-        services = make_services(context, {"beward": driver, "generic": driver}, probe_recordings=recordings)
+        services = make_services(
+            context, {"beward": driver, "generic": driver}, registrar=FakeRegistrar(), probe_recordings=recordings
+        )
         cache: Any = FakeCache()
         client = falcon.testing.TestClient(create_app(services, database, cache))
         platform = Api(client, services.tokens.create("platform", "platform"))

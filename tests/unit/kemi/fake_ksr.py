@@ -190,16 +190,17 @@ class FakeKsr:
             "$(ct{nameaddr.uri})": (self.header("Contact") or "<>").partition("<")[2].partition(">")[0],
             "$ruid": self.ruid,
             "$branch(count)": len(self.branches),
-            "$ulc(full=>count)": len(self.fetched),
+            **dict.fromkeys(("$ulc(full=>count)", "$ulc(told=>count)"), len(self.fetched)),
             "$rb": self.message.body,
             "$T(id_index)": 17,
             "$T(id_label)": 4711,
         }
         if name in fixed:
             return fixed[name]
-        found = re.fullmatch(r"\$\(ulc\(full=>(\w+)\)\[(\d+)\]\)", name)
+        found = re.fullmatch(r"\$\(ulc\((?:full|told)=>(\w+)\)\[(\d+)\]\)", name)
         if found:
-            return cast("Value", getattr(self.fetched[int(found[2])], {"addr": "uri"}.get(found[1], found[1])))
+            value = getattr(self.fetched[int(found[2])], {"addr": "uri"}.get(found[1], found[1]))
+            return cast("Value", value.decode() if isinstance(value, bytes) else value)
         found = re.fullmatch(r"\$\(branch\((uri|ruid)\)\[(\d+)\]\)", name)
         if found:
             contact = self.branches[int(found[2])]

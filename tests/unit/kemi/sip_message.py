@@ -14,6 +14,8 @@ class Contact:
     modified: int = 0
     expires: int = 0
     instance: str | None = None
+    received: str | None = None
+    user_agent: str | bytes | None = None
 
 
 @dataclass
