@@ -10,6 +10,7 @@ from kemi_routes import (
     call_backs,
     contact_address,
     emergency_calls,
+    emergency_table,
     headers,
     moves,
     node_life,
@@ -38,8 +39,11 @@ ON_FAILURE = "on_panel_failure"
 _NODE_SILENT_MS = 2000
 # Whose call it is, as the story has been told: account and number, LF between them. Empty for a call back.
 _DIALLED = "$avp(dialled)"
-# Nodes that an emergency call has been sent to, as `host:port host:port`.
+# Nodes that an emergency call has been sent to, as `host:port host:port`; any other call has none.
 _TRIED = "$avp(tried)"
+# Where emergency calls go on (emergency_calls.mark) and calls back. Another number of theirs, of a panel that is not
+# known here, goes their way in case that it is one, and only the ring plan tells: nobody is alarmed before.
+_CERTAIN = (emergency_table.ALWAYS, call_backs.USER)
 _SETUP_MS = 660_000
 _EVERYDAY = frozenset((480, 486, 487))
 _NOT_FOUND = 404
@@ -218,11 +222,11 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
         talks.centre_left(ksr, call_id)
         _log_end(ksr, call_id, leg, status)
         return
-    emergency = ksr.kx.gete_ruser() in (*settings.emergency_numbers, call_backs.USER)
+    emergency = ksr.pv.get(_TRIED) is not None
     why = leg.state if lost else "silent" if silent else f"answered {status}"
     if lost or silent:
         nodes.keep_left(ksr, call_id, leg.node)
-    _moves(ksr, call_id, f"node {leg.node} {why}", emergency=emergency)
+    _moves(ksr, call_id, f"node {leg.node} {why}", emergency=emergency and ksr.kx.gete_ruser() in _CERTAIN)
     if _take_another(ksr, leg.node, emergency=emergency):
         ksr.warn(f"node {leg.node} {why}, call goes on to {ksr.kx.get_duri()}; call_id={call_id}\n")
         if _relay(ksr, call_id, emergency=emergency):
