@@ -139,7 +139,12 @@ def node_event(ksr: Ksr, event: str) -> None:
 
 
 def has_started(ksr: Ksr, _request: Request) -> Outcome:
-    """Note that a node knows nothing of the calls that it had, as it has just been started."""
+    """Note that a node knows nothing of the calls that it had, as it has just been started.
+
+    Once: a copy of its INVITE, which it repeats after 200 ms, would end what it has begun since.
+    """
+    if ksr.tm.t_newtran() == 0:
+        return DONE  # another worker has one in hand; later ones are absorbed (dialogs.absorb_retransmission)
     uri = f"sip:{ksr.kx.get_srcip()}:{ksr.kx.get_srcport()}"
     ksr.warn(f"node {uri} has started\n")
     ksr.mqueue.mq_add(QUEUE, uri, STARTED)

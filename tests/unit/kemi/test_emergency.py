@@ -92,7 +92,8 @@ def test_a_panel_that_nobody_knows_calls_the_default_city(known: FakeKsr, reques
 @pytest.mark.parametrize(
     ("account", "number", "alarms", "nodes_tried"),
     [("p10001", "101", False, (21, 22)), ("p10002", "103", False, (21, 22)), ("p77", "101", False, (24, 21, 22)),
-     ("p10001", "102", True, (24, 21, 22)), ("p10001", "911", True, (24, 21, 22)), ("p10001", "112", True, (24, 21, 22))],
+     ("p10001", "102", True, (24, 21, 22)), ("p10001", "911", True, (24, 21, 22)),
+     ("p10001", "112", True, (24, 21, 22))],
 )  # fmt: skip
 def test_a_call_that_moves_alarms_nobody_unless_it_is_an_emergency_call(
     known: FakeKsr, request_of: Make, account: str, number: str, nodes_tried: tuple[int, ...], *, alarms: bool
