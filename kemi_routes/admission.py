@@ -90,12 +90,11 @@ def setup_ends(ksr: Ksr, sent_ms: str) -> None:
 
 
 def node_dials(ksr: Ksr, call_id: str) -> None:
-    """A node dials somebody for this call: its setup is over."""
-    leg = nodes.panel_leg(ksr, call_id)
-    if leg is None or leg.state != nodes.SENT:
+    """The node that asks dials somebody for this call: its setup is over. Two phones may be dialled at once."""
+    leg = nodes.change_panel_leg(ksr, call_id, nodes.asking(ksr), nodes.DIALS, (nodes.SENT,))
+    if leg is None:
         return
     setup_ends(ksr, leg.sent_ms)
-    nodes.keep_panel_leg(ksr, call_id, leg._replace(state=nodes.DIALS))
     ksr.htable.sht_inc(_DIALLED, str(now_ms() // _WINDOW_MS))
 
 

@@ -151,11 +151,11 @@ def _relay(ksr: Ksr, call_id: str, *, emergency: bool) -> bool:
             return False
 
 
-def _end(ksr: Ksr, call_id: str) -> None:
-    leg = nodes.panel_leg(ksr, call_id)
+def _end(ksr: Ksr, call_id: str) -> nodes.PanelLeg | None:
+    leg = nodes.end_panel_leg(ksr, call_id)
     if leg is not None and leg.state == nodes.SENT:
         admission.setup_ends(ksr, leg.sent_ms)
-    nodes.end_panel_leg(ksr, call_id)
+    return leg
 
 
 def on_reply(ksr: Ksr, settings: Settings) -> None:
@@ -169,8 +169,7 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
         return
     leg = nodes.panel_leg(ksr, call_id)
     if status < _FINAL:
-        if leg is not None and leg.state in (nodes.SENT, nodes.DIALS):
-            _goes_on(ksr, call_id, leg, nodes.RINGS)
+        if leg is not None and _goes_on(ksr, call_id, leg, nodes.RINGS, (nodes.SENT, nodes.DIALS)):
             _talk_begins(ksr, leg.node, call_id)
     elif status < _NEGATIVE:
         # Without a leg the 200 is repeated.
@@ -178,7 +177,7 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
             _talk_begins(ksr, leg.node, call_id)
         _end(ksr, call_id)
     elif leg is not None and _is_going(ksr, status):
-        _goes_on(ksr, call_id, leg, nodes.GOING)
+        _goes_on(ksr, call_id, leg, nodes.GOING, nodes.EVERY_STATE)
     headers.strip_private(ksr)
 
 
@@ -187,11 +186,14 @@ def _is_going(ksr: Ksr, status: int) -> bool:
     return status == _DECLINED and _WITHOUT_CAUSE.search(ksr.hdr.gete("Reason")) is not None
 
 
-def _goes_on(ksr: Ksr, call_id: str, leg: nodes.PanelLeg, state: str) -> None:
-    """The node has said something of the call: it waits in no queue any more."""
-    if leg.state == nodes.SENT:
-        admission.setup_ends(ksr, leg.sent_ms)
-    nodes.keep_panel_leg(ksr, call_id, leg._replace(state=state))
+def _goes_on(ksr: Ksr, call_id: str, leg: nodes.PanelLeg, state: str, before: tuple[str, ...]) -> bool:
+    """The node has said something of the call, which waits in no queue any more; False when that is no news."""
+    if leg.state not in before:
+        return False
+    was = nodes.change_panel_leg(ksr, call_id, leg.node, state, before)
+    if was is not None and was.state == nodes.SENT:
+        admission.setup_ends(ksr, was.sent_ms)
+    return was is not None
 
 
 def _talk_begins(ksr: Ksr, node: str, call_id: str) -> None:
@@ -206,8 +208,7 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
     Not when it has rung by then, unless the node is lost or being stopped: whatever it rang is over with it.
     """
     call_id = ksr.kx.get_callid() or ""
-    leg = nodes.panel_leg(ksr, call_id)
-    _end(ksr, call_id)
+    leg = _end(ksr, call_id)
     panel_talks.ends(ksr, ksr.kx.gete_fuser(), call_id)
     status = ksr.tm.t_get_status_code()
     if ksr.tm.t_is_canceled() > 0:
