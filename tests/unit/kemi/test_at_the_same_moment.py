@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kemi_routes import admission, dialogs, node_life, nodes, panel_calls, panel_talks, settings, talks
+from kemi_routes import (
+    admission,
+    dialogs,
+    headers,
+    node_life,
+    nodes,
+    panel_calls,
+    panel_talks,
+    settings,
+    stage_calls,
+    talks,
+)
 from kemi_routes.pipeline import Request
+from tests.unit.kemi import ksr_functions
 from tests.unit.kemi.conftest import example_defines
 from tests.unit.kemi.fake_ksr import FakeKsr
 from tests.unit.kemi.sip_message import Message
@@ -213,3 +226,30 @@ def test_a_node_is_found_dead_as_its_call_is_over(order: list[int]) -> None:
     fake = _sent_to_node(nodes.DIALS)
     _at_once(fake, order, _node_is_lost(), _says(200))
     assert _place(fake) is None, "nobody would ever take it away"
+
+
+@given(_ORDERS)
+def test_a_stage_is_cancelled_as_it_is_put_to_wait_for_a_sleeper(order: list[int]) -> None:
+    fake = _before()
+    cancelled: list[int] = []
+
+    def invite(worker: FakeKsr) -> None:
+        number = headers.STAGE_USER
+        request = Request(settings.read(worker.ksr), "INVITE", _PHONE, _A, number, in_dialog=False, from_node=True)
+        stage_calls.ring_stage(worker.ksr, request)
+
+    def cancel(worker: FakeKsr) -> None:
+        request = Request(settings.read(worker.ksr), "CANCEL", _PHONE, _A, "stage", in_dialog=False, from_node=True)
+        dialogs.pass_cancel(worker.ksr, request)
+
+    def relay(_fake: FakeKsr) -> int:
+        cancelled.append(1)
+        return 1
+
+    asked = Message(call_id=_PHONE, source_ip=_A, headers=[(headers.STAGE, "1 ~a1 call-1,p1,12")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ksr_functions.HANDLERS, "tm.t_relay", relay)
+        patch.setitem(ksr_functions.HANDLERS, "tm.t_is_canceled", lambda _fake: 1 if cancelled else -1)
+        _at_once(fake, order, (asked, invite), (Message(method="CANCEL", call_id=_PHONE, source_ip=_A), cancel))
+    left = {name: rows for name, rows in fake.tables.items() if rows}
+    assert not left, "an app that wakes would be rung for nobody"
