@@ -34,8 +34,7 @@ class Hands:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Hands:
     hands = Hands()
-    monkeypatch.setattr("time.time", lambda: hands.now_ms / 1000)
-    monkeypatch.setattr("time.time_ns", lambda: hands.now_ms * 1_000_000)
+    monkeypatch.setattr("time.monotonic_ns", lambda: hands.now_ms * 1_000_000)
     return hands
 
 
