@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -38,7 +39,10 @@ from tests.sip.spoken import language_of
 from tests.sip.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from lab.peers.scripted import ScriptedPeer
+    from lab.peers.town import Panel
     from tests.sip.scene import Scene
 
 pytestmark = pytest.mark.usefixtures("patient_leases")
@@ -273,9 +277,11 @@ async def test_an_app_of_a_blocked_apartment_still_calls(scene: Scene) -> None:
         await scene.office.send("DELETE", f"/v1/blocks/{block['id']}")
 
 
-async def test_a_number_that_the_company_does_not_map_is_no_emergency_number(scene: Scene) -> None:
+@asynccontextmanager
+async def only_101_is_mapped(scene: Scene, at: Panel) -> AsyncIterator[None]:
+    """Inside the block the company maps 101 beside 112, and no other number."""
     company = (await scene.office.get("/v1/companies"))["items"][0]["id"]
-    path, at = f"/v1/companies/{company}/emergency-rules", panel_at(scene)
+    path = f"/v1/companies/{company}/emergency-rules"
     await scene.office.send("PUT", path, {"numbers": ["101"]})
     try:
         rpc = scene.stack.settings.run / "kamailio" / "rpc.sock"
@@ -285,6 +291,14 @@ async def test_a_number_that_the_company_does_not_map_is_no_emergency_number(sce
             return str(await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", "emergency_places", name))
 
         await until(places, lambda told: "101" in told and "104" not in told)
+        yield
+    finally:
+        await scene.office.send("PUT", path, {})
+
+
+async def test_a_number_that_the_company_does_not_map_is_no_emergency_number(scene: Scene) -> None:
+    at = panel_at(scene)
+    async with only_101_is_mapped(scene, at):
         visitor, centre = await scene.visitor(at), await scene.peer(CITY_LINE)
         since_s = time.monotonic()
         call = await visitor.call(at.credentials, "104")
@@ -292,8 +306,30 @@ async def test_a_number_that_the_company_does_not_map_is_no_emergency_number(sce
         assert not [ring for ring in centre.ringing if ring.received.at_s >= since_s]
         mapped, _ = await call_112(scene, at, dialled="101")
         await mapped.bye()
-    finally:
-        await scene.office.send("PUT", path, {})
+
+
+async def test_no_centre_is_told_of_an_ordinary_call_to_such_a_number_that_leaves_its_node(scene: Scene) -> None:
+    at = panel_at(scene)
+    settings = scene.stack.settings
+    rpc = settings.run / "kamailio" / "rpc.sock"
+    async with only_101_is_mapped(scene, at):
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, "104")
+
+        async def setup() -> str:
+            return str(await asyncio.to_thread(kamailio_rpc, rpc, "htable.get", "setup", call.call_id))
+
+        told = await until(setup, lambda told: " rings " in told)  # that there is no such apartment
+        await scene.stop(next(name for name, address in settings.every_asterisk_node.items() if address in told))
+        assert (await call.final(15)).status == 404
+        await scene.log_line("kamailio", "call goes on", call.call_id)
+
+        async def record() -> list[str]:
+            return [line["event"] for line in (await scene.office.get(f"/v1/calls/{call.call_id}"))["story"]]
+
+        await until(record, lambda events: "ended" in events and "moved" in events)
+        calls = (await scene.office.get("/v1/emergency-calls?limit=50"))["items"]
+        assert call.call_id not in [row["call_id"] for row in calls]
 
 
 async def test_an_account_without_a_panel_calls_for_its_companys_city(scene: Scene) -> None:

@@ -88,8 +88,8 @@ def test_a_stage_that_is_cancelled_before_it_rings_waits_for_nobody_and_nobody_f
     assert fake.logs == []
 
 
-def _contacts(account: str, count: int, **more: int) -> list[Contact]:
-    return [Contact(f"sip:{account}@10.0.0.{index}", f"{account}-{index}", **more) for index in range(count)]
+def _contacts(account: str, count: int, expires: int = 0) -> list[Contact]:
+    return [Contact(f"sip:{account}@10.0.0.{index}", f"{account}-{index}", expires=expires) for index in range(count)]
 
 
 @pytest.mark.parametrize(("of_the_first", "order"), [(8, "h1 h2 h3 h4 h5"), (9, "h4 h5 h1 h2 h3")])
