@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _CACHE = "accounts"
 _ABSENT = "absent"
+# That there is no such account is believed for so long.
+_ABSENT_S = 5
 _DROPPED = "dropped"
 _LAST = "last"
 _RESULT = "account"
@@ -64,7 +66,9 @@ def at_hand(ksr: Ksr, name: str, fresh_s: int) -> tuple[bool, Account | None]:
     if isinstance(entry, str):
         cached, read_at = _parse(entry)
         return time.monotonic() - read_at < fresh_s, cached
-    return not is_account_name(name) or ksr.htable.sht_get(_ABSENT, name) is not None, None
+    until_s = ksr.htable.sht_get(_ABSENT, name)
+    is_absent = isinstance(until_s, int) and time.monotonic() < until_s
+    return is_absent or not is_account_name(name), None
 
 
 def find(ksr: Ksr, name: str, fresh_s: int) -> Account | None:
@@ -87,7 +91,7 @@ def find(ksr: Ksr, name: str, fresh_s: int) -> Account | None:
         found = cached  # and asked again after another fresh_s, not at every request
     if found is None:
         ksr.htable.sht_rm(_CACHE, name)
-        ksr.htable.sht_seti(_ABSENT, name, 1)
+        ksr.htable.sht_seti(_ABSENT, name, int(time.monotonic()) + _ABSENT_S)
     else:
         enabled = "1" if found.enabled else "0"
         ksr.htable.sht_sets(_CACHE, name, _SEPARATOR.join((found.ha1, found.kind, enabled, str(int(time.monotonic())))))

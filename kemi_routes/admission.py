@@ -5,15 +5,15 @@ second follows the servers by what setups take: as many are in setup as come out
 takes (Little's law). While that is longer than `setup_ms`, only so many may be in setup as come out within this time.
 Both are counted, no call is timed: nodes work on many calls at once, so that some are quick however many wait. Calls in
 setup are counted by second, so that a count that is never taken back (a worker that died) is gone after a few seconds.
+Seconds and windows are those of the clock that nobody sets: no second comes twice.
 """
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from kemi_routes import nodes
-from kemi_routes.clock import now_ms
+from kemi_routes.clock import steady_ms
 from kemi_routes.pipeline import NEXT, Refusal
 from kemi_routes.replies import refuse, retry_after
 
@@ -47,7 +47,7 @@ def _in_setup(ksr: Ksr, second: int) -> int:
 
 def _over(ksr: Ksr, settings: Settings) -> str | None:
     """Name the bound that is reached, or None. The rate is that of a window sliding over two seconds."""
-    now = time.time()
+    now = steady_ms() / 1000
     second = int(now)
     rate = _count(ksr, _ADMITTED, str(second)) + _count(ksr, _ADMITTED, str(second - 1)) * (1 - (now - second))
     if rate >= settings.new_calls_per_s:
@@ -71,13 +71,13 @@ def check_load(ksr: Ksr, request: Request) -> Outcome:
 
 def take_token(ksr: Ksr, _request: Request) -> Outcome:
     """Count an authenticated call that is let in."""
-    ksr.htable.sht_inc(_ADMITTED, str(int(time.time())))
+    ksr.htable.sht_inc(_ADMITTED, str(steady_ms() // 1000))
     return NEXT
 
 
 def setup_begins(ksr: Ksr) -> str:
-    """Count a call that is sent to a node; the moment (epoch ms) is the receipt for `setup_ends`."""
-    sent_ms = now_ms()
+    """Count a call that is sent to a node; the moment (steady ms) is the receipt for `setup_ends`."""
+    sent_ms = steady_ms()
     ksr.htable.sht_inc(_SETUPS, str(sent_ms // 1000))
     return str(sent_ms)
 
@@ -85,18 +85,17 @@ def setup_begins(ksr: Ksr) -> str:
 def setup_ends(ksr: Ksr, sent_ms: str) -> None:
     """Take back a call that rings or has ended."""
     second = int(sent_ms) // 1000
-    if time.time() - second < _SETUP_S:
+    if steady_ms() // 1000 - second < _SETUP_S:
         ksr.htable.sht_dec(_SETUPS, str(second))
 
 
 def node_dials(ksr: Ksr, call_id: str) -> None:
-    """A node dials somebody for this call: its setup is over."""
-    leg = nodes.panel_leg(ksr, call_id)
-    if leg is None or leg.state != nodes.SENT:
+    """The node that asks dials somebody for this call: its setup is over. Two phones may be dialled at once."""
+    leg = nodes.change_panel_leg(ksr, call_id, nodes.asking(ksr), nodes.DIALS, (nodes.SENT,))
+    if leg is None:
         return
     setup_ends(ksr, leg.sent_ms)
-    nodes.keep_panel_leg(ksr, call_id, leg._replace(state=nodes.DIALS))
-    ksr.htable.sht_inc(_DIALLED, str(now_ms() // _WINDOW_MS))
+    ksr.htable.sht_inc(_DIALLED, str(steady_ms() // _WINDOW_MS))
 
 
 def is_overloaded(ksr: Ksr) -> bool:
@@ -110,13 +109,13 @@ class SetupWatch:
     def __init__(self, settings: Settings) -> None:
         self._most = settings.silent_calls
         self._target_ms = settings.setup_ms
-        self._window = now_ms() // _WINDOW_MS
+        self._window = steady_ms() // _WINDOW_MS
         self._limit = self._most
         self._was_late = False
 
     def tick(self, ksr: Ksr) -> None:
         """Look at the window that has just ended, if one has."""
-        window = now_ms() // _WINDOW_MS
+        window = steady_ms() // _WINDOW_MS
         if window == self._window:
             return
         ended, self._window = self._window, window
@@ -131,7 +130,7 @@ class SetupWatch:
             ksr.warn(f"overload: setups take longer than {self._target_ms} ms, fewer calls are let in\n")
 
     def _next(self, ksr: Ksr, window: int) -> int:
-        count = _in_setup(ksr, int(time.time()))
+        count = _in_setup(ksr, steady_ms() // 1000)
         dialled = sum(_count(ksr, _DIALLED, str(window - age)) for age in range(_WINDOWS))
         # So many come out of their setup within the time that a setup may take.
         within = dialled * self._target_ms // (_WINDOWS * _WINDOW_MS)

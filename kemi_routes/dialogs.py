@@ -42,6 +42,7 @@ def pass_cancel(ksr: Ksr, request: Request) -> Outcome:
         ksr.tm.t_relay()
         if request.from_node:
             # A leg that has been put to wait since then has not seen yet that it is cancelled.
+            waking.close(ksr, request.call_id)
             voice_calls.close(ksr, request.call_id)
         return DONE
     return refuse(ksr, request, Refusal(481, "Call/Transaction Does Not Exist", "nothing to cancel"))

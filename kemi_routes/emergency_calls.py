@@ -154,7 +154,7 @@ def _ways(ksr: Ksr, city: City, trunk: str, *, test: bool) -> list[Way]:
         first = {way.trunk: way for way in reversed(ways)}
         ways = [way._replace(number=city.test_number) for way in ways if first[way.trunk] is way and city.test_number]
     usual = city.ways[0].number if city.ways else ""
-    resting = {way.trunk: ksr.htable.sht_get("resting", way.trunk) is not None for way in ways}
+    resting = {way.trunk: trunks.rests(ksr, way.trunk) for way in ways}
     ways.sort(key=lambda way: (resting[way.trunk], way.number != usual and not test, way.trunk != trunk))
     return ways
 

@@ -54,9 +54,25 @@ def fewest_first(ksr: Ksr, accounts: tuple[str, ...], domain: str, most: int) ->
 
     What is left out are the oldest of these then, and the dead ones of one account cost no other its ring.
     """
-    if len(accounts) * _MAX_CONTACTS <= most:
+    uris = {account: f"sip:{account}@{domain}" for account in accounts}
+    # Nearly always there is room for all, and each word of a contact is a function of KSR.
+    if len(accounts) * _MAX_CONTACTS <= most or sum(_count(ksr, uri) for uri in uris.values()) <= most:
         return accounts
-    return tuple(sorted(accounts, key=lambda account: len(_registered(ksr, f"sip:{account}@{domain}"))))
+    return tuple(sorted(accounts, key=lambda account: len(_registered(ksr, uris[account]))))
+
+
+def _count(ksr: Ksr, account_uri: str) -> int:
+    """Count an account's contacts, with those that are not valid any more and not cleared away yet."""
+    if ksr.registrar.reg_fetch_contacts(_TABLE, account_uri, _PROFILE) < 0:
+        return 0
+    try:
+        return _fetched(ksr)
+    finally:
+        ksr.registrar.reg_free_contacts(_PROFILE)
+
+
+def _fetched(ksr: Ksr) -> int:
+    return int(ksr.pv.get(f"$ulc({_PROFILE}=>count)") or 0)
 
 
 def _registered(ksr: Ksr, account_uri: str) -> list[_Registered]:
@@ -68,11 +84,10 @@ def _registered(ksr: Ksr, account_uri: str) -> list[_Registered]:
         return str(ksr.pv.get(f"$(ulc({_PROFILE}=>{what})[{index}])") or "")
 
     try:
-        count = int(ksr.pv.get(f"$ulc({_PROFILE}=>count)") or 0)
         now_s = time.time()
         return [
             _Registered(int(get("modified", i) or 0), get("ruid", i), get("addr", i), get("instance", i))
-            for i in range(count)
+            for i in range(_fetched(ksr))
             if (expires_s := int(get("expires", i) or 0)) == 0 or expires_s > now_s
         ]
     finally:

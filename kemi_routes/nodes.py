@@ -4,6 +4,8 @@ A leg in setup is kept in shared memory under its Call-ID, from the INVITE to th
 `P <node> <state> <sent_ms>` a panel's call (state `sent`, `dials`, `rings`, `lost`, `going`; receipt of
 admission.setup_begins),
 `S <node> <cseq>` what Asterisk has rung: a stage, a phone, a dispatch centre.
+Requests, replies, timers and `NodeWatch` are in processes of their own: whoever changes what is kept looks and writes
+while the row is locked, so that a call that has moved meanwhile is not put back. The lock is the last that is taken.
 
 When the dispatcher finds a node dead, and it has sent nothing either (node_life.py), what it rings is cancelled, so
 that no handset and no dispatcher is rung for nobody, and none is busy when the call comes again through the next node.
@@ -25,9 +27,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kemi_routes.node_life import address_of, bring_back, lives, name_of
 from kemi_routes.pipeline import DONE
+from kemi_routes.table_rows import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from KSR import Ksr
 
@@ -48,6 +51,7 @@ RINGS = "rings"
 LOST = "lost"
 # Its node is being stopped in good order, and has said so in its final reply.
 GOING = "going"
+EVERY_STATE = (SENT, DIALS, RINGS, LOST, GOING)
 
 
 class PanelLeg(NamedTuple):
@@ -68,8 +72,24 @@ def panel_leg(ksr: Ksr, call_id: str) -> PanelLeg | None:
 
 
 def keep_panel_leg(ksr: Ksr, call_id: str, leg: PanelLeg) -> None:
-    """Write a panel's leg, new or changed."""
+    """Write a panel's leg that is sent to a node."""
     ksr.htable.sht_sets(_SETUP, call_id, f"P {leg.node} {leg.state} {leg.sent_ms}")
+
+
+def change_panel_leg(
+    ksr: Ksr, call_id: str, node: str, state: str, before: Collection[str] = EVERY_STATE
+) -> PanelLeg | None:
+    """Have a panel's leg be in another state, if it is still this node's and in one of those `before`.
+
+    Returns:
+        The leg as it was, to the one who has changed it; None when somebody was quicker.
+    """
+    with locked(ksr, _SETUP, call_id):
+        leg = panel_leg(ksr, call_id)
+        if leg is None or leg.node != node or leg.state not in before:
+            return None
+        keep_panel_leg(ksr, call_id, leg._replace(state=state))
+    return leg
 
 
 def keep_left(ksr: Ksr, call_id: str, node: str) -> None:
@@ -77,9 +97,14 @@ def keep_left(ksr: Ksr, call_id: str, node: str) -> None:
     ksr.htable.sht_seti(_LEFT, f"{call_id} {node}", 1)
 
 
+def asking(ksr: Ksr) -> str:
+    """Return the name of the node that sends the request at hand."""
+    return f"{ksr.kx.get_srcip()}:{ksr.kx.get_srcport()}"
+
+
 def has_left(ksr: Ksr, call_id: str) -> bool:
     """Tell whether the call for which a node rings somebody goes on without it; the request at hand is its INVITE."""
-    node = f"{ksr.kx.get_srcip()}:{ksr.kx.get_srcport()}"
+    node = asking(ksr)
     leg = panel_leg(ksr, call_id)
     if leg is not None:
         return leg.node != node
@@ -88,8 +113,7 @@ def has_left(ksr: Ksr, call_id: str) -> bool:
 
 def keep_stage_leg(ksr: Ksr, call_id: str) -> None:
     """Write the leg of a stage; the request at hand is the node's INVITE."""
-    node = f"{ksr.kx.get_srcip()}:{ksr.kx.get_srcport()}"
-    ksr.htable.sht_sets(_SETUP, call_id, f"S {node} {ksr.pv.get('$cs')}")
+    ksr.htable.sht_sets(_SETUP, call_id, f"S {asking(ksr)} {ksr.pv.get('$cs')}")
 
 
 def node_of_stage(ksr: Ksr, call_id: str) -> str:
@@ -119,10 +143,13 @@ def keep_provisional(ksr: Ksr, call_id: str) -> None:
         ksr.htable.sht_sets(_PROVISIONAL, call_id, text)
 
 
-def end_panel_leg(ksr: Ksr, call_id: str) -> None:
-    """Forget a panel's leg: it has its final reply."""
-    ksr.htable.sht_rm(_SETUP, call_id)
+def end_panel_leg(ksr: Ksr, call_id: str) -> PanelLeg | None:
+    """Forget a panel's leg, as it has its final reply; return it as it was."""
+    with locked(ksr, _SETUP, call_id):
+        leg = panel_leg(ksr, call_id)
+        ksr.htable.sht_rm(_SETUP, call_id)
     ksr.htable.sht_rm(_PROVISIONAL, call_id)
+    return leg
 
 
 def end_stage_leg(ksr: Ksr, call_id: str) -> None:
@@ -139,7 +166,12 @@ def node_event(ksr: Ksr, event: str) -> None:
 
 
 def has_started(ksr: Ksr, _request: Request) -> Outcome:
-    """Note that a node knows nothing of the calls that it had, as it has just been started."""
+    """Note that a node knows nothing of the calls that it had, as it has just been started.
+
+    Once: a copy of its INVITE, which it repeats after 200 ms, would end what it has begun since.
+    """
+    if ksr.tm.t_newtran() == 0:
+        return DONE  # another worker has one in hand; later ones are absorbed (dialogs.absorb_retransmission)
     uri = f"sip:{ksr.kx.get_srcip()}:{ksr.kx.get_srcport()}"
     ksr.warn(f"node {uri} has started\n")
     ksr.mqueue.mq_add(QUEUE, uri, STARTED)
@@ -206,8 +238,9 @@ class NodeWatch:
                     cancelled += 1
                 # What cannot be cancelled, as nobody has replied yet, finds here that it is over.
                 end_stage_leg(ksr, call_id)
-            elif entry[2] != SENT or ksr.htable.sht_get(_PROVISIONAL, call_id) is not None:
-                keep_panel_leg(ksr, call_id, PanelLeg(node, LOST, entry[3]))
+                continue
+            has_replied = entry[2] != SENT or ksr.htable.sht_get(_PROVISIONAL, call_id) is not None
+            if has_replied and change_panel_leg(ksr, call_id, node, LOST) is not None:
                 self._answer(ksr, call_id)
                 moved += 1
             # Else it has not replied at all. The transaction's own timer sends the call on, unless the node is only

@@ -10,6 +10,7 @@ from kemi_routes import (
     call_backs,
     contact_address,
     emergency_calls,
+    emergency_table,
     headers,
     moves,
     node_life,
@@ -38,8 +39,11 @@ ON_FAILURE = "on_panel_failure"
 _NODE_SILENT_MS = 2000
 # Whose call it is, as the story has been told: account and number, LF between them. Empty for a call back.
 _DIALLED = "$avp(dialled)"
-# Nodes that an emergency call has been sent to, as `host:port host:port`.
+# Nodes that an emergency call has been sent to, as `host:port host:port`; any other call has none.
 _TRIED = "$avp(tried)"
+# Where emergency calls go on (emergency_calls.mark) and calls back. Another number of theirs, of a panel that is not
+# known here, goes their way in case that it is one, and only the ring plan tells: nobody is alarmed before.
+_CERTAIN = (emergency_table.ALWAYS, call_backs.USER)
 _SETUP_MS = 660_000
 _EVERYDAY = frozenset((480, 486, 487))
 _NOT_FOUND = 404
@@ -147,11 +151,11 @@ def _relay(ksr: Ksr, call_id: str, *, emergency: bool) -> bool:
             return False
 
 
-def _end(ksr: Ksr, call_id: str) -> None:
-    leg = nodes.panel_leg(ksr, call_id)
+def _end(ksr: Ksr, call_id: str) -> nodes.PanelLeg | None:
+    leg = nodes.end_panel_leg(ksr, call_id)
     if leg is not None and leg.state == nodes.SENT:
         admission.setup_ends(ksr, leg.sent_ms)
-    nodes.end_panel_leg(ksr, call_id)
+    return leg
 
 
 def on_reply(ksr: Ksr, settings: Settings) -> None:
@@ -165,8 +169,7 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
         return
     leg = nodes.panel_leg(ksr, call_id)
     if status < _FINAL:
-        if leg is not None and leg.state in (nodes.SENT, nodes.DIALS):
-            _goes_on(ksr, call_id, leg, nodes.RINGS)
+        if leg is not None and _goes_on(ksr, call_id, leg, nodes.RINGS, (nodes.SENT, nodes.DIALS)):
             _talk_begins(ksr, leg.node, call_id)
     elif status < _NEGATIVE:
         # Without a leg the 200 is repeated.
@@ -174,7 +177,7 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
             _talk_begins(ksr, leg.node, call_id)
         _end(ksr, call_id)
     elif leg is not None and _is_going(ksr, status):
-        _goes_on(ksr, call_id, leg, nodes.GOING)
+        _goes_on(ksr, call_id, leg, nodes.GOING, nodes.EVERY_STATE)
     headers.strip_private(ksr)
 
 
@@ -183,11 +186,14 @@ def _is_going(ksr: Ksr, status: int) -> bool:
     return status == _DECLINED and _WITHOUT_CAUSE.search(ksr.hdr.gete("Reason")) is not None
 
 
-def _goes_on(ksr: Ksr, call_id: str, leg: nodes.PanelLeg, state: str) -> None:
-    """The node has said something of the call: it waits in no queue any more."""
-    if leg.state == nodes.SENT:
-        admission.setup_ends(ksr, leg.sent_ms)
-    nodes.keep_panel_leg(ksr, call_id, leg._replace(state=state))
+def _goes_on(ksr: Ksr, call_id: str, leg: nodes.PanelLeg, state: str, before: tuple[str, ...]) -> bool:
+    """The node has said something of the call, which waits in no queue any more; False when that is no news."""
+    if leg.state not in before:
+        return False
+    was = nodes.change_panel_leg(ksr, call_id, leg.node, state, before)
+    if was is not None and was.state == nodes.SENT:
+        admission.setup_ends(ksr, was.sent_ms)
+    return was is not None
 
 
 def _talk_begins(ksr: Ksr, node: str, call_id: str) -> None:
@@ -202,8 +208,7 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
     Not when it has rung by then, unless the node is lost or being stopped: whatever it rang is over with it.
     """
     call_id = ksr.kx.get_callid() or ""
-    leg = nodes.panel_leg(ksr, call_id)
-    _end(ksr, call_id)
+    leg = _end(ksr, call_id)
     panel_talks.ends(ksr, ksr.kx.gete_fuser(), call_id)
     status = ksr.tm.t_get_status_code()
     if ksr.tm.t_is_canceled() > 0:
@@ -218,11 +223,11 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
         talks.centre_left(ksr, call_id)
         _log_end(ksr, call_id, leg, status)
         return
-    emergency = ksr.kx.gete_ruser() in (*settings.emergency_numbers, call_backs.USER)
+    emergency = ksr.pv.get(_TRIED) is not None
     why = leg.state if lost else "silent" if silent else f"answered {status}"
     if lost or silent:
         nodes.keep_left(ksr, call_id, leg.node)
-    _moves(ksr, call_id, f"node {leg.node} {why}", emergency=emergency)
+    _moves(ksr, call_id, f"node {leg.node} {why}", emergency=emergency and ksr.kx.gete_ruser() in _CERTAIN)
     if _take_another(ksr, leg.node, emergency=emergency):
         ksr.warn(f"node {leg.node} {why}, call goes on to {ksr.kx.get_duri()}; call_id={call_id}\n")
         if _relay(ksr, call_id, emergency=emergency):

@@ -26,6 +26,8 @@ _WANTED = " wanted"  # no host has a space in its name
 _LOOK_UP_EVERY_S = 60.0
 # A name that DNS could say nothing of is tried again sooner.
 _TRY_AGAIN_S = 10.0
+# What DNS says (glibc): there is no such name; the name is there, and no address of this kind any more.
+_NO_ADDRESS = frozenset((socket.EAI_NONAME, socket.EAI_NODATA))
 
 
 def trunk_at(ksr: Ksr, address: str) -> str | None:
@@ -147,7 +149,7 @@ def _looked_up(host: str) -> list[str] | None:
     try:
         found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_DGRAM)
     except socket.gaierror as error:
-        return [] if error.errno == socket.EAI_NONAME else None
+        return [] if error.errno in _NO_ADDRESS else None
     except (OSError, UnicodeError):  # UnicodeError: a label that is empty or too long
         return None
     return sorted({str(entry[4][0]) for entry in found})

@@ -65,12 +65,18 @@ def find(ksr: Ksr, name: str) -> Trunk | None:
 def in_order(ksr: Ksr, names: list[str]) -> list[str]:
     """Return known trunks in the order wanted, those that rest at the end."""
     known = [name for name in names if voice_trunks.is_known(ksr, name) or find(ksr, name) is not None]
-    return sorted(known, key=lambda name: ksr.htable.sht_get(_RESTING, name) is not None)
+    return sorted(known, key=lambda name: rests(ksr, name))
 
 
 def rest(ksr: Ksr, name: str) -> None:
     """Try others first for a while."""
-    ksr.htable.sht_seti(_RESTING, name, 1)
+    ksr.htable.sht_seti(_RESTING, name, int(time.monotonic()) + _REST_S)
+
+
+def rests(ksr: Ksr, name: str) -> bool:
+    """Tell whether a trunk failed just now. The table forgets by the time of day, which may be put back by an hour."""
+    until_s = ksr.htable.sht_get(_RESTING, name)
+    return isinstance(until_s, int) and time.monotonic() < until_s
 
 
 def _parse(entry: str) -> Trunk:

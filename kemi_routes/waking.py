@@ -132,7 +132,8 @@ def suspend(ksr: Ksr, leg_id: str, leg: WakingLeg) -> bool:
 def close(ksr: Ksr, leg_id: str) -> None:
     """Let nobody join any more: the leg is being cancelled. Its list stays until the last branch has said so.
 
-    A leg that waits has no branch: tm calls no route of ours at its end, so it ends here.
+    A leg that waits has no branch: tm calls no route of ours at its end, so it ends here. A CANCEL asks for it before
+    tm has it, and again after: the leg is listed, and then the INVITE asks tm whether it is cancelled, all in one turn.
     """
     if ksr.htable.sht_get(_LEGS, leg_id) is None:
         return

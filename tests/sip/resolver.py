@@ -24,7 +24,10 @@ _RECORD = struct.Struct("!HHHIH")
 
 
 class Resolver(asyncio.DatagramProtocol):
-    """Answers questions of type A as `addresses` says; silent while that is None."""
+    """Answers questions of type A as `addresses` says; silent while that is None.
+
+    Of a name with an empty address it says that the name is there and has none; of another that there is no such name.
+    """
 
     def __init__(self) -> None:
         self.addresses: dict[str, str] | None = None
@@ -42,7 +45,7 @@ class Resolver(asyncio.DatagramProtocol):
             return
         question = data[_HEADER.size : end + 4]
         address = self.addresses.get(name)
-        told = b"" if address is None else _RECORD.pack(0xC00C, 1, 1, 5, 4) + socket.inet_aton(address)
+        told = b"" if not address else _RECORD.pack(0xC00C, 1, 1, 5, 4) + socket.inet_aton(address)
         flags = _ANSWERS | (_NO_SUCH_NAME if address is None else 0)
         header = _HEADER.pack(int.from_bytes(data[:2]), flags, 1, int(bool(told)), 0, 0)
         self._transport.sendto(header + question + told, addr)

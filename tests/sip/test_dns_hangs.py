@@ -1,4 +1,4 @@
-"""A name server that takes questions and says nothing: carriers known by name are reached, and nothing else waits."""
+"""A name server that says nothing, or takes an address back: carriers known by name, and nothing else waits."""
 
 from __future__ import annotations
 
@@ -75,3 +75,14 @@ async def test_a_carrier_is_reached_after_a_start_while_dns_says_nothing(scene: 
             assert ring.invite.uri.endswith(f"@{NAME}:5060")
             await they_talk(call, ring)
             await call.bye()
+
+
+async def test_an_address_that_a_carrier_has_withdrawn_is_trusted_no_more(scene: Scene) -> None:
+    """Its name is still there. Whoever has the address next would call back without a password."""
+    async with resolver(scene) as dns:
+        dns.addresses = {NAME: FIRST}
+        async with _known_by_name(scene, carrier_a=NAME):
+            await until(lambda: scene.kept("trunk_addresses", NAME), lambda told: FIRST in told)
+            dns.addresses = {NAME: ""}
+            await asyncio.to_thread(scene.stack.restart, "kamailio")  # it looks again at once, else within a minute
+            await until(lambda: scene.kept("trunk_hosts", FIRST), lambda told: "carrier-a" not in told)

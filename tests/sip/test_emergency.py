@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -26,6 +27,9 @@ from tests.sip.emergency_scene import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from lab.peers.town import Panel
     from tests.sip.scene import Scene
 
 pytestmark = pytest.mark.usefixtures("patient_leases")
@@ -134,15 +138,25 @@ async def test_an_app_of_a_blocked_apartment_still_calls(scene: Scene) -> None:
         await scene.office.send("DELETE", f"/v1/blocks/{block['id']}")
 
 
-async def test_a_number_that_the_company_does_not_map_is_no_emergency_number(scene: Scene) -> None:
+@asynccontextmanager
+async def only_101_is_mapped(scene: Scene, at: Panel) -> AsyncIterator[None]:
+    """Inside the block the company maps 101 beside 112, and no other number."""
     company = (await scene.office.get("/v1/companies"))["items"][0]["id"]
-    path, at = f"/v1/companies/{company}/emergency-rules", panel_at(scene)
+    path = f"/v1/companies/{company}/emergency-rules"
     await scene.office.send("PUT", path, {"numbers": ["101"]})
     try:
         await until(
             lambda: scene.kept("emergency_places", at.credentials.username),
             lambda told: "101" in told and "104" not in told,
         )
+        yield
+    finally:
+        await scene.office.send("PUT", path, {})
+
+
+async def test_a_number_that_the_company_does_not_map_is_no_emergency_number(scene: Scene) -> None:
+    at = panel_at(scene)
+    async with only_101_is_mapped(scene, at):
         visitor, centre = await scene.visitor(at), await scene.peer(CITY_LINE)
         since_s = time.monotonic()
         call = await visitor.call(at.credentials, "104")
@@ -150,8 +164,26 @@ async def test_a_number_that_the_company_does_not_map_is_no_emergency_number(sce
         assert not [ring for ring in centre.ringing if ring.received.at_s >= since_s]
         mapped, _ = await call_112(scene, at, dialled="101")
         await mapped.bye()
-    finally:
-        await scene.office.send("PUT", path, {})
+
+
+async def test_no_centre_is_told_of_an_ordinary_call_to_such_a_number_that_leaves_its_node(scene: Scene) -> None:
+    at = panel_at(scene)
+    nodes = scene.stack.settings.every_asterisk_node
+    async with only_101_is_mapped(scene, at):
+        visitor = await scene.visitor(at)
+        call = await visitor.call(at.credentials, "104")
+        # It is told that there is no such apartment.
+        told = await until(lambda: scene.kept("setup", call.call_id), lambda told: " rings " in told)
+        await scene.stop(next(name for name, address in nodes.items() if address in told))
+        assert (await call.final(15)).status == 404
+        await scene.log_line("kamailio", "call goes on", call.call_id)
+
+        async def record() -> list[str]:
+            return [line["event"] for line in (await scene.office.get(f"/v1/calls/{call.call_id}"))["story"]]
+
+        await until(record, lambda events: "ended" in events and "moved" in events)
+        calls = (await scene.office.get("/v1/emergency-calls?limit=50"))["items"]
+        assert call.call_id not in [row["call_id"] for row in calls]
 
 
 async def test_an_account_without_a_panel_calls_for_its_companys_city(scene: Scene) -> None:

@@ -11,7 +11,15 @@ import pytest
 
 from lab.probes import probe_sip
 from tests.at_rest import await_nodes
-from tests.sip.emergency_scene import call_112, emergency_record, held_by, panel_at, the_centre_is_rung, until
+from tests.sip.bad_network import Datagram, befalling
+from tests.sip.emergency_scene import (
+    call_112,
+    emergency_record,
+    held_by,
+    panel_at,
+    the_centre_is_rung,
+    until,
+)
 from tests.sip.households import family
 from tests.sip.ordinary import node_of, the_family_is_rung, the_key_opens, they_talk
 
@@ -121,6 +129,16 @@ async def test_a_node_that_crashes_and_is_back_at_once_leaves_nobody_ringing(sce
     assert node_of(scene, again) != crashed
     await they_talk(call, again)
     await call.bye()
+
+
+async def test_a_node_that_says_twice_that_it_has_started_has_started_once(scene: Scene) -> None:
+    """It did not hear the answer; by the second time it may carry calls again, which go on."""
+    settings = scene.stack.settings
+    answer = Datagram("SIP/2.0 480 Note", [settings.sip_address], list(settings.asterisk_nodes.values()))
+    async with befalling(scene, "lost", answer):
+        await scene.restart("ast2")
+    await has_no_calls(scene, "ast2")  # it has said so again, and has heard the answer
+    await scene.log_line("kamailio", "has started")
 
 
 async def test_a_node_that_takes_no_more_calls_keeps_those_that_ring_and_others_take_the_new_ones(

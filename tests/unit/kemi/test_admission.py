@@ -34,8 +34,7 @@ class Hands:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Hands:
     hands = Hands()
-    monkeypatch.setattr("time.time", lambda: hands.now_ms / 1000)
-    monkeypatch.setattr("time.time_ns", lambda: hands.now_ms * 1_000_000)
+    monkeypatch.setattr("time.monotonic_ns", lambda: hands.now_ms * 1_000_000)
     return hands
 
 
@@ -46,7 +45,8 @@ def settings(fake: FakeKsr, request_of: Make) -> Settings:
 
 def sent(fake: FakeKsr, call_id: str) -> None:
     """A call that is let in goes to a node."""
-    nodes.keep_panel_leg(fake.ksr, call_id, nodes.PanelLeg("n:5060", nodes.SENT, admission.setup_begins(fake.ksr)))
+    leg = nodes.PanelLeg(nodes.asking(fake.ksr), nodes.SENT, admission.setup_begins(fake.ksr))
+    nodes.keep_panel_leg(fake.ksr, call_id, leg)
 
 
 def window(fake: FakeKsr, clock: Hands, watch: admission.SetupWatch, dialled: int, waiting: int) -> None:

@@ -24,7 +24,7 @@ from kemi_routes import (
     stage_calls,
     story,
 )
-from kemi_routes.pipeline import NEXT
+from kemi_routes.pipeline import DONE, NEXT
 from kemi_routes.streams import RedisStream, StoryShipper, command
 from tests.unit.kemi.fake_ksr import FakeKsr
 from tests.unit.kemi.sip_message import Message
@@ -164,6 +164,16 @@ def test_what_a_node_had_before_it_started_is_over_although_it_lives(
     nodes.NodeWatch(settings.read(fake.ksr)).tick(fake.ksr)
     assert fake.called("tmx.t_cancel_callid") == [("s1", "7", 0)]
     assert fake.tables["setup"] == {"c1": "P 127.0.0.21:5060 lost 1", "s2": "S 127.0.0.22:5060 8"}
+
+
+def test_a_copy_of_the_word_of_a_node_that_another_worker_has_in_hand_is_let_go(
+    fake: FakeKsr, request_of: Callable[[FakeKsr], Request]
+) -> None:
+    fake.message = Message(ruri="sip:node-started@127.0.0.10", source_ip="127.0.0.21")
+    fake.results["tm.t_newtran"] = 0
+    assert router.answer_asterisk(fake.ksr, request_of(fake)) is DONE
+    assert not fake.queues["lost_nodes"]
+    assert fake.replies == []
 
 
 def test_nobody_but_a_node_says_that_a_node_has_started(

@@ -9,6 +9,7 @@ import pytest
 
 from kemi_routes import (
     accounts,
+    admission,
     database,
     digest,
     flood,
@@ -124,6 +125,55 @@ def test_strangers_are_counted_by_the_minute_that_passes(fake: FakeKsr, request_
     clocks.is_set(-HOUR_S)
     clocks.passes(60)
     assert digest.authenticate(fake.ksr, request_of(fake)) is NEXT, "112 would be refused for an hour"
+
+
+def test_an_account_that_is_made_is_found_soon(fake: FakeKsr, clocks: Clocks) -> None:
+    fake.database = {}
+    assert accounts.find(fake.ksr, "p1", 300) is None
+    fake.database["p1"] = ("ha1", "panel", 1)
+    clocks.is_set(-HOUR_S)  # Kamailio's table forgets an hour later
+    clocks.passes(4)
+    assert accounts.find(fake.ksr, "p1", 300) is None
+    clocks.passes(1)
+    assert accounts.find(fake.ksr, "p1", 300) is not None
+
+
+def test_a_line_that_failed_once_is_tried_last_for_half_a_minute(fake: FakeKsr, clocks: Clocks) -> None:
+    fake.trunk_rows = [(name, "10.0.0.1", "udp", "", "", "", 0, "e164") for name in ("first", "second")]
+    trunks.TrunkKeeper().tick(fake.ksr)
+    trunks.rest(fake.ksr, "first")
+    clocks.is_set(-HOUR_S)  # Kamailio's table forgets an hour later
+    clocks.passes(29)
+    assert trunks.in_order(fake.ksr, ["first", "second"]) == ["second", "first"]
+    clocks.passes(1)
+    assert trunks.in_order(fake.ksr, ["first", "second"]) == ["first", "second"], "also when 112 is called"
+
+
+@pytest.mark.parametrize("jump_s", [-HOUR_S, -2.0, HOUR_S])
+def test_calls_count_within_the_second_in_which_they_came(
+    fake: FakeKsr, request_of: Make, clocks: Clocks, jump_s: float
+) -> None:
+    request = request_of(fake)
+    for _ in range(int(request.settings.new_calls_per_s)):
+        admission.take_token(fake.ksr, request)
+    clocks.is_set(jump_s)
+    assert admission.check_load(fake.ksr, request) is DONE
+    clocks.passes(2)
+    assert admission.check_load(fake.ksr, request) is NEXT
+
+
+@pytest.mark.parametrize("jump_s", [-HOUR_S, -5.0, HOUR_S])
+def test_a_setup_that_nobody_ends_counts_for_three_seconds(
+    fake: FakeKsr, request_of: Make, clocks: Clocks, jump_s: float
+) -> None:
+    request = request_of(fake)
+    for _ in range(request.settings.silent_calls):
+        admission.setup_begins(fake.ksr)
+    clocks.is_set(jump_s)
+    assert admission.check_load(fake.ksr, request) is DONE
+    for _ in range(7):
+        clocks.passes(1)
+        assert admission.check_load(fake.ksr, request) is (NEXT if clocks.steady_s >= 5003 else DONE)
 
 
 def test_an_account_grows_old_although_the_clock_was_put_back(fake: FakeKsr, clocks: Clocks) -> None:

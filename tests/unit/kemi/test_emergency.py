@@ -23,7 +23,7 @@ from kemi_routes.panel_states import PanelStates
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.emergency_town import LEG, leg
 from tests.unit.kemi.sip_message import Message
-from tests.unit.kemi.steps import RELAY, cancelled_while
+from tests.unit.kemi.steps import RELAY, cancelled_while, events
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +87,27 @@ def test_a_panel_that_nobody_knows_calls_the_default_city(known: FakeKsr, reques
     other = panel_request(known, request_of, "101", "p77")
     emergency_calls.mark(known.ksr, other)
     assert known.header(headers.EMERGENCY) is None, "the ring plan decides: it may be an apartment"
+
+
+@pytest.mark.parametrize(
+    ("account", "number", "alarms", "nodes_tried"),
+    [("p10001", "101", False, (21, 22)), ("p10002", "103", False, (21, 22)), ("p77", "101", False, (24, 21, 22)),
+     ("p10001", "102", True, (24, 21, 22)), ("p10001", "911", True, (24, 21, 22)),
+     ("p10001", "112", True, (24, 21, 22))],
+)  # fmt: skip
+def test_a_call_that_moves_alarms_nobody_unless_it_is_an_emergency_call(
+    known: FakeKsr, request_of: Make, account: str, number: str, nodes_tried: tuple[int, ...], *, alarms: bool
+) -> None:
+    """101 is an apartment behind the first panel, 103 nothing behind the second; what it is at p77 its plan tells."""
+    known.emergency_node = "127.0.0.24"
+    request = panel_request(known, request_of, number, account)
+    assert emergency_calls.mark(known.ksr, request) is NEXT
+    panel_calls.send_to_node(known.ksr, request)
+    known.message.status = 503
+    while not known.replies:
+        panel_calls.on_failure(known.ksr, request.settings)
+    assert known.relayed == [f"sip:127.0.0.{host}:5060" for host in nodes_tried]
+    assert any(event["event"] == "emergency" for event in events(known)) is alarms
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,7 @@ def test_a_call_can_be_freed_for_a_dispatcher_from_its_ringing_to_its_end(
 def test_above_the_rate_calls_are_refused_but_not_emergency_calls(
     fake: FakeKsr, request_of: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time, "time", lambda: 1000.5)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: 1_000_500_000_000)
     for _ in range(400):
         assert admission.check_load(fake.ksr, request_of(fake)) is NEXT
         admission.take_token(fake.ksr, request_of(fake))

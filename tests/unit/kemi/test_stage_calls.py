@@ -88,6 +88,32 @@ def test_a_stage_that_is_cancelled_before_it_rings_waits_for_nobody_and_nobody_f
     assert fake.logs == []
 
 
+def _contacts(account: str, count: int, expires: int = 0) -> list[Contact]:
+    return [Contact(f"sip:{account}@10.0.0.{index}", f"{account}-{index}", expires=expires) for index in range(count)]
+
+
+@pytest.mark.parametrize(("of_the_first", "order"), [(8, "h1 h2 h3 h4 h5"), (9, "h4 h5 h1 h2 h3")])
+def test_who_has_many_contacts_comes_last_when_there_is_no_room_for_all(
+    fake: FakeKsr, request_of: Make, of_the_first: int, order: str
+) -> None:
+    """30 are rung at most. While there is room for all, little is asked."""
+    stage(fake, "h1,h2,h3,h4,h5")
+    counts = {"h1": of_the_first, "h2": 10, "h3": 10, "h4": 1, "h5": 1}
+    fake.location = {account: _contacts(account, count) for account, count in counts.items()}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    assert " ".join(dict.fromkeys(str(event["account"]) for event in events(fake))) == order
+    words = [name for (name,) in fake.called("pv.get") if "ulc(" in str(name)]
+    assert (words == ["$ulc(full=>count)"] * len(counts)) is (of_the_first == 8)
+
+
+def test_contacts_that_are_not_valid_any_more_put_nobody_last(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h1,h2,h3,h4")
+    fake.location = {account: _contacts(account, 9) for account in ("h1", "h2", "h3")}
+    fake.location["h4"] = [*_contacts("h4", 9, expires=1), *_contacts("h4", 1)]
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    assert str(fake.called("registrar.lookup_uri")[0][1]).startswith("sip:h4@")
+
+
 @pytest.mark.parametrize("header", ["", "h1,,h2", "h1;drop", ",".join(f"h{i}" for i in range(31))])
 def test_bad_accounts_are_400(fake: FakeKsr, request_of: Make, header: str) -> None:
     stage(fake, header)

@@ -24,7 +24,10 @@ RELAYING = trunk_branch.Relaying("b", "r", "f", 1, 1)
 
 
 class Dns:
-    """Answers as told; None: it is away. Remembers what it was asked, and lets the time pass until all is due again."""
+    """Answers as told; None: it is away. A name may be there without an address.
+
+    Remembers what it was asked, and lets the time pass until all is due again.
+    """
 
     def __init__(self) -> None:
         self.addresses: dict[str, list[str]] | None = {}
@@ -37,6 +40,8 @@ class Dns:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         if host not in self.addresses:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        if not self.addresses[host]:
+            raise socket.gaierror(socket.EAI_NODATA, "No address associated with hostname")
         return [(0, 0, 0, "", (address, 0)) for address in self.addresses[host]]
 
     def asks(self, fake: FakeKsr, watch: NameWatch, times: int = 1) -> None:
@@ -134,7 +139,10 @@ def test_the_answer_to_a_challenge_goes_there_too(fake: FakeKsr, dns: Dns) -> No
     assert fake.relayed == ["sip:10.0.0.9:5070;transport=tcp"] * 2
 
 
-def test_what_was_known_holds_while_dns_is_away_and_goes_when_dns_says_so(fake: FakeKsr, dns: Dns) -> None:
+@pytest.mark.parametrize("withdrawn", [{}, {"sip.carrier.example": []}])
+def test_what_was_known_holds_while_dns_is_away_and_goes_when_dns_says_so(
+    fake: FakeKsr, dns: Dns, withdrawn: dict[str, list[str]]
+) -> None:
     dns.addresses = {"sip.carrier.example": ["10.0.0.9"]}
     keeper, watch = keeper_of(fake, dns, NAMED[:2])
     dns.addresses = None
@@ -142,7 +150,7 @@ def test_what_was_known_holds_while_dns_is_away_and_goes_when_dns_says_so(fake: 
     assert not keeper.take(fake.ksr)
     assert trunk_addresses.trunk_at(fake.ksr, "10.0.0.9") == "named"
     assert trunk_addresses.next_hop(fake.ksr, "sip:12@sip.carrier.example:5070") == "sip:10.0.0.9:5070"
-    dns.addresses = {}
+    dns.addresses = withdrawn
     dns.asks(fake, watch)
     assert keeper.take(fake.ksr)
     assert trunk_addresses.trunk_at(fake.ksr, "10.0.0.9") is None
