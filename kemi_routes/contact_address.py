@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import sip_uri
+from kemi_routes import foreign_text, sip_uri
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -26,14 +26,14 @@ def mend(ksr: Ksr) -> None:
     Without it the requests of Asterisk within the dialog would go to what the device calls itself (RFC 3261,
     12.2.1.1).
     """
-    contact = ksr.hdr.gete("Contact")
+    contact = foreign_text.header(ksr, "Contact")
     if contact and is_elsewhere(ksr, contact):
         ksr.nathelper.set_contact_alias_trim()
 
 
 def mended(ksr: Ksr) -> str:
     """Return the Contact as `mend` writes it; empty without one."""
-    contact = ksr.hdr.gete("Contact")
+    contact = foreign_text.header(ksr, "Contact")
     if not contact or not is_elsewhere(ksr, contact):
         return contact
     uri = contact.partition("<")[2].partition(">")[0] if "<" in contact else contact.partition(";")[0].strip()

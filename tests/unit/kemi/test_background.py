@@ -308,7 +308,7 @@ PROVISIONAL = (
 
 
 def test_503_is_made_from_a_provisional_reply() -> None:
-    lines = nodes.as_503(PROVISIONAL).decode().split("\r\n")
+    lines = nodes.as_503(PROVISIONAL.encode()).decode().split("\r\n")
     assert lines[0] == "SIP/2.0 503 Node Lost"
     assert lines[1:7] == [
         "Via: SIP/2.0/UDP 127.0.0.10;branch=z9hG4bKa.b.0",
@@ -319,7 +319,7 @@ def test_503_is_made_from_a_provisional_reply() -> None:
         "CSeq: 2 INVITE",
     ]
     with pytest.raises(ValueError, match="no provisional"):
-        nodes.as_503("SIP/2.0 200 OK\r\n\r\n")
+        nodes.as_503(b"SIP/2.0 200 OK\r\n\r\n")
 
 
 def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
@@ -334,7 +334,7 @@ def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
         "s1": "S 127.0.0.21:5060 7",
         "s2": "S 127.0.0.22:5060 8",
     }
-    fake.tables["provisional"]["c1"] = PROVISIONAL
+    fake.tables["provisional"]["c1"] = PROVISIONAL.encode().hex()
     fake.message.ruri = "sip:127.0.0.21:5060"
     nodes.node_event(fake.ksr, "dispatcher:dst-down")
     closed: list[str] = []
@@ -398,11 +398,11 @@ def test_ringing_that_stays_is_said_again_once(fake: FakeKsr) -> None:
     receiver.settimeout(5)
     fake.defines |= {"EP_SIP_ADDRESS": "127.0.0.9", "EP_SIP_PORT": str(receiver.getsockname()[1])}
     again = late_ringing.LateRinging(settings.read(fake.ksr))
-    fake.tables["ringing"] |= {"s1 127.0.2.1 5060": "late", "s1 127.0.2.2 5060": "in time"}
+    fake.tables["ringing"] |= {"s1 127.0.2.1 5060": b"late".hex(), "s1 127.0.2.2 5060": b"in time".hex()}
     again.tick(fake.ksr)
     assert len(fake.tables["ringing"]) == 2, "said too early"
     del fake.tables["ringing"]["s1 127.0.2.2 5060"]
-    fake.tables["ringing"]["s2 127.0.2.3 5060"] = "just now"
+    fake.tables["ringing"]["s2 127.0.2.3 5060"] = b"just now".hex()
     again.tick(fake.ksr)
     said, (source_ip, _) = receiver.recvfrom(2000)
     assert (said, source_ip) == (b"late", "127.0.0.9"), "from elsewhere it would be kept again, and said for ever"
