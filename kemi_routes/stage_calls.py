@@ -270,12 +270,7 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
         if first is not None:
             second_answers.end(ksr, settings, first)
             return
-    if name_ringing(ksr, status) == _RINGING and _rings_already(ksr):
-        # A 100 goes no further (RFC 3261, 16.7). To drop the reply would do, too, but tm would forget that the branch
-        # has replied, and would not cancel it.
-        ksr.textopsx.change_reply_status_code(_TRYING)
-    elif status < _NEGATIVE:
-        contact_address.mend(ksr)
+    _make_ours(ksr, status)
     if stage is None or branch is None:
         return
     if is_answer:
@@ -294,6 +289,16 @@ def _stage_of(ksr: Ksr) -> Kept | None:
     # Some may wake: the list grows, and is kept where the others add to it.
     leg = waking.find(ksr, ksr.kx.get_callid() or "")
     return stage._replace(branches=["\t".join(contact) for contact in leg.contacts] if leg is not None else [])
+
+
+def _make_ours(ksr: Ksr, status: int) -> None:
+    """Make a device's reply one that Asterisk may have; what it says in our name is gone already."""
+    if name_ringing(ksr, status) == _RINGING and _rings_already(ksr):
+        # A 100 goes no further (RFC 3261, 16.7). To drop the reply would do, too, but tm would forget that the branch
+        # has replied, and would not cancel it.
+        ksr.textopsx.change_reply_status_code(_TRYING)
+    elif status < _NEGATIVE:
+        contact_address.mend(ksr)
 
 
 def _rings_already(ksr: Ksr) -> bool:

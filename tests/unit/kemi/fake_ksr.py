@@ -186,12 +186,18 @@ class FakeKsr:
         return 1 if removed else -1
 
     def get_pv(self, name: str) -> Value:
-        """Read a pseudo-variable."""
-        if found := re.fullmatch(r"\$\((.+)\{s\.encode\.hexa\}\)", name):
-            plain = self.get_pv(f"$({found[1]})" if found[1][-1] in "}]" else f"${found[1]}")
-            return None if plain is None else _octets(str(plain)).hex()
-        if found := re.fullmatch(r"\$(?:hdr\(([\w-]+)\)|\(hdr\(([\w-]+)\)\[(\d+)\]\))", name):
-            return self.nth_header(found[1] or found[2], int(found[3] or 0))
+        """Read a pseudo-variable, as it is or in hexadecimal."""
+        found = re.fullmatch(r"\$\((.+)\{s\.encode\.hexa\}\)", name)
+        if not found:
+            return self._header_pv(name)
+        plain = self._header_pv(f"$({found[1]})" if found[1][-1] in "}]" else f"${found[1]}")
+        return None if plain is None else _octets(str(plain)).hex()
+
+    def _header_pv(self, name: str) -> Value:
+        found = re.fullmatch(r"\$(?:hdr\(([\w-]+)\)|\(hdr\(([\w-]+)\)\[(\d+)\]\))", name)
+        return self.nth_header(found[1] or found[2], int(found[3] or 0)) if found else self._plain_pv(name)
+
+    def _plain_pv(self, name: str) -> Value:
         user, host = self.user_host()
         fixed: dict[str, Value] = {
             "$ru": self.message.ruri,
