@@ -34,8 +34,6 @@ _INSTANCE = "+sip.instance"
 _MAX_CONTACTS = 10
 _RECEIVED = re.compile(r'received\s*=\s*"?([^">,]*)', re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
-# What comes before the address in a Contact: a name, which no call has any use for.
-_NAME = re.compile(r'^\s*(?:"(?:[^"\\]|\\.)*"|[^"<,]*)\s*(?=<)')
 _SHORTEST_URI, _LONGEST_URI = 5, 255
 
 
@@ -58,7 +56,7 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
         return refuse(ksr, request, Refusal(403, "Forbidden", "Path from an address that is none of our networks"))
     texts = _contacts(ksr)
     text, several = texts[0], len(texts) > 1
-    if any(foreign_text.MARK in said and foreign_text.MARK in _NAME.sub("", said) for said in texts):
+    if not all(contact_address.is_readable(said) for said in texts):
         # Whoever rings this account later would have to read it.
         return refuse(ksr, request, Refusal(400, "Bad Contact", "address of a contact is not UTF-8"))
     if not has_path and _says_received_elsewhere(ksr, texts):

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 _NAME = "Квартира".encode("cp1251")
 # As the peers write a header that holds these bytes.
 _QUOTED = f'"{_NAME.decode("utf-8", "surrogateescape")}"'
-_WHERE = ("body", "To", "Contact")
+_BARE = _QUOTED.strip('"')
+_ADDRESS = "address"
+_WHERE = ("body", "To", "Contact", _ADDRESS)
 
 
 def _answer(ring: IncomingCall, where: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
@@ -34,6 +36,8 @@ def _answer(ring: IncomingCall, where: str, headers: tuple[tuple[str, str], ...]
         ring.local = f"{_QUOTED} {ring.local}"
     elif where == "Contact":
         ring.contact = f"{_QUOTED} {ring.contact}"
+    elif where == _ADDRESS:
+        ring.contact = ring.contact.replace("sip:", f"sip:{_BARE}@")
     ring.answer(ring.describe().replace(b"s=-", b"s=" + _NAME) if where == "body" else b"", headers)
 
 
@@ -158,14 +162,17 @@ async def test_a_panel_that_names_itself_is_not_forgotten_when_its_node_dies(sce
     await scene.log_line("kamailio", "lost: 1 calls in setup sent on")
 
 
-@pytest.mark.parametrize("name", ["Contact", "User-Agent", "Subject"])
+@pytest.mark.parametrize("name", ["Contact", _ADDRESS, "User-Agent", "Subject"])
 async def test_a_panel_that_writes_so_anywhere_rings(scene: Scene, name: str) -> None:
     apartment, at, number = family(scene.town)
     home = await scene.home(apartment)
     visitor = await scene.visitor(at)
-    own = f"<sip:{at.credentials.username}@{visitor.socket.address}:{visitor.socket.port}>"
+    here = f"{visitor.socket.address}:{visitor.socket.port}"
     built = visitor.request("INVITE", f"sip:{number}@{scene.town.sip.domain}", at.credentials.username, to=number)
-    built.replace(name, f"{_QUOTED} {own}" if name == "Contact" else _QUOTED)
+    if name == _ADDRESS:
+        built.replace("Contact", f"<sip:{_BARE}@{here}>")
+    else:
+        built.replace(name, f"{_QUOTED} <sip:{here}>" if name == "Contact" else _QUOTED)
     ringing = asyncio.create_task(visitor.send(built, at.credentials, 20))
     rings = await home.all_ring()
     for ring in rings:
@@ -199,7 +206,6 @@ async def test_an_address_of_a_phone_is_no_such_text(scene: Scene) -> None:
     apartment, _, _ = family(scene.town)
     resident = apartment.residents[0]
     phone = await scene.peer(resident.address)
-    bad = _QUOTED.strip('"')
-    contact = f"<sip:{bad}@{phone.socket.address}:{phone.socket.port}>"
+    contact = f"<sip:{_BARE}@{phone.socket.address}:{phone.socket.port}>"
     assert (await phone.register(resident.credentials, contact=contact)).status == 400
     await a_good_call(scene)

@@ -111,6 +111,17 @@ def test_the_answer_tells_who_and_cannot_be_forged(fake: FakeKsr, request_of: Ma
     assert not fake.tables["setup"]
 
 
+@pytest.mark.parametrize("bad", ["\udccf", "\0"])
+def test_an_address_that_is_no_text_makes_way_for_where_the_phone_is(fake: FakeKsr, request_of: Make, bad: str) -> None:
+    stage(fake, "h2")
+    fake.location = {"h2": [Contact("sip:a@1", "r1")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    fake.message = Message(status=200, call_id="leg-1", headers=[("Contact", f"<sip:{bad}@127.0.1.1>")])
+    fake.pvs["$T_reply_ruid"] = "r1"
+    stage_calls.on_reply(fake.ksr, settings.read(fake.ksr))
+    assert fake.message.headers[0] == ("Contact", "<sip:127.0.1.1:5060;alias=127.0.1.1~5060~1>")
+
+
 @pytest.mark.parametrize("where", ["To", "Contact", "body"])
 @pytest.mark.parametrize("bad", ["\udccf", "\0"])
 def test_what_is_no_text_in_an_answer_changes_nothing(fake: FakeKsr, request_of: Make, where: str, bad: str) -> None:
