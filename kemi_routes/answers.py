@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kemi_routes import foreign_text
+
 if TYPE_CHECKING:
     from KSR import Ksr
 
@@ -17,7 +19,7 @@ _TABLE = "answers"
 def tell(ksr: Ksr, leg_id: str, *told: tuple[str, str]) -> None:
     """Add headers to the answer at hand, the first of its leg."""
     lines = [f"{name}: {value}" for name, value in told]
-    ksr.htable.sht_sets(_TABLE, leg_id, "\n".join((str(ksr.pv.get("$tt")), *lines)))
+    ksr.htable.sht_sets(_TABLE, leg_id, "\n".join((_tag(ksr), *lines)))
     _append(ksr, lines)
 
 
@@ -29,7 +31,11 @@ def tell_again(ksr: Ksr, leg_id: str) -> None:
 def is_late(ksr: Ksr, leg_id: str) -> bool:
     """Tell whether the 200 at hand, for whose leg tm has let go, is of another than the one who answered first."""
     kept = _kept(ksr, leg_id)
-    return bool(kept) and kept[0] != ksr.pv.get("$tt")
+    return bool(kept) and kept[0] != _tag(ksr)
+
+
+def _tag(ksr: Ksr) -> str:
+    return foreign_text.read(ksr, "$tt") or ""
 
 
 def _kept(ksr: Ksr, leg_id: str) -> list[str]:

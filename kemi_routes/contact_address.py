@@ -6,9 +6,10 @@ included, which believes what comes from us.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from kemi_routes import sip_uri
+from kemi_routes import foreign_text, sip_uri
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -18,28 +19,42 @@ if TYPE_CHECKING:
 NAT_TESTS = 2 | 16 | 32 | 128
 # Kamailio's numbers of transports, from 1 (`PROTO_UDP`, core/ip_addr.h), as the parameter `alias` has them.
 _TRANSPORTS = ("udp", "tcp", "tls", "sctp", "ws", "wss")
+# What comes before the address: a name, which no call has any use for.
+_NAME = re.compile(r'^\s*(?:"(?:[^"\\]|\\.)*"|[^"<,]*)\s*(?=<)')
 
 
 def mend(ksr: Ksr) -> None:
     """Write the address that the message came from to its Contact, unless that says just this (as `alias`).
 
     Without it the requests of Asterisk within the dialog would go to what the device calls itself (RFC 3261,
-    12.2.1.1).
+    12.2.1.1). An address that cannot be read makes way for the one that is: Asterisk would drop the whole message.
     """
-    contact = ksr.hdr.gete("Contact")
-    if contact and is_elsewhere(ksr, contact):
+    contact = foreign_text.header(ksr, "Contact")
+    if not is_readable(contact):
+        ours = mended(ksr)
+        ksr.hdr.remove("Contact")
+        ksr.hdr.append(f"Contact: {ours}\r\n")
+    elif contact and is_elsewhere(ksr, contact):
         ksr.nathelper.set_contact_alias_trim()
 
 
 def mended(ksr: Ksr) -> str:
     """Return the Contact as `mend` writes it; empty without one."""
-    contact = ksr.hdr.gete("Contact")
-    if not contact or not is_elsewhere(ksr, contact):
+    contact = foreign_text.header(ksr, "Contact")
+    if not is_readable(contact):
+        uri = f"sip:{ksr.kx.get_srcip()}:{ksr.kx.get_srcport()}"
+    elif not contact or not is_elsewhere(ksr, contact):
         return contact
-    uri = contact.partition("<")[2].partition(">")[0] if "<" in contact else contact.partition(";")[0].strip()
+    else:
+        uri = contact.partition("<")[2].partition(">")[0] if "<" in contact else contact.partition(";")[0].strip()
     kept = ";".join(part for part in uri.split(";") if not part.lower().startswith("alias="))
     transport = _TRANSPORTS.index(ksr.kx.get_proto()) + 1
     return f"<{kept};alias={ksr.kx.get_srcip()}~{ksr.kx.get_srcport()}~{transport}>"
+
+
+def is_readable(contact: str) -> bool:
+    """Tell whether a Contact is text but for its name."""
+    return foreign_text.MARK not in contact or foreign_text.MARK not in _NAME.sub("", contact)
 
 
 def mend_of_carrier(ksr: Ksr) -> None:

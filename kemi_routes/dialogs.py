@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import contact_address, node_life, panel_talks, talks, trunk_cseq, voice_calls, waking
+from kemi_routes import (
+    contact_address,
+    foreign_text,
+    headers,
+    node_life,
+    panel_talks,
+    talks,
+    trunk_cseq,
+    voice_calls,
+    waking,
+)
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import METHODS, refuse
 
@@ -78,12 +88,17 @@ def pass_in_dialog(ksr: Ksr, request: Request) -> Outcome:
     if not _may_pass(ksr, request):
         return refuse(ksr, request, Refusal(403, "Forbidden", "route that leads neither from nor to Asterisk"))
     if request.method == "BYE":
-        panel_talks.ends(ksr, ksr.kx.gete_tuser() if request.from_node else ksr.kx.gete_fuser(), request.call_id)
+        panel_talks.ends(ksr, _panel(ksr, request), request.call_id)
     if ksr.tm.t_check_trans() != 0:
         if request.method == "BYE":
             talks.ends(ksr, request)
         _relay(ksr, request)
     return DONE
+
+
+def _panel(ksr: Ksr, request: Request) -> str:
+    """Account of who has called, if this ends his call."""
+    return foreign_text.called(ksr) if request.from_node else foreign_text.caller(ksr)
 
 
 def _may_pass(ksr: Ksr, request: Request) -> bool:
@@ -103,6 +118,7 @@ def _relay(ksr: Ksr, request: Request) -> None:
 
 def on_reply(ksr: Ksr) -> None:
     """A device's answer to a change of the session: its Contact is where the dialog leads from now on (12.2.1.2)."""
+    headers.strip_private(ksr)
     if ksr.kx.get_status() < _NEGATIVE:
         contact_address.mend(ksr)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from kemi_routes import accounts, challenges, flood
+from kemi_routes import accounts, challenges, flood, foreign_text
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.policy import PANEL
 from kemi_routes.replies import refuse, retry_after
@@ -37,8 +37,8 @@ _NOBODY = "0" * 32
 
 def authenticate(ksr: Ksr, request: Request) -> Outcome:
     """Check the credentials; sets `request.account` and `request.kind`."""
-    name = ksr.kx.get_au()
-    if request.emergency and _is_stranger(ksr, request, name or ksr.kx.gete_fuser()):
+    name = _login(ksr)
+    if request.emergency and _is_stranger(ksr, request, name or foreign_text.caller(ksr)):
         return _stranger(ksr, request)
     if name is None:
         return _challenge(ksr, request, 0, first=True)
@@ -56,6 +56,13 @@ def authenticate(ksr: Ksr, request: Request) -> Outcome:
     return _proved(ksr, request, name, account)
 
 
+def _login(ksr: Ksr) -> str | None:
+    try:
+        return ksr.kx.get_au()
+    except UnicodeDecodeError:
+        return foreign_text.read(ksr, "$au")
+
+
 def _proved(ksr: Ksr, request: Request, name: str, account: accounts.Account | None) -> Outcome:
     # The same work for an account that does not exist.
     result = _check(ksr, request, _NOBODY if account is None else account.ha1)
@@ -63,7 +70,7 @@ def _proved(ksr: Ksr, request: Request, name: str, account: accounts.Account | N
         return _not_proved(ksr, request, name, result)
     # What was checked are the credentials for our realm, whose user To or From names; `name` is of the first ones that
     # came. With two headers one account must not be taken for another.
-    if name != (ksr.kx.gete_tuser() if request.method == "REGISTER" else ksr.kx.gete_fuser()):
+    if name != (foreign_text.called(ksr) if request.method == "REGISTER" else foreign_text.caller(ksr)):
         return _not_proved(ksr, request, name, _USER_MISMATCH)
     if not account.enabled and not request.emergency:
         return _disabled(ksr, request, name)

@@ -10,6 +10,8 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from kemi_routes import foreign_text
+
 if TYPE_CHECKING:
     from KSR import Ksr
 
@@ -81,7 +83,7 @@ def _registered(ksr: Ksr, account_uri: str) -> list[_Registered]:
         return []
 
     def get(what: str, index: int) -> str:
-        return str(ksr.pv.get(f"$(ulc({_PROFILE}=>{what})[{index}])") or "")
+        return foreign_text.read(ksr, f"$(ulc({_PROFILE}=>{what})[{index}])") or ""
 
     try:
         now_s = time.time()

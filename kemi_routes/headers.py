@@ -171,6 +171,14 @@ def strip_private(ksr: Ksr) -> None:
         ksr.textops.remove_hf_re(_ANY_PRIVATE)
 
 
+def remove_private(ksr: Ksr) -> None:
+    """Remove every X-Entryphone header of the message as it came, without looking at it: for when nothing else works.
+
+    What we have added ourselves stays.
+    """
+    ksr.textops.remove_hf_re(_ANY_PRIVATE)
+
+
 def strip_stage(ksr: Ksr) -> None:
     """Remove the header of a stage, and every other X-Entryphone header should there be one."""
     if _private_headers(ksr) == 1:

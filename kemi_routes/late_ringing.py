@@ -15,14 +15,14 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from kemi_routes import headers, table_rows
+from kemi_routes import foreign_text, headers, table_rows
 
 if TYPE_CHECKING:
     from KSR import Ksr
 
     from kemi_routes.settings import Settings
 
-# `Call-ID of a stage, address and port of a device` -> its provisional reply.
+# `Call-ID of a stage, address and port of a device` -> its provisional reply, in hexadecimal.
 _TABLE = "ringing"
 _RING = 101
 _FINAL = 200
@@ -42,12 +42,7 @@ def keep(ksr: Ksr, settings: Settings) -> None:
     if ksr.kx.get_tuser() != headers.STAGE_USER or ksr.kx.get_srcip() == settings.sip_address:
         return
     call_id = ksr.kx.get_callid() or ""
-    try:
-        text = ksr.kx.get_msgbuf()
-    except UnicodeDecodeError:
-        return  # it goes its way, only without this net
-    if text:
-        ksr.htable.sht_sets(_TABLE, _key(ksr, call_id), text)
+    ksr.htable.sht_sets(_TABLE, _key(ksr, call_id), foreign_text.hexadecimal(ksr, "$mb"))
 
 
 def let_go(ksr: Ksr, call_id: str) -> None:
@@ -73,7 +68,7 @@ class LateRinging:
                 # It must come from our own address: by that `keep` knows what was said again.
                 self._socket.bind((self._us[0], 0))
             try:
-                self._socket.sendto(waiting.pop(key).encode(), self._us)
+                self._socket.sendto(bytes.fromhex(waiting.pop(key)), self._us)
             except OSError as error:
                 ksr.err(f"a phone that rings late may ring on: {error}; call_id={key.partition(' ')[0]}\n")
         self._seen = set(waiting)

@@ -25,6 +25,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
+from kemi_routes import foreign_text
 from kemi_routes.node_life import address_of, bring_back, lives, name_of
 from kemi_routes.pipeline import DONE
 from kemi_routes.table_rows import locked
@@ -134,13 +135,12 @@ def is_in_setup(ksr: Ksr, call_id: str) -> bool:
 
 
 def keep_provisional(ksr: Ksr, call_id: str) -> None:
-    """Keep the node's first reply: from it 503 is made if the node dies."""
-    try:
-        text = ksr.kx.get_msgbuf()
-    except UnicodeDecodeError:
-        return  # a display name in another encoding: the call is then answered 503 instead of moved
-    if text:
-        ksr.htable.sht_sets(_PROVISIONAL, call_id, text)
+    """Keep the node's first reply, in hexadecimal: from it 503 is made if the node dies.
+
+    It repeats the panel's display name, in whatever encoding that is.
+    """
+    if ksr.htable.sht_get(_PROVISIONAL, call_id) is None:
+        ksr.htable.sht_sets(_PROVISIONAL, call_id, foreign_text.hexadecimal(ksr, "$mb"))
 
 
 def end_panel_leg(ksr: Ksr, call_id: str) -> PanelLeg | None:
@@ -179,13 +179,13 @@ def has_started(ksr: Ksr, _request: Request) -> Outcome:
     return DONE
 
 
-def as_503(provisional: str) -> bytes:
+def as_503(provisional: bytes) -> bytes:
     """Final reply made from a provisional one: same Via, From, To, Call-ID and CSeq, no body.
 
     Raises:
-        ValueError: the text is no SIP reply.
+        ValueError: this is no provisional SIP reply.
     """
-    head = provisional.partition("\r\n\r\n")[0]
+    head = provisional.partition(b"\r\n\r\n")[0].decode("latin-1")  # each byte stays what it is
     first, *lines = head.split("\r\n")
     if not first.startswith("SIP/2.0 1"):
         raise ValueError(f"no provisional reply: {first!r}")
@@ -200,7 +200,7 @@ def as_503(provisional: str) -> bytes:
     for index, line in enumerate(kept):
         if line[:1] in "tT" and ";tag=" not in line.lower():
             kept[index] = line + ";tag=node-lost"
-    return "\r\n".join(["SIP/2.0 503 Node Lost", *kept, "Content-Length: 0", "", ""]).encode()
+    return "\r\n".join(["SIP/2.0 503 Node Lost", *kept, "Content-Length: 0", "", ""]).encode("latin-1")
 
 
 class NodeWatch:
@@ -241,22 +241,29 @@ class NodeWatch:
                 continue
             has_replied = entry[2] != SENT or ksr.htable.sht_get(_PROVISIONAL, call_id) is not None
             if has_replied and change_panel_leg(ksr, call_id, node, LOST) is not None:
-                self._answer(ksr, call_id)
-                moved += 1
+                moved += self._answer(ksr, call_id)
             # Else it has not replied at all. The transaction's own timer sends the call on, unless the node is only
             # slow and takes it: then the call is its own, and nobody else is to ring for it when it ends.
         ksr.warn(f"node {node} lost: {moved} calls in setup sent on, {cancelled} ringing legs that rang cancelled\n")
 
-    def _answer(self, ksr: Ksr, call_id: str) -> None:
+    def _answer(self, ksr: Ksr, call_id: str) -> bool:
+        """Answer in the node's name; False when it cannot be.
+
+        Of a call that the node has dialled for, and whose replies were all lost, nothing is kept: the transaction's own
+        timer ends that branch.
+        """
         provisional = ksr.htable.sht_get(_PROVISIONAL, call_id)
         if not isinstance(provisional, str):
-            return
+            ksr.notice(f"nothing was heard from the lost node of this call: its timer sends it on; call_id={call_id}\n")
+            return False
         if self._socket is None:
             self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            self._socket.sendto(as_503(provisional), self._us)
+            self._socket.sendto(as_503(bytes.fromhex(provisional)), self._us)
         except (OSError, ValueError) as error:
             ksr.err(f"cannot answer for a lost node: {error}; call_id={call_id}\n")
+            return False
+        return True
 
 
 def _legs_of(ksr: Ksr, node: str) -> list[tuple[str, list[str]]]:

@@ -11,6 +11,7 @@ from kemi_routes import (
     contact_address,
     emergency_calls,
     emergency_table,
+    foreign_text,
     headers,
     moves,
     node_life,
@@ -169,8 +170,10 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
         return
     leg = nodes.panel_leg(ksr, call_id)
     if status < _FINAL:
-        if leg is not None and _goes_on(ksr, call_id, leg, nodes.RINGS, (nodes.SENT, nodes.DIALS)):
-            _talk_begins(ksr, leg.node, call_id)
+        if leg is not None and leg.state in (nodes.SENT, nodes.DIALS):
+            nodes.keep_provisional(ksr, call_id)  # its 100 may have been lost
+            if _goes_on(ksr, call_id, leg, nodes.RINGS, (nodes.SENT, nodes.DIALS)):
+                _talk_begins(ksr, leg.node, call_id)
     elif status < _NEGATIVE:
         # Without a leg the 200 is repeated.
         if leg is not None and leg.state != nodes.RINGS:
@@ -199,7 +202,7 @@ def _goes_on(ksr: Ksr, call_id: str, leg: nodes.PanelLeg, state: str, before: tu
 def _talk_begins(ksr: Ksr, node: str, call_id: str) -> None:
     """From now on the panel can be freed for a dispatcher. A call to a dispatch centre gives way to nobody."""
     if not ksr.pv.get(_TRIED):
-        panel_talks.begins(ksr, ksr.kx.gete_fuser(), panel_talks.Talk(node, call_id))
+        panel_talks.begins(ksr, foreign_text.caller(ksr), panel_talks.Talk(node, call_id))
 
 
 def on_failure(ksr: Ksr, settings: Settings) -> None:
@@ -209,7 +212,7 @@ def on_failure(ksr: Ksr, settings: Settings) -> None:
     """
     call_id = ksr.kx.get_callid() or ""
     leg = _end(ksr, call_id)
-    panel_talks.ends(ksr, ksr.kx.gete_fuser(), call_id)
+    panel_talks.ends(ksr, foreign_text.caller(ksr), call_id)
     status = ksr.tm.t_get_status_code()
     if ksr.tm.t_is_canceled() > 0:
         no_node = leg is not None and _ends_unseen(ksr, call_id, leg, status)

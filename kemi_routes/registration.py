@@ -6,7 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import contact_address, full_accounts, policy, refreshes, waking
+from kemi_routes import contact_address, foreign_text, full_accounts, policy, refreshes, waking
 from kemi_routes.pipeline import DONE, Refusal
 from kemi_routes.replies import refuse
 
@@ -54,9 +54,12 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     if has_path and not request.settings.is_exempt(request.source_ip):
         # A stranger's Path could lead calls to Asterisk itself, which trusts what comes from us.
         return refuse(ksr, request, Refusal(403, "Forbidden", "Path from an address that is none of our networks"))
-    text = ksr.hdr.gete("Contact")
-    several = ksr.hdr.get_idx("Contact", 1) is not None
-    if not has_path and _says_received_elsewhere(ksr, text, several=several):
+    texts = _contacts(ksr)
+    text, several = texts[0], len(texts) > 1
+    if not all(contact_address.is_readable(said) for said in texts):
+        # Whoever rings this account later would have to read it.
+        return refuse(ksr, request, Refusal(400, "Bad Contact", "address of a contact is not UTF-8"))
+    if not has_path and _says_received_elsewhere(ksr, texts):
         return refuse(ksr, request, Refusal(403, "Forbidden", "Contact received at another address than this"))
     # A contact that is not where the request came from is reached at the latter: nobody registers another's address.
     # Behind a Path it is the proxy that is reached.
@@ -101,14 +104,19 @@ def _forget(ksr: Ksr, request: Request, ruid: str) -> None:
     ksr.registrar.unregister_ruid(TABLE, f"sip:{request.account}@{request.settings.domain}", ruid)
 
 
-def _says_received_elsewhere(ksr: Ksr, first: str, *, several: bool) -> bool:
+def _contacts(ksr: Ksr) -> list[str]:
+    """Return every Contact header; without any an empty one."""
+    texts = [foreign_text.header(ksr, "Contact")]
+    while (value := foreign_text.nth_header(ksr, "Contact", len(texts))) is not None:
+        texts.append(value)
+    return texts
+
+
+def _says_received_elsewhere(ksr: Ksr, texts: list[str]) -> bool:
     """Tell whether a Contact has a parameter `received` that is not true: the registrar believes it (save.c).
 
     Our own answer to a REGISTER has it, so a phone may say it again.
     """
-    texts = [first]
-    while several and (value := ksr.hdr.get_idx("Contact", len(texts))) is not None:
-        texts.append(value)
     said = [uri for text in texts if "received" in text.lower() for uri in _RECEIVED.findall(text)]
     here = f"sip:{ksr.kx.get_srcip()}:{ksr.kx.get_srcport()}" if said else ""
     return any(uri.partition(";transport=")[0] != here for uri in said)
@@ -122,7 +130,8 @@ def _only_contact(ksr: Ksr, request: Request, text: str, *, natted: bool) -> _Co
     if not uri:
         return None
     kx = ksr.kx
-    said = (text, ksr.hdr.gete("Expires"), kx.get_ua(), kx.get_proto(), request.source_ip, kx.get_srcport(), natted)
+    expires, device = foreign_text.header(ksr, "Expires"), foreign_text.header(ksr, "User-Agent")
+    said = (text, expires, device, kx.get_proto(), request.source_ip, kx.get_srcport(), natted)
     # Equal in every worker: the seed of hash() was drawn before the fork. A restart draws anew, with an empty table.
     return _Contact(f"{request.account} {uri}", uri, f"{hash(said):x}", _INSTANCE in text.lower())
 
@@ -182,8 +191,8 @@ def _save_whole(ksr: Ksr, request: Request, contact: _Contact) -> int:
 def _write_through(ksr: Ksr, request: Request) -> int:
     kept = ksr.registrar.save(TABLE, _NO_REPLY)
     if kept == _TOO_MANY:
-        text = ksr.hdr.gete("Contact")
-        if not _only_uri(text) or ksr.hdr.get_idx("Contact", 1) is not None:
+        text = foreign_text.header(ksr, "Contact")
+        if not _only_uri(text) or foreign_text.nth_header(ksr, "Contact", 1) is not None:
             return kept  # several, and who knows for how many there is room
         full_accounts.make_room(ksr, f"sip:{request.account}@{request.settings.domain}", text)
         kept = ksr.registrar.save(TABLE, _NO_REPLY)
@@ -196,7 +205,7 @@ def _write_through(ksr: Ksr, request: Request) -> int:
 def _find(ksr: Ksr, uri: str) -> tuple[str, int]:
     """Unique id and seconds to live of a contact that was just saved; empty and 0 when it is not among them."""
     for index in range(_MAX_CONTACTS):
-        found = ksr.pv.get(f"$xavp(saved=>contact[{index}])")
+        found = foreign_text.read(ksr, f"$xavp(saved=>contact[{index}])")
         if found is None:
             break
         if found == uri:

@@ -21,6 +21,7 @@ from kemi_routes import (
     emergency_table,
     ending,
     flood,
+    foreign_text,
     headers,
     late_ringing,
     node_life,
@@ -122,10 +123,18 @@ REQUEST: tuple[Step, ...] = (
 )
 
 
+# Callbacks of replies that go on to somebody when the callback is over.
+_REPLIES: Final = frozenset(
+    ("on_panel_reply", "on_stage_reply", "on_dialog_reply", "on_trunk_reply", "on_emergency_reply")
+)
+
+
 def guard(
     callback: Callable[Concatenate[Router, _Args], None],
 ) -> Callable[Concatenate[Router, _Args], int]:
     """Guard a callback: an exception is one log line with the Call-ID, and 500 where a reply is legal.
+
+    A reply goes on all the same, so that the call does, but says nothing in our name: no door opens by it.
 
     app_python3 itself would log a traceback of many lines and send nothing (cookbook 1.3).
     """
@@ -317,22 +326,25 @@ class Router:
         contacts_database.copy_back(self._ksr, self._settings.location_url)
 
     def failed(self, callback: str, error: Exception) -> None:
-        """Log an exception that left a callback; answer 500 (400 for text that is not UTF-8) where that is legal."""
+        """Make safe what a callback has left by an exception, log it, and answer where that is legal.
+
+        The answer is 500, or 400 to a request with text that is not UTF-8.
+        """
         ksr = self._ksr
-        try:
-            call_id = ksr.kx.get_callid()
-        except UnicodeDecodeError:
-            call_id = None
-        where = traceback.format_exception(error)[-2:]
-        ksr.err(f"exception in {callback}; call_id={call_id or '-'}: {' | '.join(where).replace(chr(10), ' | ')}\n")
-        if callback not in ("ksr_request_route", "on_panel_failure") or ksr.is_ACK():
-            return
-        if isinstance(error, UnicodeDecodeError):
-            ksr.sl.send_reply(400, "Bad Request: not UTF-8")
-        elif callback == "ksr_request_route":
-            ksr.sl.send_reply(500, "Internal Error")
-        else:
+        if callback in _REPLIES:
+            headers.remove_private(ksr)
+        elif callback == "on_stray_reply":
+            ksr.set_drop()
+        where = " | ".join(traceback.format_exception(error)[-2:]).replace("\n", " | ")
+        line = f"exception in {callback}; call_id={foreign_text.read(ksr, '$ci') or '-'}: {where}"
+        ksr.err(line.encode("ascii", "backslashreplace").decode().replace("\0", "\\x00") + "\n")
+        if callback == "on_panel_failure":
             ksr.tm.t_reply(500, "Internal Error")
+        elif callback == "ksr_request_route" and not ksr.is_ACK():
+            if isinstance(error, UnicodeDecodeError):
+                ksr.sl.send_reply(400, "Bad Request: not UTF-8")
+            else:
+                ksr.sl.send_reply(500, "Internal Error")
 
 
 def build(ksr: Ksr, *, first: bool) -> Router:

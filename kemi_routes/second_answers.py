@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import contact_address, headers
+from kemi_routes import contact_address, foreign_text, headers
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -40,9 +40,9 @@ def first_of(ksr: Ksr, ruid: object, account: str) -> Answer | None:
     if isinstance(kept, str):
         first = Answer(*kept.split("\n", 4))
         return None if first.ruid == str(ruid) else first
-    body = ksr.pv.get("$rb")
-    contact, to = (" ".join(text.split()) for text in (contact_address.mended(ksr), ksr.hdr.gete("To")))
-    ksr.pv.sets(_FIRST, "\n".join((str(ruid), account, contact, to, body if isinstance(body, str) else "")))
+    body = foreign_text.read(ksr, "$rb") or ""
+    contact, to = (" ".join(text.split()) for text in (contact_address.mended(ksr), foreign_text.header(ksr, "To")))
+    ksr.pv.sets(_FIRST, "\n".join((str(ruid), account, contact, to, body)))
     return None
 
 
@@ -61,9 +61,11 @@ def ends_given_up(ksr: Ksr, settings: Settings) -> bool:
 
 
 def end(ksr: Ksr, settings: Settings, first: Answer) -> None:
-    """End the talk of the 200 at hand; what goes on to Asterisk says what the first said."""
+    """End the talk of the 200 at hand; what goes on to Asterisk says what the first said.
+
+    Its own X-Entryphone headers are gone already.
+    """
     hang_up(ksr, settings)
-    headers.strip_private(ksr)
     told = (("To", first.to), ("Contact", first.contact), (headers.ANSWERED_BY, first.account))
     for name, value in told:
         ksr.hdr.remove(name)
@@ -73,14 +75,15 @@ def end(ksr: Ksr, settings: Settings, first: Answer) -> None:
 
 def hang_up(ksr: Ksr, settings: Settings) -> None:
     """Acknowledge the 200 at hand and hang up, towards where it came from."""
-    contact, phone = ksr.pv.get("$(ct{nameaddr.uri})"), ksr.pv.get("$sut")
+    contact, phone = foreign_text.read(ksr, "$(ct{nameaddr.uri})"), ksr.pv.get("$sut")
     if not isinstance(contact, str) or not isinstance(phone, str) or not _sent(ksr, settings, contact, phone):
         ksr.err(f"{phone} answered after another and cannot be hung up; call_id={ksr.kx.get_callid()}\n")
 
 
 def _sent(ksr: Ksr, settings: Settings, contact: str, phone: str) -> bool:
     number = int(ksr.pv.get("$cs") or 0)
-    dialog = f"From: {ksr.hdr.gete('From')}\r\nTo: {ksr.hdr.gete('To')}\r\nCall-ID: {ksr.kx.get_callid()}\r\n"
+    caller, called = foreign_text.header(ksr, "From"), foreign_text.header(ksr, "To")
+    dialog = f"From: {caller}\r\nTo: {called}\r\nCall-ID: {ksr.kx.get_callid()}\r\n"
     via = f"SIP/2.0/{phone.rpartition('=')[2].upper()} {settings.sip_address}:{settings.sip_port}"
     ack = (
         f"ACK {contact} SIP/2.0\r\nVia: {via};branch=z9hG4bK{secrets.token_hex(12)}\r\nMax-Forwards: 70\r\n"

@@ -10,6 +10,7 @@ from kemi_routes import (
     answers,
     contact_address,
     emergency_table,
+    foreign_text,
     full_accounts,
     headers,
     late_ringing,
@@ -227,11 +228,11 @@ def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[li
             if ksr.registrar.lookup_uri(registration.TABLE, uri) < 0:
                 absent.append(account)
                 continue
-            branches.append(Branch(str(ksr.pv.get("$ruid")), account, ksr.kx.get_ruri() or ""))
+            branches.append(Branch(str(ksr.pv.get("$ruid")), account, foreign_text.read(ksr, "$ru") or ""))
         count = ksr.pv.get("$branch(count)")
         for index in range(before, count if isinstance(count, int) else 0):
             ruid = str(ksr.pv.get(f"$(branch(ruid)[{index}])"))
-            branches.append(Branch(ruid, account, str(ksr.pv.get(f"$(branch(uri)[{index}])"))))
+            branches.append(Branch(ruid, account, foreign_text.read(ksr, f"$(branch(uri)[{index}])") or ""))
     return branches, absent
 
 
@@ -242,7 +243,11 @@ def parse_branches(text: str) -> Kept:
 
 
 def on_reply(ksr: Ksr, settings: Settings) -> None:
-    """A device's reply on its way to Asterisk: tell who answered, and the story of the branch."""
+    """A device's reply on its way to Asterisk: tell who answered, and the story of the branch.
+
+    First of all it loses what it says in our name: whatever happens then, it opens no door (unlock).
+    """
+    headers.strip_private(ksr)
     status = ksr.kx.get_status()
     leg_id = ksr.kx.get_callid() or ""
     ruid = ksr.pv.get("$T_reply_ruid")
@@ -265,17 +270,12 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
         if first is not None:
             second_answers.end(ksr, settings, first)
             return
-    if name_ringing(ksr, status) == _RINGING and _rings_already(ksr):
-        # A 100 goes no further (RFC 3261, 16.7). To drop the reply would do, too, but tm would forget that the branch
-        # has replied, and would not cancel it.
-        ksr.textopsx.change_reply_status_code(_TRYING)
-    else:
-        _make_ours(ksr, status)
+    _make_ours(ksr, status)
     if stage is None or branch is None:
         return
-    _tell(ksr, stage, index, branch, status)
     if is_answer:
         answers.tell(ksr, leg_id, (headers.ANSWERED_BY, branch.account))
+    _tell(ksr, stage, index, branch, status)
 
 
 def _stage_of(ksr: Ksr) -> Kept | None:
@@ -292,9 +292,12 @@ def _stage_of(ksr: Ksr) -> Kept | None:
 
 
 def _make_ours(ksr: Ksr, status: int) -> None:
-    """Make a device's reply one that Asterisk may have."""
-    headers.strip_private(ksr)
-    if status < _NEGATIVE:
+    """Make a device's reply one that Asterisk may have; what it says in our name is gone already."""
+    if name_ringing(ksr, status) == _RINGING and _rings_already(ksr):
+        # A 100 goes no further (RFC 3261, 16.7). To drop the reply would do, too, but tm would forget that the branch
+        # has replied, and would not cancel it.
+        ksr.textopsx.change_reply_status_code(_TRYING)
+    elif status < _NEGATIVE:
         contact_address.mend(ksr)
 
 

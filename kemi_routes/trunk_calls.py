@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kemi_routes import (
     admission,
     answers,
+    foreign_text,
     headers,
     nodes,
     second_answers,
@@ -180,12 +181,12 @@ def on_reply(ksr: Ksr, settings: Settings) -> None:
         _tell(ksr, leg, now, "ringing", status)
     elif status < _NEGATIVE:
         leg_id = ksr.kx.get_callid() or ""
-        if nodes.is_in_setup(ksr, leg_id):  # told once, though it may come twice
-            nodes.end_stage_leg(ksr, leg_id)
-            _tell(ksr, leg, now, "answered", status)
         on_trunk = f"{now.place} {leg.account} {now.trunk}"
         told = ((headers.ANSWERED_BY, leg.account), (headers.TRUNK, on_trunk), (headers.KEYS, _keys(ksr)))
         answers.tell(ksr, leg_id, *told)
+        if nodes.is_in_setup(ksr, leg_id):  # told once, though it may come twice
+            nodes.end_stage_leg(ksr, leg_id)
+            _tell(ksr, leg, now, "answered", status)
 
 
 def _keys(ksr: Ksr) -> str:
@@ -193,7 +194,7 @@ def _keys(ksr: Ksr) -> str:
 
     Anybody whose voice reaches the phone can make a sound: Asterisk takes such a key with care.
     """
-    return "events" if "telephone-event/" in str(ksr.pv.get("$rb") or "").lower() else "sound"
+    return "events" if "telephone-event/" in (foreign_text.read(ksr, "$rb") or "").lower() else "sound"
 
 
 def on_failure(ksr: Ksr) -> None:

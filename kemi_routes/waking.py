@@ -26,7 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import nodes, story
+from kemi_routes import foreign_text, nodes, story
 from kemi_routes.clock import steady_ms
 from kemi_routes.table_rows import locked
 
@@ -279,9 +279,9 @@ def _saved(ksr: Ksr, account: str) -> list[Contact]:
     """Contacts of the account after save(): none when the last one was taken away."""
     found: list[Contact] = []
     for index in range(_MAX_CONTACTS):
-        uri = ksr.pv.get(f"$xavp(saved=>contact[{index}])")
+        uri = foreign_text.read(ksr, f"$xavp(saved=>contact[{index}])")
         ruid = ksr.pv.get(f"$xavp(saved=>ruid[{index}])")
-        if not isinstance(uri, str) or ruid is None:
+        if uri is None or ruid is None:
             break
         if uri in {contact.contact for contact in found}:
             continue  # it was saved twice, the last comes first (registration.py)

@@ -293,9 +293,14 @@ class IncomingCall(Dialog):
         self.respond(self.received, 183, self.describe())
         self.rtp.talk()
 
-    def answer(self) -> None:
-        """200 with our description, repeated until it is acknowledged (RFC 3261 section 13.3.1.4), and talk."""
-        data = self.respond(self.received, _OK, self.describe())
+    def answer(self, description: bytes = b"", headers: tuple[tuple[str, str], ...] = ()) -> None:
+        """200, repeated until it is acknowledged (RFC 3261 section 13.3.1.4), and talk.
+
+        Args:
+            description: instead of our own.
+            headers: more headers, appended as given.
+        """
+        data = self.respond(self.received, _OK, description or self.describe(), headers)
         if not self._answered:
             self.socket.repeat(data, self.received.source, lambda: self._is_acknowledged or self.hung_up)
         self._final = self._answered = True

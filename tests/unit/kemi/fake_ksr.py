@@ -40,6 +40,18 @@ class ReadOnlyError(ValueError):
 _NEGATIVE = 300
 
 
+def _octets(text: str) -> bytes:
+    """Return the bytes on the wire; one that is not UTF-8 is a surrogate in the text of a message."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _as_c_string(text: str) -> None:
+    """Raise what PyArg_ParseTuple("s") raises."""
+    text.encode()
+    if "\0" in text:
+        raise ValueError("embedded null character")
+
+
 class _Module:
     def __init__(self, fake: FakeKsr, name: str) -> None:
         self._fake = fake
@@ -117,12 +129,15 @@ class FakeKsr:
             for argument, kind in zip(arguments, types, strict=True):
                 if type(argument) is not kind:
                     raise TypeError(f"KSR.{name} wants {kind.__name__}, got {argument!r}")
+                if isinstance(argument, str):
+                    _as_c_string(argument)
             self.calls.append((name, arguments))
             if name in self.results:
                 return self.results[name]
             if handler is None:
                 raise NotModelledError(f"KSR.{name}")
-            return handler(self, *arguments)
+            result = handler(self, *arguments)
+            return _octets(result).decode() if isinstance(result, str) else result
 
         return call
 
@@ -143,8 +158,6 @@ class FakeKsr:
 
     def text(self) -> str:
         """The message as text."""
-        if self.message.latin1:
-            b"\xff".decode()
         first = (
             f"SIP/2.0 {self.message.status} X"
             if self.message.status
@@ -173,7 +186,18 @@ class FakeKsr:
         return 1 if removed else -1
 
     def get_pv(self, name: str) -> Value:
-        """Read a pseudo-variable."""
+        """Read a pseudo-variable, as it is or in hexadecimal."""
+        found = re.fullmatch(r"\$\((.+)\{s\.encode\.hexa\}\)", name)
+        if not found:
+            return self._header_pv(name)
+        plain = self._header_pv(f"$({found[1]})" if found[1][-1] in "}]" else f"${found[1]}")
+        return None if plain is None else _octets(str(plain)).hex()
+
+    def _header_pv(self, name: str) -> Value:
+        found = re.fullmatch(r"\$(?:hdr\(([\w-]+)\)|\(hdr\(([\w-]+)\)\[(\d+)\]\))", name)
+        return self.nth_header(found[1] or found[2], int(found[3] or 0)) if found else self._plain_pv(name)
+
+    def _plain_pv(self, name: str) -> Value:
         user, host = self.user_host()
         fixed: dict[str, Value] = {
             "$ru": self.message.ruri,
@@ -192,6 +216,10 @@ class FakeKsr:
             "$branch(count)": len(self.branches),
             **dict.fromkeys(("$ulc(full=>count)", "$ulc(told=>count)"), len(self.fetched)),
             "$rb": self.message.body,
+            "$mb": self.text(),
+            "$fU": self.message.sender,
+            "$tU": self.message.called,
+            "$au": self.message.auth_user,
             "$T(id_index)": 17,
             "$T(id_label)": 4711,
         }

@@ -29,7 +29,7 @@ class Saved:
 
 @dataclass
 class Message:
-    """The SIP message being handled."""
+    """The SIP message being handled. A byte that is not UTF-8 is a surrogate (`surrogateescape`)."""
 
     method: str = "INVITE"
     ruri: str = "sip:12@entryphone.test"
@@ -48,7 +48,6 @@ class Message:
     natted: bool = False
     malformed: bool = False
     body: str = ""
-    latin1: bool = False
 
     @property
     def sender(self) -> str:

@@ -19,6 +19,7 @@ from kemi_routes import (
     late_ringing,
     node_life,
     nodes,
+    panel_calls,
     router,
     settings,
     stage_calls,
@@ -106,7 +107,7 @@ PROVISIONAL = (
 
 
 def test_503_is_made_from_a_provisional_reply() -> None:
-    lines = nodes.as_503(PROVISIONAL).decode().split("\r\n")
+    lines = nodes.as_503(PROVISIONAL.encode()).decode().split("\r\n")
     assert lines[0] == "SIP/2.0 503 Node Lost"
     assert lines[1:7] == [
         "Via: SIP/2.0/UDP 127.0.0.10;branch=z9hG4bKa.b.0",
@@ -117,7 +118,7 @@ def test_503_is_made_from_a_provisional_reply() -> None:
         "CSeq: 2 INVITE",
     ]
     with pytest.raises(ValueError, match="no provisional"):
-        nodes.as_503("SIP/2.0 200 OK\r\n\r\n")
+        nodes.as_503(b"SIP/2.0 200 OK\r\n\r\n")
 
 
 def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
@@ -132,7 +133,7 @@ def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
         "s1": "S 127.0.0.21:5060 7",
         "s2": "S 127.0.0.22:5060 8",
     }
-    fake.tables["provisional"]["c1"] = PROVISIONAL
+    fake.tables["provisional"]["c1"] = PROVISIONAL.encode().hex()
     fake.message.ruri = "sip:127.0.0.21:5060"
     nodes.node_event(fake.ksr, "dispatcher:dst-down")
     closed: list[str] = []
@@ -144,6 +145,38 @@ def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
     assert fake.tables["setup"]["c1"] == "P 127.0.0.21:5060 lost 1"
     assert fake.tables["setup"]["c2"] == "P 127.0.0.22:5060 rings 1"
     assert fake.tables["setup"]["c3"] == "P 127.0.0.21:5060 sent 1", "it may be slow only, and take the call"
+    receiver.close()
+    if watch._socket is not None:
+        watch._socket.close()
+
+
+def test_of_a_node_whose_100_was_lost_its_ringing_is_kept(fake: FakeKsr) -> None:
+    fake.tables["setup"]["call-1"] = "P 127.0.0.21:5060 dials 1"
+    for status, body in ((180, ""), (183, "v=0")):
+        fake.message = Message(status=status, body=body)
+        panel_calls.on_reply(fake.ksr, settings.read(fake.ksr))
+    kept = fake.tables["provisional"]["call-1"]
+    assert bytes.fromhex(str(kept)).startswith(b"SIP/2.0 180")
+
+
+def test_a_panels_name_in_another_encoding_moves_with_its_call(fake: FakeKsr) -> None:
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver.bind(("127.0.0.9", 0))
+    receiver.settimeout(5)
+    fake.defines |= {"EP_SIP_ADDRESS": "127.0.0.9", "EP_SIP_PORT": str(receiver.getsockname()[1])}
+    name = '"\udccf\0" <sip:p1@d>;tag=f'
+    fake.message = Message(
+        status=100, call_id="c1", headers=[("From", name), ("To", "<sip:12@d>"), ("CSeq", "2 INVITE")]
+    )
+    nodes.keep_provisional(fake.ksr, "c1")
+    fake.tables["setup"] |= {"c1": "P 127.0.0.21:5060 rings 1", "c2": "P 127.0.0.21:5060 dials 1"}
+    fake.queues["lost_nodes"].append(("sip:127.0.0.21:5060", nodes.STARTED))
+    watch = nodes.NodeWatch(settings.read(fake.ksr))
+    watch.tick(fake.ksr)
+    assert f"\r\nFrom: {name}\r\n".encode("utf-8", "surrogateescape") in receiver.recv(2000)
+    assert "nothing was heard" in fake.logs[0]
+    assert "call_id=c2" in fake.logs[0]
+    assert "1 calls in setup sent on" in fake.logs[1]
     receiver.close()
     if watch._socket is not None:
         watch._socket.close()
@@ -206,11 +239,11 @@ def test_ringing_that_stays_is_said_again_once(fake: FakeKsr) -> None:
     receiver.settimeout(5)
     fake.defines |= {"EP_SIP_ADDRESS": "127.0.0.9", "EP_SIP_PORT": str(receiver.getsockname()[1])}
     again = late_ringing.LateRinging(settings.read(fake.ksr))
-    fake.tables["ringing"] |= {"s1 127.0.2.1 5060": "late", "s1 127.0.2.2 5060": "in time"}
+    fake.tables["ringing"] |= {"s1 127.0.2.1 5060": b"late".hex(), "s1 127.0.2.2 5060": b"in time".hex()}
     again.tick(fake.ksr)
     assert len(fake.tables["ringing"]) == 2, "said too early"
     del fake.tables["ringing"]["s1 127.0.2.2 5060"]
-    fake.tables["ringing"]["s2 127.0.2.3 5060"] = "just now"
+    fake.tables["ringing"]["s2 127.0.2.3 5060"] = b"just now".hex()
     again.tick(fake.ksr)
     said, (source_ip, _) = receiver.recvfrom(2000)
     assert (said, source_ip) == (b"late", "127.0.0.9"), "from elsewhere it would be kept again, and said for ever"
@@ -278,7 +311,7 @@ def test_any_header_gives_good_names_or_an_error(text: str) -> None:
     assert all(headers.is_account_name(name) for name in names)
 
 
-@given(st.text(), st.text(), st.text())
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0")), st.text(), st.text())
 def test_a_story_is_json_whatever_is_in_it(call_id: str, account: str, contact: str) -> None:
     fake = FakeKsr()
     story.branches(fake.ksr, call_id, 0, [story.BranchEvent(1, account, contact, "invited", None)])

@@ -1,12 +1,20 @@
 """The fake is as strict as it promises."""
 
+from __future__ import annotations
+
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.unit.kemi.fake_ksr import FakeKsr, NoSuchFunctionError, NotModelledError, ReadOnlyError
 from tests.unit.kemi.ksr_signatures import signatures
 from tests.unit.kemi.sip_message import Contact, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from KSR import Ksr
 
 
 def test_signatures_come_from_the_stub() -> None:
@@ -92,6 +100,35 @@ def test_the_first_contact_becomes_the_request_uri_and_others_branches() -> None
     assert fake.ksr.pv.get("$ru") == "sip:a@1"
     assert fake.ksr.pv.get("$(branch(uri)[0])") == "sip:b@2"
     assert fake.ksr.registrar.lookup_to_dset("location", "sip:h2@entryphone.test") < 0
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda ksr: ksr.pv.get("$rb"),
+        lambda ksr: ksr.pv.get("$mb"),
+        lambda ksr: ksr.pv.get("$hdr(To)"),
+        lambda ksr: ksr.hdr.gete("To"),
+        lambda ksr: ksr.hdr.get_idx("To", 0),
+        lambda ksr: ksr.kx.get_msgbuf(),
+        lambda ksr: ksr.kx.get_callid(),
+        lambda ksr: ksr.kx.gete_ruser(),
+    ],
+)
+def test_bytes_that_are_not_utf_8_cannot_be_read(read: Callable[[Ksr], object]) -> None:
+    """apy_kemi.c makes a `str` of them by PyUnicode_FromStringAndSize."""
+    bad = "\udcff"
+    fake = FakeKsr(Message(ruri=f"sip:{bad}@b", call_id=bad, headers=[("To", bad), ("B", "ж")], body=bad))
+    with pytest.raises(UnicodeDecodeError):
+        read(fake.ksr)
+    assert fake.ksr.hdr.gete("B") == "ж"
+    assert fake.ksr.pv.get("$(rb{s.encode.hexa})") == "ff"
+
+
+@pytest.mark.parametrize("text", ["a\0", "\udcff"])
+def test_nothing_is_given_that_is_no_text_of_c(text: str) -> None:
+    with pytest.raises(ValueError, match=r"null character|surrogates"):
+        FakeKsr().ksr.htable.sht_sets("t", "k", text)
 
 
 def test_headers_are_removed_whatever_their_case() -> None:

@@ -61,6 +61,33 @@ def test_several_contacts_are_reached_where_they_came_from(fake: FakeKsr, reques
     assert fake.called("nathelper.fix_nated_register")
 
 
+@pytest.mark.parametrize("bad", ["\udccf", "\0"])
+@pytest.mark.parametrize(
+    ("contact", "kept"),
+    [
+        ('"{}" <sip:a@127.0.1.1>', True),
+        ('"a, <{}" <sip:a@127.0.1.1>', True),
+        ("{} <sip:a@127.0.1.1>", True),
+        ("<sip:{}@127.0.1.1>", False),
+        ("sip:{}@127.0.1.1", False),
+        ('"{}" <sip:a@127.0.1.1>;+sip.instance="<{}>"', False),
+        ('<sip:a@127.0.1.1>, "b" <sip:{}@127.0.1.1>', False),
+    ],
+)
+@pytest.mark.parametrize("several", [False, True])
+def test_a_name_may_be_no_text_an_address_not(
+    fake: FakeKsr, request_of: Make, contact: str, *, kept: bool, bad: str, several: bool
+) -> None:
+    fake.message.method = "REGISTER"
+    fake.message.headers = [("User-Agent", bad), ("Expires", "60")] + [("Contact", "<sip:b@127.0.1.1>")] * several
+    fake.message.headers.append(("Contact", contact.replace("{}", bad)))
+    request = request_of(fake)
+    request.kind = "handset"
+    assert registration.save_contacts(fake.ksr, request) is DONE
+    assert fake.replies == ([] if kept else [(400, "Bad Contact")])
+    assert bool(fake.called("registrar.save")) is kept
+
+
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize(
     ("received", "kept"),

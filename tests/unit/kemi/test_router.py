@@ -97,6 +97,44 @@ def test_an_exception_is_one_line_and_500(fake: FakeKsr) -> None:
     assert "\n" not in fake.logs[0][:-1]
 
 
+@pytest.mark.parametrize(
+    "callback", ["on_panel_reply", "on_stage_reply", "on_dialog_reply", "on_trunk_reply", "on_emergency_reply"]
+)
+def test_a_reply_whose_callback_fails_goes_on_and_says_nothing_in_our_name(fake: FakeKsr, callback: str) -> None:
+    made = router.build(fake.ksr, first=False)
+    fake.message.status = 200
+    fake.message.headers = [("x-entryphone-answered-BY", "owner"), ("Subject", "s")]
+    fake.results["kx.get_status"] = "boom"  # type: ignore[assignment]
+    assert getattr(made, callback)(None) == 1
+    assert fake.message.headers == [("Subject", "s")]
+    assert not fake.called("set_drop")
+    assert f"exception in {callback}; call_id=call-1" in fake.logs[0]
+
+
+def test_a_reply_to_nothing_that_cannot_be_judged_goes_nowhere(fake: FakeKsr) -> None:
+    fake.message.source_ip, fake.message.status = "127.0.1.1", 200
+    fake.message.headers = [("CSeq", "7 INVITE\udcff"), ("X-Entryphone-Answered-By", "owner")]
+    router.build(fake.ksr, first=False).on_stray_reply(None, "tm:sl-reply")
+    assert len(fake.called("set_drop")) == 1
+
+
+@pytest.mark.parametrize(("call_id", "status"), [("\udcff", 400), ("a\0b", 500)])
+def test_a_call_id_that_is_no_text_is_logged_all_the_same(fake: FakeKsr, call_id: str, status: int) -> None:
+    fake.message.call_id = call_id
+    router.build(fake.ksr, first=False).ksr_request_route(None)
+    assert [found for found, _ in fake.replies] == [status]
+    assert len(fake.logs) == 1
+    assert fake.logs[0].isascii()
+
+
+def test_what_fails_after_a_node_has_refused_is_answered_by_the_transaction(fake: FakeKsr) -> None:
+    made = router.build(fake.ksr, first=False)
+    fake.message.call_id = "\udcff"
+    made.on_panel_failure(None)
+    assert fake.called("tm.t_reply") == [(500, "Internal Error")]
+    assert not fake.called("sl.send_reply")
+
+
 def test_an_exception_on_an_ack_is_only_logged(fake: FakeKsr) -> None:
     made = router.build(fake.ksr, first=False)
     fake.message.method = "ACK"

@@ -137,6 +137,52 @@ def test_the_answer_tells_who_and_cannot_be_forged(fake: FakeKsr, request_of: Ma
     assert not fake.tables["setup"]
 
 
+@pytest.mark.parametrize("bad", ["\udccf", "\0"])
+def test_an_address_that_is_no_text_makes_way_for_where_the_phone_is(fake: FakeKsr, request_of: Make, bad: str) -> None:
+    stage(fake, "h2")
+    fake.location = {"h2": [Contact("sip:a@1", "r1")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    fake.message = Message(status=200, call_id="leg-1", headers=[("Contact", f"<sip:{bad}@127.0.1.1>")])
+    fake.pvs["$T_reply_ruid"] = "r1"
+    stage_calls.on_reply(fake.ksr, settings.read(fake.ksr))
+    assert fake.message.headers[0] == ("Contact", "<sip:127.0.1.1:5060;alias=127.0.1.1~5060~1>")
+
+
+@pytest.mark.parametrize("where", ["To", "Contact", "body"])
+@pytest.mark.parametrize("bad", ["\udccf", "\0"])
+def test_what_is_no_text_in_an_answer_changes_nothing(fake: FakeKsr, request_of: Make, where: str, bad: str) -> None:
+    stage(fake, "h2,h3")
+    fake.location = {"h2": [Contact("sip:a@1", "r1")], "h3": [Contact("sip:c@3", "r2")]}
+    stage_calls.ring_stage(fake.ksr, request_of(fake))
+    made = router.build(fake.ksr, first=False)
+    for ruid, source_ip in (("r1", "127.0.2.1"), ("r2", "127.0.2.2")):
+        fake.message = Message(status=200, call_id="leg-1", source_ip=source_ip, body="v=0")
+        fake.message.headers = [("From", "<sip:p1@e>;tag=a"), ("X-Entryphone-Answered-By", "owner")]
+        for name, value in (("To", f"<sip:stage@e>;tag={ruid}"), ("Contact", f"<sip:{ruid}@{source_ip}>")):
+            fake.message.headers.append((name, f'"{bad}" {value}' if where == name else value))
+        fake.message.body += bad if where == "body" else ""
+        fake.pvs["$T_reply_ruid"] = ruid
+        made.on_stage_reply(None)
+        assert [v for k, v in fake.message.headers if k == "X-Entryphone-Answered-By"] == ["h2"]
+    assert [event["outcome"] for event in events(fake)[2:]] == ["answered", "cancelled"]
+    assert not fake.tables["setup"]
+    (told, *_) = fake.called("tm.t_uac_send")
+    assert told[:2] == ("BYE", "sip:r2@127.0.2.2"), "the second is hung up"
+    (body, _), *_ = fake.called("textops.set_body")
+    assert str(body).startswith("v=0")
+    assert dict(fake.message.headers)["To"].endswith("<sip:stage@e>;tag=r1")
+    assert fake.logs == []
+
+
+def test_an_address_of_a_contact_that_is_no_text_hides_no_other(fake: FakeKsr, request_of: Make) -> None:
+    stage(fake, "h2,h3,h4,h5")
+    fake.location = {name: [Contact(f"sip:{name}@1", f"r-{name}")] for name in ("h2", "h3", "h4")}
+    fake.location["h3"].append(Contact("sip:\udcff@1", "r-bad", instance="\udcff"))
+    assert stage_calls.ring_stage(fake.ksr, request_of(fake)) is DONE
+    assert [event["account"] for event in events(fake) if event["outcome"] == "invited"] == ["h2", "h4", "h3", "h3"]
+    assert fake.relayed
+
+
 def test_who_answers_second_is_acknowledged_and_hung_up(fake: FakeKsr, request_of: Make) -> None:
     stage(fake, "h2,h3")
     fake.location = {"h2": [Contact("sip:a@1", "r1")], "h3": [Contact("sip:c@3", "r2")]}

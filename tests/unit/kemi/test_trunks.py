@@ -170,6 +170,23 @@ def test_an_answer_tells_how_the_phones_keys_come(
     assert (headers.KEYS, keys) in phone.message.headers
 
 
+@pytest.mark.parametrize("bad", ["\udccf", "\0"])
+def test_what_is_no_text_in_an_answer_changes_nothing(phone: FakeKsr, request_of: Make, bad: str) -> None:
+    trunk_calls.ring_phone(phone.ksr, request_of(phone))
+    phone.message.status = 200
+    phone.message.body = f"v=0\r\ns={bad}\r\na=rtpmap:101 telephone-event/8000\r\n"
+    phone.message.headers = [("Contact", f'"{bad}" <sip:a@10.0.0.1>'), (headers.ANSWERED_BY, "somebody")]
+    router.build(phone.ksr, first=False).on_trunk_reply(None)
+    told_of = {name: value for name, value in phone.message.headers if name.startswith(headers.PREFIX)}
+    assert told_of == {
+        headers.ANSWERED_BY: "f12",
+        headers.TRUNK: "0 f12 carrier-a",
+        headers.KEYS: "events",
+    }
+    assert told(phone)[-1] == ("carrier-a", "answered", 0)
+    assert phone.logs == []
+
+
 def test_without_a_known_trunk_the_leg_ends_at_once(fake: FakeKsr, request_of: Make) -> None:
     fake.message.source_ip = "127.0.0.21"
     fake.message.ruri = "sip:f12@127.0.0.10"
