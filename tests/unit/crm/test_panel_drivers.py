@@ -6,6 +6,7 @@ import base64
 import contextlib
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +16,7 @@ import pytest
 from crm_api.adapters import panel_drivers
 from crm_api.adapters.panel_code_drivers import panel_code_drivers
 from crm_api.adapters.panel_drivers import (
+    TOO_OLD,
     BewardDriver,
     GenericDriver,
     PanelAccess,
@@ -216,6 +218,62 @@ def test_a_name_that_hangs_in_dns_holds_nobody_up(monkeypatch: pytest.MonkeyPatc
     assert not answers.is_set()
     assert "ConnectTimeoutError" in str(refused.value), "it was not waited for"
     answers.set()
+
+
+def test_names_of_one_company_that_hang_keep_no_other_device_from_being_found(
+    panel: PanelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+
+    def found(host: str, *_: Any, **__: Any) -> Any:
+        if host.endswith("evil.co.uk"):
+            answers.wait(10)
+            raise socket.gaierror("no name server answers")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    monkeypatch.setattr(panel_drivers, "LOOK_UP_S", 0.01)
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    evil = GenericDriver(LOOPBACK)
+    for number in range(panel_drivers.LOOK_UPS_OF_ONE + 1):
+        with pytest.raises(PanelRefusedError):
+            evil.open_door(PanelAccess(f"x{number}.evil.co.uk", None, None, 1), 1)
+    monkeypatch.setattr(panel_drivers, "LOOK_UP_S", 5.0)
+    name = f"panel.homes.co.uk:{panel.server_port}"
+    with pytest.raises(PanelRefusedError, match="did not answer"):
+        evil.open_door(PanelAccess(name, "admin", "secret", 1), 1)  # of the company itself it does
+    for company_id in (2, None):
+        GenericDriver(LOOPBACK).open_door(PanelAccess(name, "admin", "secret", company_id), 1)
+    assert len(panel.asked) == 2
+    answers.set()
+
+
+@pytest.mark.parametrize("slow", ["look_up", "connection"])
+@pytest.mark.parametrize("driver", [BewardDriver(LOOPBACK), GenericDriver(LOOPBACK)])
+def test_a_panel_that_is_reached_too_late_is_not_asked(
+    panel: PanelServer, monkeypatch: pytest.MonkeyPatch, driver: BewardDriver | GenericDriver, slow: str
+) -> None:
+    connected = panel_drivers._connected
+    waits_s = 0.3
+
+    def found(*_: Any, **__: Any) -> Any:
+        time.sleep(waits_s if slow == "look_up" else 0)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    def connect(address: str, port: int) -> socket.socket:
+        made = connected(address, port)
+        time.sleep(waits_s if slow == "connection" else 0)
+        return made
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    monkeypatch.setattr(panel_drivers, "_connected", connect)
+    access = PanelAccess(f"panel.homes.example:{panel.server_port}", "admin", "secret")
+    with pytest.raises(PanelRefusedError, match=TOO_OLD) as refused:
+        driver.open_door(access, 1, time.monotonic() + 0.2)
+    assert not isinstance(refused.value, PanelSilentError), "its door is shut"
+    assert panel.asked == []
+    waits_s = 0.0
+    driver.open_door(access, 1, time.monotonic() + 30)
+    assert len(panel.asked) == 1
 
 
 @pytest.mark.parametrize(
