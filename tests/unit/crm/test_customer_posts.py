@@ -135,6 +135,15 @@ def test_the_internet_is_outside(address: str) -> None:
     assert is_of_internet(address, ())
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["168.63.129.16", "::ffff:168.63.129.16", "64:ff9b::168.63.129.16", "64:ff9b:1::93.184.215.14", "fd20:ce::254"],
+)
+def test_what_serves_the_machines_of_a_cloud_is_not_outside(address: str) -> None:
+    assert not is_of_internet(address, ())
+    assert is_of_internet(address, networks_of(["168.63.129.16/32", "64:ff9b:1::/48", "fd20:ce::/32"]))
+
+
 def test_a_named_network_is_reached_through_a_translator_too() -> None:
     named = networks_of(["10.20.0.0/16"])
     assert is_of_internet("64:ff9b::10.20.0.1", named)

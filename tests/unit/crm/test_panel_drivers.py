@@ -282,7 +282,11 @@ def test_a_panel_that_is_reached_too_late_is_not_asked(
      ("127.8.8.8", False), ("169.254.169.254", False), ("224.0.0.1", False), ("255.255.255.255", False),
      ("100.100.100.200", False), ("::", False), ("::1", False), ("fe80::1%eth0", False), ("ff02::1", False),
      ("fd00:ec2::254", False), ("::ffff:127.0.0.1", False), ("::127.0.0.1", False), ("::ffff:0:127.0.0.1", False),
-     ("64:ff9b::169.254.169.254", False), ("2002:7f00:1::", False), ("64:ff9b::10.0.0.5", True)],
+     ("64:ff9b::169.254.169.254", False), ("2002:7f00:1::", False), ("64:ff9b::10.0.0.5", True),
+     ("168.63.129.16", False), ("168.63.129.17", True), ("64:ff9b::168.63.129.16", False),
+     ("::ffff:168.63.129.16", False), ("fd20:ce::254", False), ("fd00:ec2::23", False), ("fd00:42::42", False),
+     ("64:ff9b:1::7f00:1", False), ("64:ff9b:1:7f00:0:100::", False), ("64:ff9b:1::10.0.0.5", False),
+     ("64:ff9b:2::1", True)],
 )  # fmt: skip
 def test_addresses_of_devices(address: str, may: bool) -> None:
     assert may_be_device(address, ()) is may
