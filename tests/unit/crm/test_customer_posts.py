@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from crm_api.adapters import customer_posts
-from crm_api.adapters.customer_posts import NotAnsweredError, NotPostedError, OutsideOnly, client_of, networks_of, post
-from crm_api.domain.network_addresses import is_of_internet
+from crm_api.adapters.customer_posts import NotAnsweredError, NotPostedError, OutsideOnly, client_of, post
+from crm_api.domain.network_addresses import Networks, is_of_internet, networks_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LOOPBACK = networks_of(["127.0.0.0/8"])
 
 
-def posted(url: str, networks: customer_posts.Networks = ()) -> None:
+def posted(url: str, networks: Networks = ()) -> None:
     async def once() -> None:
         async with client_of(networks) as client:
             await post(client, url, b"{}", {})
