@@ -199,11 +199,12 @@ def make_services(
     probe_recordings: Path | None = None,
 ) -> Services:
     """Make the services on one context."""
+    drivers = panel_drivers() if drivers is None else drivers
     planning = Planning(context)
     jobs = Jobs(context)
     imports, group_work = Imports(context, jobs), GroupWork(context, jobs)
     access_codes = AccessCodes(context)
-    door_openings = DoorOpenings(context, planning, panel_drivers() if drivers is None else drivers)
+    door_openings = DoorOpenings(context, planning, drivers)
     return Services(
         cities=Cities(context),
         companies=Companies(context),
@@ -226,8 +227,8 @@ def make_services(
         phone_statements=PhoneStatements(context),
         webhooks=Webhooks(context),
         webhook_deliveries=WebhookDeliveries(context),
-        visitor_pictures=VisitorPictures(context, panel_drivers() if drivers is None else drivers, public_url),
-        message_pictures=MessagePictures(context, panel_drivers() if drivers is None else drivers, public_url),
+        visitor_pictures=VisitorPictures(context, drivers, public_url),
+        message_pictures=MessagePictures(context, drivers, public_url),
         message_sounds=MessageSounds(context, public_url),
         voice_webhooks=VoiceWebhooks(context, public_url, twilio_sip_address),
         jobs=jobs,

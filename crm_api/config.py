@@ -188,8 +188,8 @@ class CrmConfig(BaseModel):
     """Networks such as `10.20.0.0/16` that webhooks may go to besides the internet: customers choose the addresses."""
 
     device_networks: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
-    """Networks in which panels and relays may be although their addresses are loopback, link-local or this host's own:
-    customers choose the addresses. Others need no naming."""
+    """Networks in which panels and relays may be although their addresses are loopback, link-local, this host's own or
+    a translator's (`64:ff9b:1::/48`): customers choose the addresses. Others need no naming."""
 
     billing: BillingConfig | None = None
     """Where the customers are known; None: companies are kept by the office alone."""

@@ -6,17 +6,18 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-from crm_api.adapters.customer_posts import client_of, networks_of
+from crm_api.adapters.customer_posts import client_of
 from crm_api.background import repeat, start, stop_on_signal
 from crm_api.bootstrap import make_context
+from crm_api.domain.network_addresses import networks_of
 from crm_api.services.message_pictures import MessagePictures
 from crm_api.services.telling import Telling, is_due, prune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crm_api.adapters.customer_posts import Networks
     from crm_api.config import CrmConfig
+    from crm_api.domain.network_addresses import Networks
     from crm_api.services.context import Context
 
 POLL_S: Final = 0.5

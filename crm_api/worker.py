@@ -239,6 +239,7 @@ class ReadyWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no 
         self._begun.pop(file, None)
         connection = begun.get(file)
         if connection is not None and self._idle.get(file) is connection and self._idle.pop(file, None) is connection:
+            self._turns.forget(file)
             connection.close()
 
     def _end(self, connection: Any) -> None:
@@ -289,7 +290,7 @@ class Turns:
         self._free = most
         self._waiting: dict[int, None] = {}
         """Files of connections, in the order in which they are served."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # who is made to wait may have another connection closed, and forgotten
 
     def take(self, connection: Any, wait: Callable[[Any], int]) -> bool:
         """Take a turn; when there is none, have the connection `wait`, which returns its file, and say no."""

@@ -53,7 +53,8 @@ _log = structlog.get_logger("scheduler.probes")
 _ENDED: Final = "SELECT id, outcome, grade, measures FROM probe_calls WHERE state = 'ended' AND id IN ({marks})"
 _TRIES: Final = "SELECT i.tries, i.apartment_id FROM probe_items i WHERE i.id = ?"
 _PANEL: Final = """
-SELECT d.driver, d.address, d.credentials FROM panels d JOIN accounts s ON s.id = d.account_id WHERE s.account = ?
+SELECT d.driver, d.address, d.credentials, d.company_id
+FROM panels d JOIN accounts s ON s.id = d.account_id WHERE s.account = ?
 """
 
 
@@ -256,11 +257,11 @@ class RunProbes:
         numbers = dict(by_apartment(self._context.database, [apartment_id]).get(apartment_id, []))
         running.number = numbers.get(candidate.panel, "0")
         panel = self._context.database.row(_PANEL, (candidate.panel,))
-        driver, address, credentials = ("", None, None) if panel is None else panel
+        driver, address, credentials, company_id = ("", None, None, None) if panel is None else panel
         handsets = self._handsets.get(driver, GenericHandsets())
         running.naming = handsets.naming
         if handsets.asks and address is not None:
-            access = PanelAccess(address, *login_of(self._context, credentials))
+            access = PanelAccess(address, *login_of(self._context, credentials), company_id)
             running.asked = self._asking.submit(handsets.look, access, running.number)
         else:
             self._originate(campaign, running)

@@ -11,10 +11,12 @@ import httpx
 import structlog
 
 from crm_api.adapters.name_look_ups import NameLookUps
-from crm_api.domain import network_addresses
+from crm_api.domain.network_addresses import is_of_internet
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
+
+    from crm_api.domain.network_addresses import Networks
 
 TIMEOUT: Final = httpx.Timeout(5.0, connect=2.0)
 LOOK_UP_S: Final = 5.0
@@ -26,9 +28,6 @@ _WHOSE: Final = "whose"
 _look_ups = NameLookUps(LOOK_UPS_OF_ONE)
 """Of the process: what hangs is under way still when the next pass begins."""
 _log = structlog.get_logger("crm_api.customer_posts")
-
-Networks = network_addresses.Networks
-networks_of = network_addresses.networks_of
 
 
 class NotPostedError(Exception):
@@ -59,7 +58,7 @@ class OutsideOnly(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout(f"{host}: DNS says nothing", request=request) from error
         except (OSError, UnicodeError) as error:
             raise httpx.ConnectError(f"{host}: {error}", request=request) from error
-        address = next((text for text in found if network_addresses.is_of_internet(text, self._networks)), None)
+        address = next((text for text in found if is_of_internet(text, self._networks)), None)
         if address is None:
             raise httpx.ConnectError(f"{host} has no address on the internet", request=request)
         return await self._inner.handle_async_request(

@@ -13,13 +13,14 @@ from urllib.parse import unquote, urlsplit
 
 from twilio.base.exceptions import TwilioException
 
-from crm_api.adapters.customer_posts import NotPostedError, client_of, networks_of, post
+from crm_api.adapters.customer_posts import NotPostedError, client_of, post
 from crm_api.adapters.signing import SIGNATURE, signature
 from crm_api.adapters.twilio_numbers import client_at
+from crm_api.domain.network_addresses import networks_of
 
 if TYPE_CHECKING:
-    from crm_api.adapters.customer_posts import Networks
     from crm_api.config import CrmConfig
+    from crm_api.domain.network_addresses import Networks
 
 TIMEOUT_S: Final = 5.0
 _WORDS: Final = {

@@ -6,6 +6,7 @@ A driver answers only for what the panel confirmed: an opening that was refused,
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 import time
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from crm_api.domain.network_addresses import Networks
 
 LOOK_UP_S: Final = 2.0
-LOOK_UPS_OF_DOMAIN: Final = 50
+LOOK_UPS_OF_ONE: Final = 50
+"""Of one company at once: what hangs of its names holds up its devices alone."""
 MOST_ADDRESSES: Final = 2
 """Of a name: each may take the time of a connection."""
 CONNECT_TIMEOUT_S: Final = 1.0
 ANSWER_TIMEOUT_S: Final = 2.0
 OK: Final = 200
+TOO_OLD: Final = "it was asked for too long ago"
+NEVER_S: Final = math.inf
 LASTS_S: Final = 6.0
 """To the last header, and from there to the last byte: a panel that says a byte now and then holds nobody up."""
 PIECE_BYTES: Final = 64 * 1024
@@ -41,7 +45,7 @@ NEVER_ASKED: Final = (
     urllib3.exceptions.LocationParseError,
 )
 """Errors of connections that were not made."""
-_look_ups = NameLookUps(LOOK_UPS_OF_DOMAIN)
+_look_ups = NameLookUps(LOOK_UPS_OF_ONE)
 
 
 class PanelRefusedError(Exception):
@@ -54,20 +58,26 @@ class PanelSilentError(PanelRefusedError):
 
 @dataclass(frozen=True)
 class PanelAccess:
-    """Where a panel is and how to log in. `address` is a host or host:port."""
+    """Where a panel is and how to log in. `address` is a host or host:port.
+
+    `company_id`: who has chosen the address; what hangs of its names holds up its devices alone. None: the host for
+    itself.
+    """
 
     address: str
     user: str | None
     password: str | None
+    company_id: int | None = None
 
 
 class PanelDriver(Protocol):
     """Opens doors of one maker's panels."""
 
-    def open_door(self, access: PanelAccess, output: int) -> None:
+    def open_door(self, access: PanelAccess, output: int, until_s: float = NEVER_S) -> None:
         """Open the door on this output; raise `PanelRefusedError` unless the panel says it has.
 
-        `PanelSilentError` when nobody knows whether it has.
+        `PanelSilentError` when nobody knows whether it has. A panel that is reached later than `until_s` (monotonic
+        seconds) is not asked.
         """
 
     def picture(self, access: PanelAccess) -> bytes:
@@ -78,15 +88,31 @@ class _NoDeviceError(urllib3.exceptions.NewConnectionError):
     """There is an address, and no device may have it."""
 
 
+class _TooLateError(urllib3.exceptions.NewConnectionError):
+    """The device is reached, and whoever wanted something of it has left."""
+
+
 class _Connection(urllib3.connection.HTTPConnection):
     """A connection that is cut when its headers have not come in time; the read timeout bounds each byte alone.
 
     It goes where a device may be: customers choose the addresses. The one that is judged is the one connected to.
     """
 
-    def __init__(self, *arguments: Any, networks: Networks, **more: Any) -> None:
+    def __init__(
+        self, *arguments: Any, networks: Networks, company_id: int | None, until_s: float, **more: Any
+    ) -> None:
         super().__init__(*arguments, **more)
         self._networks = networks
+        self._company_id = company_id
+        self._until_s = until_s
+
+    def send(self, data: Any) -> None:
+        """Send a request, unless it has become too late for it while its device was looked for."""
+        if self.sock is None:
+            self.connect()
+        if time.monotonic() > self._until_s:
+            raise _TooLateError(self, TOO_OLD)
+        super().send(data)
 
     def _new_conn(self) -> socket.socket:
         found = self._addresses()
@@ -114,7 +140,7 @@ class _Connection(urllib3.connection.HTTPConnection):
         with contextlib.suppress(ValueError):
             return [str(address_of(name))]
         try:
-            return _look_ups.begin(name, ".".join(name.lower().rsplit(".", 2)[-2:])).result(LOOK_UP_S)
+            return _look_ups.begin(name, name if self._company_id is None else self._company_id).result(LOOK_UP_S)
         except TimeoutError as error:
             raise urllib3.exceptions.ConnectTimeoutError(self, "DNS says nothing") from error
         except (OSError, UnicodeError) as error:
@@ -186,17 +212,14 @@ class PanelHttp:
     """
 
     def __init__(self, networks: Networks = ()) -> None:
-        self._pool = urllib3.PoolManager(
-            num_pools=64,
-            maxsize=2,
-            retries=False,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=ANSWER_TIMEOUT_S),
-        )
-        self._pool.pool_classes_by_scheme = {"http": partial(_Connections, networks=networks)}  # type: ignore[dict-item]
+        self._networks = networks
 
-    def get(self, access: PanelAccess, path: str, told_path: str = "") -> str:
-        """Return the body of a 200 answer as text; errors name `told_path`, when the path holds a secret."""
-        return self.read(access, path, MAX_ANSWER_BYTES, told_path).decode("utf-8", "replace")
+    def get(self, access: PanelAccess, path: str, told_path: str = "", until_s: float = NEVER_S) -> str:
+        """Return the body of a 200 answer as text.
+
+        Errors name `told_path`, when the path holds a secret. Later than `until_s` (monotonic) nothing is sent.
+        """
+        return self.read(access, path, MAX_ANSWER_BYTES, told_path, until_s).decode("utf-8", "replace")
 
     def picture(self, access: PanelAccess, path: str) -> bytes:
         """Return the JPEG of a 200 answer."""
@@ -205,7 +228,9 @@ class PanelHttp:
             raise PanelRefusedError(f"the panel at {access.address} answered {path} with no picture")
         return body
 
-    def read(self, access: PanelAccess, path: str, most_bytes: int, told_path: str = "") -> bytes:
+    def read(
+        self, access: PanelAccess, path: str, most_bytes: int, told_path: str = "", until_s: float = NEVER_S
+    ) -> bytes:
         """Return the beginning of the body of a 200 answer."""
         headers = {"Connection": "close"}
         if access.user is not None:
@@ -214,11 +239,14 @@ class PanelHttp:
             )
         url = f"http://{access.address}{path}"
         try:
-            response = self._pool.request("GET", url, headers=headers, redirect=False, preload_content=False)
-            try:
-                body = _body(response, most_bytes)
-            finally:
-                response.close()
+            with self._pool(access, until_s) as pool:
+                response = pool.request("GET", url, headers=headers, redirect=False, preload_content=False)
+                try:
+                    body = _body(response, most_bytes)
+                finally:
+                    response.close()
+        except _TooLateError as error:
+            raise PanelRefusedError(TOO_OLD) from error
         except _NoDeviceError as error:
             remedy = "give the device's own address, or name its network in device_networks (crm.json)"
             raise PanelRefusedError(f"the panel at {access.address} was not asked: {error}; {remedy}") from error
@@ -231,6 +259,15 @@ class PanelHttp:
                 f"the panel at {access.address} answered {response.status} to {told}: check its credentials and model"
             )
         return body
+
+    def _pool(self, access: PanelAccess, until_s: float) -> urllib3.PoolManager:
+        """Return what makes the one connection of one request: no connection is used twice."""
+        pool = urllib3.PoolManager(
+            retries=False, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=ANSWER_TIMEOUT_S)
+        )
+        made = partial(_Connections, networks=self._networks, company_id=access.company_id, until_s=until_s)
+        pool.pool_classes_by_scheme = {"http": made}  # type: ignore[dict-item]
+        return pool
 
 
 def _body(response: urllib3.BaseHTTPResponse, most_bytes: int) -> bytes:
@@ -255,12 +292,12 @@ class BewardDriver:
     def __init__(self, networks: Networks = ()) -> None:
         self._http = PanelHttp(networks)
 
-    def open_door(self, access: PanelAccess, output: int) -> None:
+    def open_door(self, access: PanelAccess, output: int, until_s: float = NEVER_S) -> None:
         """Open lock 1 or 2. The panel answers 200 with a text that says OK; anything else is a refusal."""
         action = self.ACTIONS.get(output)
         if action is None:
             raise PanelRefusedError(f"output {output}: a Beward panel opens outputs 1 and 2")
-        answer = self._http.get(access, f"/cgi-bin/intercom_cgi?action={action}").strip()
+        answer = self._http.get(access, f"/cgi-bin/intercom_cgi?action={action}", until_s=until_s).strip()
         if answer.upper() != "OK":
             raise PanelRefusedError(not_as_it_should(access, answer, "OK"))
 
@@ -275,9 +312,9 @@ class GenericDriver:
     def __init__(self, networks: Networks = ()) -> None:
         self._http = PanelHttp(networks)
 
-    def open_door(self, access: PanelAccess, output: int) -> None:
+    def open_door(self, access: PanelAccess, output: int, until_s: float = NEVER_S) -> None:
         """Open the relay."""
-        self._http.get(access, f"/relay/{output}/open")
+        self._http.get(access, f"/relay/{output}/open", until_s=until_s)
 
     def picture(self, access: PanelAccess) -> bytes:
         """Return the picture at `/picture.jpg`."""

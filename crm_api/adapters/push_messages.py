@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from crm_api.adapters.messages import NotSentError
-from crm_api.adapters.push_services.push import Push
+from crm_api.adapters.push_services.push import NO_CALL_ONLY, Push
 from crm_api.domain.push_texts import alert_of
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 LASTS_MS: Final = 12 * 3_600_000
 """Nobody wants to hear of a new code later."""
 ANSWER_S: Final = 20.0
-NO_CALL_ONLY: Final = "apns_voip"
-"""A push of this kind must ring (Apple, PushKit)."""
 
 
 class PushMessages:

@@ -45,7 +45,14 @@ class PushStream:
             return []
         wished = (place_of(entries[0][0])[0] - BEFORE_MS, 0)
         self._told_until = wished if self._told_until is None else min(self._told_until, wished)
-        return wishes_of(entries, b"push", await self._redis.time())
+        return wishes_of(entries, b"push", await self._time())
+
+    async def _time(self) -> tuple[int, int] | None:
+        try:
+            answer: tuple[int, int] = await self._redis.time()
+        except redis.RedisError:  # it went away in this moment, and what was read of it is nowhere else
+            return None
+        return answer
 
     async def told(self, block_ms: int) -> list[bytes]:
         """Return what has been told of calls since the last look: JSON arrays of events, some perhaps once more.

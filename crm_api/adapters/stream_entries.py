@@ -32,7 +32,7 @@ def place_of(entry_id: bytes) -> tuple[int, int]:
     return int(at_ms), int(number)
 
 
-def wishes_of(entries: list[Entry], field: bytes, redis_time: tuple[int, int]) -> list[Wish]:
+def wishes_of(entries: list[Entry], field: bytes, redis_time: tuple[int, int] | None) -> list[Wish]:
     """Return what the entries wish for, with its age.
 
     Redis's clock says that at both ends: those of the host that wishes and of ours may be minutes apart.
@@ -40,9 +40,10 @@ def wishes_of(entries: list[Entry], field: bytes, redis_time: tuple[int, int]) -
     Args:
         entries: of a stream of wishes.
         field: what of an entry is the wish; one without it is left out.
-        redis_time: the answer of TIME, asked after the entries were read.
+        redis_time: the answer of TIME, asked after the entries were read; None when there was none: nobody gives out
+            these entries again, and they are most likely new.
     """
-    now_ms = redis_time[0] * 1000 + redis_time[1] // 1000
+    now_ms = 0 if redis_time is None else redis_time[0] * 1000 + redis_time[1] // 1000
     # Put back, Redis's clock is behind its entries, which go on from the last one: such a wish is new.
     return [
         Wish(fields[field], max(0, now_ms - place_of(entry_id)[0])) for entry_id, fields in entries if field in fields

@@ -32,4 +32,11 @@ class VoiceStream:
             self._redis.xgroup_create(stream, group, id="0", mkstream=True)
             return []
         entries = entries_of(answer)
-        return wishes_of(entries, b"voice", self._redis.time()) if entries else []
+        return wishes_of(entries, b"voice", self._time()) if entries else []
+
+    def _time(self) -> tuple[int, int] | None:
+        try:
+            answer: Any = self._redis.time()
+        except redis.RedisError:  # it went away in this moment, and what was read of it is nowhere else
+            return None
+        return (int(answer[0]), int(answer[1]))

@@ -123,9 +123,9 @@ class Ending(NamedTuple):
     `rank` is 0 by `ended`, 1 by `refused` (a call that has ended was not refused after all), 2 by `moved`. At one
     moment the words decide, so that it is the same whichever came first; no cause comes after any.
 
-    Apart from it, as one end may be told in two words of which each knows something: of talks the longest counts (who
-    has not counted says 0 or nothing), and of reasons lack of media, whose cause is the call's then, else the first by
-    the alphabet.
+    Apart from it, as one end may be told in two words of which each knows something: of the talks that are told after
+    as many moves the longest counts (who has not counted says 0 or nothing), and of their reasons lack of media, whose
+    cause is the call's then, else the first by the alphabet.
     """
 
     moves_negative: int
@@ -228,6 +228,9 @@ def _answer(call: Call, at_ms: int, account: str | None) -> None:
 
 
 def _end(call: Call, event: Event) -> None:
+    moves = call.moves
+    if event.moves > moves:  # the node before knew neither how long they talked nor why it is over
+        call.talk_ms = call.reason = None
     if event.event == "moved":  # why it has moved is in its story
         ending = Ending.open(event.moves)
         call.ending = ending if call.ending is None else min(call.ending, ending)
@@ -239,6 +242,8 @@ def _end(call: Call, event: Event) -> None:
     else:
         ending = Ending.of(1, event, REFUSED, event.sip_status)
     call.ending = ending if call.ending is None else min(call.ending, ending)
+    if event.moves < moves:
+        return
     if event.talk_ms is not None:
         call.talk_ms = max(call.talk_ms or 0, event.talk_ms)
     reasons = {reason for reason in (call.reason, event.reason) if reason}

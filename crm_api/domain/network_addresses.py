@@ -20,15 +20,30 @@ _EMBEDDING: Final = (_NAT64, _MAPPED, IPv6Network("::/96"), IPv6Network("::ffff:
 """And so were the compatible (RFC 4291) and the translated (RFC 2765)."""
 _INTERNET: Final = IPv6Network("2000::/3")
 """All that is given out of IPv6 (RFC 4291, IANA): not what was given up, such as fec0::/10."""
-_NO_DEVICES: Final = tuple(
+_OF_CLOUDS: Final = tuple(
     ip_network(text)
     for text in (
-        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
-        "::/127", "fe80::/10", "ff00::/8",
-        "100.100.100.200/32", "fd00:ec2::254/128",
+        "100.100.100.200/32", "168.63.129.16/32",
+        "fd00:ec2::254/128", "fd00:ec2::23/128", "fd20:ce::254/128", "fd00:42::42/128",
     )
 )  # fmt: skip
-"""This host and its own link, everybody at once, and where clouds keep what their machines log in with."""
+"""Where clouds keep what their machines log in with, and what sets these up; one is an address of the internet."""
+_NO_DEVICES: Final = (
+    *map(
+        ip_network,
+        (
+            "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
+            "::/127", "fe80::/10", "ff00::/8",
+            "64:ff9b:1::/48",
+        ),
+    ),
+    *_OF_CLOUDS,
+)  # fmt: skip
+"""This host and its own link, and everybody at once.
+
+Also what translators of one's own take to any IPv4 address (RFC 8215): who has one knows where its bits are (RFC 6052,
+2.2), and names the network.
+"""
 
 
 def networks_of(texts: Sequence[str]) -> Networks:
@@ -56,7 +71,7 @@ def is_of_internet(text: str, named: Networks) -> bool:
 def _is_global(address: Address) -> bool:
     if isinstance(address, IPv6Address) and address not in _INTERNET:
         return False
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not _is_in((address,), _OF_CLOUDS)
 
 
 def address_of(text: str) -> Address:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
-from crm_api.domain.zones import UnreadableZoneError, zone_named
+from crm_api.domain.zones import UnreadableZoneError, moment_ms, zone_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,5 +63,4 @@ class Hours:
 def _moment_ms(day: date, minute: int, zone: ZoneInfo) -> int:
     if minute >= DAY_MINUTES:
         day, minute = day + timedelta(days=1), minute - DAY_MINUTES
-    local = datetime.combine(day, time(minute // 60, minute % 60), zone)
-    return int(local.astimezone(UTC).timestamp()) * 1000
+    return moment_ms(datetime.combine(day, time(minute // 60, minute % 60)), zone)

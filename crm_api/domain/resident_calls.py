@@ -80,7 +80,7 @@ def household_from_inside(asked: Asked, household: Household, *, phones: bool) -
             elif target.account != asked.account:
                 targets.append(target)
         if targets:
-            stages.append(Stage(stage.ring_timeout_s, targets, stage.on_refusal))
+            stages.append(msgspec.structs.replace(stage, targets=targets))
     left_out.pop(asked.account, None)
     plan = _plan(asked, "ring", apartment_id=household.apartment_id, stages=stages)
     return msgspec.structs.replace(plan, left_out=by_reason(left_out))

@@ -10,6 +10,7 @@ from crm_api.domain.outputs.call_sounds import CallSoundDocument
 from crm_api.resources.acts import Act
 from crm_api.resources.call_sounds import (
     JPEG,
+    JPEG_EXAMPLE,
     WAV,
     WAV_EXAMPLE,
     Audio,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 TAG: Final = "Messages and recordings"
 PATH: Final = "/v1/call-sounds"
-
-_PICTURE: Final = "(a JPEG picture)"
 
 
 def endpoints(services: Services) -> tuple[Endpoint, ...]:
@@ -85,7 +84,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                             200,
                             "The panel's picture, taken as he was invited to speak",
                             media_types=(JPEG,),
-                            example=_PICTURE,
+                            example=JPEG_EXAMPLE,
                         ),
                     ),
                     "404 for a recording, and for a message whose panel gave no picture (`has_picture` false).",
@@ -103,7 +102,7 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "GET",
                     "See who left a message, by the link of a push or a webhook",
                     None,
-                    (Answer(200, "The panel's picture", media_types=(JPEG,), example=_PICTURE),),
+                    (Answer(200, "The panel's picture", media_types=(JPEG,), example=JPEG_EXAMPLE),),
                     "The link is its own permission: for one message, for as long as that is kept.",
                     problems=frozenset({"not-found"}),
                 ),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from crm_api.domain.access import changes, reads
 from crm_api.domain.inputs.calls import AccessQuery, CallQuery, CodeEntry, CodeLockQuery, DoorOpening
 from crm_api.domain.outputs import calls as shown
 from crm_api.resources import calls
+from crm_api.resources.call_sounds import JPEG, JPEG_EXAMPLE
 from crm_api.resources.declaration import Answer, Endpoint, Key, Operation
 from crm_api.resources.kept import kept, listed
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from crm_api.adapters.plan_cache import PlanCache
     from crm_api.bootstrap import Services
     from crm_api.tables.database import CrmDatabase
-
-_PICTURE: Final = "(a JPEG picture)"
 
 
 def endpoints(services: Services, database: CrmDatabase, cache: PlanCache) -> tuple[Endpoint, ...]:
@@ -82,7 +81,7 @@ def endpoints(services: Services, database: CrmDatabase, cache: PlanCache) -> tu
                     "GET",
                     "See the visitor of a call that rings",
                     None,
-                    (Answer(200, "The panel's picture", media_types=("image/jpeg",), example=_PICTURE),),
+                    (Answer(200, "The panel's picture", media_types=(JPEG,), example=JPEG_EXAMPLE),),
                     "The link in a push is its own permission: for one call and one household, for five minutes.",
                     problems=frozenset({"not-found"}),
                 ),

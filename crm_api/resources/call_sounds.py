@@ -20,6 +20,7 @@ MAX_SOUND_BYTES: Final = 32 * 1024 * 1024
 WAV: Final = "audio/wav"
 WAV_EXAMPLE: Final = "(a WAV file, one channel, 8 kHz)"
 JPEG: Final = "image/jpeg"
+JPEG_EXAMPLE: Final = "(a JPEG picture)"
 
 
 class RecordedSound:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from crm_api.adapters.push_services.push import Push
+from crm_api.adapters.push_services.push import NO_CALL_ONLY, Push
 from crm_api.domain.push_texts import alert_of
-from crm_api.services.message_pushes import NO_CALL_ONLY, MessagePush
+from crm_api.services.message_pushes import MessagePush
 from crm_api.tables import emergency_facts, push_facts
 from crm_api.tables.database import DatabaseErrors
 

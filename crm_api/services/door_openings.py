@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from crm_api.adapters.panel_drivers import PanelAccess, PanelRefusedError, PanelSilentError
+from crm_api.adapters.panel_drivers import TOO_OLD, PanelAccess, PanelRefusedError, PanelSilentError
 from crm_api.services.context import Tenant, find
 from crm_api.tables.database import DatabaseErrors, reason_of
 from crm_api.tables.fund import Relay
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 FRESH_S: Final = 3.0
 """A door that begins to open later opens for nobody: whoever asked has left, and somebody else may stand there."""
-TOO_OLD: Final = "it was asked for too long ago"
 
 _log = structlog.get_logger("crm_api.doors")
 
@@ -129,7 +128,8 @@ class DoorOpenings:
     def driven(self, door: Door, asked_s: float) -> Opening:
         """Have the door opened by its relay, or by its panel; a device that confirms has been seen.
 
-        Not when that was asked for too long ago (monotonic seconds): this server stood still, or the database did.
+        Not when that was asked for too long ago (monotonic seconds): this server stood still, or the database did, or
+        the device was not found or reached in time.
         """
         device: Any
         output: Any  # a door of a relay has a relay output: a constraint of the table
@@ -141,9 +141,9 @@ class DoorOpenings:
             return Opening("failed", f"{noun} {device.name} has no network address: give it one", "http")
         try:
             access = self._access(device)
-            if time.monotonic() - asked_s > FRESH_S:
+            if time.monotonic() > asked_s + FRESH_S:
                 return Opening("failed", TOO_OLD, "http")
-            self._drivers[device.driver].open_door(access, output)
+            self._drivers[device.driver].open_door(access, output, asked_s + FRESH_S)
         except PanelRefusedError as error:
             return Opening("failed", str(error), "http", may_be_open=isinstance(error, PanelSilentError))
         except ValueError as error:
@@ -165,7 +165,7 @@ class DoorOpenings:
         login: dict[str, str] = {}
         if device.credentials is not None:
             login = json.loads(self._context.encryption.decrypted(device.credentials))
-        return PanelAccess(device.address, login.get("user"), login.get("password"))
+        return PanelAccess(device.address, login.get("user"), login.get("password"), device.company_id)
 
     def record(self, opening: Opening, **facts: Any) -> int | None:
         """Write an access record; return its id, or None when the database does not take it.

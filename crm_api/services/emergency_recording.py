@@ -54,8 +54,10 @@ class EmergencyRecording:
         new = [step for step, shown in zip(steps, told, strict=True) if shown not in known]
         if not new:
             return
+        moves = int(values.get("moves", 0))
         for step in new:
             self._take(values, step)
+        moved_at_ms = max((step.at_ms for step in new if step.moves > moves), default=None)
         values["call_id"] = call_id
         values["started_at_ms"] = (
             min(s.started_at_ms or s.at_ms for s in steps)
@@ -71,6 +73,8 @@ class EmergencyRecording:
             EmergencyCall.insert(values).execute()
         else:
             EmergencyCall.update(values).where(EmergencyCall.call_id == call_id).execute()
+        if moved_at_ms is not None:
+            self._leasing.goes_on(call_id, moved_at_ms)
         self._follow(values, new, fresh=fresh)
 
     def _take(self, values: dict[str, Any], step: Event) -> None:

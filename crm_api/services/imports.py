@@ -98,11 +98,10 @@ class Imports:
             raise InvalidFieldsError.one("body", None, _TOO_MANY.format(MOST_ROWS))
         company = company_for(tenant, company_id)
         kept = {**options, "principal_id": tenant.principal_id}
-        lines = max(content.count(b"\n"), content.count(b"\r"))
         at_once = len(content) <= AT_ONCE_BYTES and not options.get("background")
 
         def submitted() -> Document:
-            key = self._jobs.submit(tenant, company, f"import {kind}", kept, content, rows=lines, at_once=at_once)
+            key = self._jobs.submit(tenant, company, f"import {kind}", kept, content, rows=table.lines, at_once=at_once)
             return {"id": key}
 
         made = self._idempotency.once(tenant, wish, submitted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from crm_api.adapters.push_services.push import Push
+from crm_api.adapters.push_services.push import NO_CALL_ONLY, Push
 from crm_api.domain.push_texts import alert_of
 from crm_api.tables import push_facts
 from crm_api.tables.database import DatabaseErrors
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 FRESH_MS: Final = 6 * 3600 * 1_000
 """Nobody is told of an older message: the push process was away for long."""
 LASTS_MS: Final = 60_000
-NO_CALL_ONLY: Final = "apns_voip"
-"""A push of this kind must ring (Apple, PushKit): an app that takes it for anything else is ended and woken no more."""
 
 _ANY: Final = "SELECT 1 FROM call_sounds WHERE kind = 'message' AND told_at_ms IS NULL LIMIT 1"
 _TAKE: Final = """

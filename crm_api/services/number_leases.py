@@ -47,7 +47,17 @@ class Leasing:
         self._database = context.database
         self._sql = {
             name: rows.spelled(context.database, getattr(rows, name))
-            for name in ("RENEW", "SHARED", "FREE_AGAIN", "EXPIRED", "ENDED", "FREE_NOW", "CALLED_BACK", "RENEWED_LATE")
+            for name in (
+                "RENEW",
+                "SHARED",
+                "FREE_AGAIN",
+                "EXPIRED",
+                "ENDED",
+                "GOES_ON",
+                "FREE_NOW",
+                "CALLED_BACK",
+                "RENEWED_LATE",
+            )
         }
 
     def lease(self, account: str, call_id: str) -> Lease | None:
@@ -74,16 +84,27 @@ class Leasing:
         with self._database.transaction():
             found = self._database.rows(self._sql["ENDED"], (at_ms, DEFAULT_KEEP_S, call_id))
             for number_id, until_ms in found:
-                self._database.rows(rows.ENDED_LEASE, (until_ms, number_id))
+                self._database.rows(rows.HELD_UNTIL, (until_ms, number_id))
             self._database.rows(
                 "UPDATE number_leases SET ended_at_ms = ? WHERE call_id = ? AND end_reason = 'shared'",
                 (at_ms, call_id),
             )
 
+    def goes_on(self, call_id: str, at_ms: int) -> None:
+        """Take back the end of a call that has moved at this moment; inside the caller's transaction.
+
+        Its number is kept as if it had been leased then. Nothing happens when it is another call's by now.
+        """
+        for number_id, city_id in self._database.rows(rows.OF_CALL, (call_id,)):
+            least_ms = at_ms + LONGEST_CALL_MS + 1000 * self._keep_s(city_id)
+            found = self._database.rows(self._sql["GOES_ON"], (least_ms, least_ms, number_id, call_id))
+            for _, until_ms in found:
+                self._database.rows(rows.HELD_UNTIL, (until_ms, number_id))
+
     def free(self, call_id: str, at_ms: int) -> None:
         """Free the number of a call that has ended, unless another call has it; inside the caller's transaction."""
         for (number_id,) in self._database.rows(self._sql["FREE_NOW"], (at_ms, call_id, at_ms)):
-            self._database.rows(rows.ENDED_LEASE, (at_ms, number_id))
+            self._database.rows(rows.HELD_UNTIL, (at_ms, number_id))
 
     def called_back(self, number: str, call_id: str) -> int | None:
         """Begin a call back; return the panel that holds the number, None when nobody does.

@@ -115,7 +115,8 @@ WHERE ended_at_ms IS NULL AND valid_until_ms <= ?
 # Not what was removed since the last sweep: its digits are gone, so that it can only be forgotten (`_REMOVED`).
 _WAITS: Final = "state = 'waiting' AND next_try_ms <= ? AND (wanted = 'absent' OR access_code_id IS NOT NULL)"
 _DUE: Final = f"""
-SELECT k.id, k.wanted, k.place, k.tries, k.next_try_ms, d.driver, d.address, d.credentials, c.code_encrypted
+SELECT k.id, k.wanted, k.place, k.tries, k.next_try_ms, d.driver, d.address, d.credentials, d.company_id,
+    c.code_encrypted
 FROM panel_codes k JOIN panels d ON d.id = k.panel_id LEFT JOIN access_codes c ON c.id = k.access_code_id
 WHERE {_WAITS} ORDER BY k.next_try_ms, k.id LIMIT ?
 """  # noqa: S608 - constants
@@ -248,12 +249,13 @@ class PanelCodes(Listed[PanelCode]):
         self.database.many(_ADD, added)
 
     def _errand(self, row: tuple[Any, ...]) -> Errand:
-        row_id, wanted, place, tries, due_ms, driver, address, credentials, code_encrypted = row
+        row_id, wanted, place, tries, due_ms, driver, address, credentials, company_id, code_encrypted = row
         try:
             login = {} if credentials is None else json.loads(self.context.encryption.decrypted(credentials))
             code = "" if code_encrypted is None else self.context.encryption.decrypted(code_encrypted)
         except ValueError as error:
             return Errand(row_id, wanted, place, tries, due_ms, driver, None, "", str(error))
-        access = None if address is None else PanelAccess(address, login.get("user"), login.get("password"))
+        user, password = login.get("user"), login.get("password")
+        access = None if address is None else PanelAccess(address, user, password, company_id)
         problem = "" if access is not None else "the panel has no address: give it one"
         return Errand(row_id, wanted, place, tries, due_ms, driver, access, code, problem)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from crm_api.domain.passwords import new_password
 from crm_api.domain.problems import ForbiddenError, InvalidFieldsError, NotFoundError
@@ -16,9 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crm_api.domain.inputs import access
+    from crm_api.services.idempotency import Repeatable
 
 OWN: Final = frozenset({"role", "companies", "all_companies", "enabled"})
 """What nobody changes of himself: an admin cannot lock himself out, and nobody rises by himself."""
+
+
+class Password(NamedTuple):
+    """What is shown once of a new password (None: who asks has chosen it), and what is kept."""
+
+    shown: str | None
+    hashed: str
 
 
 class Principals(Kept[Principal]):
@@ -123,22 +131,33 @@ class Staff(Principals):
     kind = "staff"
     shown = (*Principals.shown, "login")
 
-    def create(self, tenant: Tenant, new: access.NewStaff) -> Document:
-        """Make one; without a password given, the answer holds the one that was made, once."""
-        password = new_password() if new.password is None else None
-        check_password(new.password or "", new.login)
-        hashed = self.context.passwords.hashed(new.password or password or "")
-        row = self._made(tenant, new, login=new.login, password_hash=hashed)
-        return {**self.got(tenant, row.id), "password": password}
+    def made(self, tenant: Tenant, new: access.NewStaff, wish: Repeatable | None = None) -> Document:
+        """Make one for the API; while a password is hashed nobody waits to write."""
+        password = self._password(new)
+        return self.idempotency.once(tenant, wish, lambda: self.create(tenant, new, password))
 
-    @audited("reset password")
+    def create(self, tenant: Tenant, new: access.NewStaff, password: Password | None = None) -> Document:
+        """Make one; without a password given, the answer holds the one that was made, once."""
+        password = password or self._password(new)
+        row = self._made(tenant, new, login=new.login, password_hash=password.hashed)
+        return {**self.got(tenant, row.id), "password": password.shown}
+
     def reset_password(self, tenant: Tenant, key: int) -> Document:
         """Give a new password, shown once, and end all sessions."""
-        password = new_password()
-        row = self.row(tenant, key)
-        self.update(row, password_hash=self.context.passwords.hashed(password))
+        self.row(tenant, key)  # for nobody none is hashed
+        shown = new_password()
+        return self._reset_password(tenant, key, Password(shown, self.context.passwords.hashed(shown)))
+
+    @audited("reset password")
+    def _reset_password(self, tenant: Tenant, key: int, password: Password) -> Document:
+        self.update(self.row(tenant, key), password_hash=password.hashed)
         end_sessions(key, self.context.now_ms())
-        return {**self.got(tenant, key), "password": password}
+        return {**self.got(tenant, key), "password": password.shown}
+
+    def _password(self, new: access.NewStaff) -> Password:
+        shown = new_password() if new.password is None else None
+        check_password(new.password or "", new.login)
+        return Password(shown, self.context.passwords.hashed(new.password or shown or ""))
 
 
 class ServiceAccounts(Principals):

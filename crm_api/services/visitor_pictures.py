@@ -49,7 +49,7 @@ def picture_of(context: Context, drivers: Mapping[str, PanelDriver], panel: str,
     panel_id, company_id, driver, address, credentials = row
     user, password = login_of(context, credentials)
     try:
-        content = drivers[driver].picture(PanelAccess(address, user, password))
+        content = drivers[driver].picture(PanelAccess(address, user, password, company_id))
     except PanelRefusedError as error:
         _log.info("no picture", call_id=call_id, panel_id=panel_id, reason=str(error))
         return None

@@ -28,7 +28,14 @@ def _earliest(dialect: Dialect, table: str, column: str) -> str:
 
 def _longest(dialect: Dialect, table: str, column: str) -> str:
     ours, new = f"{table}.{column}", f"excluded.{column}"
-    return f"{column} = coalesce({_GREATEST[dialect]}({ours}, {new}), {ours}, {new})"
+    return f"coalesce({_GREATEST[dialect]}({ours}, {new}), {ours}, {new})"
+
+
+def _of_last_node(table: str, column: str, both: str) -> str:
+    """Return what is told by whoever had the call last; `both`: what to make of two words of his."""
+    ours, new = f"{table}.{column}", f"excluded.{column}"
+    last = f"CASE WHEN excluded.moves > {table}.moves THEN {new} WHEN excluded.moves < {table}.moves THEN {ours}"
+    return f"{column} = {last} ELSE {both} END"
 
 
 def _ending(dialect: Dialect, table: str) -> str:
@@ -58,7 +65,7 @@ def _calls(dialect: Dialect) -> str:
     t = "call_records"
     names = ("company_id", "panel_id", "apartment_id", "house_id", "panel", "dialled", "plan_source")
     sets = [_either(t, name) for name in names]
-    sets += [_earliest(dialect, t, "started_at_ms"), _longest(dialect, t, "talk_ms")]
+    sets.append(_earliest(dialect, t, "started_at_ms"))
     sooner = f"{_ending(dialect, 'excluded')} < {_ending(dialect, t)}"
     sets += [
         f"{name} = CASE WHEN {sooner} THEN excluded.{name} ELSE {t}.{name} END"
@@ -69,14 +76,13 @@ def _calls(dialect: Dialect) -> str:
         f"{name} = CASE WHEN {quicker} THEN excluded.{name} ELSE {t}.{name} END"
         for name in ("answered_at_ms", "answered_by")
     ]
+    sets.append(_of_last_node(t, "talk_ms", _longest(dialect, t, "talk_ms")))
     no_media = f"(coalesce({t}.reason, '') = '{NO_MEDIA}' OR coalesce(excluded.reason, '') = '{NO_MEDIA}')"
-    sets.append(
-        f"cause = CASE WHEN {no_media} THEN {NO_MEDIA_CAUSE} WHEN {sooner} THEN excluded.cause ELSE {t}.cause END"
-    )
+    cause = f"CASE WHEN {no_media} THEN {NO_MEDIA_CAUSE} WHEN {sooner} THEN excluded.cause ELSE {t}.cause END"
+    sets.append(_of_last_node(t, "cause", cause))
     least = f"{_LEAST[dialect]}({t}.reason{_BY_BYTES[dialect]}, excluded.reason)"
-    sets.append(
-        f"reason = CASE WHEN {no_media} THEN '{NO_MEDIA}' ELSE coalesce({least}, {t}.reason, excluded.reason) END"
-    )
+    reason = f"CASE WHEN {no_media} THEN '{NO_MEDIA}' ELSE coalesce({least}, {t}.reason, excluded.reason) END"
+    sets.append(_of_last_node(t, "reason", reason))
     sets.append(f"story = coalesce({t}.story, '') || excluded.story")
     return (
         "INSERT INTO call_records (call_id, company_id, panel_id, apartment_id, house_id, panel, dialled, "  # noqa: S608 - constants

@@ -102,7 +102,12 @@ UPDATE city_numbers SET in_call = {false},
         (SELECT keep_s FROM emergency_centres e WHERE e.city_id = city_numbers.city_id), ?)
 WHERE call_id = ? AND in_call = {true} RETURNING id, held_until_ms
 """
-ENDED_LEASE: Final = "UPDATE number_leases SET held_until_ms = ? WHERE number_id = ? AND ended_at_ms IS NULL"
+OF_CALL: Final = "SELECT id, city_id FROM city_numbers WHERE call_id = ? AND panel_id IS NOT NULL"
+GOES_ON: Final = """
+UPDATE city_numbers SET in_call = {true}, held_until_ms = CASE WHEN held_until_ms > ? THEN held_until_ms ELSE ? END
+WHERE id = ? AND call_id = ? AND panel_id IS NOT NULL RETURNING id, held_until_ms
+"""
+HELD_UNTIL: Final = "UPDATE number_leases SET held_until_ms = ? WHERE number_id = ? AND ended_at_ms IS NULL"
 
 FREE_NOW: Final = """
 UPDATE city_numbers SET held_until_ms = ? WHERE call_id = ? AND in_call = {false} AND held_until_ms > ? RETURNING id

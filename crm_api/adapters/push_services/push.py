@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Outcome = Literal["accepted", "dead_token", "refused", "try_again"]
 TRY_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
+NO_CALL_ONLY: Final = "apns_voip"
+"""A push of this kind must ring (Apple, PushKit): an app that takes it for anything else is ended and woken no more."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from crm_api.domain.zones import zone_names
+
 MAX_ID = 2**63 - 1
 MAX_MS = 253_402_300_799_999
 """The last millisecond of the year 9999: what is later is no moment to a calendar."""
@@ -42,6 +44,13 @@ def _reachable(text: str) -> str:
     return f"{host}:{int(port)}" if colon else host
 
 
+def _known_zone(name: str) -> str:
+    if name not in zone_names():
+        raise ValueError("give a time zone of the IANA database, such as Asia/Yekaterinburg")
+    return name
+
+
+Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?$"), AfterValidator(_reachable)]
 """A name or an IPv4 address, with or without port."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from crm_api.domain.inputs.base import (
     PRINTABLE,
@@ -21,9 +21,9 @@ from crm_api.domain.inputs.base import (
     NameQuery,
     OwnCompany,
     PageQuery,
+    Zone,
     unchanged,
 )
-from crm_api.domain.zones import zone_names
 
 FiasId = Annotated[
     str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
@@ -47,19 +47,13 @@ NeighbourCalls = Literal["none", "house", "estate"]
 Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20, pattern=PRINTABLE)]
 
 
-def _known_zone(name: str) -> str:
-    if name not in zone_names():
-        raise ValueError("give a time zone of the IANA database, such as Europe/Moscow")
-    return name
-
-
 class NewCity(Input):
     """A city. With a `dispatch_number` its dispatch centre is made, too; the rest of that is kept there."""
 
     name: Name
     fias_id: FiasId | None = None
     dispatch_number: DispatchNumber | None = None
-    time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    time_zone: Zone = "UTC"
     dispatch_account: AccountName | None = None
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"name": "Riverside", "time_zone": "Europe/Moscow"}
@@ -71,7 +65,7 @@ class CityChange(Input):
     name: Name = unchanged()
     fias_id: FiasId | None = unchanged()
     dispatch_number: DispatchNumber | None = unchanged()
-    time_zone: Annotated[str, AfterValidator(_known_zone)] = unchanged()
+    time_zone: Zone = unchanged()
     dispatch_account: AccountName | None = unchanged()
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"time_zone": "Europe/Samara"}

@@ -5,22 +5,26 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from crm_api.domain.inputs.base import FilterId, Flag, Id, Input, Language, Ms, Name, OwnCompany, PageQuery, unchanged
-from crm_api.domain.zones import zone_names
+from crm_api.domain.inputs.base import (
+    FilterId,
+    Flag,
+    Id,
+    Input,
+    Language,
+    Ms,
+    Name,
+    OwnCompany,
+    PageQuery,
+    Zone,
+    unchanged,
+)
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Clock = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
 
 
-def _known_zone(zone: str) -> str:
-    if zone not in zone_names():
-        raise ValueError("give an IANA zone, such as Asia/Yekaterinburg, or null for the city's")
-    return zone
-
-
-Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]
 Tries = Annotated[int, Field(ge=1, le=10, strict=True)]
 DaysBetween = Annotated[int, Field(ge=0, le=30, strict=True)]
 AtOnce = Annotated[int, Field(ge=1, le=1000, strict=True)]

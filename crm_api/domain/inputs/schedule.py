@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StringConstraints
 
-from crm_api.domain.inputs.base import FilterId, FilterText, Flag, Input, PageQuery, unchanged
+from crm_api.domain.inputs.base import FilterId, FilterText, Flag, Input, PageQuery, Zone, unchanged
 from crm_api.domain.slots import check_cron
-from crm_api.domain.zones import zone_names
 
 Cron = Annotated[
     str,
@@ -22,17 +21,10 @@ class ScheduledJobChange(Input):
     """When a job is due."""
 
     cron: Cron = unchanged()
-    zone: Annotated[str, StringConstraints(max_length=64)] | None = unchanged()
+    zone: Zone | None = unchanged()
     enabled: Flag = unchanged()
 
     EXAMPLE: ClassVar[dict[str, Any]] = {"cron": "0 5 * * 1", "zone": None}
-
-    @field_validator("zone")
-    @classmethod
-    def _known(cls, zone: str | None) -> str | None:
-        if zone is not None and zone not in zone_names():
-            raise ValueError("give an IANA zone, such as Asia/Yekaterinburg, or null for the city's")
-        return zone
 
 
 class ScheduledJobQuery(PageQuery):

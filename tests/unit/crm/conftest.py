@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet
 from hypothesis import HealthCheck
 
 from crm_api.adapters.encryption import Encryption
-from crm_api.adapters.panel_drivers import PanelAccess, PanelDriver, PanelRefusedError
+from crm_api.adapters.panel_drivers import NEVER_S, PanelAccess, PanelDriver, PanelRefusedError
 from crm_api.adapters.password_hashing import PasswordHashing
 from crm_api.app import create_app
 from crm_api.bootstrap import Services, make_services
@@ -48,7 +48,7 @@ class FakePanelDriver:
     refusal: str | None = None
     opened: list[tuple[PanelAccess, int]] = field(default_factory=list)
 
-    def open_door(self, access: PanelAccess, output: int) -> None:
+    def open_door(self, access: PanelAccess, output: int, until_s: float = NEVER_S) -> None:  # noqa: ARG002 - at once
         if self.refusal is not None:
             raise PanelRefusedError(self.refusal)
         self.opened.append((access, output))

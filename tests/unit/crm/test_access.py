@@ -14,6 +14,7 @@ from tests.unit.crm.conftest import Api
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
+    from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Clock, Town
 
@@ -205,6 +206,26 @@ def test_a_password_is_made_and_shown_once_or_given_and_never_shown(town: Town, 
     assert made["password"] not in kept
     assert "$argon2id$" in kept
     assert "$argon2id$" not in str(database.rows("SELECT * FROM audit_log"))
+
+
+@pytest.mark.parametrize("key", ["", "once"])
+def test_nobody_waits_to_write_while_a_password_is_hashed(
+    town: Town, context: Context, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    hashed, in_transaction = context.passwords.hashed, []
+
+    def watched(password: str) -> str:
+        in_transaction.append(context.database.peewee.in_transaction())
+        return hashed(password)
+
+    monkeypatch.setattr(context.passwords, "hashed", watched)
+    headers = town.platform._headers | ({"Idempotency-Key": key} if key else {})
+    new = {"login": "olga", "name": "Olga", "role": "operator", "all_companies": True}
+    made = town.client.simulate_post("/v1/staff", headers=headers, json=new).json
+    again = town.platform("POST", f"/v1/staff/{made['id']}/reset-password")
+    assert made["password"] != again["password"]
+    town.platform("POST", "/v1/staff/999999/reset-password", expect=404)
+    assert in_transaction == [False, False]
 
 
 @pytest.mark.parametrize(

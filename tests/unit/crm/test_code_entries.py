@@ -158,7 +158,7 @@ def test_a_code_typed_where_no_door_is_or_no_address_stays(town: Town, single_us
 def test_a_code_stays_used_where_the_door_may_have_opened(
     town: Town, driver: FakePanelDriver, single_use: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def silent(access: Any, output: int) -> None:
+    def silent(access: Any, output: int, *_: Any) -> None:
         raise PanelSilentError(f"the panel at {access.address} did not answer {output}")
 
     monkeypatch.setattr(driver, "open_door", silent)
@@ -174,9 +174,9 @@ def test_a_second_entry_while_the_door_is_asked_gets_nothing_and_takes_nothing(
     """Whatever comes of the first entry, the second one opens nothing, and gives back nothing."""
     opened, told = driver.open_door, []
 
-    def meanwhile(access: Any, output: int) -> None:
+    def meanwhile(*arguments: Any) -> None:
         told.append(typed(town, CODE)["result"])
-        opened(access, output)
+        opened(*arguments)
 
     monkeypatch.setattr(driver, "open_door", meanwhile)
     driver.refusal = "the panel answered 503"
@@ -190,7 +190,7 @@ def test_a_second_entry_while_the_door_is_asked_gets_nothing_and_takes_nothing(
 def test_digits_that_another_code_has_meanwhile_are_not_given_back(
     town: Town, driver: FakePanelDriver, single_use: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def meanwhile(access: Any, output: int) -> None:
+    def meanwhile(access: Any, output: int, *_: Any) -> None:
         town.platform("POST", "/v1/access-codes", {"entrance_id": town.entrance, "code": CODE})
         raise PanelRefusedError(f"{access.address} refused {output}")
 

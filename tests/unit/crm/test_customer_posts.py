@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from crm_api.adapters import customer_posts
-from crm_api.adapters.customer_posts import NotAnsweredError, NotPostedError, OutsideOnly, client_of, networks_of, post
-from crm_api.domain.network_addresses import is_of_internet
+from crm_api.adapters.customer_posts import NotAnsweredError, NotPostedError, OutsideOnly, client_of, post
+from crm_api.domain.network_addresses import Networks, is_of_internet, networks_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LOOPBACK = networks_of(["127.0.0.0/8"])
 
 
-def posted(url: str, networks: customer_posts.Networks = ()) -> None:
+def posted(url: str, networks: Networks = ()) -> None:
     async def once() -> None:
         async with client_of(networks) as client:
             await post(client, url, b"{}", {})
@@ -133,6 +133,15 @@ def test_whatever_is_wrong_with_a_url_is_a_reason(url: str) -> None:
 )
 def test_the_internet_is_outside(address: str) -> None:
     assert is_of_internet(address, ())
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["168.63.129.16", "::ffff:168.63.129.16", "64:ff9b::168.63.129.16", "64:ff9b:1::93.184.215.14", "fd20:ce::254"],
+)
+def test_what_serves_the_machines_of_a_cloud_is_not_outside(address: str) -> None:
+    assert not is_of_internet(address, ())
+    assert is_of_internet(address, networks_of(["168.63.129.16/32", "64:ff9b:1::/48", "fd20:ce::/32"]))
 
 
 def test_a_named_network_is_reached_through_a_translator_too() -> None:

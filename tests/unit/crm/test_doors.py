@@ -39,6 +39,7 @@ def test_an_http_door_is_opened_with_decrypted_credentials(
     assert press(town, "p2", "2112", "a12")["result"] == "opened"
     access, output = driver.opened[0]
     assert (access.address, access.user, access.password, output) == ("127.0.1.2", "admin", "secret", 2)
+    assert access.company_id == town.company
     stored = database.row("SELECT credentials FROM panels WHERE name = 'Gate'")
     assert stored is not None
     assert "secret" not in stored[0]

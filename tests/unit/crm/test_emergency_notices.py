@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog.testing
 
-from crm_api.adapters.customer_posts import networks_of
 from crm_api.adapters.notice_senders import MailSender, SendError, SmsSender, WebhookSender, text_of
+from crm_api.domain.network_addresses import networks_of
 from crm_api.services import notice_delivery
 from crm_api.services.context import Tenant
 from crm_api.services.notice_delivery import FIRST_PAUSE_MS, GIVEN_UP_AFTER_MS, TAKEN_FOR_MS, NoticeDelivery

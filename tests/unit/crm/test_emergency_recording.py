@@ -21,7 +21,7 @@ from crm_api.services.city_numbers import CityNumbers
 from crm_api.services.emergency_checks import EmergencyChecks
 from crm_api.services.emergency_recording import EmergencyRecording
 from crm_api.services.emergency_tests import EmergencyTests
-from crm_api.services.number_leases import Leasing
+from crm_api.services.number_leases import LONGEST_CALL_MS, Leasing
 from tests.unit.crm.test_emergency import centre, city_of, number
 
 if TYPE_CHECKING:
@@ -95,6 +95,73 @@ def test_the_end_that_a_node_tells_counts_no_more_once_its_call_has_moved(
             assert row["status"] == "kept"
         elif json.dumps(MOVED) in seen:
             assert (call["result"], call["ended_at_ms"]) == ("answered" if json.dumps(OUT[3]) in seen else None, None)
+
+
+@pytest.mark.parametrize(
+    ("cuts", "renewed_before"), [((), None), ((1,), None), ((1,), 1), ((2,), 2), ((1, 2), 0), ((1, 2), 1)]
+)
+@pytest.mark.parametrize("events", list(itertools.permutations((LEFT, MOVED, AFTER))))
+def test_a_call_that_goes_on_holds_its_number_whatever_end_the_node_before_has_told(
+    town: Town,
+    database: CrmDatabase,
+    context: Context,
+    clock: Clock,
+    *,
+    events: tuple[dict[str, Any], ...],
+    cuts: tuple[int, ...],
+    renewed_before: int | None,
+) -> None:
+    centre(town, database, keep_s=60)
+    number(town, database, "+74951110001")
+    town.service("POST", "/v1/emergency-leases", {"panel": "p1", "call_id": "c1"})
+    told(context, OUT[0], OUT[1], OUT[3])
+    clock.now = AT_MS + 2995
+    moments = []
+    for first, end in zip((0, *cuts), (*cuts, len(events)), strict=True):
+        if renewed_before == first and AFTER not in events[:first]:  # the new node has asked before it can tell an end
+            town.service("POST", "/v1/emergency-leases", {"panel": "p1", "call_id": "c1"})
+        told(context, *events[first:end])
+        (row,) = town.platform("GET", "/v1/city-numbers")["items"]
+        (lease,) = town.platform("GET", "/v1/number-leases")["items"]
+        assert lease["held_until_ms"] == row["held_until_ms"]
+        if AFTER in events[:end]:
+            assert (row["status"], row["held_until_ms"]) == ("kept", AFTER["at_ms"] + 60_000)
+        elif MOVED in events[:end]:
+            assert row["status"] == "in_call"
+            moments.append(row["held_until_ms"] - 60_000 - LONGEST_CALL_MS)
+    assert all(MOVED["at_ms"] <= moment <= MOVED["at_ms"] + 100 for moment in moments)
+
+
+def test_nobody_else_gets_the_number_of_a_call_that_has_moved_and_goes_on(
+    town: Town, database: CrmDatabase, context: Context, clock: Clock
+) -> None:
+    centre(town, database, keep_s=60)
+    number(town, database, "+74951110001")
+    lease = {"panel": "p1", "call_id": "c1"}
+    town.service("POST", "/v1/emergency-leases", lease)
+    town.service("POST", "/v1/emergency-leases", lease)  # the new node's, before the old one's word is recorded
+    told(context, *OUT[:2], LEFT)
+    told(context, MOVED, OUT[3])
+    clock.now = AT_MS + 120_000
+    other = town.service("POST", "/v1/emergency-leases", {"panel": "p2", "call_id": "c2"})
+    assert other["number"] is None
+    back = town.service("POST", "/v1/emergency-call-backs", {"number": "+74951110001", "call_id": "back"})
+    assert back["panel"] == "p1"
+
+
+def test_a_call_that_moves_late_takes_no_number_from_who_has_it_now(
+    town: Town, database: CrmDatabase, context: Context, clock: Clock
+) -> None:
+    centre(town, database, keep_s=60)
+    number(town, database, "+74951110001")
+    town.service("POST", "/v1/emergency-leases", {"panel": "p1", "call_id": "c1"})
+    told(context, *OUT[:2], LEFT)
+    clock.now = AT_MS + 120_000
+    town.service("POST", "/v1/emergency-leases", {"panel": "p2", "call_id": "c2"})
+    before = town.platform("GET", "/v1/city-numbers")["items"]
+    told(context, MOVED)
+    assert town.platform("GET", "/v1/city-numbers")["items"] == before
+    assert before[0]["panel"] == "p2"
 
 
 def test_a_call_that_nobody_could_lease_for_is_recorded_with_the_shared_number(

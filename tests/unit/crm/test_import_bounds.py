@@ -71,6 +71,13 @@ def test_a_file_has_so_many_rows_and_no_more(town: Town, services: Services, mon
     assert send(town, "houses", three, "&dry_run=true")["result"]["rows"] == 3
 
 
+def test_lines_are_counted_as_they_are_read(town: Town, services: Services) -> None:
+    """In UTF-16 half of a letter may look like the end of a line."""
+    made = send(town, "houses", "address\n\u040a 1\n\u040a 2\n".encode("utf-16"), "&dry_run=true&background=true", 202)
+    kept = services.jobs.database.row("SELECT rows_total FROM jobs WHERE id = ?", (made["id"],))
+    assert (made["rows_total"], kept) == (3, (3,))
+
+
 def test_a_file_has_as_many_lines_as_a_sheet_and_no_more(town: Town, services: Services) -> None:
     assert imports.MOST_LINES == 1024 * 1024
     refused = send(town, "houses", "address\n" + ";\n" * (1024 * 1024 + 1), expect=422)

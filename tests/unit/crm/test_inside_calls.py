@@ -106,6 +106,26 @@ def test_a_neighbour_is_never_put_through_to_a_phone(town: Town) -> None:
     assert accounts(town.plan("a12", "13")) == []
 
 
+def test_a_desk_that_reaches_a_phone_is_connected_when_its_key_is_pressed(town: Town, desks: dict[str, int]) -> None:
+    """As a visitor is: an answering machine answers, too."""
+    assert desks
+    home = {"apartment_id": town.neighbour, "role": "owner"}
+    owner = {"company_id": town.company, "name": "Oleg", "phones": ["+79001234567"], "apartments": [home]}
+    town.platform("POST", "/v1/residents", owner)
+    phone = {"account": "f13", "kind": "phone", "apartment_id": town.neighbour, "phone": "+79001234567"}
+    town.platform("POST", "/v1/accounts", phone)
+    stages = [
+        {"ring_timeout_s": 20, "targets": [{"account": "h13"}], "on_refusal": "stop"},
+        {"ring_timeout_s": 25, "targets": [{"account": "f13"}], "confirm": True},
+    ]
+    town.platform("POST", "/v1/ring-plans", {"apartment_id": town.neighbour, "stages": stages})
+
+    def how(plan: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return [(s["ring_timeout_s"], s["on_refusal"], s["confirm"]) for s in plan["stages"]]
+
+    assert how(town.plan("p1", "13")) == how(town.plan("c1", "13")) == [(20, "stop", False), (25, "next", True)]
+
+
 def test_ones_own_other_phones_are_reached_but_not_the_one_that_calls(town: Town) -> None:
     allow(town, "house")
     assert accounts(town.plan("a12", "12")) == [[("h12", False)]]

@@ -166,6 +166,16 @@ class LeaseMachine(RuleBasedStateMachine):
                 held.in_call, held.until_ms = False, self.now + KEEP_MS
 
     @rule(data=st.data())
+    def goes_on(self, data: Any) -> None:
+        """An end is taken back, also of a call that was followed by another, or has not ended."""
+        call_id = f"call-{data.draw(st.integers(1, self.calls + 1))}"
+        with self.world.context.database.transaction():
+            self.leasing.goes_on(call_id, self.now)
+        for held in self.model.values():
+            if held.call_id == call_id and held.panel is not None:
+                held.in_call, held.until_ms = True, max(held.until_ms, self.now + LONGEST_CALL_MS + KEEP_MS)
+
+    @rule(data=st.data())
     @precondition(lambda self: self.model)
     def call_back(self, data: Any) -> None:
         number = data.draw(st.sampled_from(sorted(self.model)))

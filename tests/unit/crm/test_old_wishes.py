@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crm_api.adapters.panel_drivers import TOO_OLD, panel_drivers
 from crm_api.client_socket import ClientSocket
-from crm_api.services.door_openings import FRESH_S, TOO_OLD
+from crm_api.domain.inputs.calls import DoorOpening
+from crm_api.domain.network_addresses import networks_of
+from crm_api.services.door_openings import FRESH_S, DoorOpenings
+from crm_api.services.planning import Planning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from crm_api.bootstrap import Services
+    from crm_api.services.context import Context
     from tests.unit.crm.conftest import FakePanelDriver, Town
 
 CODE = "40719"
@@ -76,6 +82,35 @@ def test_only_a_young_wish_opens(
     assert (record["id"], record["result"]) == (told["access_record_id"], "failed")
     monkeypatch.setattr(ClientSocket, "waited_s", lambda _self: 0.0)
     assert ask(town, *WISHES[who])["result"] == "opened", "the code is not used up"
+
+
+def test_no_door_opens_when_its_panel_is_found_too_late(
+    town: Town, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wish is young when its panel is looked for, and old when that has been found."""
+    real, ahead_s = time.monotonic, 0.0
+    asked = []
+
+    def found(*_: Any, **__: Any) -> Any:
+        nonlocal ahead_s
+        ahead_s = 2.0
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    def answer(listener: socket.socket) -> None:
+        with listener.accept()[0] as connected:
+            asked.append(connected.recv(4096))
+            connected.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"panel.homes.example:{listener.getsockname()[1]}"
+        town.platform("PATCH", "/v1/panels/2", {"address": address})
+        threading.Thread(target=answer, args=(listener,), daemon=True).start()
+        monkeypatch.setattr(socket, "getaddrinfo", found)
+        monkeypatch.setattr(time, "monotonic", lambda: real() + ahead_s)
+        openings = DoorOpenings(context, Planning(context), panel_drivers(networks_of(["127.0.0.0/8"])))
+        told = openings.in_call(DoorOpening(**PRESS), real() - 2.0)
+    assert (told["result"], told["reason"]) == ("failed", TOO_OLD)
+    assert [line for line in asked if line] == []
 
 
 def test_no_door_opens_when_the_database_has_kept_us_for_long(

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,6 +16,7 @@ import pytest
 from crm_api.adapters import panel_drivers
 from crm_api.adapters.panel_code_drivers import panel_code_drivers
 from crm_api.adapters.panel_drivers import (
+    TOO_OLD,
     BewardDriver,
     GenericDriver,
     PanelAccess,
@@ -217,13 +219,73 @@ def test_a_name_that_hangs_in_dns_holds_nobody_up(monkeypatch: pytest.MonkeyPatc
     answers.set()
 
 
+def test_names_of_one_company_that_hang_keep_no_other_device_from_being_found(
+    panel: PanelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+
+    def found(host: str, *_: Any, **__: Any) -> Any:
+        if host.endswith("evil.co.uk"):
+            answers.wait(10)
+            raise socket.gaierror("no name server answers")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    monkeypatch.setattr(panel_drivers, "LOOK_UP_S", 0.01)
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    evil = GenericDriver(LOOPBACK)
+    for number in range(panel_drivers.LOOK_UPS_OF_ONE + 1):
+        with pytest.raises(PanelRefusedError):
+            evil.open_door(PanelAccess(f"x{number}.evil.co.uk", None, None, 1), 1)
+    monkeypatch.setattr(panel_drivers, "LOOK_UP_S", 5.0)
+    name = f"panel.homes.co.uk:{panel.server_port}"
+    with pytest.raises(PanelRefusedError, match="did not answer"):
+        evil.open_door(PanelAccess(name, "admin", "secret", 1), 1)  # of the company itself it does
+    for company_id in (2, None):
+        GenericDriver(LOOPBACK).open_door(PanelAccess(name, "admin", "secret", company_id), 1)
+    assert len(panel.asked) == 2
+    answers.set()
+
+
+@pytest.mark.parametrize("slow", ["look_up", "connection"])
+@pytest.mark.parametrize("driver", [BewardDriver(LOOPBACK), GenericDriver(LOOPBACK)])
+def test_a_panel_that_is_reached_too_late_is_not_asked(
+    panel: PanelServer, monkeypatch: pytest.MonkeyPatch, driver: BewardDriver | GenericDriver, slow: str
+) -> None:
+    connected = panel_drivers._connected
+    waits_s = 0.3
+
+    def found(*_: Any, **__: Any) -> Any:
+        time.sleep(waits_s if slow == "look_up" else 0)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+    def connect(address: str, port: int) -> socket.socket:
+        made = connected(address, port)
+        time.sleep(waits_s if slow == "connection" else 0)
+        return made
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    monkeypatch.setattr(panel_drivers, "_connected", connect)
+    access = PanelAccess(f"panel.homes.example:{panel.server_port}", "admin", "secret")
+    with pytest.raises(PanelRefusedError, match=TOO_OLD) as refused:
+        driver.open_door(access, 1, time.monotonic() + 0.2)
+    assert not isinstance(refused.value, PanelSilentError), "its door is shut"
+    assert panel.asked == []
+    waits_s = 0.0
+    driver.open_door(access, 1, time.monotonic() + 30)
+    assert len(panel.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("address", "may"),
     [("10.0.0.5", True), ("192.168.1.9", True), ("203.0.113.4", True), ("fd00::5", True), ("2001:db8::1", True),
      ("127.8.8.8", False), ("169.254.169.254", False), ("224.0.0.1", False), ("255.255.255.255", False),
      ("100.100.100.200", False), ("::", False), ("::1", False), ("fe80::1%eth0", False), ("ff02::1", False),
      ("fd00:ec2::254", False), ("::ffff:127.0.0.1", False), ("::127.0.0.1", False), ("::ffff:0:127.0.0.1", False),
-     ("64:ff9b::169.254.169.254", False), ("2002:7f00:1::", False), ("64:ff9b::10.0.0.5", True)],
+     ("64:ff9b::169.254.169.254", False), ("2002:7f00:1::", False), ("64:ff9b::10.0.0.5", True),
+     ("168.63.129.16", False), ("168.63.129.17", True), ("64:ff9b::168.63.129.16", False),
+     ("::ffff:168.63.129.16", False), ("fd20:ce::254", False), ("fd00:ec2::23", False), ("fd00:42::42", False),
+     ("64:ff9b:1::7f00:1", False), ("64:ff9b:1:7f00:0:100::", False), ("64:ff9b:1::10.0.0.5", False),
+     ("64:ff9b:2::1", True)],
 )  # fmt: skip
 def test_addresses_of_devices(address: str, may: bool) -> None:
     assert may_be_device(address, ()) is may

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from crm_api.adapters.customer_posts import client_of, networks_of
+from crm_api.adapters.customer_posts import client_of
+from crm_api.domain.network_addresses import networks_of
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.message_pictures import MessagePictures
 from crm_api.services.telling import BATCH, KEPT_MS, LEASE_MS, UNDELIVERED_KEPT_MS, Telling, is_due, prune

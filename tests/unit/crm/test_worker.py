@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import peewee
 import pytest
 
-from crm_api.worker import warm_up_threads
+from crm_api.worker import ReadyWorker, Turns, warm_up_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +55,42 @@ def test_a_fault_of_ours_is_told(pool: ThreadPoolExecutor) -> None:
 
     with pytest.raises(ZeroDivisionError):
         warm_up_threads(pool, THREADS, fault)
+
+
+@dataclass
+class Waiting:
+    """A connection on which a part of a request has come."""
+
+    file: int
+    timeout: float = 0.0
+    initialized: bool = True
+    closed: bool = False
+
+    @property
+    def sock(self) -> Any:
+        return SimpleNamespace(fileno=lambda: self.file)
+
+    @property
+    def parser(self) -> Any:
+        return SimpleNamespace(unreader=SimpleNamespace(buf=io.BytesIO(b"POST")))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_connection_that_is_closed_while_it_waits_for_its_turn_loses_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker: Any = ReadyWorker.__new__(ReadyWorker)
+    worker._idle, worker._begun, worker._turns = {}, {}, Turns(1)
+    monkeypatch.setattr(ReadyWorker, "most_begun", 2)
+    offered: list[int] = []
+    worker._ready = SimpleNamespace(modify=lambda file, _: offered.append(file))
+    long = [Waiting(file) for file in range(10, 15)]
+    assert [worker._turns.take(connection, worker._wait_for_turn) for connection in long] == [True, *[False] * 4]
+    assert [connection.closed for connection in long] == [False, True, True, False, False]
+    worker._turns.give(worker._serve_at_once)
+    assert offered == [13]
 
 
 def test_the_warm_up_reads_a_plan_of_the_town_and_needs_none(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,6 +102,22 @@ def test_hours_of_the_city_and_no_holidays() -> None:
     planner = Planner(DAYTIME, LIMITS, handsets(1), ms("2026-11-23T07:59"))
     assert planner.due(ms("2026-11-23T07:59:31"), free) == [], "it could not end inside the hours"
     assert planner.next_look_ms(ms("2026-11-23T07:59:31")) == ms("2026-11-23T09:00")
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "span"),
+    [
+        ((2, 30), (4, 0), ("2026-03-29T01:00", "2026-03-29T02:00")),  # 02:30 is not: it begins at 03:00
+        ((1, 0), (2, 30), ("2026-03-29T00:00", "2026-03-29T01:00")),
+        ((2, 0), (2, 59), ("2026-03-30T00:00", "2026-03-30T00:59")),  # none of it: the next day's
+    ],
+)
+def test_hours_that_a_change_of_the_clock_leaves_out_begin_and_end_with_it(
+    begin: tuple[int, int], end: tuple[int, int], span: tuple[str, str]
+) -> None:
+    minutes = (begin[0] * 60 + begin[1], end[0] * 60 + end[1])
+    hours = Hours("Europe/Berlin", dict.fromkeys(range(7), (minutes,)))
+    assert next(hours.windows(ms("2026-03-28T12:00"))) == (ms(span[0]), ms(span[1]))
 
 
 def test_hours_that_never_come() -> None:
