@@ -225,6 +225,12 @@ class NodeWatch:
             else:
                 self._end_legs(ksr, name_of(uri))
 
+    def close(self) -> None:
+        """Close what it answers by."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _end_legs(self, ksr: Ksr, node: str) -> None:
         legs = _legs_of(ksr, node)
         moved = cancelled = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -176,7 +177,8 @@ def _says(status: int) -> tuple[Message, Callable[[FakeKsr], object]]:
 def _node_is_lost() -> tuple[Message, Callable[[FakeKsr], object]]:
     def watch(worker: FakeKsr) -> None:
         worker.queues[nodes.QUEUE].append((f"sip:{_A}:5060", nodes.STARTED))
-        nodes.NodeWatch(settings.read(worker.ksr)).tick(worker.ksr)
+        with closing(nodes.NodeWatch(settings.read(worker.ksr))) as node_watch:
+            node_watch.tick(worker.ksr)
 
     return Message(), watch
 

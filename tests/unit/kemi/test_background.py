@@ -146,8 +146,7 @@ def test_a_dead_node_loses_its_legs_and_no_others(fake: FakeKsr) -> None:
     assert fake.tables["setup"]["c2"] == "P 127.0.0.22:5060 rings 1"
     assert fake.tables["setup"]["c3"] == "P 127.0.0.21:5060 sent 1", "it may be slow only, and take the call"
     receiver.close()
-    if watch._socket is not None:
-        watch._socket.close()
+    watch.close()
 
 
 def test_of_a_node_whose_100_was_lost_its_ringing_is_kept(fake: FakeKsr) -> None:
@@ -178,8 +177,7 @@ def test_a_panels_name_in_another_encoding_moves_with_its_call(fake: FakeKsr) ->
     assert "call_id=c2" in fake.logs[0]
     assert "1 calls in setup sent on" in fake.logs[1]
     receiver.close()
-    if watch._socket is not None:
-        watch._socket.close()
+    watch.close()
 
 
 def test_what_a_node_had_before_it_started_is_over_although_it_lives(

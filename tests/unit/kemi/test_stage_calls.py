@@ -179,7 +179,7 @@ def test_an_address_of_a_contact_that_is_no_text_hides_no_other(fake: FakeKsr, r
     fake.location = {name: [Contact(f"sip:{name}@1", f"r-{name}")] for name in ("h2", "h3", "h4")}
     fake.location["h3"].append(Contact("sip:\udcff@1", "r-bad", instance="\udcff"))
     assert stage_calls.ring_stage(fake.ksr, request_of(fake)) is DONE
-    assert [event["account"] for event in events(fake) if event["outcome"] == "invited"] == ["h2", "h4", "h3", "h3"]
+    assert [event["account"] for event in events(fake) if event["outcome"] == "invited"] == ["h2", "h3", "h3", "h4"]
     assert fake.relayed
 
 
