@@ -195,7 +195,7 @@ def test_the_page_for_operators_names_every_metric_and_no_other(context: Context
     page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
     named = re.findall(r"^\| `(entryphone_\w+)`", page, re.MULTILINE)
     queues = Queues()
-    queues.found = Waiting(0, None, 0, 0, {})
+    queues.found = Waiting(0, None, 0, 0, {}, PanelsFound(2, 1))
     there = {
         family.name + ("_total" if family.type == "counter" else "") for family in Metrics(context, queues).collect()
     }
