@@ -129,7 +129,9 @@ async def test_a_handset_is_called_through_its_panel_and_graded(scene: Scene) ->
     it = await probed(scene)
     async with campaign(scene, it.apartment, kind=1) as campaign_id:
         call = await it.answered()
-        assert [line.split()[1] for line in it.said.requests] == [
+        asked = [line.split()[1] for line in it.said.requests]
+        # The scheduler may tell the panel a code in between.
+        assert [path for path in asked if not path.startswith("/cgi-bin/apartment_cgi?")] == [
             "/cgi-bin/sip_cgi?action=regstatus&AccountReg",
             f"/cgi-bin/intercom_cgi?action=linelevel&Apartment={it.number}",
         ]
