@@ -36,6 +36,7 @@ class FakePanels:
         self.kept.setdefault(access.address, {}).pop(place, None)
 
     def _reach(self, access: PanelAccess) -> None:
+        assert access.company_id, "its names are looked up beside those of other companies"
         self.commands += 1
         if access.address in self.odd:
             raise ValueError(access.address)

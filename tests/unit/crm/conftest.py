@@ -54,6 +54,7 @@ class FakePanelDriver:
         self.opened.append((access, output))
 
     def picture(self, access: PanelAccess) -> bytes:
+        assert access.company_id, "its names are looked up beside those of other companies"
         if self.refusal is not None:
             raise PanelRefusedError(self.refusal)
         return b"\xff\xd8 " + access.address.encode()

@@ -91,6 +91,7 @@ class FakeHandsets:
         self.asked: list[tuple[str, str]] = []
 
     def look(self, access: PanelAccess, apartment: str) -> PanelSaid:
+        assert access.company_id, "its names are looked up beside those of other companies"
         self.asked.append((access.address, apartment))
         assert self.may_say.wait(60)
         if isinstance(self.says, Exception):
