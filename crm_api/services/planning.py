@@ -76,13 +76,14 @@ class Planning:
         company_id = plan.company_id
         if not phones or company_id is None:
             return plan
-        if plan.apartment_id is not None:
-            now_ms = plan.issued_at_ms
-            limits = phone_rows.limits(self._context.database, company_id, plan.apartment_id, now_ms)
-            residents = phone_rows.residents(self._context.database, plan.apartment_id, now_ms)
-            desks = phone_rows.desks(self._context.database, company_id)
+        database = self._context.database
+        if plan.apartment_id is None:
+            found = trunk_facts.trunks(database, company_id, house_id)
+        else:
+            limits, residents, desks, found = phone_rows.facts(
+                database, company_id, plan.apartment_id, house_id, plan.issued_at_ms
+            )
             plan = phone_limits.limited(plan, limits, residents, desks)
-        found = trunk_facts.trunks(self._context.database, company_id, house_id)
         return msgspec.structs.replace(plan, trunks=list(found))
 
     def _of_panel(self, known: KnownPanel, panel: str, dialled: str, now_ms: int) -> RingPlan:
