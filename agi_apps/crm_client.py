@@ -60,9 +60,14 @@ class CrmClient:
         self._plan_timeout = urllib3.Timeout(total=plan_timeout_s)
         self._opening_timeout = urllib3.Timeout(connect=plan_timeout_s, total=opening_timeout_s)
         self._lease_timeout = urllib3.Timeout(total=lease_timeout_s)
-        self._pool = urllib3.PoolManager(
-            maxsize=32, headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        )
+        # What tells the CRM nothing is left out: each header that its server reads costs it 2 to 3 us a request.
+        self._headers = {
+            "Authorization": f"Bearer {token}",
+            "User-Agent": urllib3.util.SKIP_HEADER,
+            "Accept-Encoding": urllib3.util.SKIP_HEADER,
+        }
+        self._headers_of_body = {**self._headers, "Content-Type": "application/json"}
+        self._pool = urllib3.PoolManager(maxsize=32)
         self._breaker = Breaker(rest_s=1.0)
         # An emergency call waits so short a time that a CRM which is only slow fails it: no door stays shut for that.
         self._lease_breaker = Breaker(rest_s=1.0)
@@ -144,7 +149,13 @@ class CrmClient:
         # A dead keep-alive connection is noticed by urllib3 before it is used, so nothing is sent twice.
         try:
             response = self._pool.request(
-                method, self._base_url + path, body=body, timeout=timeout, retries=False, redirect=False
+                method,
+                self._base_url + path,
+                body=body,
+                headers=self._headers if body is None else self._headers_of_body,
+                timeout=timeout,
+                retries=False,
+                redirect=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             breaker.failed()

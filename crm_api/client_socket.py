@@ -7,7 +7,7 @@ import errno
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _INFO_BYTES = 56
 _LAST_DATA_RECV = slice(52, 56)
 _GO_ON: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_END_OF_HEAD: Final = b"\r\n\r\n"
 _AT_ONCE: Final = 65_536
 
 
@@ -42,6 +43,8 @@ class ClientSocket(socket.socket):
     _late_s = float("inf")
     _was_told_to_go_on = False
     _after_the_end = 0
+    _is_first_piece = False
+    _held = b""
 
     @classmethod
     def of(cls, accepted: socket.socket) -> Self:
@@ -51,10 +54,12 @@ class ClientSocket(socket.socket):
     def begin(self, *, has_more: bool) -> None:
         """Note that a request is served; `has_more`: its body is still to come, and may be waited for."""
         self._was_told_to_go_on = False
+        self._is_first_piece = True
         self._late_s = time.monotonic() + self.body_s if has_more and not self.is_late else 0.0
 
     def wait_no_more(self) -> None:
         """Note that the request has been answered: of what is left of it nothing is waited for."""
+        self.send_held()
         self._late_s = 0.0
 
     def tell_to_go_on(self) -> None:
@@ -111,7 +116,37 @@ class ClientSocket(socket.socket):
             raise _too_slow(f"nothing more of the request came within {left_s:.0f} s") from None
 
     def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
-        """Send all of it."""
+        """Send all of it; the head of an answer is held until its body is there, or the answer ends without one.
+
+        gunicorn sends both by themselves: each costs a passage through the kernel, and wakes the client.
+        """
+        if self._is_first_piece:
+            self._is_first_piece = False
+            piece = bytes(data)
+            if piece.endswith(_END_OF_HEAD):
+                self._held = piece
+                return
+        elif self._held:
+            data, self._held = self._held + bytes(data), b""
+        self._send_now(data, flags)
+
+    def send_held(self) -> None:
+        """Send what has been held."""
+        if self._held:
+            held, self._held = self._held, b""
+            self._send_now(held, 0)
+
+    def shutdown(self, how: int, /) -> None:
+        """Say that nothing follows what has been said."""
+        self.send_held()
+        super().shutdown(how)
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """Send a file, which goes by the kernel alone."""
+        self.send_held()
+        return super().sendfile(file, offset, count)
+
+    def _send_now(self, data: ReadableBuffer, flags: int) -> None:
         self.settimeout(self.takes_s)
         try:
             super().sendall(data, flags)

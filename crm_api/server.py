@@ -35,6 +35,8 @@ class CrmServer(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no
             "loglevel": "warning",
             "proc_name": "crm_api",
             "control_socket_disable": True,
+            # Nothing asks for the scheme, and X-Forwarded-For is read by `trusted_proxies` alone.
+            "forwarded_allow_ips": "",
         }
         for name, value in settings.items():
             if name in self.cfg.settings:

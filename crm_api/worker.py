@@ -64,6 +64,7 @@ class ReadyWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no 
 
     def init_process(self) -> None:
         """Make what belongs to this process alone, after the fork; run."""
+        keep_values(self.cfg)
         self._ready = select.epoll()
         self._stopping, self._over = (os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(2))
         self._idle: dict[int, Any] = {}
@@ -281,6 +282,14 @@ class ReadyWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn publishes no 
                 self._begun.pop(file, None)
                 self._turns.forget(file)
                 connection.close()
+
+
+def keep_values(cfg: Any) -> None:
+    """Have what is configured at hand: nothing of it changes in a worker.
+
+    gunicorn looks 22 settings up for each request, each by way of `__getattr__` and an object of its own.
+    """
+    vars(cfg).update({name: setting.get() for name, setting in cfg.settings.items()})
 
 
 class Turns:

@@ -137,10 +137,12 @@ class CallRecording:
             for call in calls.values():
                 for door in call.doors:
                     self._write_door(door, belongs[call.call_id])
-                for phone in call.phones:
-                    self._write_phone(phone, belongs[call.call_id])
                 if call.ending is not None:
                     self._announce_end(belongs[call.call_id].company_id, call)
+            # In the order of what is counted with them: writers that wait for each other would end in a deadlock.
+            phones = [(belongs[call.call_id], phone) for call in calls.values() for phone in call.phones]
+            for whose, phone in sorted(phones, key=lambda one: (one[0].company_id or 0, one[0].apartment_id or 0)):
+                self._write_phone(phone, whose)
 
     def _announce_end(self, company_id: int | None, call: Call) -> None:
         """Have the end told, unless the call has moved and goes on: then what is to be told of it is withdrawn."""

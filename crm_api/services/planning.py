@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crm_api.domain.ring_plan import PanelFacts, RingPlan
     from crm_api.services.context import Context
     from crm_api.tables.caller_facts import KnownCaller
-    from crm_api.tables.ring_plan_facts import KnownPanel
+    from crm_api.tables.ring_plan_facts import Home, KnownPanel
 
 
 WARM_UPS: Final = {"sqlite": 1, "postgresql": 12}
@@ -27,6 +27,14 @@ SELECT a.account, CAST(ap.number AS TEXT) FROM panel_places pp JOIN panels p ON 
 JOIN accounts a ON a.id = p.account_id JOIN apartments ap ON ap.entrance_id = pp.entrance_id
 WHERE pp.code = '' LIMIT 1
 """
+
+
+class _Pressed(NamedTuple):
+    """Which number on which panel, and when."""
+
+    panel: str
+    dialled: str
+    at_ms: int
 
 
 @dataclass(frozen=True)
@@ -59,10 +67,10 @@ class Planning:
         database = self._context.database
         now_ms = self._context.now_ms()
         with database.snapshot():
-            known = ring_plan_facts.known_panel(database, account)
+            known, home = ring_plan_facts.known_panel_and_home(database, account, dialled, now_ms)
             if known is not None:
                 house_id = next((place.house_id for place in known.places), None)
-                plan = self._of_panel(known, account, dialled, now_ms)
+                plan = self._of_panel(known, home, _Pressed(account, dialled, now_ms))
                 return Planned(self._with_trunks(plan, house_id), known.facts)
             caller = caller_facts.known_caller(database, account, now_ms)
             if caller is None:
@@ -76,19 +84,23 @@ class Planning:
         company_id = plan.company_id
         if not phones or company_id is None:
             return plan
-        if plan.apartment_id is not None:
-            now_ms = plan.issued_at_ms
-            limits = phone_rows.limits(self._context.database, company_id, plan.apartment_id, now_ms)
-            residents = phone_rows.residents(self._context.database, plan.apartment_id, now_ms)
-            desks = phone_rows.desks(self._context.database, company_id)
+        database = self._context.database
+        if plan.apartment_id is None:
+            found = trunk_facts.trunks(database, company_id, house_id)
+        else:
+            limits, residents, desks, found = phone_rows.facts(
+                database, company_id, plan.apartment_id, house_id, plan.issued_at_ms
+            )
             plan = phone_limits.limited(plan, limits, residents, desks)
-        found = trunk_facts.trunks(self._context.database, company_id, house_id)
         return msgspec.structs.replace(plan, trunks=list(found))
 
-    def _of_panel(self, known: KnownPanel, panel: str, dialled: str, now_ms: int) -> RingPlan:
+    def _of_panel(self, known: KnownPanel, home: Home | None, asked: _Pressed) -> RingPlan:
+        panel, dialled, now_ms = asked
         database, facts = self._context.database, known.facts
         meant = candidate(known.places, dialled) if dialled != ALWAYS_EMERGENCY else None
-        household = None if meant is None else ring_plan_facts.household(database, facts.company_id, meant, now_ms)
+        household = (
+            None if meant is None else ring_plan_facts.household(database, facts.company_id, meant, now_ms, home)
+        )
         if household is not None:
             return ring_plan.household_plan(panel, dialled, now_ms, facts, household)
         if dialled == ALWAYS_EMERGENCY or (

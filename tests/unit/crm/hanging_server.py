@@ -25,6 +25,7 @@ HANGING = ("/hang", "/hang-too")
 LONG = "/long"
 LONG_BYTES = 64 * 1024 * 1024
 """More than any socket takes in."""
+EMPTY, PIECES, BROKEN = "/empty", "/pieces", "/broken"
 
 
 def pipe_of(pipes: Path, path: str) -> Path:
@@ -52,6 +53,21 @@ class Answer:
         resp.text = str(len(content_of(req, LONG_BYTES, "send less")))
 
 
+class Shape:
+    """`GET /empty` with a body of no byte, `/pieces` in three, `/broken` in one that is none; `DELETE` with no body."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer."""
+        if req.path == EMPTY:
+            resp.data = b""
+        else:
+            resp.stream = iter([b"one ", b"two ", b"three"]) if req.path == PIECES else (1 // 0 for _ in "1")
+
+    def on_delete(self, _req: falcon.Request, resp: falcon.Response) -> None:
+        """Answer without a body."""
+        resp.status = falcon.HTTP_204
+
+
 class HangingServer(CrmServer):
     """One process with few threads."""
 
@@ -70,6 +86,8 @@ class HangingServer(CrmServer):
         install_error_handlers(app, CrmDatabase(f"sqlite:///{self._pipes}/crm.db"))
         for path in ("/now", LONG, *HANGING):
             app.add_route(path, Answer(self._pipes))
+        for path in (EMPTY, PIECES, BROKEN):
+            app.add_route(path, Shape())
         return app
 
 

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from crm_api.domain.numbering import candidate
+from crm_api.tables import ring_plan_facts
+
 if TYPE_CHECKING:
+    from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Clock, Town
 
 
@@ -99,3 +103,28 @@ def test_the_narrowest_plan_wins(town: Town) -> None:
     assert town.plan("p1", "12")["stages"][0]["ring_timeout_s"] == 13
     town.platform("DELETE", f"/v1/ring-plans/{mine}")
     assert town.plan("p1", "12")["stages"][0]["ring_timeout_s"] == 12
+
+
+def test_panel_and_apartment_by_one_statement_are_those_by_two(town: Town, database: CrmDatabase, clock: Clock) -> None:
+    phone = {"account": "f12", "kind": "phone", "apartment_id": town.apartment, "phone": "+79161234567"}
+    town.platform("POST", "/v1/accounts", phone)
+    town.platform("PATCH", "/v1/accounts/a12", {"quiet_from": "22:00", "quiet_until": "07:00"})
+    stages = [{"ring_timeout_s": 20, "targets": [{"kind": kind}]} for kind in ("app", "all")]
+    town.platform("POST", "/v1/ring-plans", {"apartment_id": town.apartment, "stages": stages})
+    panels = [panel["account"] for panel in town.platform("GET", "/v1/panels")["items"]]
+    numbers = [str(n) for n in range(140)] + ["012", "0112", "00012", "99999999"]
+    codes = [f"{place}{n}" for place in range(12, 40) for n in (1, 12, 13, 101, 112)]
+    read = 0
+    for account in (*panels, "nobody"):
+        known = ring_plan_facts.known_panel(database, account)
+        for dialled in numbers + codes:
+            found, home = ring_plan_facts.read_at_once(database, account, dialled, clock.now)
+            assert found == known
+            meant = None if known is None else candidate(known.places, dialled)
+            if known is not None and meant is not None:
+                company_id = known.facts.company_id
+                by_two = ring_plan_facts.household(database, company_id, meant, clock.now)
+                assert ring_plan_facts.household(database, company_id, meant, clock.now, home) == by_two
+                assert (home is None) <= (by_two is None), "a second statement is the exception"
+                read += by_two is not None
+    assert read >= 3

@@ -114,7 +114,7 @@ def test_the_warm_up_reads_a_plan_of_the_town_and_needs_none(
     assert database.row("SELECT count(*) FROM panels") == (0,)
 
 
-def test_a_plan_of_an_apartment_costs_two_statements(
+def test_a_plan_of_an_apartment_costs_two_statements_and_one_where_each_is_a_round_trip(
     town: Town, services: Services, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements: list[str] = []
@@ -126,9 +126,10 @@ def test_a_plan_of_an_apartment_costs_two_statements(
 
     monkeypatch.setattr(database, "rows", listen)
     assert services.planning.planned("p1", "12").plan.outcome == "ring"
-    assert len(statements) == 2
+    each = 1 if database.dialect == "postgresql" else 2
+    assert len(statements) == each
     town.plan("p1", "12")
     statements.clear()
     for _ in range(3):
         town.plan("p1", "12")
-    assert len(statements) == 2 * 3, "the call path's token is looked up once a second only"
+    assert len(statements) == each * 3, "the call path's token is looked up once a second only"

@@ -19,7 +19,17 @@ import pytest
 
 from crm_api.incoming import LONGEST_HEAD, SHORT_BODY
 from tests.free_address import free_address
-from tests.unit.crm.hanging_server import GRACEFUL_S, HANGING, LONG, MOST_BEGUN, THREADS, pipe_of
+from tests.unit.crm.hanging_server import (
+    BROKEN,
+    EMPTY,
+    GRACEFUL_S,
+    HANGING,
+    LONG,
+    MOST_BEGUN,
+    PIECES,
+    THREADS,
+    pipe_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -277,6 +287,61 @@ def test_a_client_that_ends_in_the_middle_of_a_body_is_told_so(
         answer.begin()
         assert answer.status == http.HTTPStatus.REQUEST_TIMEOUT
         assert b"3 bytes came, Content-Length says 10" in answer.read()
+
+
+def test_answers_of_every_shape_come_whole_over_one_connection(
+    connect: Callable[[], http.client.HTTPConnection],
+) -> None:
+    connection = connect()
+    kept = connection.sock
+    for method, path, status, body in 2 * (
+        ("GET", "/now", http.HTTPStatus.OK, b"/now"),
+        ("GET", EMPTY, http.HTTPStatus.OK, b""),
+        ("DELETE", EMPTY, http.HTTPStatus.NO_CONTENT, b""),
+        ("GET", PIECES, http.HTTPStatus.OK, b"one two three"),
+        ("HEAD", "/now", http.HTTPStatus.METHOD_NOT_ALLOWED, b""),
+        ("POST", "/now", http.HTTPStatus.OK, b"0"),
+    ):
+        connection.request(method, path)
+        with connection.getresponse() as answer:
+            assert (answer.status, answer.read()) == (status, body), (method, path)
+        assert connection.sock is kept
+
+
+@pytest.mark.parametrize(
+    ("request_line", "body"),
+    [
+        (b"GET /now", b"/now"),
+        (b"GET /empty", b""),
+        (b"DELETE /empty", b""),
+        (b"HEAD /now", b""),
+        (b"GET /pieces", b"4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n0\r\n\r\n"),
+    ],
+)
+def test_the_last_answer_of_a_connection_comes_whole(
+    connect: Callable[[], http.client.HTTPConnection], request_line: bytes, body: bytes
+) -> None:
+    sock = connect().sock
+    sock.sendall(request_line + b" HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+    assert said_by(sock)[1] == body
+
+
+def test_an_answer_that_breaks_before_its_first_piece_is_a_fault(
+    connect: Callable[[], http.client.HTTPConnection],
+) -> None:
+    sock = connect().sock
+    sock.sendall(f"GET {BROKEN} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+    assert said_by(sock)[0].startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+
+
+def said_by(sock: socket.socket) -> tuple[bytes, bytes]:
+    """Read until the other side ends; return head and body."""
+    said = b""
+    while more := sock.recv(65_536):
+        said += more
+    head, end, body = said.partition(b"\r\n\r\n")
+    assert end
+    return head, body
 
 
 def test_a_body_may_come_in_chunks(connect: Callable[[], http.client.HTTPConnection]) -> None:
