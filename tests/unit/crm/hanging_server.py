@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import falcon
 
@@ -17,6 +17,9 @@ from crm_api.resources.rendering import content_of, install_error_handlers
 from crm_api.server import CrmServer
 from crm_api.tables.database import CrmDatabase
 from crm_api.worker import ReadyWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 THREADS = 2
 GRACEFUL_S = 50
@@ -54,14 +57,14 @@ class Answer:
 
 
 class Shape:
-    """`GET /empty` with a body of no byte, `/pieces` in three, `/broken` in one that is none; `DELETE` with no body."""
+    """`GET /empty` with a body of no byte, `/pieces` in three, `/broken` in one that cannot be made; `DELETE` with no body."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer."""
         if req.path == EMPTY:
             resp.data = b""
         else:
-            resp.stream = iter([b"one ", b"two ", b"three"]) if req.path == PIECES else (1 // 0 for _ in "1")
+            resp.stream = iter([b"one ", b"two ", b"three"]) if req.path == PIECES else (bytes(-1) for _ in "1")
 
     def on_delete(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Answer without a body."""
