@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import falcon
 
@@ -17,9 +17,6 @@ from crm_api.resources.rendering import content_of, install_error_handlers
 from crm_api.server import CrmServer
 from crm_api.tables.database import CrmDatabase
 from crm_api.worker import ReadyWorker
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 THREADS = 2
 GRACEFUL_S = 50
@@ -57,7 +54,7 @@ class Answer:
 
 
 class Shape:
-    """`GET /empty` with a body of no byte, `/pieces` in three, `/broken` in one that cannot be made; `DELETE` with no body."""
+    """`GET /empty` of no byte, `/pieces` in three, `/broken` in one that cannot be made; `DELETE` without a body."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer."""
