@@ -54,14 +54,14 @@ class Answer:
 
 
 class Shape:
-    """`GET /empty` with a body of no byte, `/pieces` in three, `/broken` in one that is none; `DELETE` with no body."""
+    """`GET /empty` of no byte, `/pieces` in three, `/broken` in one that cannot be made; `DELETE` without a body."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer."""
         if req.path == EMPTY:
             resp.data = b""
         else:
-            resp.stream = iter([b"one ", b"two ", b"three"]) if req.path == PIECES else (1 // 0 for _ in "1")
+            resp.stream = iter([b"one ", b"two ", b"three"]) if req.path == PIECES else (bytes(-1) for _ in "1")
 
     def on_delete(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Answer without a body."""

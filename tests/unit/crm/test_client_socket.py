@@ -7,8 +7,10 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+from gunicorn.config import Config
 
 from crm_api.client_socket import ClientSocket
+from crm_api.worker import keep_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +29,7 @@ def sockets() -> Iterator[tuple[ClientSocket, socket.socket]]:
 
 
 def sent_to(client: socket.socket) -> list[bytes]:
-    pieces = []
+    pieces: list[bytes] = []
     while True:
         try:
             piece = client.recv(65_536)
@@ -86,10 +88,6 @@ def test_what_is_said_as_a_whole_is_not_held(sockets: tuple[ClientSocket, socket
 
 
 def test_values_of_the_configuration_are_those_that_gunicorn_looks_up() -> None:
-    from gunicorn.config import Config  # noqa: PLC0415
-
-    from crm_api.worker import keep_values  # noqa: PLC0415
-
     cfg, kept = Config(), Config()
     for of in (cfg, kept):
         of.set("keepalive", 75)

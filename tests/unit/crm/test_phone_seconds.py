@@ -110,7 +110,12 @@ def test_what_was_used_is_read_without_the_legs(
     CallRecording(context).record([entry(1, [leg("c1", 61_000, clock.now)])])
     statements: list[str] = []
     rows = database.rows
-    monkeypatch.setattr(database, "rows", lambda sql, *more: (statements.append(sql), rows(sql, *more))[1])
+
+    def listen(sql: str, *more: Any) -> Any:
+        statements.append(sql)
+        return rows(sql, *more)
+
+    monkeypatch.setattr(database, "rows", listen)
     town.plan("p1", "12")
     asked = [sql for sql in statements if "companies WHERE id" in sql or "phone_legs" in sql]
     assert len(asked) == 1
