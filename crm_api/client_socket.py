@@ -118,7 +118,8 @@ class ClientSocket(socket.socket):
     def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
         """Send all of it; the head of an answer is held until its body is there, or the answer ends without one.
 
-        gunicorn sends both by themselves: each costs a passage through the kernel, and wakes the client.
+        gunicorn sends both by themselves: each costs a passage through the kernel (5 of 172 us of a
+        ring plan, more where the thread was asleep), and wakes the client.
         """
         if self._is_first_piece:
             self._is_first_piece = False

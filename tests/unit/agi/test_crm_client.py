@@ -26,6 +26,7 @@ class SlowCrm(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[str] = []
+        self.fields: list[dict[str, str]] = []
         self.go_on = threading.Event()
 
 
@@ -43,6 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.server.asked.append(self.path)
+        self.server.fields.append({name: value for name, value in self.headers.items() if name != "Host"})
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -95,3 +97,14 @@ def test_a_crm_that_is_known_to_be_away_is_not_asked_for_a_lease() -> None:
 def test_the_record_that_the_crm_has_made_of_an_opening_is_read(crm: SlowCrm) -> None:
     opening = client(crm.server_address[1]).open_door("c1", "p1", "12", "h1", "#")
     assert opening == Opening("granted", access_record_id=17)
+
+
+def test_a_plan_is_asked_for_without_headers_that_tell_nothing(crm: SlowCrm) -> None:
+    asks = client(crm.server_port)
+    asks.ring_plan("p1", "12")
+    asks.open_door("c", "p1", "12", "a", "#")
+    token = {"Authorization": f"Bearer {'x' * 32}"}
+    plan, opening = crm.fields
+    assert plan == token
+    assert opening.pop("Content-Length")
+    assert opening == token | {"Content-Type": "application/json"}
