@@ -76,8 +76,8 @@ def result_of(dial_status: str, decision: str, sound: str, *, talked: bool = Tru
         return _BY_PROMPT.get(prompt, "failed") if prompt is not None else "failed"
     if not dial_status and decision in {Decision.DTMF, Decision.OPENED}:
         return "code_accepted"
-    if decision in {*Decision.rings(), Decision.RECORD} and dial_status in {"", "CANCEL"}:
-        return "caller_hung_up"
+    if decision in {*Decision.rings(), Decision.RECORD} and dial_status != "INVALIDARGS":
+        return "caller_hung_up"  # what follows Dial(), whatever came of it, begins with another decision
     if not sound and decision in {"", _UNDECIDED}:
         return "caller_hung_up"  # before it was decided how to go on; without FastAGI he is told so
     return "failed"

@@ -86,6 +86,8 @@ def test_the_last_stage_ends_with_the_right_prompt(status: str, cause: str, prom
         ("ANSWER", "dial", "", "caller_hung_up"),  # answered in the moment in which the visitor walked away
         ("CANCEL", "dial", "", "caller_hung_up"),
         ("", "dial", "", "caller_hung_up"),
+        ("CHANUNAVAIL", "dial", "", "caller_hung_up"),  # in the moment in which it was clear that nobody is there
+        ("INVALIDARGS", "phone", "", "failed"),
         ("", "", "", "caller_hung_up"),  # before FastAGI had said anything
         ("", "", "im-sorry", "failed"),
         ("NOANSWER", "prompt", Prompt.NOBODY_HOME.value.sound, "no_answer"),
