@@ -8,6 +8,7 @@ from kemi_routes import (
     contact_address,
     foreign_text,
     headers,
+    late_cancels,
     node_life,
     panel_talks,
     talks,
@@ -50,6 +51,7 @@ def pass_cancel(ksr: Ksr, request: Request) -> Outcome:
             waking.close(ksr, request.call_id)
             voice_calls.close(ksr, request.call_id)
         ksr.tm.t_relay()
+        late_cancels.passed(ksr, request.call_id)
         if request.from_node:
             # A leg that has been put to wait since then has not seen yet that it is cancelled.
             waking.close(ksr, request.call_id)

@@ -23,6 +23,7 @@ from kemi_routes import (
     flood,
     foreign_text,
     headers,
+    late_cancels,
     late_ringing,
     node_life,
     nodes,
@@ -168,6 +169,7 @@ class Router:
         self._emergency = emergency_table.EmergencyKeeper(self._settings.emergency_file, self._settings.default_city)
         self._names = trunk_addresses.NameWatch()
         self._late_ringing = late_ringing.LateRinging(self._settings)
+        self._late_cancels = late_cancels.LateCancels()
         self._refreshes = refreshes.RefreshWriter(self._settings.location_url)
 
     def load(self) -> None:
@@ -312,6 +314,7 @@ class Router:
         self._nodes.tick(self._ksr)
         self._setups.tick(self._ksr)
         self._late_ringing.tick(self._ksr)
+        self._late_cancels.tick(self._ksr)
 
     @guard
     def on_names_tick(self, _message: object, _event: str = "") -> None:
