@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from kemi_routes import kept_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,12 +44,8 @@ class DoneChanges:
     def keep(self, ksr: Ksr, last: int, rows: Mapping[int, str]) -> None:
         """Write down what is done. When that fails it is said once, and a restart does again what the file lacks."""
         text = json.dumps({"last": last, "rows": list(rows.items())}, ensure_ascii=False)
-        fresh = self._path.with_suffix(".new")
         try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            fresh.replace(self._path)
+            kept_files.replace_text(self._path, text)
         except OSError as error:
             if not self._unwritten:
                 ksr.err(

@@ -8,12 +8,11 @@ restart, also when the database is not.
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kemi_routes import database
+from kemi_routes import database, kept_files
 from kemi_routes.trunk_addresses import AddressKeeper
 
 if TYPE_CHECKING:
@@ -286,12 +285,8 @@ class EmergencyKeeper:
             },
             ensure_ascii=False,
         )
-        fresh = self._path.with_suffix(".new")
         try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            fresh.replace(self._path)
+            kept_files.replace_text(self._path, text)
         except OSError as error:
             ksr.err(f"emergency table cannot be kept: {error}; give Kamailio's user the right to write {self._path}\n")
 

@@ -24,7 +24,8 @@ from crm_api.migrations import migrate
 from crm_api.openapi import document_text
 from crm_api.resources.rendering import parsed
 from crm_api.services.context import Context
-from tests.unit.crm.conftest import REALM, Api, Clock, FakeCache, FakePanelDriver, FakeRegistrar, empty_database
+from tests.unit.crm.conftest import REALM, Api, Clock, empty_database
+from tests.unit.crm.fakes import FakeCache, FakePanelDriver, FakeRegistrar
 from tests.unit.crm.furnished import make_one_of_each
 from tests.unit.crm.tenancy_table import Own
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lab.peers.town import Resident
@@ -139,3 +140,10 @@ def takes_messages(town: Town) -> Place:
 def refusal_is_an_answer(town: Town) -> Place:
     """In the second company: an app whose refusal ends the call, before a phone rings."""
     return town.apartment("who refuses has answered")
+
+
+def quiet_hours(from_h: int, until_h: int) -> dict[str, str]:
+    """Quiet hours of an account, told by hours from now; the demo city keeps UTC."""
+    now = datetime.now(UTC)
+    moments = {"quiet_from": from_h, "quiet_until": until_h}
+    return {name: f"{now + timedelta(hours=hours):%H:%M}" for name, hours in moments.items()}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.peers.office import OfficeError
-from tests.sip.carriers import FIRST, dialled
-from tests.sip.emergency_scene import rested, until
+from tests.sip.carriers import a_phone_is_dialled
+from tests.sip.emergency_scene import until
 from tests.sip.households import family, kind_neighbour, the_neighbour
 from tests.sip.ordinary import a_good_call, the_key_opens, they_talk
 from tests.sip.records import record_with_keys
@@ -120,13 +120,9 @@ async def test_of_two_such_who_answer_at_once_one_talks_and_the_other_is_hung_up
 
 @pytest.mark.parametrize("where", _WHERE)
 async def test_an_answer_of_a_carrier_is_told_and_paid_for(scene: Scene, where: str) -> None:
-    await rested(scene)
-    apartment, at, number = scene.town.apartment("phone only")
+    apartment, at, _ = scene.town.apartment("phone only")
     (mobile,) = apartment.mobiles
-    carrier = await scene.peer(FIRST)
-    visitor = await scene.visitor(at)
-    call = await visitor.call(at.credentials, number)
-    ring = await dialled(carrier, mobile.number)
+    call, ring = await a_phone_is_dialled(scene)
     ring.ring()
     _answer(ring, where, (("X-Entryphone-Answered-By", "somebody"),))
     await call.answered()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.sip.carriers import FIRST
-from tests.sip.households import family, one_after_another, quiet_at_night, with_a_gateway, without_a_plan
+from tests.sip.households import family, one_after_another, quiet_at_night, quiet_hours, with_a_gateway, without_a_plan
 from tests.sip.ordinary import they_talk
 from tests.sip.records import record_with
 
@@ -122,17 +121,14 @@ async def test_an_account_in_its_quiet_hours_keeps_still_and_the_others_ring(sce
     (sleeper, still), *others = home.phones
     kept = await scene.office.get(f"/v1/accounts/{_account(sleeper)}")
     assert (kept["quiet_from"], kept["quiet_until"]) == ("22:00", "07:00")
-    now = datetime.now(UTC)  # the demo city keeps UTC
-    hours = {"quiet_from": f"{now - timedelta(hours=1):%H:%M}", "quiet_until": f"{now + timedelta(hours=1):%H:%M}"}
-    async with scene.with_values(f"/v1/accounts/{_account(sleeper)}", **hours):
+    async with scene.with_values(f"/v1/accounts/{_account(sleeper)}", **quiet_hours(-1, 1)):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         for _, peer in others:
             (await peer.incoming()).ring()
         await call.cancel()
         assert still.ringing == []
-    later = {"quiet_from": f"{now + timedelta(hours=2):%H:%M}", "quiet_until": f"{now + timedelta(hours=3):%H:%M}"}
-    async with scene.with_values(f"/v1/accounts/{_account(sleeper)}", **later):
+    async with scene.with_values(f"/v1/accounts/{_account(sleeper)}", **quiet_hours(2, 3)):
         began_s = time.monotonic()
         call = await visitor.call(at.credentials, number)
         await home.all_ring(since_s=began_s)

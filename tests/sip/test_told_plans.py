@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lab.peers.digest import Credentials
 from lab.peers.scripted import ScriptedPeer
-from tests.sip.households import in_two_stages, nobody_home, quiet_at_night
+from tests.sip.households import in_two_stages, nobody_home, quiet_at_night, quiet_hours
 from tests.sip.ordinary import they_talk
 from tests.sip.records import record_with
 from tests.sip.why import why, why_by_command
@@ -92,9 +91,7 @@ async def test_an_account_that_kept_quiet_hours_hears_so_when_they_are_others(sc
     apartment, at, number = quiet_at_night(scene.town)
     (sleeper, _), *others = (await scene.home(apartment)).phones
     account = sleeper.credentials.username
-    now = datetime.now(UTC)  # the demo city keeps UTC
-    hours = {"quiet_from": f"{now - timedelta(hours=1):%H:%M}", "quiet_until": f"{now + timedelta(hours=1):%H:%M}"}
-    async with scene.with_values(f"/v1/accounts/{account}", **hours):
+    async with scene.with_values(f"/v1/accounts/{account}", **quiet_hours(-1, 1)):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         for _, peer in others:

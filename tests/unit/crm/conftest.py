@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -14,7 +15,6 @@ from cryptography.fernet import Fernet
 from hypothesis import HealthCheck
 
 from crm_api.adapters.encryption import Encryption
-from crm_api.adapters.panel_drivers import NEVER_S, PanelAccess, PanelDriver, PanelRefusedError
 from crm_api.adapters.password_hashing import PasswordHashing
 from crm_api.app import create_app
 from crm_api.bootstrap import Services, make_services
@@ -26,93 +26,22 @@ from crm_api.services.delivery import Delivery
 from crm_api.tables.database import CrmDatabase
 from scheduler import probe_runner
 from tests.unit.crm.code_panels import FakePanels
+from tests.unit.crm.fakes import FakeCache, FakePanelDriver, FakeRegistrar
 from tests.unit.crm.probe_world import World
+from tests.unit.crm.served import Server, get
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import http.client
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from crm_api.adapters.registrar import RegisteredContact
-    from crm_api.domain.problems import ProblemError
+    from crm_api.adapters.panel_drivers import PanelDriver
+
 
 POSTGRES_URL = os.environ.get("ENTRYPHONE_TEST_POSTGRES_URL", "")
 REALM = "entryphone.test"
 OF_A_WHOLE_TOWN = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
 """All examples have one database; a list of one's own lets Hypothesis judge by the machine's time again."""
-
-
-@dataclass
-class FakePanelDriver:
-    """Opens, or refuses with `refusal`; remembers what it was told."""
-
-    refusal: str | None = None
-    opened: list[tuple[PanelAccess, int]] = field(default_factory=list)
-
-    def open_door(self, access: PanelAccess, output: int, until_s: float = NEVER_S) -> None:  # noqa: ARG002 - at once
-        if self.refusal is not None:
-            raise PanelRefusedError(self.refusal)
-        self.opened.append((access, output))
-
-    def picture(self, access: PanelAccess) -> bytes:
-        assert access.company_id, "its names are looked up beside those of other companies"
-        if self.refusal is not None:
-            raise PanelRefusedError(self.refusal)
-        return b"\xff\xd8 " + access.address.encode()
-
-
-class FakeCache:
-    """A cache of ring plans with the contract's rules: SET NX by readers, tombstones of the CRM, an outage to order."""
-
-    def __init__(self) -> None:
-        self.away = False
-        self.plans: dict[tuple[str, str], Any] = {}
-        self.tombstones: set[tuple[str, str]] = set()
-        self.delivered_at_ms = 0
-        self.run_id = "run-1"
-
-    def _reach(self) -> None:
-        if self.away:
-            raise ConnectionError("redis is away")
-
-    def put_if_absent(self, pair: tuple[str, str], plan: Any) -> None:
-        if pair not in self.tombstones:
-            self.plans.setdefault(pair, plan)
-
-    def drop(self, pairs: Any) -> int:
-        self._reach()
-        kept = list(pairs)
-        for pair in kept:
-            self.plans.pop(pair, None)
-            self.tombstones.add(pair)
-        return len(kept)
-
-    def drop_everything(self) -> int:
-        self._reach()
-        return self.drop(list(self.plans))
-
-    def say_delivered(self, at_ms: int, run_id: str) -> str:
-        self._reach()
-        if run_id == self.run_id:
-            self.delivered_at_ms = at_ms
-        return self.run_id
-
-    def ping(self) -> None:
-        self._reach()
-
-
-class FakeRegistrar:
-    """Kamailio as the CRM asks it: what is registered, by account, or a refusal."""
-
-    def __init__(self) -> None:
-        self.registered: dict[str, list[RegisteredContact]] = {}
-        self.refusal: ProblemError | None = None
-        self.asked: list[list[str]] = []
-
-    def contacts(self, accounts: Sequence[str]) -> dict[str, list[RegisteredContact]]:
-        self.asked.append(list(accounts))
-        if self.refusal is not None:
-            raise self.refusal
-        return {account: self.registered.get(account, []) for account in accounts}
 
 
 @dataclass
@@ -217,6 +146,20 @@ def database(tmp_path: Path, migrated: Migrated) -> Iterator[CrmDatabase]:
     yield database
     database.forget_connection()
     migrated.empty()
+
+
+@pytest.fixture
+def statements(database: CrmDatabase, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that read rows, from now on."""
+    read: list[str] = []
+    rows = database.rows
+
+    def listen(sql: str, *more: Any) -> Any:
+        read.append(sql)
+        return rows(sql, *more)
+
+    monkeypatch.setattr(database, "rows", listen)
+    return read
 
 
 @pytest.fixture
@@ -412,3 +355,28 @@ def beward(town: Town) -> str:
     """Make the entrance's panel one that keeps codes, and a second one beside it; return the addresses."""
     town.platform("PATCH", "/v1/panels/1", {"driver": "beward", "address": "10.0.0.1"})
     return "10.0.0.1"
+
+
+@pytest.fixture
+def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The server; with a parameter it waits so many seconds for its clients, else one."""
+    server = Server(tmp_path, getattr(request, "param", 1.0))
+    try:
+        with contextlib.closing(server.connect()) as first:
+            get(first, "/now")
+        yield server
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+@pytest.fixture
+def connect(server: Server) -> Iterator[Callable[[], http.client.HTTPConnection]]:
+    with contextlib.ExitStack() as closing:
+
+        def connect() -> http.client.HTTPConnection:
+            connection = server.connect()
+            closing.callback(connection.close)
+            return connection
+
+        yield connect

@@ -14,7 +14,8 @@ from tests.unit.crm.conftest import Api
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
     from crm_api.services.context import Context
-    from tests.unit.crm.conftest import FakeRegistrar, Town
+    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.fakes import FakeRegistrar
 
 HERE = RegisteredContact("10.0.0.7:5070", "udp", "baresip v3", 1_790_000_000_000, 1_790_000_600_000)
 THERE = RegisteredContact("198.51.100.7:40123", "tcp", None, 1_790_000_000_000, 1_790_000_600_000)

@@ -16,7 +16,7 @@ from crm_api.services.audit import HIDDEN
 from crm_api.services.context import Tenant
 from crm_api.services.tokens import HERE
 from crm_api.tables.people import AuditEntry
-from tests.unit.crm.conftest import Api, FakeCache
+from tests.unit.crm.fakes import FakeCache
 from tests.unit.crm.furnished import address, admin_of, furnish, furnish_platform, key_of
 from tests.unit.crm.tenancy_table import MAKES, Own
 from tests.unit.crm.test_access import PASSWORD, company, log_in, person, staff
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from crm_api.bootstrap import Services
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Clock, Town
+    from tests.unit.crm.conftest import Api, Clock, Town
 
 CHANGING = [
     (method.upper(), path)

@@ -13,7 +13,8 @@ from tests.unit.crm.furnished import everything_kept
 
 if TYPE_CHECKING:
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import FakeCache, Town
+    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.fakes import FakeCache
 
 
 def test_every_wrong_field_is_named_at_once_with_value_and_remedy(town: Town) -> None:

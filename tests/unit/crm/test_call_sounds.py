@@ -13,7 +13,8 @@ from crm_api.services.message_sounds import MessageSounds
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
-    from tests.unit.crm.conftest import Clock, FakePanelDriver, Town
+    from tests.unit.crm.conftest import Clock, Town
+    from tests.unit.crm.fakes import FakePanelDriver
 
 URL = "https://door.example"
 SOUND = wav_of(b"\x7f" * 8000)

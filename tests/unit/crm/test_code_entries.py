@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from crm_api.bootstrap import Services
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Clock, FakePanelDriver, Town
+    from tests.unit.crm.conftest import Clock, Town
+    from tests.unit.crm.fakes import FakePanelDriver
 
 CODE, WRONG = "40719", "11111"
 

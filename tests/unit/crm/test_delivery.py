@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from crm_api.bootstrap import Services
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Api, Clock, FakeCache, Town
+    from tests.unit.crm.conftest import Api, Clock, Town
+    from tests.unit.crm.fakes import FakeCache
 
 NUMBERS = [("p1", "12"), ("p1", "13"), ("p1", "112"), ("p1", "77"), ("p2", "2112"), ("p2", "2113"), ("p2", "2177")]
 

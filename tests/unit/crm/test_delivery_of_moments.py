@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crm_api.services.delivery import Delivery
-from tests.unit.crm.conftest import FakeCache
+from tests.unit.crm.fakes import FakeCache
 from tests.unit.crm.test_delivery import essence
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from tests.unit.crm.conftest import Api
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
-    from tests.unit.crm.conftest import FakePanelDriver, Town
+    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.fakes import FakePanelDriver
 
 RELAY = {"name": "Barrier", "address": "127.0.1.9", "credentials": {"user": "admin", "password": "relay-secret"}}
 

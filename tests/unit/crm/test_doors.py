@@ -13,7 +13,8 @@ from crm_api.services.call_recording import CallRecording
 if TYPE_CHECKING:
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import FakePanelDriver, Town
+    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.fakes import FakePanelDriver
 
 
 def press(town: Town, panel: str, dialled: str, account: str) -> Any:

@@ -13,7 +13,8 @@ from crm_api.services.imports import Imports
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
     from crm_api.services.context import Context
-    from tests.unit.crm.conftest import FakeCache, Town
+    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.fakes import FakeCache
 
 TABLES = ("houses", "entrances", "apartments", "residents", "resident_phones", "residencies", "rfid_keys", "outbox")
 

@@ -12,7 +12,8 @@ from crm_api.tables import dialled_numbers
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
     from crm_api.services.context import Context
-    from tests.unit.crm.conftest import Clock, FakeCache, Town
+    from tests.unit.crm.conftest import Clock, Town
+    from tests.unit.crm.fakes import FakeCache
 
 
 def accounts(plan: dict[str, Any]) -> list[list[tuple[str, bool]]]:

@@ -13,7 +13,8 @@ from crm_api.app import create_app
 from crm_api.bootstrap import make_services
 from crm_api.domain.problems import ConflictError
 from crm_api.services.context import Context
-from tests.unit.crm.conftest import REALM, Api, Clock, FakeCache, FakePanelDriver, empty_database
+from tests.unit.crm.conftest import REALM, Api, Clock, empty_database
+from tests.unit.crm.fakes import FakeCache, FakePanelDriver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

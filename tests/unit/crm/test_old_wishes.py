@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from crm_api.bootstrap import Services
     from crm_api.services.context import Context
-    from tests.unit.crm.conftest import FakePanelDriver, Town
+    from tests.unit.crm.conftest import Town
+    from tests.unit.crm.fakes import FakePanelDriver
 
 CODE = "40719"
 PRESS = {"call_id": "call-1", "panel": "p2", "dialled": "2112", "account": "a12", "key": "#"}

@@ -14,7 +14,8 @@ from scheduler.panel_rounds import LookForPanels
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
-    from tests.unit.crm.conftest import Clock, FakeRegistrar, Town
+    from tests.unit.crm.conftest import Clock, Town
+    from tests.unit.crm.fakes import FakeRegistrar
 
 HERE = RegisteredContact("10.0.0.7:5070", "udp", "baresip v3", 1_790_000_000_000, 1_790_000_600_000)
 

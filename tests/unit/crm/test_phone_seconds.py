@@ -102,20 +102,13 @@ def test_phones_of_calls_told_twice_and_in_one_batch_are_counted_once(
 
 
 def test_what_was_used_is_read_without_the_legs(
-    town: Town, context: Context, clock: Clock, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+    town: Town, context: Context, clock: Clock, statements: list[str]
 ) -> None:
     town.platform("PATCH", f"/v1/companies/{town.company}", {"phone_minutes": 3, "apartment_phone_minutes": 3})
     body = {"account": "f12", "kind": "phone", "apartment_id": town.apartment, "phone": "+79161234567"}
     town.platform("POST", "/v1/accounts", body)
     CallRecording(context).record([entry(1, [leg("c1", 61_000, clock.now)])])
-    statements: list[str] = []
-    rows = database.rows
-
-    def listen(sql: str, *more: Any) -> Any:
-        statements.append(sql)
-        return rows(sql, *more)
-
-    monkeypatch.setattr(database, "rows", listen)
+    statements.clear()
     town.plan("p1", "12")
     asked = [sql for sql in statements if "companies WHERE id" in sql or "phone_legs" in sql]
     assert len(asked) == 1

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from crm_api.adapters.push_services.push import PushService
     from crm_api.services.context import Context
-    from tests.unit.crm.conftest import Clock, FakePanelDriver, Town
+    from tests.unit.crm.conftest import Clock, Town
+    from tests.unit.crm.fakes import FakePanelDriver
 
 
 class Service:

@@ -10,7 +10,8 @@ from crm_api.services.delivery import Delivery
 if TYPE_CHECKING:
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Clock, FakeCache, Town
+    from tests.unit.crm.conftest import Clock, Town
+    from tests.unit.crm.fakes import FakeCache
 
 
 def resident(town: Town, **more: Any) -> Any:

@@ -10,7 +10,8 @@ from crm_api.services.delivery import Delivery
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context
-    from tests.unit.crm.conftest import Clock, FakeCache, Town
+    from tests.unit.crm.conftest import Clock, Town
+    from tests.unit.crm.fakes import FakeCache
 
 
 def rung(plan: dict[str, Any]) -> list[list[str]]:

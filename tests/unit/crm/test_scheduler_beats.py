@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from scheduler.asterisk_manager import AsteriskManager
     from scheduler.panel_lines import PanelLines
     from scheduler.work import Step
-    from tests.unit.crm.conftest import FakeRegistrar
+    from tests.unit.crm.fakes import FakeRegistrar
 
 WITHIN_S = 30.0
 

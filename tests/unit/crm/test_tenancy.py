@@ -22,7 +22,8 @@ from crm_api.bootstrap import make_services
 from crm_api.migrations import migrate
 from crm_api.openapi import document_text
 from crm_api.services.context import Context
-from tests.unit.crm.conftest import REALM, Api, Clock, FakeCache, FakePanelDriver, FakeRegistrar, empty_database
+from tests.unit.crm.conftest import REALM, Api, Clock, empty_database
+from tests.unit.crm.fakes import FakeCache, FakePanelDriver, FakeRegistrar
 from tests.unit.crm.furnished import address, admin_of, everything_kept, furnish, key_of, upload
 from tests.unit.crm.tenancy_table import (
     CHOOSES_A_NAME,

@@ -11,7 +11,7 @@ from crm_api.domain.phone_limits import month_of
 from crm_api.services.call_recording import CallRecording
 from crm_api.services.changes import AGAIN_MS
 from crm_api.services.delivery import Delivery
-from tests.unit.crm.conftest import FakeCache
+from tests.unit.crm.fakes import FakeCache
 from tests.unit.crm.test_call_records import T, entry
 from tests.unit.crm.test_emergency import centre, number
 

@@ -17,7 +17,8 @@ from crm_api.app import create_app, declared
 from crm_api.bootstrap import make_services
 from crm_api.services.context import Context
 from tests.unit.crm import release_rows
-from tests.unit.crm.conftest import REALM, Api, Clock, FakeCache, empty_database
+from tests.unit.crm.conftest import REALM, Api, Clock, empty_database
+from tests.unit.crm.fakes import FakeCache
 from tests.unit.crm.furnished import admin_of, furnish, furnish_platform
 from tests.unit.crm.old_releases import make_release_before
 from tests.unit.crm.release_rows import RELEASES, put, rows_in, tables_of

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Clock, FakePanelDriver, Town
+    from tests.unit.crm.conftest import Clock, Town
+    from tests.unit.crm.fakes import FakePanelDriver
 
 URL = "https://crm.homes.example/hook"
 

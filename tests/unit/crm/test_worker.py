@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import peewee
 import pytest
 
-from crm_api.worker import ReadyWorker, Turns, warm_up_threads
+from crm_api.turns import Turns
+from crm_api.worker import ReadyWorker, warm_up_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,16 +116,8 @@ def test_the_warm_up_reads_a_plan_of_the_town_and_needs_none(
 
 
 def test_a_plan_of_an_apartment_costs_two_statements_and_one_where_each_is_a_round_trip(
-    town: Town, services: Services, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+    town: Town, services: Services, database: CrmDatabase, statements: list[str]
 ) -> None:
-    statements: list[str] = []
-    rows = database.rows
-
-    def listen(sql: str, *more: Any) -> Any:
-        statements.append(sql)
-        return rows(sql, *more)
-
-    monkeypatch.setattr(database, "rows", listen)
     assert services.planning.planned("p1", "12").plan.outcome == "ring"
     each = 1 if database.dialect == "postgresql" else 2
     assert len(statements) == each

@@ -4,112 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import pytest
 
 from crm_api.incoming import LONGEST_HEAD, SHORT_BODY
-from tests.free_address import free_address
 from tests.unit.crm.hanging_server import (
     BROKEN,
     EMPTY,
     GRACEFUL_S,
-    HANGING,
     LONG,
     MOST_BEGUN,
     PIECES,
     THREADS,
-    pipe_of,
 )
+from tests.unit.crm.served import WITHIN_S, Server, get, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-WITHIN_S = 60.0
-
-
-class Server:
-    """The server in a process of its own."""
-
-    def __init__(self, pipes: Path, patience_s: float) -> None:
-        for path in HANGING:
-            os.mkfifo(pipe_of(pipes, path))
-        self._pipes = pipes
-        self._at = free_address()
-        module, at = "tests.unit.crm.hanging_server", "{}:{}".format(*self._at)
-        self.process = subprocess.Popen([sys.executable, "-m", module, at, str(pipes), str(patience_s)])
-
-    def connect(self) -> http.client.HTTPConnection:
-        """Return a connection, once the server listens."""
-        until_s = time.monotonic() + WITHIN_S
-        while True:
-            connection = http.client.HTTPConnection(*self._at, timeout=WITHIN_S)
-            try:
-                connection.connect()
-            except ConnectionRefusedError:
-                if time.monotonic() > until_s or self.process.poll() is not None:
-                    raise
-                time.sleep(0.02)  # nothing tells when somebody begins to listen
-            else:
-                return connection
-
-    def hanging(self, path: str) -> IO[str]:
-        """Wait until a request for `path` hangs; it is answered when what this returns is closed."""
-        return pipe_of(self._pipes, path).open("w")
-
-    def wait_for_stop(self) -> None:
-        """Wait until nobody can connect any more."""
-        until_s = time.monotonic() + WITHIN_S
-        with contextlib.suppress(ConnectionRefusedError):
-            while True:
-                socket.create_connection(self._at).close()
-                assert time.monotonic() < until_s, "it still listens"
-                time.sleep(0.02)  # nothing tells when somebody listens no more
-
-
-@pytest.fixture
-def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
-    """The server; with a parameter it waits so many seconds for its clients, else one."""
-    server = Server(tmp_path, getattr(request, "param", 1.0))
-    try:
-        with contextlib.closing(server.connect()) as first:
-            get(first, "/now")
-        yield server
-    finally:
-        server.process.kill()
-        server.process.wait()
-
-
-@pytest.fixture
-def connect(server: Server) -> Iterator[Callable[[], http.client.HTTPConnection]]:
-    with contextlib.ExitStack() as closing:
-
-        def connect() -> http.client.HTTPConnection:
-            connection = server.connect()
-            closing.callback(connection.close)
-            return connection
-
-        yield connect
-
-
-def get(connection: http.client.HTTPConnection, path: str) -> str:
-    connection.request("GET", path)
-    return read(connection)
-
-
-def read(connection: http.client.HTTPConnection) -> str:
-    with connection.getresponse() as response:
-        assert response.status == http.HTTPStatus.OK
-        return response.read().decode()
 
 
 def test_more_connections_are_kept_than_there_are_threads(connect: Callable[[], http.client.HTTPConnection]) -> None:

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, cast
 
+from tests.unit.kemi.fake_rows import NotModelledError, rows_of
 from tests.unit.kemi.ksr_functions import HANDLERS
 from tests.unit.kemi.ksr_signatures import signatures
 from tests.unit.kemi.sip_message import Contact, Message, Saved
@@ -26,10 +27,6 @@ _READ_ONLY = frozenset(
 
 class NoSuchFunctionError(AttributeError):
     """KSR has no such module or function."""
-
-
-class NotModelledError(NotImplementedError):
-    """KSR has the function, the fake gives it no meaning."""
 
 
 class ReadOnlyError(ValueError):
@@ -319,44 +316,8 @@ class FakeKsr:
         self.queried.append(text)
         if self.database is None:
             return -1
-        if text.startswith("pragma "):
-            self._rows = [(0, self.log_pages, self.log_pages)] if "checkpoint" in text else []
-            return 1
-        found = re.search(r"account='([^']*)'", text)
-        if found:
-            row = self.database.get(found[1])
-            self._rows = [row] if row else []
-        elif found := re.search(r"from kamailio_accounts where account in \((.*)\)$", text):
-            names = re.findall(r"'([^']*)'", found[1])
-            self._rows = [(name, self.database[name][1]) for name in names if name in self.database]
-        elif found := re.search(r"from (kamailio_emergency_\w+|kamailio_city_numbers|kamailio_voice_trunks)", text):
-            after = re.search(r"account > '([^']*)'", text)
-            self._rows = [row for row in self.views[found[1]] if after is None or str(row[0]) > after[1]]
-        elif text == "select name, address from kamailio_trunks order by name":
-            self._rows = [row[:2] for row in self.trunk_rows]
-        elif "from kamailio_trunks" in text:
-            self._rows = list(self.trunk_rows)
-        else:
-            self._rows = self._rows_of_changes(text)
+        self._rows = rows_of(self, self.database, text)
         return 1
-
-    def _rows_of_changes(self, text: str) -> list[tuple[object, ...]]:
-        if "max(id)" in text:
-            return [(max((i for i, _ in self.changes), default=0), 0)]
-        floor = re.search(r"id > (-?\d+)", text)
-        if floor is None:
-            raise NotModelledError(text)
-        upto = re.search(r"id <= (\d+)", text)
-        rows = sorted(
-            row
-            for row in self.changes
-            if row[0] > int(floor[1])
-            and (upto is None or row[0] <= int(upto[1]))
-            and (" like 'contacts:%'" not in text or row[1].startswith("contacts:"))
-        )
-        if limit := re.search(r" limit (\d+)$", text):
-            rows = rows[: int(limit[1])]
-        return [(len(rows), sum(i for i, _ in rows))] if "count(*)" in text else [*rows]
 
     def rows(self) -> list[tuple[object, ...]]:
         """Rows of the last query."""

@@ -378,27 +378,3 @@ def test_the_end_of_a_strangers_call_frees_no_panel(known: FakeKsr, request_of: 
     emergency_calls.ring_centre(known.ksr, request_of(known))
     panels_bye(known, request_of, "call-1")
     assert PanelStates().command([text for _, text in known.queues[story.QUEUE]])[2] == "0"
-
-
-def stranger(fake: FakeKsr, make: Make, per_minute: int, name: str = "nobody") -> tuple[object, Request]:
-    fake.defines["EP_STRANGERS_PER_MINUTE"] = str(per_minute)
-    fake.message.ruri, fake.message.from_user = "sip:112@entryphone.test", name
-    request = make(fake)
-    return digest.authenticate(fake.ksr, request), request
-
-
-def test_a_device_without_account_is_served_so_often_as_policy_says(fake: FakeKsr, request_of: Make) -> None:
-    assert stranger(fake, request_of, 0)[0] is DONE
-    assert fake.replies == [(407, "challenge")]
-    outcomes = [stranger(fake, request_of, 2) for _ in range(3)]
-    assert [outcome for outcome, _ in outcomes] == [NEXT, NEXT, DONE]
-    assert outcomes[0][1].kind == "stranger"
-    assert fake.replies[-1][0] == 403
-    fake.database = {"nobody": ("0" * 32, "panel", 1)}
-    fake.tables["absent"].clear()
-    assert stranger(fake, request_of, 9)[0] is DONE, "an account must prove itself"
-
-
-@pytest.mark.parametrize("bad", ["\udccf", "\0"])
-def test_a_stranger_whose_name_is_no_text_is_served(fake: FakeKsr, request_of: Make, bad: str) -> None:
-    assert stranger(fake, request_of, 9, bad)[0] is NEXT

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.kemi.fake_ksr import FakeKsr, NoSuchFunctionError, NotModelledError, ReadOnlyError
+from tests.unit.kemi.fake_ksr import FakeKsr, NoSuchFunctionError, ReadOnlyError
+from tests.unit.kemi.fake_rows import NotModelledError
 from tests.unit.kemi.ksr_signatures import signatures
 from tests.unit.kemi.sip_message import Contact, Message
 
