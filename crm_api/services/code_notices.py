@@ -13,7 +13,7 @@ from crm_api.adapters.messages import NotSentError
 from crm_api.domain.waking import waking_moment
 from crm_api.services.kept import Document, Listed
 from crm_api.tables.codes import CodeNotice
-from crm_api.tables.ring_plan_facts import RINGS
+from crm_api.tables.ring_plan_statements import RINGS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from crm_api.adapters.push_services.push import NO_CALL_ONLY, Push
 from crm_api.domain.push_texts import alert_of
 from crm_api.tables import push_facts
 from crm_api.tables.database import DatabaseErrors
-from crm_api.tables.ring_plan_facts import RINGS
+from crm_api.tables.ring_plan_statements import RINGS
 
 if TYPE_CHECKING:
     from crm_api.services.context import Context

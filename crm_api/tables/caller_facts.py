@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from crm_api.domain.numbering import Candidate, Place, candidate
 from crm_api.domain.ring_plan import CallerFacts
-from crm_api.tables.ring_plan_facts import RINGS
+from crm_api.tables.ring_plan_statements import RINGS
 
 if TYPE_CHECKING:
     from crm_api.tables.database import CrmDatabase
