@@ -26,7 +26,7 @@ ANSWERS_HERE = """EXISTS (
     SELECT 1 FROM concierge_desks k WHERE k.account_id = a.id AND (k.house_id IS NULL OR k.house_id = ?))"""
 WAKES = "EXISTS (SELECT 1 FROM push_tokens d WHERE d.account_id = a.id AND d.invalidated_at_ms IS NULL)"
 # Apartment, members, blocks and kept plan in one statement: on PostgreSQL a round trip costs more than what it reads.
-# What PostgreSQL spends on it is mostly the setting up of each node, so there are few: hardly a sub-select, no order (who
+# What PostgreSQL spends on it is mostly setting up each node, so there are few: hardly a sub-select, no order (who
 # reads puts the rows of each part in order), and the same types in each part, else a node before it converts them.
 _NO_INT, _NO_TEXT = "CAST(NULL AS BIGINT)", "CAST(NULL AS TEXT)"
 _NOTHING = f", {_NO_INT}" * 5 + f", {_NO_TEXT}" * 2
