@@ -50,7 +50,11 @@ def concierge_plan(asked: Asked, desks: Desks, door: Door | None = None) -> Ring
     left_out = {desk.account: desk.unfit for desk in desks.unfit if desk.account != asked.account}
     stages = []
     for members in desks.ringing:
-        targets = [Target(m.account, m.kind, door is not None, m.number) for m in members if m.account != asked.account]
+        targets = [
+            Target(m.account, m.kind, door is not None, m.number, wakes=m.wakes)
+            for m in members
+            if m.account != asked.account
+        ]
         left_out.update((target.account, "too_many") for target in targets[MAX_ACCOUNTS_PER_STAGE:])
         if targets:
             stages.append(Stage(asked.facts.ring_timeout_s, targets[:MAX_ACCOUNTS_PER_STAGE]))

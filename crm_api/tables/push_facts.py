@@ -21,7 +21,13 @@ LEFT JOIN entrances e ON e.id = ap.entrance_id
 WHERE t.invalidated_at_ms IS NULL AND a.enabled = ? AND a.account IN ({accounts})
 ORDER BY t.id
 """
-PANEL = "SELECT p.name FROM panels p JOIN accounts a ON a.id = p.account_id WHERE a.account = ?"
+PANEL = """
+SELECT p.name, h.address, e.number FROM panels p JOIN accounts a ON a.id = p.account_id
+LEFT JOIN panel_places pp ON pp.panel_id = p.id
+LEFT JOIN houses h ON h.id = pp.house_id
+LEFT JOIN entrances e ON e.id = pp.entrance_id
+WHERE a.account = ?
+"""
 # Only the token that was refused: the device may have sent another meanwhile.
 INVALIDATE = """
 UPDATE push_tokens SET invalidated_at_ms = ?, invalid_reason = ?, version = version + 1
@@ -57,17 +63,22 @@ class Devices:
 
 
 def devices(database: CrmDatabase, panel: str, accounts: Sequence[str]) -> Devices:
-    """Return the devices of these accounts."""
+    """Return the devices of these accounts.
+
+    A resident is told of his own house and entrance; a desk, which has none, where the panel stands if it serves one.
+    """
     sql = DEVICES.format(accounts=", ".join("?" * len(accounts)))
     rows = database.rows(sql, (True, *accounts)) if accounts else []
-    named = database.row(PANEL, (panel,))
-    home = rows[0] if rows else (None,) * 9
+    places = database.rows(PANEL, (panel,))
+    apartment_id, house, entrance, language = rows[0][5:9] if rows else (None,) * 4
+    if apartment_id is None and len(places) == 1:
+        _, house, entrance = places[0]
     return Devices(
         [Device(*row[:6]) for row in rows],
-        home[5],
-        named[0] if named else panel,
-        home[6] or "",
-        "" if home[7] is None else str(home[7]),
-        home[8] or "en",
-        named is not None,
+        apartment_id,
+        places[0][0] if places else panel,
+        house or "",
+        "" if entrance is None else str(entrance),
+        language or "en",
+        bool(places),
     )

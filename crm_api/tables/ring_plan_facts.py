@@ -223,12 +223,14 @@ def desks(database: CrmDatabase, company_id: int, houses: Sequence[int], rest: _
     unfit = []
     named = houses or (_NO_HOUSE,)
     sql = DESKS.format(houses=", ".join("?" * len(named)))
-    for priority, account, kind, phone, on_duty, enabled, *hours in database.rows(sql, (company_id, *named)):
+    for priority, account, kind, phone, on_duty, enabled, wakes, *hours in database.rows(sql, (company_id, *named)):
         rings = bool(on_duty and enabled)
         why: LeftOut = "disabled" if on_duty else "off_duty"
         kind_rung = "phone" if phone else kind
         quiet = () if rest is None else rest.of(*hours)
-        member = Member(account, kind_rung, rings, None, phone, quiet=quiet, answers_here=True, unfit=why)
+        member = Member(
+            account, kind_rung, rings, None, phone, bool(wakes), quiet=quiet, answers_here=True, unfit=why
+        )  # fmt: skip
         if rings:
             found.setdefault(priority, []).append(member)
         else:

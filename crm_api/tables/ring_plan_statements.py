@@ -97,12 +97,13 @@ TIME_ZONE = """
 SELECT ci.time_zone FROM houses h JOIN companies c ON c.id = h.company_id
 JOIN cities ci ON ci.id = coalesce(h.city_id, c.city_id) WHERE h.id = ?
 """
-DESKS = """
-SELECT d.priority, a.account, a.kind, d.phone, d.on_duty, a.enabled, a.quiet_from_min, a.quiet_until_min
-FROM concierge_desks d JOIN accounts a ON a.id = d.account_id
-WHERE d.company_id = ? AND (d.house_id IS NULL OR d.house_id IN ({houses}))
-ORDER BY d.priority, d.id
-"""
+DESKS = f"""
+SELECT k.priority, a.account, a.kind, k.phone, k.on_duty, a.enabled, k.phone IS NULL AND {WAKES},
+       a.quiet_from_min, a.quiet_until_min
+FROM concierge_desks k JOIN accounts a ON a.id = k.account_id
+WHERE k.company_id = ? AND (k.house_id IS NULL OR k.house_id IN ({{houses}}))
+ORDER BY k.priority, k.id
+"""  # noqa: S608 - constants
 DISPATCH = """
 SELECT a.account, a.kind, a.enabled FROM dispatch_centres d JOIN accounts a ON a.id = d.account_id
 WHERE d.city_id = coalesce(

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from lab.peers.town import Apartment, Panel, Town
 
 Place = tuple["Apartment", "Panel", str]
+BUTTON = "0"
+"""What a panel dials when its concierge button is pressed."""
 
 
 def family(town: Town, method: str = "dtmf") -> Place:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lab.peers.push_services import PushServices
+from tests.sip.households import BUTTON, beside_a_desk
 
 if TYPE_CHECKING:
     from lab.peers.town import Resident
@@ -35,8 +36,7 @@ async def sleeping_device(scene: Scene, resident: Resident, platform: str, token
 
 async def plan_knows(scene: Scene, resident: Resident, *, wakes: bool = True) -> None:
     """A change reaches the next call within a second: wait until it has."""
-    apartment = next(a for a in scene.town.apartments if resident in a.residents)
-    panel, number = next(iter(apartment.dial.items()))
+    panel, number = _where_it_rings(scene, resident)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         plan = await scene.office.get(f"/v1/ring-plans/{panel}/{number}")
@@ -45,3 +45,11 @@ async def plan_knows(scene: Scene, resident: Resident, *, wakes: bool = True) ->
             await scene.felt()
             return
     raise AssertionError(f"the plan of {panel}:{number} does not say that {resident.credentials.username} wakes")
+
+
+def _where_it_rings(scene: Scene, resident: Resident) -> tuple[str, str]:
+    """Return the panel and the number that ring an account."""
+    if resident in scene.town.desks:
+        return beside_a_desk(scene.town)[0][1].credentials.username, BUTTON
+    apartment = next(a for a in scene.town.apartments if resident in a.residents)
+    return next(iter(apartment.dial.items()))

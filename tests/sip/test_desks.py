@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sip.carriers import FIRST
-from tests.sip.households import as_callee, beside_a_desk, family
+from tests.sip.households import BUTTON, as_callee, beside_a_desk, family
 from tests.sip.ordinary import they_talk
 from tests.sip.prompts import packets_of, prompt_plays
+from tests.sip.sleepers import push_services, sleeping_device
 
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall, OutgoingCall
     from lab.peers.town import Panel
     from tests.sip.scene import Scene
-
-BUTTON = "0"
 
 
 async def _press(call: IncomingCall, keys: str) -> None:
@@ -78,6 +77,23 @@ async def test_the_second_desk_rings_when_the_first_declines(scene: Scene) -> No
         "declined",
         "answered",
     ]
+
+
+async def test_a_desk_whose_app_sleeps_is_woken_and_told_where_the_visitor_stands(scene: Scene) -> None:
+    services = await push_services(scene)
+    _, at, _ = beside_a_desk(scene.town)[0]
+    lobby = scene.town.desks[0]
+    token = await sleeping_device(scene, lobby, "fcm")
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, BUTTON)
+    push = await services.wait_for(token)
+    assert (push.data["panel"], push.data["house"], push.data["call_id"]) == (at.name, "Sadovaya 7", call.call_id)
+    ring = await (await scene.resident(lobby)).incoming()
+    await they_talk(call, ring)
+    await ring.rtp.press("#")
+    await call.rtp.wait_for_key(at.door_code[0], 3)
+    await call.bye()
+    assert (await scene.office.call_record(call.call_id))["answered_by"] == lobby.credentials.username
 
 
 async def test_no_desk_at_its_place_is_told_to_the_visitor(scene: Scene) -> None:

@@ -54,6 +54,22 @@ def test_the_concierge_button_rings_desks_by_priority_and_at_last_the_duty_phone
     assert accounts(town.plan("p1", "0")) == [[("c2", True)], [("c3", True)]]
 
 
+def woken(plan: dict[str, Any]) -> list[str]:
+    return [target["account"] for stage in plan["stages"] for target in stage["targets"] if target.get("wakes")]
+
+
+def test_a_desk_with_a_device_that_sleeps_is_woken_wherever_it_rings_but_on_a_phone(
+    town: Town, desks: dict[str, int]
+) -> None:
+    stages = [{"ring_timeout_s": 9, "targets": [{"kind": "concierge"}]}]
+    town.platform("POST", "/v1/ring-plans", {"apartment_id": town.apartment, "stages": stages})
+    assert [woken(town.plan("p1", number)) for number in ("0", "12")] == [[], []]
+    for account in desks:
+        device = {"account": account, "device": "tablet", "platform": "fcm", "token": f"token-of-{account}-{'x' * 20}"}
+        town.platform("POST", "/v1/push-tokens", device)
+    assert [woken(town.plan("p1", number)) for number in ("0", "12")] == [["c1", "c2"]] * 2
+
+
 def test_a_gate_rings_the_desks_of_all_its_houses(town: Town, desks: dict[str, int]) -> None:
     del desks
     desk(town, "c4", priority=1, house_id=town.second_house)
