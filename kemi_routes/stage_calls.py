@@ -9,6 +9,7 @@ from kemi_routes import (
     admission,
     answers,
     contact_address,
+    early_pictures,
     emergency_table,
     foreign_text,
     full_accounts,
@@ -298,6 +299,8 @@ def _make_ours(ksr: Ksr, status: int) -> None:
         # has replied, and would not cancel it.
         ksr.textopsx.change_reply_status_code(_TRYING)
     elif status < _NEGATIVE:
+        if status < _ANSWER and ksr.kx.get_bodylen() > 0:
+            early_pictures.hold_sound(ksr)
         contact_address.mend(ksr)
 
 

@@ -12,11 +12,14 @@ from lab.peers.rtp import open_stream
 from tests.sip.carriers import a_phone_is_dialled
 from tests.sip.households import family
 from tests.sip.ordinary import flows, they_talk
+from tests.sip.prompts import prompt_plays
 from tests.sip.records import record_with
 
 if TYPE_CHECKING:
     from tests.sip.scene import Scene
 
+_MORE_THAN_RINGING = 90
+"""Audible packets within three seconds: of ringing (one second in five) there are 50."""
 _FRAME = bytes(range(40))  # no picture: what is passed on untouched need not be one
 
 
@@ -213,6 +216,50 @@ async def test_an_app_that_answers_183_sees_the_visitor_while_it_rings(
     finally:
         for stream in (camera, microphone, screen):
             stream.close()
+
+
+@pytest.mark.parametrize("rang", [True, False], ids=["180 before", "183 alone"])
+@pytest.mark.parametrize("who", ["who shows him", "another", "nobody"])
+async def test_the_visitor_hears_ringing_while_an_app_shows_him(scene: Scene, rang: bool, who: str) -> None:
+    """A panel makes no ringing of its own after a 183. Who answers is heard, and nothing beside him."""
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    camera, screen = await open_stream(at.address), await open_stream(apartment.residents[0].address)
+    try:
+        call = await visitor.call(at.credentials, number, video_port=camera.port)
+        rings = [await phone.incoming() for _, phone in home.phones]
+        if rang:
+            rings[0].ring()
+            await call.ringing()
+        rings[0].video_port = screen.port
+        rings[0].respond(rings[0].received, 183, rings[0].describe())
+        accepted = sdp.video((await call.wait_status(183, 3)).body)
+        assert accepted is not None
+        camera.aim(accepted)
+        await flows(lambda: camera.send_packet(sdp.H264, _FRAME), screen)
+        await call.rtp.wait_for_sound(3)
+        if who == "nobody":
+            for ring in rings:
+                ring.reject(480)
+            await prompt_plays(scene, "en/nobody-home")
+            await call.final()
+            return
+        ring = rings[0 if who == "who shows him" else 1]
+        ring.answer()
+        await call.answered()
+        await ring.established()
+        heard = call.rtp.audible_packets
+        await call.rtp.wait_for_sound(3, packets=heard + _MORE_THAN_RINGING)
+        ring.rtp.hush()
+        await call.rtp.quiet(0.3)
+        heard = call.rtp.packets
+        with pytest.raises(TimeoutError):
+            await call.rtp.wait_for_packets(heard + 1, 0.3)
+        await call.bye()
+    finally:
+        camera.close()
+        screen.close()
 
 
 async def test_two_apps_see_the_visitor_while_they_ring_and_the_one_that_answers_talks(scene: Scene) -> None:

@@ -51,6 +51,7 @@ HANDLERS: dict[str, Callable[..., object]] = {
             "uac.uac_replace_to_uri",
             "uac.uac_auth_mode",
             "textops.set_body",
+            "textops.set_body_hex",
             "tm.t_set_fr",
             "rr.record_route",
             "nathelper.set_contact_alias_trim",
