@@ -29,8 +29,12 @@ OWNERS: Final[dict[str, type[Table]]] = {
     "house": House,
 }
 _PLAIN: Final[tuple[Notation, ...]] = ("auto", "hex", "decimal")
-EXPORTED: Final = ("number", "scope", "address", "entrance", "apartment", "resident", "resident_id", "enabled", "note")
-"""Columns of an export; an import takes them, too."""
+EXPORTED: Final = (
+    "number", "scope", "address", "entrance", "apartment", "resident", "resident_id", "enabled", "note", "notation",
+    "byte_order",
+)  # fmt: skip
+"""Columns of an export; an import takes them, too. The last two tell it how the number is written: ten digits may be a
+decimal number, or five bytes."""
 BATCH: Final = 1000
 
 
@@ -120,7 +124,8 @@ class Keys(Kept[RfidKey]):
             text = ""
             for number, enabled, *more, note in rows:
                 written = key_numbers.written(number, wanted.notation, wanted.byte_order)
-                text += line((written, *more, "yes" if enabled else "no", note), separator)
+                how = (wanted.notation, wanted.byte_order)
+                text += line((written, *more, "yes" if enabled else "no", note, *how), separator)
             yield text
 
     @staticmethod

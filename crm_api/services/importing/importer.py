@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from crm_api.services.changes import Changes
 from crm_api.tables.staged_rows import StagedRows
@@ -26,6 +26,7 @@ YES = frozenset({"", "yes", "y", "true", "1", "да", "+"})
 NO = frozenset({"no", "n", "false", "0", "нет", "-"})
 # Not FOR UPDATE: that would keep away whoever writes a row that refers to the company, such as the record of a call.
 _LOCK = "SELECT id FROM companies WHERE id = ? FOR NO KEY UPDATE"
+Choice = TypeVar("Choice", bound=str)
 _WHOLE: Final = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
@@ -155,6 +156,15 @@ def yes_or_no(text: str, column: str) -> bool:
     if word not in YES | NO:
         raise WrongCellError(column, "say yes or no")
     return word in YES
+
+
+def chosen(row: CsvRow, column: str, choices: Sequence[Choice]) -> Choice | None:
+    """Return which of the words a row names; None: the cell is empty, or there is no such column."""
+    named = row.cells.get(column, "").casefold()
+    found = next((choice for choice in choices if choice == named), None)
+    if named and found is None:
+        raise WrongCellError(column, f"give {', '.join(choices[:-1])} or {choices[-1]}")
+    return found
 
 
 def limited(text: str, column: str, most: int) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain import key_numbers
 from crm_api.domain.csv_table import Column
-from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain, yes_or_no
+from crm_api.services.importing.importer import Importer, WrongCellError, chosen, limited, plain, yes_or_no
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, KnownPlaces
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ class KeyImport(Importer):
         Column("resident_id"),
         Column("enabled", ("включён", "включен")),
         Column("note", ("примечание",)),
+        Column("notation", ("запись",)),
+        Column("byte_order", ("порядок байтов",)),
     )
 
     def __init__(self, context: Context, company_id: int, options: dict[str, Any]) -> None:
@@ -60,12 +62,7 @@ class KeyImport(Importer):
 
     def read(self, row: CsvRow) -> None:
         """Remember a key."""
-        try:
-            number = key_numbers.normalised(
-                row.cells["number"], self.options.get("notation", "auto"), self.options.get("byte_order", "high_first")
-            )
-        except key_numbers.KeyNumberError as error:
-            raise WrongCellError("number", str(error)) from None
+        number = self._number(row)
         before = self._numbers.get(number)
         if before:
             raise WrongCellError("number", f"is the key of row {before}, too: leave one of them out")
@@ -86,6 +83,15 @@ class KeyImport(Importer):
     def made(self) -> dict[str, int]:
         """Return how many keys there are."""
         return {"keys": len(self._keys)}
+
+    def _number(self, row: CsvRow) -> str:
+        """Return the number as it is kept; what the row says of how it is written goes before what the request says."""
+        notation = chosen(row, "notation", key_numbers.NOTATIONS) or self.options.get("notation", "auto")
+        byte_order = chosen(row, "byte_order", key_numbers.BYTE_ORDERS) or self.options.get("byte_order", "high_first")
+        try:
+            return key_numbers.normalised(row.cells["number"], notation, byte_order)
+        except key_numbers.KeyNumberError as error:
+            raise WrongCellError("number", str(error)) from None
 
     @staticmethod
     def _scope(row: CsvRow) -> str:

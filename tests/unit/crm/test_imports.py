@@ -286,8 +286,47 @@ def test_keys_in_any_notation_and_what_is_exported_is_imported(town: Town) -> No
     exported = town.client.simulate_get("/v1/keys/export", headers=town.platform._headers).content
     for key in kept:
         town.platform("DELETE", f"/v1/keys/{key['id']}")
-    assert send(town, "keys", exported, "&notation=hex")["result"]["made"] == {"keys": 4}
-    assert [key["scope"] for key in town.platform("GET", "/v1/keys")["items"]] == [key["scope"] for key in kept]
+    assert send(town, "keys", exported)["result"]["made"] == {"keys": 4}
+    again = town.platform("GET", "/v1/keys")["items"]
+    assert [(key["number"], key["scope"]) for key in again] == [(key["number"], key["scope"]) for key in kept]
+
+
+@pytest.mark.parametrize("notation", ["hex", "decimal"])
+@pytest.mark.parametrize("byte_order", ["high_first", "low_first"])
+@pytest.mark.parametrize("separator", ["comma", "semicolon"])
+def test_an_export_in_any_notation_is_imported_as_the_same_keys(
+    town: Town, notation: str, byte_order: str, separator: str
+) -> None:
+    """Ten digits may be a decimal number or five bytes; the file says which."""
+    numbers = ["0123456789", "12345678", "C688AC", "0102030400", "04A2245AC64980", "0102030405060708", "11" * 10]
+    notes = ["+7 912 345", "'=1", "-", "it's", "", "blue", "@"]
+    lines = [f"{number.rjust(6, '0')},company,{note}" for number, note in zip(numbers, notes, strict=True)]
+    quoted = "\n".join(["number,scope,note", *lines]).replace(",'=1", ",''=1")
+    assert send(town, "keys", quoted, "&notation=hex")["result"]["made"] == {"keys": 7}
+    kept = town.platform("GET", "/v1/keys")["items"]
+    assert [key["note"] for key in kept] == notes
+    query = f"notation={notation}&byte_order={byte_order}&separator={separator}"
+    exported = town.client.simulate_get("/v1/keys/export", query_string=query, headers=town.platform._headers).content
+    assert problems(send(town, "keys", exported)) == [(row, "number") for row in range(2, 9)], "all are there"
+    for key in kept:
+        town.platform("DELETE", f"/v1/keys/{key['id']}")
+    assert send(town, "keys", exported)["result"]["made"] == {"keys": 7}
+    again = town.platform("GET", "/v1/keys")["items"]
+    assert [(key["number"], key["note"]) for key in again] == [(key["number"], key["note"]) for key in kept]
+
+
+def test_a_row_that_says_how_its_number_is_written_is_believed(town: Town) -> None:
+    text = (
+        "number;scope;notation;byte_order\n"
+        "0123456789;company;HEX;\n"
+        "0000000102;company;;\n"
+        "2894644736;company;decimal;low_first\n"
+        "0000000103;company;octal;\n"
+        "0000000104;company;;middle_first\n"
+    )
+    assert problems(send(town, "keys", text)) == [(5, "notation"), (6, "byte_order")]
+    assert send(town, "keys", "\n".join(text.splitlines()[:4]))["result"]["made"] == {"keys": 3}
+    assert [key["number"] for key in town.platform("GET", "/v1/keys")["items"]] == ["0123456789", "000066", "C688AC"]
 
 
 @pytest.mark.parametrize(
