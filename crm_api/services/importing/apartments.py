@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain.csv_table import Column
@@ -32,7 +33,7 @@ class ApartmentImport(Importer):
     def __init__(self, context: Context, company_id: int, options: dict[str, Any]) -> None:
         super().__init__(context, company_id, options)
         self._places = KnownPlaces(self.database, company_id)
-        self._taken: dict[tuple[int, str], int] = dict.fromkeys(self._places.apartments, 0)
+        self._taken: dict[tuple[int, str], int] = dict.fromkeys(chain(self._places.apartments, self._places.labels), 0)
         self._missing: dict[tuple[int, int], int] = {}
         self._apartments: list[tuple[int, int, int, str | None, int | None]] = []
 

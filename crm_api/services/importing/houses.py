@@ -9,7 +9,7 @@ from crm_api.domain.csv_table import Column
 from crm_api.domain.number_ranges import RangeError, parsed
 from crm_api.domain.search_text import search_text
 from crm_api.services.importing.importer import Importer, WrongCellError, fraction, limited, plain
-from crm_api.services.importing.known_places import ADDRESS, LAST_ENTRANCE
+from crm_api.services.importing.known_places import ADDRESS, LAST_ENTRANCE, Names
 from crm_api.tables.id_blocks import reserved
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ class HouseImport(Importer):
         rows = self.database.rows("SELECT address, fias_id FROM houses WHERE company_id = ?", (company_id,))
         self._addresses = {plain(address): 0 for address, _ in rows}
         self._fias_ids = {fias_id: 0 for _, fias_id in rows if fias_id is not None}
-        self._cities = {plain(name): city_id for city_id, name in self.database.rows("SELECT id, name FROM cities")}
+        self._cities: Names[int] = Names("city", "cities")
+        for city_id, name in self.database.rows("SELECT id, name FROM cities"):
+            self._cities.add(name, city_id)
         self._houses: list[tuple[Any, ...]] = []
         self._entrances: list[list[int]] = []
 
@@ -54,7 +56,8 @@ class HouseImport(Importer):
             return
         fias_id = self._fias_id(row)
         city = row.cells.get("city", "")
-        if city and plain(city) not in self._cities:
+        city_id = self._cities.get(city) if city else None
+        if city and city_id is None:
             raise WrongCellError("city", "no city of this name is kept: the platform makes cities")
         latitude = fraction(row.cells.get("latitude", ""), "latitude", 90)
         longitude = fraction(row.cells.get("longitude", ""), "longitude", 180)
@@ -62,7 +65,6 @@ class HouseImport(Importer):
         self._addresses[plain(address)] = row.number
         if fias_id is not None:
             self._fias_ids[fias_id] = row.number
-        city_id = self._cities.get(plain(city))
         self._houses.append((city_id, address, search_text(address), fias_id, latitude, longitude))
         self._entrances.append(entrances)
 

@@ -329,6 +329,32 @@ def test_a_row_that_says_how_its_number_is_written_is_believed(town: Town) -> No
     assert [key["number"] for key in town.platform("GET", "/v1/keys")["items"]] == ["0123456789", "000066", "C688AC"]
 
 
+def test_of_names_that_differ_in_case_or_spacing_the_one_that_is_written_so_is_meant(town: Town) -> None:
+    def made(path: str, **more: Any) -> int:
+        return int(town.platform("POST", f"/v1/{path}", more)["id"])
+
+    small = made("houses", company_id=town.company, address="lenina 1")
+    entrance = made("entrances", house_id=small, number=1)
+    made("apartments", entrance_id=entrance, number=12)
+    labelled = [made("apartments", entrance_id=entrance, number=n, label=label) for n, label in ((5, "5A"), (6, "5a"))]
+    cities = [made("cities", name=name) for name in ("Lakeside", "LAKESIDE")]
+    text = "number;address;apartment\n000101;Lenina 1;\n000102; lenina  1 ;\n000103;lenina 1;5a\n000104;lenina 1;5A\n"
+    assert send(town, "keys", text, "&notation=hex")["result"]["made"] == {"keys": 4}
+    kept = town.platform("GET", "/v1/keys")["items"]
+    assert [key["house_id"] or key["apartment_id"] for key in kept] == [town.house, small, *reversed(labelled)]
+    text = "number;address;apartment\n000201;LENINA 1;\n000202;SADOVAYA  7;\n000203;Lenina 1;12\n"
+    job = send(town, "keys", text, "&notation=hex")
+    assert problems(job) == [(2, "address")]
+    assert "several houses" in job["result"]["problems"][0]["remedy"]
+    made("houses", company_id=town.company, address="Lenina  1")  # a cell has no second space to tell it by
+    assert problems(send(town, "keys", text, "&notation=hex")) == [(2, "address"), (4, "address")]
+    homes = "address;city\nNew 1;LAKESIDE\nNew 2;Lakeside\nNew 3;riverside\n"
+    assert send(town, "houses", homes)["result"]["made"]["houses"] == 3
+    found = town.platform("GET", "/v1/houses?sort=-id&limit=3")["items"]
+    assert [house["city_id"] for house in reversed(found)] == [cities[1], cities[0], 1]
+    assert problems(send(town, "houses", "address;city\nNew 4;lakeside\n")) == [(2, "city")]
+
+
 @pytest.mark.parametrize(
     ("row", "column"),
     [
