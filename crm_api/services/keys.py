@@ -66,14 +66,14 @@ class Keys(Kept[RfidKey]):
 
     def documents(self, rows: Sequence[RfidKey]) -> list[Document]:
         """Show each key with its number in every notation."""
-        return [
-            {
-                **row.__data__,
-                "decimal": key_numbers.written(row.number, "decimal"),
-                "wiegand": key_numbers.written(row.number, "wiegand"),
-            }
-            for row in rows
-        ]
+        return [self.with_notations(row.__data__) for row in rows]
+
+    @staticmethod
+    def with_notations(state: Mapping[str, Any]) -> Document:
+        """Return what is shown of a key: its row, and its number in other notations."""
+        number = state["number"]
+        decimal, wiegand = key_numbers.written(number, "decimal"), key_numbers.written(number, "wiegand")
+        return {**state, "decimal": decimal, "wiegand": wiegand}
 
     def create(self, tenant: Tenant, new: keys.NewKey) -> Document:
         """Make a key."""

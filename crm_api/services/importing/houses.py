@@ -10,14 +10,19 @@ from crm_api.domain.number_ranges import RangeError, parsed
 from crm_api.domain.search_text import search_text
 from crm_api.services.importing.importer import Importer, WrongCellError, fraction, limited, plain
 from crm_api.services.importing.known_places import ADDRESS, LAST_ENTRANCE, Names
+from crm_api.services.places import Entrances, Houses
 from crm_api.tables.id_blocks import reserved
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from crm_api.domain.csv_table import CsvRow
+    from crm_api.services.audit import Entry
     from crm_api.services.context import Context
 
 LONGEST_ADDRESS: Final = 200
 _FIAS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ENTRANCE: Final = ("id", "company_id", "house_id", "number")
 _HOUSE: Final = ("id", "company_id", "city_id", "address", "search_text", "fias_id", "latitude", "longitude")
 
 
@@ -43,6 +48,8 @@ class HouseImport(Importer):
             self._cities.add(name, city_id)
         self._houses: list[tuple[Any, ...]] = []
         self._entrances: list[list[int]] = []
+        self._lines: list[tuple[Any, ...]] = []
+        self._entrance_lines: list[tuple[int, ...]] = []
 
     def read(self, row: CsvRow) -> None:
         """Remember a house."""
@@ -71,14 +78,23 @@ class HouseImport(Importer):
     def prepare(self) -> None:
         """Have houses and entrances lie ready; nothing rings in them yet."""
         ids = reserved(self.database, "houses", len(self._houses))
-        lines = [(house_id, self.company_id, *house) for house_id, house in zip(ids, self._houses, strict=True)]
-        self.stage("houses", _HOUSE, lines)
-        entrances = [
-            (self.company_id, house_id, number)
-            for house_id, numbers in zip(ids, self._entrances, strict=True)
-            for number in numbers
+        self._lines = [(house_id, self.company_id, *house) for house_id, house in zip(ids, self._houses, strict=True)]
+        self.stage("houses", _HOUSE, self._lines)
+        places = [
+            (house_id, number) for house_id, numbers in zip(ids, self._entrances, strict=True) for number in numbers
         ]
-        self.stage("entrances", ("company_id", "house_id", "number"), entrances)
+        entrances = zip(reserved(self.database, "entrances", len(places)), places, strict=True)
+        self._entrance_lines = [(entrance_id, self.company_id, *place) for entrance_id, place in entrances]
+        self.stage("entrances", _ENTRANCE, self._entrance_lines)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield one for each house and each entrance."""
+        for line in self._lines:
+            state = dict(zip(_HOUSE, line, strict=True))
+            shown = {name: value for name, value in state.items() if name not in Houses.hidden}
+            yield self.created(Houses.noun, {**shown, "version": 1})
+        for line in self._entrance_lines:
+            yield self.created(Entrances.noun, {**dict(zip(_ENTRANCE, line, strict=True)), "version": 1})
 
     def made(self) -> dict[str, int]:
         """Return how many houses and entrances there are."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
+from crm_api.services.audit import Entry
 from crm_api.services.changes import Changes
 from crm_api.tables.staged_rows import StagedRows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from crm_api.domain.csv_table import Column, CsvRow, RowProblem
+    from crm_api.services.audit import State
     from crm_api.services.context import Context
 
 MOST_IN_RANGES: Final = 50_000
@@ -81,6 +83,14 @@ class Importer:
     def prepare(self) -> None:
         """Have the rows lie ready (`stage`), with their ids where others refer to them, before the transaction."""
         raise NotImplementedError
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield what the audit log is told when all lies ready: one entry for each thing, as if it were made alone."""
+        raise NotImplementedError
+
+    def created(self, noun: str, state: State) -> Entry:
+        """Return the entry of a new thing; its state is the document that the API shows."""
+        return Entry(noun, str(state["id"]), "create", None, state, self.company_id)
 
     def stage(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Have rows of a table lie ready; they are written in the order in which they were staged."""

@@ -8,9 +8,14 @@ from crm_api.domain import key_numbers
 from crm_api.domain.csv_table import Column
 from crm_api.services.importing.importer import Importer, WrongCellError, chosen, limited, plain, yes_or_no
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, KnownPlaces
+from crm_api.services.keys import Keys
+from crm_api.tables.id_blocks import reserved
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from crm_api.domain.csv_table import CsvRow
+    from crm_api.services.audit import Entry
     from crm_api.services.context import Context
 
 LONGEST_NOTE: Final = 200
@@ -27,7 +32,7 @@ SCOPES: Final = {
     "компания": "company",
 }
 _COLUMNS: Final = (
-    "company_id", "number", "scope", "resident_id", "apartment_id", "entrance_id", "house_id", "enabled", "note",
+    "id", "company_id", "number", "scope", "resident_id", "apartment_id", "entrance_id", "house_id", "enabled", "note",
     "created_at_ms",
 )  # fmt: skip
 
@@ -59,6 +64,7 @@ class KeyImport(Importer):
         numbers = self.database.rows("SELECT number FROM rfid_keys WHERE company_id = ?", company)
         self._numbers = dict.fromkeys((row[0] for row in numbers), 0)
         self._keys: list[tuple[Any, ...]] = []
+        self._ids: list[int] = []
 
     def read(self, row: CsvRow) -> None:
         """Remember a key."""
@@ -78,7 +84,15 @@ class KeyImport(Importer):
 
     def prepare(self) -> None:
         """Have the keys lie ready."""
-        self.stage("rfid_keys", _COLUMNS, self._keys)
+        self._ids = reserved(self.database, "rfid_keys", len(self._keys))
+        lines = [(key_id, *key) for key_id, key in zip(self._ids, self._keys, strict=True)]
+        self.stage("rfid_keys", _COLUMNS, lines)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield one for each key."""
+        for key_id, key in zip(self._ids, self._keys, strict=True):
+            state = dict(zip(_COLUMNS, (key_id, *key), strict=True))
+            yield self.created(Keys.noun, Keys.with_notations({**state, "version": 1}))
 
     def made(self) -> dict[str, int]:
         """Return how many keys there are."""

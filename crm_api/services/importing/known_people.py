@@ -12,6 +12,7 @@ from crm_api.tables.many_ids import asked_for
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
+    from crm_api.services.audit import State
     from crm_api.tables.database import CrmDatabase
 
 MOST_PHONES: Final = 10
@@ -49,6 +50,18 @@ class Person:
     """What the company has of him already; None: he is new."""
     kept_phones: list[str] = field(default_factory=list)
     kept_homes: list[dict[str, Any]] = field(default_factory=list)
+
+    def difference(self, homes: list[dict[str, Any]]) -> tuple[State, State]:
+        """Return before and after of somebody who gets these homes, at least: what differs in his document."""
+        if self.kept is None:
+            raise ValueError(f"{self.name} is new")
+        before: State = {"version": self.kept.version, "apartments": self.kept_homes}
+        after: State = {"version": self.kept.version + 1, "apartments": self.kept_homes + homes}
+        if self.note is not None:
+            before["note"], after["note"] = self.kept.note, self.note
+        if self.phones:
+            before["phones"], after["phones"] = self.kept_phones, self.kept_phones + self.phones
+        return before, after
 
 
 class KnownPeople:

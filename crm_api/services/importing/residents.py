@@ -11,14 +11,18 @@ from crm_api.domain.csv_table import Column
 from crm_api.domain.phones import e164
 from crm_api.domain.problems import ConflictError
 from crm_api.domain.zones import zone_or_utc
+from crm_api.services.audit import Entry
 from crm_api.services.changes import OUTBOX_COLUMNS, due_rows
 from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain
-from crm_api.services.importing.known_people import MOST_PHONES, KnownPeople
+from crm_api.services.importing.known_people import MOST_PHONES, KnownPeople, Person
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, KnownPlaces
+from crm_api.services.residents import Residents
 from crm_api.tables.id_blocks import reserved
 from crm_api.tables.many_ids import asked_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from crm_api.domain.csv_table import CsvRow
     from crm_api.services.context import Context
 
@@ -44,6 +48,7 @@ _DATES: Final = ("%Y-%m-%d", "%d.%m.%Y")
 _RESIDENT: Final = ("id", "company_id", "name", "note", "created_at_ms")
 _PHONE: Final = ("company_id", "resident_id", "phone", "position")
 _RESIDENCY: Final = ("company_id", "resident_id", "apartment_id", "role", "ends_at_ms")
+_HOME: Final = ("apartment_id", "role", "ends_at_ms", "ring_order")
 _HOMES: Final = "SELECT resident_id, apartment_id FROM residencies WHERE company_id = ?"
 # Without the company in it: SQLite would read all its people, for each of these statements.
 _OF_PHONES: Final = """
@@ -85,6 +90,9 @@ class ResidentImport(Importer):
         self._homes: dict[tuple[int, int], int] = dict.fromkeys(self.database.rows(_HOMES, (company_id,)), 0)
         self._nameless: dict[tuple[str, int], int] = {}
         self._residencies: list[tuple[int, int, str, int | None]] = []
+        self._ids: list[int] = []
+        self._of_phones: dict[str, set[int]] = {}
+        """Apartments where a phone, if it is dialled, is a resident's now."""
         self._e164: dict[str, str] = {}
         self._phones_in_all = 0
 
@@ -125,13 +133,9 @@ class ResidentImport(Importer):
     def prepare(self) -> None:
         """Have people, phones and homes lie ready, and that plans are dropped when a guest's time is over."""
         new = self._people.new
-        ids = reserved(self.database, "residents", len(new))
+        ids = self._ids = reserved(self.database, "residents", len(new))
         self._people.read_changed()
-        lines = [
-            (resident_id, self.company_id, person.name, person.note, self.now_ms)
-            for resident_id, person in zip(ids, new, strict=True)
-        ]
-        self.stage("residents", _RESIDENT, lines)
+        self.stage("residents", _RESIDENT, [self._line(*one) for one in zip(ids, new, strict=True)])
         phones = [
             (self.company_id, resident_id, phone, position)
             for resident_id, person in chain(zip(ids, new, strict=True), self._people.changed.items())
@@ -141,6 +145,26 @@ class ResidentImport(Importer):
         homes = [(self.company_id, who if who > 0 else ids[-who - 1], *home) for who, *home in self._residencies]
         self.stage("residencies", _RESIDENCY, homes)
         self.stage("outbox", OUTBOX_COLUMNS, self._ends())
+        for who, new_homes in self._homes_of().items():
+            person = self._people[who]
+            apartments = {home["apartment_id"] for home in new_homes}
+            for phone in person.kept_phones:
+                self._of_phones.setdefault(phone, set()).update(apartments)
+            apartments.update(home["apartment_id"] for home in person.kept_homes)
+            for phone in person.phones:
+                self._of_phones.setdefault(phone, set()).update(apartments)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield one for each resident who is made, or gets something."""
+        homes = self._homes_of()
+        for number, (resident_id, person) in enumerate(zip(self._ids, self._people.new, strict=True), 1):
+            state = dict(zip(_RESIDENT, self._line(resident_id, person), strict=True))
+            yield self.created(
+                Residents.noun, {**state, "phones": person.phones, "apartments": homes[-number], "version": 1}
+            )
+        for resident_id, person in self._people.changed.items():
+            before, after = person.difference(homes[resident_id])
+            yield Entry(Residents.noun, str(resident_id), "change", before, after, self.company_id)
 
     def look_again(self) -> None:
         """Refuse people who are new to the file and no longer to the company: nothing in the database would.
@@ -163,24 +187,28 @@ class ResidentImport(Importer):
     def announce(self) -> None:
         """Have planned anew what rings a phone or an account of one's own: only while its owner lives there."""
         dialled = {phone for (phone,) in self.database.rows(_DIALLED, (self.company_id,))}
-        homes: dict[int, set[int]] = {}
-        for who, apartment_id, _, _ in self._residencies:
-            homes.setdefault(who, set()).add(apartment_id)
         planned_anew: set[int] = set()
-        for who, apartments in homes.items():
-            person = self._people[who]
-            if not dialled.isdisjoint(person.phones):
-                planned_anew |= {home["apartment_id"] for home in person.kept_homes} | apartments
-            elif not dialled.isdisjoint(person.kept_phones):
-                planned_anew |= apartments
+        for phone in dialled.intersection(self._of_phones):
+            planned_anew |= self._of_phones[phone]
         # Each has several numbers and plans that name it: to look them up here would keep others waiting.
         self.changes.apartments_when_delivered(planned_anew)
+        new = {(who, apartment_id) for who, apartment_id, _, _ in self._residencies if who > 0}
         own = asked_for(self.database, _OWN_ACCOUNTS, sorted(self._people.changed))
-        self.changes.accounts_ring_when_delivered({account: home for account, who, home in own if home in homes[who]})
+        self.changes.accounts_ring_when_delivered({account: home for account, who, home in own if (who, home) in new})
 
     def made(self) -> dict[str, int]:
         """Return how many people and homes there are."""
         return {"residents": len(self._people.new), "residencies": len(self._residencies)}
+
+    def _homes_of(self) -> dict[int, list[dict[str, Any]]]:
+        """Return the new homes of each person, as documents show them."""
+        homes: dict[int, list[dict[str, Any]]] = {}
+        for who, *home in self._residencies:
+            homes.setdefault(who, []).append(dict(zip(_HOME, (*home, None), strict=True)))
+        return homes
+
+    def _line(self, resident_id: int, person: Person) -> tuple[object, ...]:
+        return resident_id, self.company_id, person.name, person.note, self.now_ms
 
     def _ends(self) -> list[tuple[int, str, str]]:
         """Return what the outbox is told of the ends of guests: their apartments, by moment."""
