@@ -39,7 +39,7 @@ class _Kept:
     note: str | None
 
 
-@dataclass
+@dataclass(slots=True)
 class Person:
     """Somebody whom the file makes, or who gets more by it: what of him is new."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from crm_api.services.delivery import Delivery
+from crm_api.tables.database import CrmDatabase
 from tests.unit.crm.test_imports import counted, problems, send
 
 if TYPE_CHECKING:
@@ -137,6 +139,37 @@ def test_many_known_people_are_changed_together(town: Town, services: Services) 
     assert database.rows("SELECT position, count(*) FROM resident_phones GROUP BY position ORDER BY 1") == [
         (0, 600), (1, 600),
     ]  # fmt: skip
+
+
+def test_known_people_are_changed_by_few_statements_while_others_wait(
+    town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = services.jobs.database
+    rows = "".join(f"Anna {n};Lenina 1;12;+7912{n:07};\n" for n in range(60))
+    assert send(town, "residents", HEADER + rows)["result"]["made"]["residents"] == 60
+    held: list[str] = []
+    many, execute = CrmDatabase.many, database.peewee.execute_sql
+
+    def noted_many(self: CrmDatabase, sql: str, rows: Any) -> None:
+        held.extend(sql for _ in rows if self.peewee.in_transaction())
+        many(self, sql, rows)
+
+    def noted(sql: str, *arguments: Any) -> Any:
+        held.extend([sql] if database.peewee.in_transaction() else [])
+        return execute(sql, *arguments)
+
+    rows = "".join(f"Anna {n};Lenina 1;13;+7912{n:07},+7913{n:07};\n" for n in range(60))
+    job = send(town, "residents", HEADER + rows, "&background=true", 202)
+    if database.dialect == "postgresql":
+        pytest.skip("others write meanwhile")
+    taken = services.jobs.take(job["id"])
+    assert taken is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(CrmDatabase, "many", noted_many)
+        patched.setattr(database.peewee, "execute_sql", noted)
+        services.imports.do(taken, threading.Event())
+    assert town.platform("GET", f"/v1/jobs/{job['id']}")["state"] == "done"
+    assert len(held) < 30, held
 
 
 def test_plans_that_ring_an_account_of_his_own_are_made_anew_when_he_is_put_back(
