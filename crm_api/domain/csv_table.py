@@ -1,7 +1,8 @@
 """CSV as operators send it: any of the usual encodings and separators, known columns, rows told by their number.
 
 Spreadsheets in Russia write cp1251 with semicolons, others UTF-8 with or without a byte order mark, with commas or
-tabs. White space inside a cell, line ends and no-break spaces included, is one space.
+tabs. White space inside a cell, line ends and no-break spaces included, is one space. The apostrophe that keeps a cell
+of ours from being a formula (`harmless`) is no part of it.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ class CsvTable:
         if len(cells) < len(self.columns):
             remedy = f"has {len(cells)} cells, the header {len(self.columns)}: leave cells empty, do not leave them out"
             return RowProblem(number, "", self.separator.join(cells)[:SHOWN], remedy)
-        row = {name: _spaced(cell) for name, cell in zip(self.columns, cells, strict=False) if name}
+        row = {name: _spaced(_unprotected(cell)) for name, cell in zip(self.columns, cells, strict=False) if name}
         for name, cell in row.items():
             if len(cell) > LONGEST_CELL or not cell.isprintable():
                 remedy = (
@@ -211,12 +212,18 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 def harmless(value: object) -> str:
     """Return a cell that no spreadsheet takes for a formula: a dangerous first character gets an apostrophe before it.
 
-    Source: OWASP, CSV Injection. A number stays a number.
+    Source: OWASP, CSV Injection. A number stays a number. So does the text, for who reads it here: where apostrophes of
+    its own stand before such a character, it gets another one.
     """
     if value is None:
         return ""
     text = str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text
+    return f"'{text}" if isinstance(value, str) and text.lstrip("'").startswith(_FORMULA) else text
+
+
+def _unprotected(text: str) -> str:
+    """Return the text that `harmless` was given."""
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULA) else text
 
 
 def line(cells: Sequence[object], separator: str = ",") -> str:

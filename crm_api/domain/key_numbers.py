@@ -19,13 +19,20 @@ from typing import Final, Literal, get_args
 
 Notation = Literal["auto", "hex", "decimal", "wiegand"]
 ByteOrder = Literal["high_first", "low_first"]
-NOTATIONS: Final[tuple[str, ...]] = get_args(Notation)
+NOTATIONS: Final[tuple[Notation, ...]] = get_args(Notation)
+BYTE_ORDERS: Final[tuple[ByteOrder, ...]] = get_args(ByteOrder)
 
 LEAST_BYTES: Final = 3
 MOST_BYTES: Final = 10
 PRINTED_BYTES: Final = 4
 """What a card prints in decimal, and what a decimal number is padded to before its bytes are turned round."""
+WIEGAND_BYTES: Final = 3
+SIZES: Final = (PRINTED_BYTES, 5, 7, 8, MOST_BYTES)
+"""Bytes that keys have; other numbers are padded to the next of them."""
 DECIMAL_DIGITS: Final = 10
+_SIZE_OF_DIGITS: Final = {len(str((1 << 8 * size) - 1)): size for size in SIZES}
+"""A decimal number with so many digits, leading zeros included, has at least so many bytes: those that are zero count
+when its bytes are turned round. One that is not padded has them by its value already."""
 
 _SEPARATORS: Final = re.compile(r"[\s:.-]")
 _WIEGAND: Final = re.compile(r"(\d{1,3})\s*[,/]\s*(\d{1,5})", re.ASCII)
@@ -44,14 +51,17 @@ def normalised(text: str, notation: Notation = "auto", byte_order: ByteOrder = "
     Args:
         text: the number as a person or a file gives it.
         notation: how it is written. `auto` takes two groups for Wiegand, ten digits for decimal, anything with a
-            letter or separators for hexadecimal, and refuses what could be either.
+            letter, separators or `0x` before it for hexadecimal, and refuses what could be either.
         byte_order: `low_first` when the source writes the bytes in the order in which the key sends them.
 
     Raises:
         KeyNumberError: no number of a key, or one that could be meant in two ways.
     """
-    text = text.strip().removeprefix("0x").removeprefix("0X")
-    raw = _bytes(text, _detected(text) if notation == "auto" else notation)
+    text = text.strip()
+    digits = text.removeprefix("0x").removeprefix("0X")
+    if notation == "auto":
+        notation = _detected(digits) if digits == text else "hex"
+    raw = _bytes(digits, notation)
     if byte_order == "low_first":
         raw = raw[::-1]
     number = raw.lstrip(b"\0").rjust(LEAST_BYTES, b"\0")
@@ -65,18 +75,21 @@ def normalised(text: str, notation: Notation = "auto", byte_order: ByteOrder = "
 def written(number: str, notation: Notation = "hex", byte_order: ByteOrder = "high_first") -> str:
     """Return a kept number in another notation (`auto` is hexadecimal).
 
-    Hexadecimal is padded to the sizes that keys have (4, 7, 8 or 10 bytes), decimal to ten digits. Wiegand tells the
-    lower three bytes, which is all that such readers know.
+    Hexadecimal is padded to the sizes that keys have (4, 5, 7, 8 or 10 bytes), decimal to ten digits; with the lowest
+    byte first to as many as the greatest number of its size has, so that reading it finds the size again. Wiegand tells
+    the lower three bytes, which is all that such readers know: of a longer key the others are lost.
     """
     raw = bytes.fromhex(number)
-    size = next(size for size in (PRINTED_BYTES, 5, 7, 8, MOST_BYTES) if size >= len(raw))
-    raw = raw.rjust(size, b"\0")
+    size = next(size for size in SIZES if size >= len(raw))
+    raw = raw[-WIEGAND_BYTES:] if notation == "wiegand" else raw.rjust(size, b"\0")
+    digits = DECIMAL_DIGITS
     if byte_order == "low_first":
         raw = raw[::-1]
+        digits = next(digits for digits, padded in _SIZE_OF_DIGITS.items() if padded == size)
     if notation == "decimal":
-        return str(int.from_bytes(raw, "big")).rjust(DECIMAL_DIGITS, "0")
+        return str(int.from_bytes(raw, "big")).rjust(digits, "0")
     if notation == "wiegand":
-        return f"{raw[-3]:03},{int.from_bytes(raw[-2:], 'big'):05}"
+        return f"{raw[0]:03},{int.from_bytes(raw[1:], 'big'):05}"
     return raw.hex().upper()
 
 
@@ -102,7 +115,7 @@ def _bytes(text: str, notation: Notation) -> bytes:
         if not (text.isascii() and text.isdigit()) or len(text) > 3 * MOST_BYTES:
             raise KeyNumberError("is no decimal number")
         value = int(text)
-        size = max(PRINTED_BYTES, (value.bit_length() + 7) // 8)
+        size = max(_SIZE_OF_DIGITS.get(len(text), PRINTED_BYTES), (value.bit_length() + 7) // 8)
         return value.to_bytes(size, "big")
     digits = _SEPARATORS.sub("", text)
     if not digits.isascii() or not _HEX.fullmatch(digits):

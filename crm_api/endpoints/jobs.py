@@ -91,7 +91,8 @@ def _import(services: Services, kind: ImportKind, query: type[asked.ImportQuery]
                 ),
                 f"Columns: {columns}. UTF-8, UTF-16 or cp1251; semicolons, commas or tabs. With one wrong row nothing "
                 "is imported. A file above 64 kB is imported in the background, and so is a smaller one while the "
-                f"database is busy: do not send it again. {_bounds(kind)}",
+                "database is busy: do not send it again. The audit log has an entry of each thing that is made "
+                f"or changed. {_bounds(kind)}",
                 upload=(CSV,),
                 upload_example=example,
                 query=query,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from crm_api.bootstrap import Services
 
 _EXPORT: Final = line(EXPORTED) + line(
-    ("00C688AC", "apartment", "Lenina 1", 1, "12", None, None, "yes", "given to Anna Petrova")
+    ("00C688AC", "apartment", "Lenina 1", 1, "12", None, None, "yes", "given to Anna Petrova", "hex", "high_first")
 )
 
 
@@ -52,7 +52,9 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     (Answer(200, "A CSV file; an import takes it, too", media_types=(CSV,), example=_EXPORT),),
                     "`panel_id` chooses the keys that open at that panel now: bound to what it serves, enabled, of no "
                     "apartment under a block that stops keys. No panel is told of keys by itself: this file is loaded "
-                    "into it with its maker's own tools, again after each change of keys or blocks.",
+                    "into it with its maker's own tools, again after each change of keys or blocks. The columns "
+                    "`notation` and `byte_order` tell an import how the numbers are written; `wiegand` has the lower "
+                    "three bytes of a longer key alone, and is no copy of it.",
                     query=keys.KeyExport,
                     problems=frozenset({"not-found"}),
                 ),

@@ -38,10 +38,10 @@ SECRETS: Final = frozenset(
 """Names whose values never reach the log, at any depth. A service adds its own in `Kept.secrets`."""
 HIDDEN: Final = "(not shown)"
 
-_WRITE = """
-INSERT INTO audit_log (at_ms, company_id, principal_id, who, action, noun, key, state_before, state_after)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+COLUMNS: Final = (
+    "at_ms", "company_id", "principal_id", "who", "action", "noun", "key", "state_before", "state_after",
+)  # fmt: skip
+_WRITE = f"INSERT INTO audit_log ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - names of ours
 
 Method = TypeVar("Method", bound="Callable[..., Any]")
 State = dict[str, Any]
@@ -76,25 +76,28 @@ class AuditTrail:
 
     def write(self, tenant: Tenant, entries: Iterable[Entry], secrets: frozenset[str] = frozenset()) -> None:
         """Add entries: one for each changed thing, whether one or a hundred thousand."""
+        self._context.database.many(_WRITE, self.lines(tenant, entries, secrets))
+
+    def lines(
+        self, tenant: Tenant, entries: Iterable[Entry], secrets: frozenset[str] = frozenset()
+    ) -> list[tuple[object, ...]]:
+        """Return the rows (`COLUMNS`) that `write` adds, for who has them lie ready before the transaction."""
         hidden = SECRETS | secrets
         now_ms = self._context.now_ms()
-        self._context.database.many(
-            _WRITE,
-            [
-                (
-                    now_ms,
-                    entry.company_id,
-                    tenant.principal_id,
-                    tenant.name or "platform",
-                    entry.action,
-                    entry.noun,
-                    entry.key,
-                    _text(entry.before, hidden),
-                    _text(entry.after, hidden),
-                )
-                for entry in entries
-            ],
-        )
+        return [
+            (
+                now_ms,
+                entry.company_id,
+                tenant.principal_id,
+                tenant.name or "platform",
+                entry.action,
+                entry.noun,
+                entry.key,
+                _text(entry.before, hidden),
+                _text(entry.after, hidden),
+            )
+            for entry in entries
+        ]
 
 
 def audited(action: str) -> Callable[[Method], Method]:

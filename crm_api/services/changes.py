@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from crm_api.tables import dialled_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from crm_api.services.context import Context
     from crm_api.tables.dialled_numbers import Pair, Scope
@@ -67,7 +67,9 @@ class Changes:
 
     def apartments_when_delivered(self, apartment_ids: Iterable[int]) -> None:
         """Drop the plans of these apartments now, under the numbers that reach them when this is delivered."""
-        self._add("apartments", json.dumps(sorted(set(apartment_ids))))
+        kept = sorted(set(apartment_ids))
+        if kept:
+            self._add("apartments", json.dumps(kept))
 
     def apartments_at(self, due_at_ms: int, apartment_ids: Iterable[int]) -> None:
         """Drop, at a later moment, the plans that will be others by then without anybody's doing.
@@ -110,6 +112,18 @@ class Changes:
         named = dialled_numbers.apartments_naming(self._context.database, account_id)
         self.apartments({*named} if apartment_id is None else {*named, apartment_id})
         self._add("account", str(account_id))
+
+    def accounts_ring_when_delivered(self, apartments: Mapping[int, int]) -> None:
+        """Drop the plans that may ring these accounts when this is delivered, for who has very many.
+
+        It is enough for whoever changes neither the accounts nor the plans that name them.
+
+        Args:
+            apartments: of each account, by its id.
+        """
+        self.apartments_when_delivered(apartments.values())
+        now_ms = self._context.now_ms()
+        self._context.database.many(_ADD, [(-now_ms, "account", str(account_id)) for account_id in sorted(apartments)])
 
     def _add(self, scope: str, payload: str) -> None:
         # What is due now is so for whoever delivers it, also where the clock is minutes behind or was put back since: a

@@ -10,7 +10,7 @@ import structlog
 from crm_api.domain import csv_table
 from crm_api.domain.csv_table import CsvRow, RowProblem
 from crm_api.domain.problems import InvalidFieldsError
-from crm_api.services.audit import AuditTrail, Entry
+from crm_api.services.audit import COLUMNS, AuditTrail, Entry
 from crm_api.services.context import Tenant
 from crm_api.services.idempotency import Idempotency
 from crm_api.services.importing.apartments import ApartmentImport
@@ -138,6 +138,7 @@ class Imports:
         try:
             if not problems and not dry_run:
                 importer.prepare()
+                importer.stage("audit_log", COLUMNS, self._trail.lines(_who(taken), importer.entries()))
             with self._context.database.transaction():
                 if not problems and not dry_run:
                     importer.look_again()
@@ -174,6 +175,10 @@ class Imports:
         return problems, wrong, rows
 
     def _tell_the_audit_log(self, taken: Taken, made: dict[str, int]) -> None:
-        tenant = Tenant(None, taken.made_by, taken.options.get("principal_id"))
         entry = Entry("job", str(taken.job_id), taken.kind, None, {"made": made}, taken.company_id)
-        self._trail.write(tenant, [entry])
+        self._trail.write(_who(taken), [entry])
+
+
+def _who(taken: Taken) -> Tenant:
+    """Return whose doing a job is."""
+    return Tenant(None, taken.made_by, taken.options.get("principal_id"))

@@ -29,8 +29,12 @@ OWNERS: Final[dict[str, type[Table]]] = {
     "house": House,
 }
 _PLAIN: Final[tuple[Notation, ...]] = ("auto", "hex", "decimal")
-EXPORTED: Final = ("number", "scope", "address", "entrance", "apartment", "resident", "resident_id", "enabled", "note")
-"""Columns of an export; an import takes them, too."""
+EXPORTED: Final = (
+    "number", "scope", "address", "entrance", "apartment", "resident", "resident_id", "enabled", "note", "notation",
+    "byte_order",
+)  # fmt: skip
+"""Columns of an export; an import takes them, too. The last two tell it how the number is written: ten digits may be a
+decimal number, or five bytes."""
 BATCH: Final = 1000
 
 
@@ -62,14 +66,14 @@ class Keys(Kept[RfidKey]):
 
     def documents(self, rows: Sequence[RfidKey]) -> list[Document]:
         """Show each key with its number in every notation."""
-        return [
-            {
-                **row.__data__,
-                "decimal": key_numbers.written(row.number, "decimal"),
-                "wiegand": key_numbers.written(row.number, "wiegand"),
-            }
-            for row in rows
-        ]
+        return [self.with_notations(row.__data__) for row in rows]
+
+    @staticmethod
+    def with_notations(state: Mapping[str, Any]) -> Document:
+        """Return what is shown of a key: its row, and its number in other notations."""
+        number = state["number"]
+        decimal, wiegand = key_numbers.written(number, "decimal"), key_numbers.written(number, "wiegand")
+        return {**state, "decimal": decimal, "wiegand": wiegand}
 
     def create(self, tenant: Tenant, new: keys.NewKey) -> Document:
         """Make a key."""
@@ -120,7 +124,8 @@ class Keys(Kept[RfidKey]):
             text = ""
             for number, enabled, *more, note in rows:
                 written = key_numbers.written(number, wanted.notation, wanted.byte_order)
-                text += line((written, *more, "yes" if enabled else "no", note), separator)
+                how = (wanted.notation, wanted.byte_order)
+                text += line((written, *more, "yes" if enabled else "no", note, *how), separator)
             yield text
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from crm_api.domain.numbering import CONCIERGE_NUMBERS, EMERGENCY_NUMBERS, number_to_dial
+from crm_api.tables.many_ids import asked_for
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -15,14 +16,20 @@ Pair = tuple[str, str]
 Scope = Literal["panel", "house", "company", "city"]
 _AT_ONCE: Final = 500
 
-_PAIRS = """
-SELECT a.account, CASE WHEN pp.code = '' THEN '' ELSE pp.code || coalesce(p.separator, '') END, ap.number, ap.id
+_CODE = "CASE WHEN pp.code = '' THEN '' ELSE pp.code || coalesce(p.separator, '') END"
+_PAIRS = f"""
+SELECT a.account, {_CODE}, ap.number, ap.id
 FROM panel_places pp
 JOIN panels p ON p.id = pp.panel_id
 JOIN accounts a ON a.id = p.account_id
 JOIN apartments ap ON ap.house_id = pp.house_id AND (pp.entrance_id IS NULL OR pp.entrance_id = ap.entrance_id)
-WHERE {condition}
-"""
+WHERE {{condition}}
+"""  # noqa: S608 - a constant
+_REACH = f"""
+SELECT pp.house_id, pp.entrance_id, a.account, {_CODE}
+FROM panel_places pp JOIN panels p ON p.id = pp.panel_id JOIN accounts a ON a.id = p.account_id
+WHERE pp.house_id IN ({{marks}}) ORDER BY p.id
+"""  # noqa: S608 - a constant
 # Of a resident's own accounts only a guest's lose their right by themselves.
 _PLANS_NAMING_GUESTS = """
 SELECT DISTINCT rp.company_id, rp.house_id, rp.apartment_id
@@ -131,6 +138,21 @@ def by_apartment(database: CrmDatabase, apartment_ids: Iterable[int]) -> dict[in
         for panel, code, number, apartment_id in database.rows(sql, batch):
             pairs.setdefault(apartment_id, []).append((panel, number_to_dial(code, number)))
     return pairs
+
+
+class Reach:
+    """Which panels reach the apartments of some houses, also of apartments that are still to be made."""
+
+    def __init__(self, database: CrmDatabase, house_ids: Iterable[int]) -> None:
+        self._places: dict[int, list[tuple[int | None, str, str]]] = {}
+        for house_id, *place in asked_for(database, _REACH, sorted(set(house_ids))):
+            entrance_id, panel, code = place
+            self._places.setdefault(house_id, []).append((entrance_id, panel, code))
+
+    def dial(self, house_id: int, entrance_id: int, number: int) -> dict[str, str]:
+        """Return the number to dial on each panel, the oldest panel first."""
+        places = self._places.get(house_id, ())
+        return {panel: number_to_dial(code, number) for only, panel, code in places if only in (None, entrance_id)}
 
 
 def of_scope(database: CrmDatabase, scope: Scope, key: int) -> Iterator[Pair]:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain.csv_table import Column
 from crm_api.domain.number_ranges import RangeError, ranges_of, told
+from crm_api.services.apartments import Apartments
 from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain, whole_number
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, LAST_ENTRANCE, KnownPlaces
+from crm_api.services.places import Entrances
+from crm_api.tables.dialled_numbers import Reach
 from crm_api.tables.id_blocks import reserved
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from crm_api.domain.csv_table import CsvRow
+    from crm_api.services.audit import Entry
     from crm_api.services.context import Context
 
 LONGEST_LABEL: Final = 20
-_APARTMENT: Final = ("company_id", "house_id", "entrance_id", "number", "label", "floor")
+_ENTRANCE: Final = ("id", "company_id", "house_id", "number")
+_APARTMENT: Final = ("id", "company_id", "house_id", "entrance_id", "number", "label", "floor")
 
 
 class ApartmentImport(Importer):
@@ -32,9 +40,11 @@ class ApartmentImport(Importer):
     def __init__(self, context: Context, company_id: int, options: dict[str, Any]) -> None:
         super().__init__(context, company_id, options)
         self._places = KnownPlaces(self.database, company_id)
-        self._taken: dict[tuple[int, str], int] = dict.fromkeys(self._places.apartments, 0)
+        self._taken: dict[tuple[int, str], int] = dict.fromkeys(chain(self._places.apartments, self._places.labels), 0)
         self._missing: dict[tuple[int, int], int] = {}
         self._apartments: list[tuple[int, int, int, str | None, int | None]] = []
+        self._lines: list[tuple[Any, ...]] = []
+        self._entrance_lines: list[tuple[int, ...]] = []
 
     def read(self, row: CsvRow) -> None:
         """Remember the apartments of a row."""
@@ -64,13 +74,24 @@ class ApartmentImport(Importer):
         """Have missing entrances and the apartments lie ready."""
         entrances = self._places.entrances
         entrances.update(zip(self._missing, reserved(self.database, "entrances", len(self._missing)), strict=True))
-        missing = [(entrances[place], self.company_id, *place) for place in self._missing]
-        self.stage("entrances", ("id", "company_id", "house_id", "number"), missing)
-        lines = [
-            (self.company_id, house_id, entrances[house_id, entrance], number, label, floor)
-            for house_id, entrance, number, label, floor in self._apartments
+        self._entrance_lines = [(entrances[place], self.company_id, *place) for place in self._missing]
+        self.stage("entrances", _ENTRANCE, self._entrance_lines)
+        ids = reserved(self.database, "apartments", len(self._apartments))
+        self._lines = [
+            (apartment_id, self.company_id, house_id, entrances[house_id, entrance], number, label, floor)
+            for apartment_id, (house_id, entrance, number, label, floor) in zip(ids, self._apartments, strict=True)
         ]
-        self.stage("apartments", _APARTMENT, lines)
+        self.stage("apartments", _APARTMENT, self._lines)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield one for each entrance and each apartment."""
+        for line in self._entrance_lines:
+            yield self.created(Entrances.noun, {**dict(zip(_ENTRANCE, line, strict=True)), "version": 1})
+        reach = Reach(self.database, {house_id for house_id, *_ in self._apartments})
+        for line in self._lines:
+            state = dict(zip(_APARTMENT, line, strict=True))
+            dial = reach.dial(state["house_id"], state["entrance_id"], state["number"])
+            yield self.created(Apartments.noun, {**state, "probes_refused": False, "dial": dial, "version": 1})
 
     def announce(self) -> None:
         """Have the houses planned anew."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
+from crm_api.services.audit import Entry
 from crm_api.services.changes import Changes
 from crm_api.tables.staged_rows import StagedRows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from crm_api.domain.csv_table import Column, CsvRow, RowProblem
+    from crm_api.services.audit import State
     from crm_api.services.context import Context
 
 MOST_IN_RANGES: Final = 50_000
@@ -26,6 +28,7 @@ YES = frozenset({"", "yes", "y", "true", "1", "да", "+"})
 NO = frozenset({"no", "n", "false", "0", "нет", "-"})
 # Not FOR UPDATE: that would keep away whoever writes a row that refers to the company, such as the record of a call.
 _LOCK = "SELECT id FROM companies WHERE id = ? FOR NO KEY UPDATE"
+Choice = TypeVar("Choice", bound=str)
 _WHOLE: Final = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
@@ -80,6 +83,14 @@ class Importer:
     def prepare(self) -> None:
         """Have the rows lie ready (`stage`), with their ids where others refer to them, before the transaction."""
         raise NotImplementedError
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield what the audit log is told when all lies ready: one entry for each thing, as if it were made alone."""
+        raise NotImplementedError
+
+    def created(self, noun: str, state: State) -> Entry:
+        """Return the entry of a new thing; its state is the document that the API shows."""
+        return Entry(noun, str(state["id"]), "create", None, state, self.company_id)
 
     def stage(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Have rows of a table lie ready; they are written in the order in which they were staged."""
@@ -155,6 +166,15 @@ def yes_or_no(text: str, column: str) -> bool:
     if word not in YES | NO:
         raise WrongCellError(column, "say yes or no")
     return word in YES
+
+
+def chosen(row: CsvRow, column: str, choices: Sequence[Choice]) -> Choice | None:
+    """Return which of the words a row names; None: the cell is empty, or there is no such column."""
+    named = row.cells.get(column, "").casefold()
+    found = next((choice for choice in choices if choice == named), None)
+    if named and found is None:
+        raise WrongCellError(column, f"give {', '.join(choices[:-1])} or {choices[-1]}")
+    return found
 
 
 def limited(text: str, column: str, most: int) -> str:

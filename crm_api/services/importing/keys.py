@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain import key_numbers
 from crm_api.domain.csv_table import Column
-from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain, yes_or_no
+from crm_api.services.importing.importer import Importer, WrongCellError, chosen, limited, plain, yes_or_no
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, KnownPlaces
+from crm_api.services.keys import Keys
+from crm_api.tables.id_blocks import reserved
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from crm_api.domain.csv_table import CsvRow
+    from crm_api.services.audit import Entry
     from crm_api.services.context import Context
 
 LONGEST_NOTE: Final = 200
@@ -27,7 +32,7 @@ SCOPES: Final = {
     "компания": "company",
 }
 _COLUMNS: Final = (
-    "company_id", "number", "scope", "resident_id", "apartment_id", "entrance_id", "house_id", "enabled", "note",
+    "id", "company_id", "number", "scope", "resident_id", "apartment_id", "entrance_id", "house_id", "enabled", "note",
     "created_at_ms",
 )  # fmt: skip
 
@@ -45,6 +50,8 @@ class KeyImport(Importer):
         Column("resident_id"),
         Column("enabled", ("включён", "включен")),
         Column("note", ("примечание",)),
+        Column("notation", ("запись",)),
+        Column("byte_order", ("порядок байтов",)),
     )
 
     def __init__(self, context: Context, company_id: int, options: dict[str, Any]) -> None:
@@ -57,15 +64,11 @@ class KeyImport(Importer):
         numbers = self.database.rows("SELECT number FROM rfid_keys WHERE company_id = ?", company)
         self._numbers = dict.fromkeys((row[0] for row in numbers), 0)
         self._keys: list[tuple[Any, ...]] = []
+        self._ids: list[int] = []
 
     def read(self, row: CsvRow) -> None:
         """Remember a key."""
-        try:
-            number = key_numbers.normalised(
-                row.cells["number"], self.options.get("notation", "auto"), self.options.get("byte_order", "high_first")
-            )
-        except key_numbers.KeyNumberError as error:
-            raise WrongCellError("number", str(error)) from None
+        number = self._number(row)
         before = self._numbers.get(number)
         if before:
             raise WrongCellError("number", f"is the key of row {before}, too: leave one of them out")
@@ -81,11 +84,28 @@ class KeyImport(Importer):
 
     def prepare(self) -> None:
         """Have the keys lie ready."""
-        self.stage("rfid_keys", _COLUMNS, self._keys)
+        self._ids = reserved(self.database, "rfid_keys", len(self._keys))
+        lines = [(key_id, *key) for key_id, key in zip(self._ids, self._keys, strict=True)]
+        self.stage("rfid_keys", _COLUMNS, lines)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield one for each key."""
+        for key_id, key in zip(self._ids, self._keys, strict=True):
+            state = dict(zip(_COLUMNS, (key_id, *key), strict=True))
+            yield self.created(Keys.noun, Keys.with_notations({**state, "version": 1}))
 
     def made(self) -> dict[str, int]:
         """Return how many keys there are."""
         return {"keys": len(self._keys)}
+
+    def _number(self, row: CsvRow) -> str:
+        """Return the number as it is kept; what the row says of how it is written goes before what the request says."""
+        notation = chosen(row, "notation", key_numbers.NOTATIONS) or self.options.get("notation", "auto")
+        byte_order = chosen(row, "byte_order", key_numbers.BYTE_ORDERS) or self.options.get("byte_order", "high_first")
+        try:
+            return key_numbers.normalised(row.cells["number"], notation, byte_order)
+        except key_numbers.KeyNumberError as error:
+            raise WrongCellError("number", str(error)) from None
 
     @staticmethod
     def _scope(row: CsvRow) -> str:

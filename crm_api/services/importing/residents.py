@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain.csv_table import Column
 from crm_api.domain.phones import e164
 from crm_api.domain.problems import ConflictError
 from crm_api.domain.zones import zone_or_utc
+from crm_api.services.audit import Entry
 from crm_api.services.changes import OUTBOX_COLUMNS, due_rows
 from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain
+from crm_api.services.importing.known_people import MOST_PHONES, KnownPeople, Person
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, KnownPlaces
+from crm_api.services.residents import Residents
 from crm_api.tables.id_blocks import reserved
+from crm_api.tables.many_ids import asked_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from crm_api.domain.csv_table import CsvRow
     from crm_api.services.context import Context
 
 LONGEST_NAME: Final = 200
 LONGEST_NOTE: Final = 1000
-MOST_PHONES: Final = 10
 MOST_PHONES_OF_A_FILE: Final = 200_000
 """Each is a row to write, for which others wait as for those of the file itself (`importer.MOST_ROWS`)."""
 ROLES: Final = {
@@ -44,9 +48,7 @@ _DATES: Final = ("%Y-%m-%d", "%d.%m.%Y")
 _RESIDENT: Final = ("id", "company_id", "name", "note", "created_at_ms")
 _PHONE: Final = ("company_id", "resident_id", "phone", "position")
 _RESIDENCY: Final = ("company_id", "resident_id", "apartment_id", "role", "ends_at_ms")
-_KNOWN: Final = """
-SELECT r.id, r.name, p.phone FROM residents r JOIN resident_phones p ON p.resident_id = r.id WHERE r.company_id = ?
-"""
+_HOME: Final = ("apartment_id", "role", "ends_at_ms", "ring_order")
 _HOMES: Final = "SELECT resident_id, apartment_id FROM residencies WHERE company_id = ?"
 # Without the company in it: SQLite would read all its people, for each of these statements.
 _OF_PHONES: Final = """
@@ -57,9 +59,8 @@ _OF_HOMES: Final = """
 SELECT r.id, r.name, h.apartment_id FROM residencies h JOIN residents r ON r.id = h.resident_id
 WHERE h.apartment_id IN ({marks})
 """
-_AT_ONCE: Final = 500
-"""Phones or apartments that one statement asks for."""
-_RINGING_PHONES: Final = "SELECT apartment_id FROM accounts WHERE company_id = ? AND kind = 'phone'"
+_DIALLED: Final = "SELECT DISTINCT phone FROM accounts WHERE company_id = ? AND kind = 'phone'"
+_OWN_ACCOUNTS: Final = "SELECT id, resident_id, apartment_id FROM accounts WHERE resident_id IN ({marks})"
 # By the clock of the house's city, else of the company's.
 _ZONES: Final = """
 SELECT h.id, coalesce(t.time_zone, 'UTC') FROM houses h JOIN companies c ON c.id = h.company_id
@@ -68,7 +69,7 @@ LEFT JOIN cities t ON t.id = coalesce(h.city_id, c.city_id) WHERE h.company_id =
 
 
 class ResidentImport(Importer):
-    """Who has the same name and one of the same phones is the same person, in the file and in the company."""
+    """Who has the same name and one of the same phones is the same person, and gets what else a row says of him."""
 
     columns: ClassVar[tuple[Column, ...]] = (
         Column("name", ("фио", "имя", "житель"), required=True),
@@ -85,12 +86,13 @@ class ResidentImport(Importer):
         super().__init__(context, company_id, options)
         self._places = KnownPlaces(self.database, company_id)
         self._zones: dict[int, str] = dict(self.database.rows(_ZONES, (company_id,)))
-        self._known = self._kept()
-        """Name and phone: the resident's id; below zero for one who is new (-1 is the first)."""
+        self._people = KnownPeople(self.database, company_id)
         self._homes: dict[tuple[int, int], int] = dict.fromkeys(self.database.rows(_HOMES, (company_id,)), 0)
         self._nameless: dict[tuple[str, int], int] = {}
-        self._people: list[tuple[str, str | None, list[str]]] = []
         self._residencies: list[tuple[int, int, str, int | None]] = []
+        self._ids: list[int] = []
+        self._of_phones: dict[str, set[int]] = {}
+        """Apartments where a phone, if it is dialled, is a resident's now."""
         self._e164: dict[str, str] = {}
         self._phones_in_all = 0
 
@@ -107,23 +109,22 @@ class ResidentImport(Importer):
             raise WrongCellError("role", "give owner, tenant or guest")
         ends_at_ms = self._ends_at_ms(row.cells.get("until", ""), role, house_id)
         note = limited(row.cells.get("note", ""), "note", LONGEST_NOTE) or None
-        who = next((self._known[plain(name), phone] for phone in phones if (plain(name), phone) in self._known), None)
+        who = self._people.meant(plain(name), phones, apartment_id, self._homes)
         if who is not None:
             before = self._homes.get((who, apartment_id))
             if before:
                 raise WrongCellError("name", f"lives in this apartment by row {before} already: leave one of them out")
             if before == 0 and self.there_already("name", "this resident of this apartment"):
+                self._people.leave_out(who, name, phones)
                 return
+            self._people.give(who, name, phones, note)
         elif not phones and (plain(name), apartment_id) in self._nameless:
             before = self._nameless[plain(name), apartment_id]
             raise WrongCellError(
                 "name", f"lives in this apartment by row {before} already: give phones to tell them apart"
             )
         if who is None:
-            self._people.append((name, note, phones))
-            who = -len(self._people)
-            for phone in phones:
-                self._known[plain(name), phone] = who
+            who = self._people.make(name, phones, note)
             if not phones:
                 self._nameless[plain(name), apartment_id] = row.number
         self._homes[who, apartment_id] = row.number
@@ -131,56 +132,83 @@ class ResidentImport(Importer):
 
     def prepare(self) -> None:
         """Have people, phones and homes lie ready, and that plans are dropped when a guest's time is over."""
-        ids = reserved(self.database, "residents", len(self._people))
-        people = list(zip(ids, self._people, strict=True))
-        lines = [(resident_id, self.company_id, name, note, self.now_ms) for resident_id, (name, note, _) in people]
-        self.stage("residents", _RESIDENT, lines)
+        new = self._people.new
+        ids = self._ids = reserved(self.database, "residents", len(new))
+        self._people.read_changed()
+        self.stage("residents", _RESIDENT, [self._line(*one) for one in zip(ids, new, strict=True)])
         phones = [
             (self.company_id, resident_id, phone, position)
-            for resident_id, (_, _, phones) in people
-            for position, phone in enumerate(phones)
+            for resident_id, person in chain(zip(ids, new, strict=True), self._people.changed.items())
+            for position, phone in enumerate(person.phones, len(person.kept_phones))
         ]
         self.stage("resident_phones", _PHONE, phones)
         homes = [(self.company_id, who if who > 0 else ids[-who - 1], *home) for who, *home in self._residencies]
         self.stage("residencies", _RESIDENCY, homes)
         self.stage("outbox", OUTBOX_COLUMNS, self._ends())
+        for who, new_homes in self._homes_of().items():
+            person = self._people[who]
+            apartments = {home["apartment_id"] for home in new_homes}
+            for phone in person.kept_phones:
+                self._of_phones.setdefault(phone, set()).update(apartments)
+            apartments.update(home["apartment_id"] for home in person.kept_homes)
+            for phone in person.phones:
+                self._of_phones.setdefault(phone, set()).update(apartments)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield one for each resident who is made, or gets something."""
+        homes = self._homes_of()
+        for number, (resident_id, person) in enumerate(zip(self._ids, self._people.new, strict=True), 1):
+            state = dict(zip(_RESIDENT, self._line(resident_id, person), strict=True))
+            yield self.created(
+                Residents.noun, {**state, "phones": person.phones, "apartments": homes[-number], "version": 1}
+            )
+        for resident_id, person in self._people.changed.items():
+            before, after = person.difference(homes[resident_id])
+            yield Entry(Residents.noun, str(resident_id), "change", before, after, self.company_id)
 
     def look_again(self) -> None:
         """Refuse people who are new to the file and no longer to the company: nothing in the database would.
 
-        It asks for the phones and homes of the file alone: how many people the company has costs nobody any time.
+        And those who get something by it, when they were changed. It asks for the phones and homes of the file alone:
+        how many people the company has costs nobody any time.
         """
         super().look_again()
-        new = {(plain(name), phone) for name, _, phones in self._people for phone in phones}
-        for company_id, name, phone in self._asked_for(_OF_PHONES, sorted({phone for _, phone in new})):
+        self._people.count_up()
+        new = {(plain(person.name), phone) for person in self._people.new for phone in person.phones}
+        for company_id, name, phone in asked_for(self.database, _OF_PHONES, sorted({phone for _, phone in new})):
             if company_id == self.company_id and (plain(name), phone) in new:
                 raise ConflictError(f"{name} was made meanwhile")
         apartments = sorted({apartment_id for _, apartment_id in self._nameless})
-        for resident_id, name, apartment_id in self._asked_for(_OF_HOMES, apartments):
+        for resident_id, name, apartment_id in asked_for(self.database, _OF_HOMES, apartments):
             # Who lived there before the first look and has no phone may be another of the same name.
             if (plain(name), apartment_id) in self._nameless and (resident_id, apartment_id) not in self._homes:
                 raise ConflictError(f"{name} was made meanwhile")
 
     def announce(self) -> None:
-        """Have apartments that ring a phone planned anew: it is dialled only while it is a resident's."""
-        ringing = {apartment_id for (apartment_id,) in self.database.rows(_RINGING_PHONES, (self.company_id,))}
-        planned_anew = ringing.intersection(apartment_id for _, apartment_id, _, _ in self._residencies)
-        if planned_anew:  # each has several numbers: to look them up here would keep others waiting
-            self.changes.apartments_when_delivered(planned_anew)
+        """Have planned anew what rings a phone or an account of one's own: only while its owner lives there."""
+        dialled = {phone for (phone,) in self.database.rows(_DIALLED, (self.company_id,))}
+        planned_anew: set[int] = set()
+        for phone in dialled.intersection(self._of_phones):
+            planned_anew |= self._of_phones[phone]
+        # Each has several numbers and plans that name it: to look them up here would keep others waiting.
+        self.changes.apartments_when_delivered(planned_anew)
+        new = {(who, apartment_id) for who, apartment_id, _, _ in self._residencies if who > 0}
+        own = asked_for(self.database, _OWN_ACCOUNTS, sorted(self._people.changed))
+        self.changes.accounts_ring_when_delivered({account: home for account, who, home in own if (who, home) in new})
 
     def made(self) -> dict[str, int]:
         """Return how many people and homes there are."""
-        return {"residents": len(self._people), "residencies": len(self._residencies)}
+        return {"residents": len(self._people.new), "residencies": len(self._residencies)}
 
-    def _asked_for(self, sql: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
-        for first in range(0, len(values), _AT_ONCE):
-            batch = values[first : first + _AT_ONCE]
-            yield from self.database.rows(sql.format(marks=", ".join("?" * len(batch))), batch)
+    def _homes_of(self) -> dict[int, list[dict[str, Any]]]:
+        """Return the new homes of each person, as documents show them."""
+        homes: dict[int, list[dict[str, Any]]] = {}
+        for who, *home in self._residencies:
+            homes.setdefault(who, []).append(dict(zip(_HOME, (*home, None), strict=True)))
+        return homes
 
-    def _kept(self) -> dict[tuple[str, str], int]:
-        """Return the ids of the company's residents, by name and phone."""
-        known = self.database.rows(_KNOWN, (self.company_id,))
-        return {(plain(name), phone): resident_id for resident_id, name, phone in known}
+    def _line(self, resident_id: int, person: Person) -> tuple[object, ...]:
+        return resident_id, self.company_id, person.name, person.note, self.now_ms
 
     def _ends(self) -> list[tuple[int, str, str]]:
         """Return what the outbox is told of the ends of guests: their apartments, by moment."""

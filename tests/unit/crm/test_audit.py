@@ -102,10 +102,10 @@ TOLD_OTHERWISE = {
     "POST /v1/login": "test_a_login_its_end_and_a_new_password_are_told",
     "POST /v1/logout": "test_a_login_its_end_and_a_new_password_are_told",
     "POST /v1/me/password": "test_a_login_its_end_and_a_new_password_are_told",
-    "POST /v1/imports/houses": "test_imports.py",
-    "POST /v1/imports/apartments": "test_imports.py",
-    "POST /v1/imports/residents": "test_imports.py",
-    "POST /v1/imports/keys": "test_imports.py",
+    "POST /v1/imports/houses": "test_import_audit.py",
+    "POST /v1/imports/apartments": "test_import_audit.py",
+    "POST /v1/imports/residents": "test_import_audit.py",
+    "POST /v1/imports/keys": "test_import_audit.py",
 }
 
 

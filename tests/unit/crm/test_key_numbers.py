@@ -3,7 +3,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crm_api.domain.key_numbers import ByteOrder, KeyNumberError, Notation, normalised, written
@@ -24,6 +24,10 @@ REAL = NUMBER.filter(lambda number: set(number) not in ({"0"}, {"F"}))
         ("0x00C688AC", "auto", "high_first", "C688AC"),
         ("AC88C600", "hex", "low_first", "C688AC"),
         ("2894644736", "decimal", "low_first", "C688AC"),
+        ("0x0123456789", "auto", "high_first", "0123456789"),
+        ("0000067305985", "decimal", "low_first", "0102030400"),
+        ("67305985", "decimal", "low_first", "01020304"),
+        ("172,35014", "wiegand", "low_first", "C688AC"),
         ("12345678", "hex", "high_first", "12345678"),
         ("12345678", "decimal", "high_first", "BC614E"),
         ("04:A2:24:5A:C6:49:80", "auto", "high_first", "04A2245AC64980"),
@@ -65,9 +69,22 @@ def test_hexadecimal_is_read_back_in_either_order(number: str, byte_order: ByteO
     assert normalised(written(number, "hex", byte_order), "hex", byte_order) == number
 
 
-@given(REAL)
-def test_decimal_is_read_back(number: str) -> None:
-    assert normalised(written(number, "decimal"), "decimal") == number
+@given(REAL, st.sampled_from(["high_first", "low_first"]))
+@example("0102030400", "low_first")
+def test_decimal_is_read_back_in_either_order(number: str, byte_order: ByteOrder) -> None:
+    assert normalised(written(number, "decimal", byte_order), "decimal", byte_order) == number
+
+
+@given(REAL.filter(lambda number: len(number) == 6), st.sampled_from(["high_first", "low_first"]))
+def test_wiegand_of_three_bytes_is_read_back_in_either_order(number: str, byte_order: ByteOrder) -> None:
+    assert normalised(written(number, "wiegand", byte_order), "wiegand", byte_order) == number
+
+
+@given(st.binary(min_size=4, max_size=10).filter(lambda raw: raw[0] != 0 and set(raw) != {255}))
+def test_a_decimal_without_padding_has_the_bytes_that_it_needs(raw: bytes) -> None:
+    assert normalised(str(int.from_bytes(raw, "big")), "decimal", "low_first") == (
+        raw[::-1].lstrip(b"\0").rjust(3, b"\0").hex().upper()
+    )
 
 
 @given(st.text(max_size=30), st.sampled_from(["auto", "hex", "decimal", "wiegand"]))

@@ -88,7 +88,9 @@ def test_keys_are_exported_in_a_makers_notation(town: Town) -> None:
     town.platform("PATCH", "/v1/keys/1", {"note": "=HYPERLINK(1)"})
     header, row = exported(town, "")
     assert header[0] == "number"
-    assert row == ["00C688AC", "apartment", "Lenina 1", "1", "12", "", "", "yes", "'=HYPERLINK(1)"]
+    assert row == [
+        "00C688AC", "apartment", "Lenina 1", "1", "12", "", "", "yes", "'=HYPERLINK(1)", "hex", "high_first",
+    ]  # fmt: skip
     assert exported(town, "?notation=decimal&byte_order=low_first")[1][0] == "2894644736"
     assert exported(town, "?house_id=2")[1:] == []
 
