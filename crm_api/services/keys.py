@@ -44,13 +44,22 @@ def number_of(
         raise InvalidFieldsError.one(field, text, str(error)) from None
 
 
-def _with_number(text: str) -> Any:
-    """Return the condition that a key has the number that a text means, or one of two where it may mean both."""
-    meant = []
+def numbers_meant(text: str, field: str = "number") -> list[str]:
+    """Return the number that a text means as it is kept, or two where it may mean both.
+
+    Raises:
+        InvalidFieldsError: it means none.
+    """
+    meant: dict[str, None] = {}
     for notation in _PLAIN:
         with contextlib.suppress(key_numbers.KeyNumberError):
-            meant.append(key_numbers.normalised(text, notation))
-    return RfidKey.number.in_(meant or [number_of(text)])
+            meant[key_numbers.normalised(text, notation)] = None
+    return list(meant) or [number_of(text, field=field)]
+
+
+def _with_number(text: str) -> Any:
+    """Return the condition that a key has the number that a text means."""
+    return RfidKey.number.in_(numbers_meant(text))
 
 
 class Keys(Kept[RfidKey]):

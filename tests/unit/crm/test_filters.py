@@ -86,7 +86,7 @@ def fill(town: Town, own: Own, database: CrmDatabase) -> None:
     company, city = own.company, own["cities"]
     calls_at = "call_id, direction, company_id, city_id, panel, number, started_at_ms"
     told_in = "company_id, call_id, kind, channel, destination, body, made_at_ms, due_at_ms"
-    opened = "account = 'h12', key_id = ?, access_code_id = ?, house_id = ?, at_ms = 1"
+    opened = "account = 'h12', key_id = ?, key_number = '000065', access_code_id = ?, house_id = ?, at_ms = 1"
     rung = "answered_by = 'h12', result = 'answered', house_id = ?, started_at_ms = 1"
     lock = "wrong, last_wrong_at_ms) VALUES (?, ?, 1, 1)"
     statements: list[tuple[str, tuple[Any, ...]]] = [
