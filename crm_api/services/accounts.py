@@ -9,7 +9,7 @@ from crm_api.domain.kinds import HOUSEHOLD_KINDS
 from crm_api.domain.passwords import ALPHABET, ha1, new_password
 from crm_api.domain.problems import ConflictError, InvalidFieldsError, NotFoundError
 from crm_api.domain.quiet_hours import clock_of, minutes_of
-from crm_api.services.audit import Entry, audited
+from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept, company_for
 from crm_api.tables.models import Account, Apartment
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crm_api.domain.inputs.accounts import NewAccount
-    from crm_api.services.context import Context
 
 PREFIXES: Final = {
     "panel": "p",
@@ -37,12 +36,6 @@ def account_names(ids: Sequence[int]) -> dict[int, str]:
     """Return the name of each account, by id: documents name an account, rows refer to its id."""
     query: Any = Account.select(Account.id, Account.account).where(Account.id.in_(ids))
     return dict(query.tuples())
-
-
-def removals(context: Context, rows: Sequence[Account]) -> list[Entry]:
-    """Return what the audit log is told of accounts that go with something else: one entry for each."""
-    told = Accounts(context).documents(rows)
-    return [Entry(Accounts.noun, shown["account"], "remove", shown, None, shown["company_id"]) for shown in told]
 
 
 class Accounts(Kept[Account]):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.number_ranges import Part, RangeError, Slot, labelled, listed, spread, told
 from crm_api.domain.problems import ConflictError, FieldProblem, InvalidFieldsError, NotFoundError
-from crm_api.services.accounts import removals
 from crm_api.services.audit import Entry
 from crm_api.services.context import Tenant, find
 from crm_api.services.kept import Document, Kept
@@ -61,9 +60,7 @@ class Apartments(Kept[Apartment]):
         """Remove an apartment with its accounts."""
         with self.database.transaction():
             row = self.row(tenant, key)
-            accounts = list(Account.select().where(Account.apartment_id == key))
-            self.trail.write(tenant, removals(self.context, accounts))
-            for account in accounts:
+            for account in Account.select().where(Account.apartment_id == key):
                 self.changes.account_rings(account.id, key)
                 self.changes.contacts(account.account)
             self.changes.apartments([key])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from crm_api.domain.numbering import place_code_problem
 from crm_api.domain.problems import InvalidFieldsError
 from crm_api.domain.search_text import search_text
-from crm_api.services.accounts import account_names, removals
+from crm_api.services.accounts import account_names
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.device_addresses import check_address
 from crm_api.services.kept import Document, Kept
@@ -157,9 +157,12 @@ class Panels(Kept[Panel]):
             account = Account.get_by_id(panel.account_id)
             self.changes.numbers(dialled_numbers.of_scope(self.database, "panel", key))
             self.changes.contacts(account.account)
-            self.trail.write(tenant, removals(self.context, [account]))
             panel.delete_instance()
             account.delete_instance()
+
+    def removed_too(self, row: Panel) -> dict[str, list[int]]:
+        """Return its account."""
+        return {"accounts": [row.account_id]}
 
     @staticmethod
     def _check_gate(company: Tenant, gate_id: int | None) -> None:
