@@ -302,3 +302,5 @@ class ApartmentQuery(OfHouseQuery):
     """Apartments of a house or an entrance."""
 
     entrance_id: FilterId = None
+    label: FilterText = None
+    """Apartments whose door says exactly this."""

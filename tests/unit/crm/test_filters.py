@@ -80,6 +80,7 @@ def fill(town: Town, own: Own, database: CrmDatabase) -> None:
             town.client.simulate_post(path, json=body, headers=own.admin._headers)
     town.platform("PATCH", f"/v1/cities/{own['cities']}", {"fias_id": FIAS})
     own.admin("PATCH", f"/v1/houses/{own['houses']}", {"fias_id": FIAS})
+    own.admin("PATCH", f"/v1/apartments/{own['apartments']}", {"label": "12A"})
     own.admin("POST", f"/v1/access-codes/{own['access-codes']}/end", {"reason": "old"})
     own.admin("POST", f"/v1/blocks/{own['blocks']}/lift", {"reason": "paid"})
     own.admin("POST", f"/v1/push-tokens/{own['push-tokens']}/invalidate", {"reason": "gone"})
