@@ -111,6 +111,7 @@ class Cities(Kept[City]):
                 set_dispatch("city_id", key, dispatch_account(tenant, values.pop("dispatch_account")))
             if "dispatch_number" in values:
                 self._set_dispatch_number(tenant, city, values.pop("dispatch_number"))
+                city = self.row(tenant, key)  # which the centre has counted up
             has_new_clock = values.get("time_zone", city.time_zone) != city.time_zone
             self.update(city, **values)
             self.changes.scope("city", key)
