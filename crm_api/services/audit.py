@@ -137,7 +137,7 @@ def audited(action: str) -> Callable[[Method], Method]:
                             after=after
                             if before is None or after is None
                             else _differing(after, before, arguments, SECRETS | self.secrets),
-                            company_id=self.company_of(known),
+                            company_id=_of_one(self.company_of(state) for state in (before, after) if state),
                         )
                     ],
                     self.secrets,
@@ -148,6 +148,12 @@ def audited(action: str) -> Callable[[Method], Method]:
         return wrapped  # type: ignore[return-value]
 
     return wrap
+
+
+def _of_one(companies: Iterable[int | None]) -> int | None:
+    """Return whose an entry is: of the only one; what was another's before, its new company is not told."""
+    told = set(companies)
+    return told.pop() if len(told) == 1 else None
 
 
 def _differing(state: State, other: State, arguments: tuple[Any, ...] = (), secrets: frozenset[str] = SECRETS) -> State:

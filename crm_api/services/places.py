@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from crm_api.domain.inputs.places import NewCity, NewCompany, NewEntrance, NewHouse
 
 
-_OF_THE_PLATFORM: Final = frozenset({"active", "billing_id"})
-"""What only who acts for every company may change of one."""
+_OF_THE_PLATFORM: Final = frozenset({"active", "billing_id", "name"})
+"""What only who acts for every company may change of one: whether a name is taken tells of the other companies."""
 _MINUTES: Final = ("phone_minutes", "apartment_phone_minutes")
 """Limits of a calendar month."""
 

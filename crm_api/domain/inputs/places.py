@@ -109,7 +109,7 @@ class NewCompany(Input):
 class CompanyChange(Input):
     """Fields of a company that may change; its ring plans follow.
 
-    `active` and `billing_id` are changed by who acts for every company.
+    `name`, `active` and `billing_id` are changed by who acts for every company.
     """
 
     name: Name = unchanged()

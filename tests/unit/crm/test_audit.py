@@ -397,6 +397,35 @@ def test_all_that_goes_with_something_else_is_told(own: Own, town: Town, databas
     }  # fmt: skip
 
 
+def test_whoever_moves_between_companies_is_told_to_neither_of_them(town: Town) -> None:
+    """His states name the companies that he had: only who sees them all reads that."""
+    second = company(town, "Second")
+    staff(town, "chief", role="admin")
+    chief = person(town, "chief")
+
+    def moved(before: dict[str, Any], after: dict[str, Any]) -> None:
+        body = {"name": "program", "role": "operator", **before}
+        key = town.platform("POST", "/v1/service-accounts", body)["id"]
+        town.platform("PATCH", f"/v1/service-accounts/{key}", after)
+        query = f"noun=service%20account&key={key}&action=change"
+        (told,) = town.platform("GET", f"/v1/audit?{query}")["items"]
+        assert told["before"].get("companies", []) == sorted(before.get("companies", []))
+        assert told["company_id"] is None
+        assert chief("GET", f"/v1/audit?{query}")["items"] == []
+
+    moved({"companies": [second]}, {"companies": [town.company]})
+    moved({"companies": [town.company]}, {"companies": [second]})
+    moved({"companies": [second, town.company]}, {"companies": [town.company]})
+    moved({"all_companies": True}, {"companies": [town.company]})
+    body = {"name": "program", "role": "operator", "companies": [town.company]}
+    key = town.platform("POST", "/v1/service-accounts", body)["id"]
+    town.platform("PATCH", f"/v1/service-accounts/{key}", {"name": "other"})
+    assert [e["action"] for e in chief("GET", f"/v1/audit?noun=service%20account&key={key}")["items"]] == [
+        "change",
+        "create",
+    ]
+
+
 def test_tokens_that_are_made_outside_the_api_are_told(town: Town, services: Services, database: CrmDatabase) -> None:
     def told() -> list[tuple[str, str, str]]:
         found = newest(town, "sort=id&limit=200")
