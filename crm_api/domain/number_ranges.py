@@ -15,13 +15,20 @@ _PART: Final = re.compile(r"(\d{1,9})(?:\s*[-–—]\s*(\d{1,9}))?", re.ASCII)  
 
 
 class RangeError(ValueError):
-    """Ranges that cannot be; `field` is what to correct, the sentence says how."""
+    """Ranges that cannot be; `field` is what to correct, the sentence says how; `others` are wrong beside it."""
 
     def __init__(self, field: str, value: object, remedy: str) -> None:
         super().__init__(f"{field}: {remedy}")
         self.field = field
         self.value = value
         self.remedy = remedy
+        self.others: tuple[RangeError, ...] = ()
+
+
+def _refuse(found: Sequence[RangeError]) -> None:
+    if found:
+        found[0].others = tuple(found[1:])
+        raise found[0]
 
 
 @dataclass(frozen=True)
@@ -140,13 +147,18 @@ def listed(parts: Sequence[Part]) -> list[Slot]:
     """Return an irregular house as the operator lists it.
 
     Raises:
-        RangeError: a part is no range, or two parts name the same apartment; both are named.
+        RangeError: parts are no ranges, or two parts name the same apartment; both are named.
     """
+    wrong: list[RangeError] = []
     slots: list[Slot] = []
     owner: dict[int, int] = {}
     for index, part in enumerate(parts):
         field = f"parts.{index}.numbers"
-        numbers = parsed(part.numbers, field)
+        try:
+            numbers = parsed(part.numbers, field)
+        except RangeError as error:
+            wrong.append(error)
+            continue
         taken: dict[int, list[int]] = {}
         for number in numbers:
             if number in owner:
@@ -157,8 +169,9 @@ def listed(parts: Sequence[Part]) -> list[Slot]:
                 f"{told(same)} stands in parts.{other} ({parts[other].numbers}) already"
                 for other, same in taken.items()
             )
-            raise RangeError(field, part.numbers, f"{where}: an apartment stands in one place")
+            wrong.append(RangeError(field, part.numbers, f"{where}: an apartment stands in one place"))
         slots += [Slot(number, part.entrance, part.floor) for number in numbers]
+    _refuse(wrong)
     return slots
 
 
@@ -166,12 +179,12 @@ def labelled(slots: Sequence[Slot], labels: Mapping[int, str]) -> list[Slot]:
     """Give apartments what their doors say instead of the number, such as 12A.
 
     Raises:
-        RangeError: a label for an apartment that is not among them, or two with one label.
+        RangeError: labels for apartments that are not among them, or two with one label.
     """
     known = {slot.number for slot in slots}
-    for number, label in labels.items():
-        if number not in known:
-            raise RangeError(f"labels.{number}", label, "no apartment of this number is among those to be made")
+    remedy = "no apartment of this number is among those to be made"
+    wrong = [RangeError(f"labels.{number}", label, remedy) for number, label in labels.items() if number not in known]
     if len(set(labels.values())) != len(labels):
-        raise RangeError("labels", dict(labels), "two apartments have one label: give each its own")
+        wrong.append(RangeError("labels", dict(labels), "two apartments have one label: give each its own"))
+    _refuse(wrong)
     return [Slot(slot.number, slot.entrance, slot.floor, labels.get(slot.number)) for slot in slots]

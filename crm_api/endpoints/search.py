@@ -27,9 +27,9 @@ def endpoints(services: Services) -> tuple[Endpoint, ...]:
                     "Search",
                     reads("search"),
                     (Answer(200, "What was found, kind by kind", SearchDocument),),
-                    "By address (any of its words or their beginnings, with an apartment's number after them), by "
-                    "phone or at least its last four digits, by account or at least its first three characters, by a "
-                    "key's number in any notation, by a panel's name.",
+                    "By address (any of its words or their beginnings, with an apartment's number or label after "
+                    "them), by phone or at least its last four digits, by account or at least its first three "
+                    "characters, by a key's number in any notation, by a panel's name.",
                     query=SearchQuery,
                     problems=frozenset({"not-found"}),
                 ),

@@ -145,6 +145,7 @@ WORDS: Final[dict[str, str]] = {
     "job_id": "id of the scheduled job (`/v1/scheduled-jobs`)",
     "keep_s": "seconds for which a panel keeps its number after a call to 112, for calls back",
     "key_id": "id of the RFID key (`/v1/keys`); null: none, nobody knows it, or it was removed since",
+    "key_number": "number of the RFID key, also of one that was removed since or that nobody knows; null: of no key",
     "kind_id": "id of the kind of block (`/v1/block-kinds`), which says what is stopped",
     "kinds": "only accounts of these kinds; null: all of the household's",
     "label": "what the door says instead of the number, such as `12A`; null: the number",

@@ -155,7 +155,8 @@ OF_NOUN: Final[dict[str, str]] = {
     "Entry.call_id": "SIP Call-ID of the call in which it was asked for; null: in none",
     "Entry.door": "name of the door; null: not known which, or it was removed since",
     "Entry.id": "id of the access record",
-    "Entry.key": "number of the RFID key in hexadecimal; null: none was used, or it is not known",
+    "Entry.key": "number of the RFID key in hexadecimal, also of one that nobody knows or that was removed; null: none "
+    "was used",
     "Entry.method": "`dtmf` (digits in the call), `http` (by the panel or a relay), `key` (an RFID key); null: it "
     "came not so far",
     "Entry.panel": "name of the panel; its account where there is no panel any more, or a relay's name",

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from crm_api.domain.inputs.base import Input
 from crm_api.domain.problems import FieldProblem, InvalidFieldsError, ProblemError
 from crm_api.incoming import SHORT_BODY
+from crm_api.resources.broken_rules import broken
 from crm_api.resources.declaration import is_public, operation_of
 from crm_api.resources.remedies import remedy_of
 from crm_api.tables.database import DatabaseErrors, ValueErrors, reason_of
@@ -97,7 +98,7 @@ def body_of(req: falcon.Request, model: type[Body]) -> Body:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise _invalid(error, document) from None
+        raise _invalid(error, document, model) from None
 
 
 def content_of(req: falcon.Request, most_bytes: int, remedy: str) -> bytes:
@@ -158,7 +159,7 @@ def query_of(req: falcon.Request, model: type[Body]) -> Body:
     try:
         return model.model_validate(req.params)
     except ValidationError as error:
-        raise _invalid(error, req.params) from None
+        raise _invalid(error, req.params, model) from None
 
 
 def _must_be_declared(req: falcon.Request, what: str, model: type[Input]) -> None:
@@ -193,8 +194,9 @@ class BrokenOffError(ProblemError):
         super().__init__(f"The body broke off, {how}: send it again, as a whole")
 
 
-def _invalid(error: ValidationError, document: Any) -> InvalidFieldsError:
-    fields = tuple(_field(e, document) for e in error.errors(include_url=False))
+def _invalid(error: ValidationError, document: Any, model: type[Input]) -> InvalidFieldsError:
+    errors = error.errors(include_url=False)
+    fields = tuple(_field(e, document) for e in (*errors, *broken(model, document, errors)))
     return InvalidFieldsError(f"{len(fields)} wrong: {', '.join(f.field for f in fields)}", fields)
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.kinds import HOUSEHOLD_KINDS
 from crm_api.domain.passwords import ALPHABET, ha1, new_password
-from crm_api.domain.problems import ConflictError, InvalidFieldsError, NotFoundError
+from crm_api.domain.problems import ConflictError, NotFoundError
 from crm_api.domain.quiet_hours import clock_of, minutes_of
-from crm_api.services.audit import Entry, audited
-from crm_api.services.context import Tenant, find, visible
+from crm_api.services.audit import audited
+from crm_api.services.context import Tenant, visible
 from crm_api.services.kept import Document, Kept, company_for
+from crm_api.services.wrong_fields import WrongFields
 from crm_api.tables.models import Account, Apartment
 from crm_api.tables.people import Residency
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crm_api.domain.inputs.accounts import NewAccount
-    from crm_api.services.context import Context
 
 PREFIXES: Final = {
     "panel": "p",
@@ -37,12 +37,6 @@ def account_names(ids: Sequence[int]) -> dict[int, str]:
     """Return the name of each account, by id: documents name an account, rows refer to its id."""
     query: Any = Account.select(Account.id, Account.account).where(Account.id.in_(ids))
     return dict(query.tuples())
-
-
-def removals(context: Context, rows: Sequence[Account]) -> list[Entry]:
-    """Return what the audit log is told of accounts that go with something else: one entry for each."""
-    told = Accounts(context).documents(rows)
-    return [Entry(Accounts.noun, shown["account"], "remove", shown, None, shown["company_id"]) for shown in told]
 
 
 class Accounts(Kept[Account]):
@@ -72,12 +66,15 @@ class Accounts(Kept[Account]):
         """Make an account; the answer, and nothing after it, holds the password (a phone has none)."""
         name = new.account or PREFIXES[new.kind] + "".join(secrets.choice(ALPHABET) for _ in range(10))
         password = None if new.kind == "phone" else new_password()
+        wrong = WrongFields()
         if (new.kind == "phone") != (new.phone is not None):
             remedy = "an account of kind phone, and only that, needs the number that a trunk dials"
-            raise InvalidFieldsError.one("phone", new.phone, remedy)
+            wrong.add("phone", new.phone, remedy)
         with self.database.transaction():
-            company_id = self._company(tenant, new)
-            self._announce_end(tenant, new.apartment_id, new.resident_id)
+            company_id = self._company(tenant, new, wrong)
+            home = self._home(tenant, new.apartment_id, new.resident_id, wrong)
+            wrong.refuse()
+            self._announce_end(home)
             row = Account.create(
                 company_id=company_id,
                 apartment_id=new.apartment_id,
@@ -100,9 +97,12 @@ class Accounts(Kept[Account]):
         """Switch an account on or off, or give a phone another number."""
         with self.database.transaction():
             row = self.row(tenant, key)
+            wrong = WrongFields()
             if "phone" in values and row.kind != "phone":
-                raise InvalidFieldsError.one("phone", values["phone"], f"account {key} is of kind {row.kind}: no phone")
-            self._announce_end(tenant, row.apartment_id, values.get("resident_id"))
+                wrong.add("phone", values["phone"], f"account {key} is of kind {row.kind}: no phone")
+            home = self._home(tenant, row.apartment_id, values.get("resident_id"), wrong)
+            wrong.refuse()
+            self._announce_end(home)
             for name in ("quiet_from", "quiet_until"):
                 if name in values:
                     values[f"{name}_min"] = minutes_of(values.pop(name))
@@ -131,29 +131,38 @@ class Accounts(Kept[Account]):
             self.changes.contacts(key)
             row.delete_instance()
 
-    def _announce_end(self, tenant: Tenant, apartment_id: int | None, resident_id: int | None) -> None:
-        """Have the apartment planned anew when the right of the account's resident ends."""
+    @staticmethod
+    def _home(
+        tenant: Tenant, apartment_id: int | None, resident_id: int | None, wrong: WrongFields
+    ) -> Residency | None:
+        """Return how the account's resident lives in its apartment; None when it has none, or a wrong one is noted."""
         if resident_id is None:
-            return
+            return None
         lives: Any = visible(tenant, Residency).where(
             (Residency.resident_id == resident_id) & (Residency.apartment_id == apartment_id)
         )
         home: Residency | None = lives.first()
         if home is None:
-            raise InvalidFieldsError.one("resident_id", resident_id, "name a resident of the account's apartment")
-        if home.ends_at_ms is not None and home.ends_at_ms > self.context.now_ms():
+            wrong.add("resident_id", resident_id, "name a resident of the account's apartment")
+        return home
+
+    def _announce_end(self, home: Residency | None) -> None:
+        """Have the apartment planned anew when the right of the account's resident ends."""
+        if home is not None and home.ends_at_ms is not None and home.ends_at_ms > self.context.now_ms():
             self.changes.apartments_at(home.ends_at_ms, [home.apartment_id])
 
-    def _company(self, tenant: Tenant, new: NewAccount) -> int | None:
+    @staticmethod
+    def _company(tenant: Tenant, new: NewAccount, wrong: WrongFields) -> int | None:
+        """Return the account's company; what is wrong with where it belongs is noted."""
         if new.kind in HOUSEHOLD_KINDS:
+            apartment = wrong.named(tenant, Apartment, "apartment", "apartment_id", new.apartment_id)
             if new.apartment_id is None:
-                raise InvalidFieldsError.one("apartment_id", None, f"an account of kind {new.kind} needs its apartment")
-            apartment = find(tenant, Apartment, "apartment", new.apartment_id)
-            if new.company_id not in (None, apartment.company_id):
-                raise InvalidFieldsError.one("company_id", new.company_id, "leave it out: the apartment decides it")
-            return apartment.company_id
+                wrong.add("apartment_id", None, f"an account of kind {new.kind} needs its apartment")
+            if new.company_id not in (None, None if apartment is None else apartment.company_id):
+                wrong.add("company_id", new.company_id, "leave it out: the apartment decides it")
+            return None if apartment is None else apartment.company_id
         if new.apartment_id is not None:
-            raise InvalidFieldsError.one("apartment_id", new.apartment_id, f"a {new.kind} belongs to no apartment")
+            wrong.add("apartment_id", new.apartment_id, f"a {new.kind} belongs to no apartment")
         if new.kind == "trunk" and new.company_id is None and tenant.is_platform:
             return None
-        return company_for(tenant, new.company_id)
+        return wrong.tried("company_id", new.company_id, lambda: company_for(tenant, new.company_id))

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crm_api.domain.number_ranges import Part, RangeError, Slot, labelled, listed, spread, told
 from crm_api.domain.problems import ConflictError, FieldProblem, InvalidFieldsError, NotFoundError
-from crm_api.services.accounts import removals
 from crm_api.services.audit import Entry
 from crm_api.services.context import Tenant, find
 from crm_api.services.kept import Document, Kept
+from crm_api.services.wrong_fields import WrongFields
 from crm_api.tables import dialled_numbers
 from crm_api.tables.models import Account, Apartment, Entrance, House, RingPlanRow
 
@@ -61,9 +61,7 @@ class Apartments(Kept[Apartment]):
         """Remove an apartment with its accounts."""
         with self.database.transaction():
             row = self.row(tenant, key)
-            accounts = list(Account.select().where(Account.apartment_id == key))
-            self.trail.write(tenant, removals(self.context, accounts))
-            for account in accounts:
+            for account in Account.select().where(Account.apartment_id == key):
                 self.changes.account_rings(account.id, key)
                 self.changes.contacts(account.account)
             self.changes.apartments([key])
@@ -80,7 +78,10 @@ class Apartments(Kept[Apartment]):
         try:
             slots = self._slots(new)
         except RangeError as error:
-            raise InvalidFieldsError.one(error.field, error.value, error.remedy) from None
+            wrong = WrongFields()
+            wrong.add_all(FieldProblem(e.field, e.value, e.remedy) for e in (error, *error.others))
+            wrong.refuse()
+            raise
         return self.idempotency.once(tenant, wish, lambda: self._made_range(tenant, new, slots))
 
     def _made_range(self, tenant: Tenant, new: NewApartmentRange, slots: list[Slot]) -> Document:

@@ -1,7 +1,8 @@
 """The audit log: who changed what, before and after, written in the change's own transaction.
 
 `Kept` gives `create`, `change` and `remove` of every service to `audited` when the class is made, so that a service
-cannot forget it. Anything else that changes something says `@audited("rotate password")`, or writes to the trail.
+cannot forget it; what the database removes with something is told with it, each by an entry of its own. Anything else
+that changes something says `@audited("rotate password")`, or writes to the trail.
 
 The states are the documents that the API shows, without secrets: those are no part of a document, and whatever bears
 the name of one is left out here once more.
@@ -120,11 +121,14 @@ def audited(action: str) -> Callable[[Method], Method]:
         def done(self: Any, tenant: Tenant, subject: Any, *arguments: Any, **more: Any) -> Any:
             with self.database.transaction():
                 before = None if action == "create" else self.got(tenant, subject)
+                along = self.going_along(tenant, subject) if action == "remove" else []
                 answer = method(self, tenant, subject, *arguments, **more)
                 after = None
                 if action != "remove":
                     after = answer if isinstance(answer, dict) else self.got(tenant, subject)
                 known: State = after or before or {}
+                for entries, secrets in along:
+                    self.trail.write(tenant, entries, secrets)
                 self.trail.write(
                     tenant,
                     [
@@ -136,7 +140,7 @@ def audited(action: str) -> Callable[[Method], Method]:
                             after=after
                             if before is None or after is None
                             else _differing(after, before, arguments, SECRETS | self.secrets),
-                            company_id=self.company_of(known),
+                            company_id=_of_one(self.company_of(state) for state in (before, after) if state),
                         )
                     ],
                     self.secrets,
@@ -147,6 +151,12 @@ def audited(action: str) -> Callable[[Method], Method]:
         return wrapped  # type: ignore[return-value]
 
     return wrap
+
+
+def _of_one(companies: Iterable[int | None]) -> int | None:
+    """Return whose an entry is: of the only one; what was another's before, its new company is not told."""
+    told = set(companies)
+    return told.pop() if len(told) == 1 else None
 
 
 def _differing(state: State, other: State, arguments: tuple[Any, ...] = (), secrets: frozenset[str] = SECRETS) -> State:

@@ -16,6 +16,7 @@ from crm_api.services.changes import Changes
 from crm_api.services.emergency_recording import EmergencyRecording
 from crm_api.tables import call_record_rows, caller_facts, phone_rows, ring_plan_facts, webhook_rows
 from crm_api.tables.database import ValueErrors
+from crm_api.tables.opening_houses import house_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,7 +170,9 @@ class CallRecording:
             database.rows(call_record_rows.DOOR_OF_RECORD, (result, door.at_ms, known_id, door.call_id))
             self._announce_door(belongs, result, known_id)
             return
-        whose = (belongs.company_id, door.at_ms, *belongs[1:], door.panel or "", door.door_id)
+        house_id = belongs.house_id or house_of(database, door_id=door.door_id, panel_id=belongs.panel_id)
+        where = (belongs.panel_id, belongs.apartment_id, house_id)
+        whose = (belongs.company_id, door.at_ms, *where, door.panel or "", door.door_id)
         how = (account, door.call_id, door.key, door.method, result, door.reason, door.at_ms)
         for (made_id,) in database.rows(call_record_rows.DOOR, whose + how):
             self._announce_door(belongs, result, made_id)

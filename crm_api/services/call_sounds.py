@@ -32,6 +32,7 @@ class CallSounds(Kept[CallSound]):
     """Sounds of calls; one whose time is over is seen by nobody, also before it is removed."""
 
     noun = "sound of a call"
+    comes_and_goes = True
     model = CallSound
 
     def __init__(self, context: Context, planning: Planning) -> None:

@@ -31,6 +31,7 @@ class CodeLocks(Kept[CodeLock]):
     """Locks that wrong codes have brought about; removing one ends it."""
 
     noun = "code lock"
+    comes_and_goes = True
     model = CodeLock
 
     def remove(self, tenant: Tenant, key: int) -> None:

@@ -13,7 +13,8 @@ from crm_api.adapters.panel_drivers import TOO_OLD, PanelAccess, PanelRefusedErr
 from crm_api.services.context import Tenant, find
 from crm_api.tables.database import DatabaseErrors, reason_of
 from crm_api.tables.fund import Relay
-from crm_api.tables.models import AccessRecord, Account, Apartment, Door, Panel
+from crm_api.tables.models import AccessRecord, Account, Door, Panel
+from crm_api.tables.opening_houses import house_of
 
 if TYPE_CHECKING:
     from crm_api.adapters.panel_drivers import PanelDriver
@@ -176,8 +177,8 @@ class DoorOpenings:
         database = self._context.database
         told = {"result": opening.result, "reason": opening.reason, "method": opening.method}
         try:
-            if facts.get("apartment_id") is not None:
-                facts["house_id"] = Apartment.get_by_id(facts["apartment_id"]).house_id
+            places = ("apartment_id", "access_code_id", "door_id", "panel_id")
+            facts["house_id"] = house_of(database, **{place: facts.get(place) for place in places})
             with database.transaction():
                 return int(AccessRecord.create(**told, **facts).id)
         except DatabaseErrors as error:

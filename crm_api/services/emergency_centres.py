@@ -88,6 +88,8 @@ class EmergencyCentres(Kept[EmergencyCentre]):
                 raise InvalidFieldsError.one("city_id", new.city_id, "name a city: make it first")
             values = new.model_dump(exclude={"trunks", "webhook_secret"})
             row = EmergencyCentre.create(**values, webhook_secret=self._kept(new.webhook_secret))
+            if new.number is not None:
+                self._count_city(new.city_id)
             self._set_trunks(new.city_id, [trunk.model_dump() for trunk in new.trunks])
         return self.got(tenant, row.id)
 
@@ -99,6 +101,8 @@ class EmergencyCentres(Kept[EmergencyCentre]):
                 self._set_trunks(int(str(row.city_id)), values.pop("trunks"))
             if "webhook_secret" in values:
                 values["webhook_secret"] = self._kept(values["webhook_secret"])
+            if values.get("number", row.number) != row.number:
+                self._count_city(int(str(row.city_id)))
             self.update(row, **values)
         return self.got(tenant, key)
 
@@ -108,6 +112,8 @@ class EmergencyCentres(Kept[EmergencyCentre]):
             row = self.row(tenant, key)
             EmergencyTrunk.delete().where(EmergencyTrunk.city_id == row.city_id).execute()
             row.delete_instance()
+            if row.number is not None:
+                self._count_city(int(str(row.city_id)))
 
     def set_number(self, tenant: Tenant, city: City, number: str | None) -> None:
         """Have this number ring the centre of a city, which is made if need be.
@@ -130,6 +136,11 @@ class EmergencyCentres(Kept[EmergencyCentre]):
         elif number is None and row is not None:
             remedy = f"remove the dispatch centre instead: DELETE /v1/emergency-centres/{row.id}"
             raise InvalidFieldsError.one("dispatch_number", None, remedy)
+
+    @staticmethod
+    def _count_city(city_id: int) -> None:
+        """Count a change of the city: it shows the number of its centre."""
+        City.update(version=City.version + 1).where(City.id == city_id).execute()
 
     def _kept(self, secret: str | None) -> str | None:
         return None if secret is None else self.context.encryption.encrypted(secret)

@@ -12,6 +12,7 @@ from crm_api.domain.csv_table import SEPARATOR_NAMES, line
 from crm_api.domain.key_numbers import written
 from crm_api.domain.problems import InvalidFieldsError
 from crm_api.domain.zones import zone_or_utc
+from crm_api.services.keys import numbers_meant
 from crm_api.tables import entry_rows
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ class EntryReports:
             raise InvalidFieldsError.one("to_ms", wanted.to_ms, f"must be after from_ms, {wanted.from_ms}")
         database = self._context.database
         span_ms = (wanted.from_ms, wanted.to_ms)
-        batches = entry_rows.entries(database, tenant.companies, span_ms, wanted.model_dump(), BATCH)
+        filters = wanted.model_dump()
+        if wanted.key_number is not None:
+            filters["key_numbers"] = numbers_meant(wanted.key_number, "key_number")
+        batches = entry_rows.entries(database, tenant.companies, span_ms, filters, BATCH)
         return ([_entry(row) for row in rows] for rows in batches)
 
 

@@ -11,7 +11,9 @@ from crm_api.domain.why import AccountFacts, why
 from crm_api.domain.zones import UnreadableZoneError
 from crm_api.services.context import visible
 from crm_api.services.kept import Listed
+from crm_api.services.keys import numbers_meant
 from crm_api.tables import call_record_rows, ring_plan_facts
+from crm_api.tables.fund import RfidKey
 from crm_api.tables.models import AccessRecord, Account, Apartment, CallBranch, CallRecord
 
 if TYPE_CHECKING:
@@ -97,6 +99,16 @@ class CallRecords(Listed[CallRecord]):
         return None if row is None else row[0]
 
 
+def _by_key(text: str) -> Any:
+    """Return the condition that an opening was by a key of this number, which may be there no more.
+
+    Records of earlier releases have the number only since their key is gone.
+    """
+    numbers = numbers_meant(text, "key_number")
+    keys = RfidKey.select(RfidKey.id).where(RfidKey.number.in_(numbers))
+    return AccessRecord.key_number.in_(numbers) | AccessRecord.key_id.in_(keys)
+
+
 class AccessRecords(Listed[AccessRecord]):
     """Openings of doors, and refusals."""
 
@@ -105,4 +117,5 @@ class AccessRecords(Listed[AccessRecord]):
     filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
         "from_ms": lambda moment: AccessRecord.at_ms >= moment,
         "to_ms": lambda moment: AccessRecord.at_ms < moment,
+        "key_number": _by_key,
     }

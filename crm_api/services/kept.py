@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic
 from peewee import TextField, Tuple
 
 from crm_api.domain.problems import ForbiddenError, InvalidFieldsError, ProblemError, ReferredError
-from crm_api.services.audit import AuditTrail, audited
+from crm_api.services.audit import AuditTrail, Entry, audited
 from crm_api.services.changes import Changes
 from crm_api.services.context import Row, Tenant, find, visible
 from crm_api.services.idempotency import Idempotency
 from crm_api.services.paging import Asked, Page, cursor_after, position
 from crm_api.tables.models import Company
-from crm_api.tables.references import referring
+from crm_api.tables.references import going_along, referring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from crm_api.services.context import Context
     from crm_api.services.idempotency import Repeatable
@@ -115,6 +115,10 @@ class Listed(Generic[Row]):
         return list(query.limit(asked.limit + 1))
 
 
+_NOUNS: dict[str, list[type[Kept[Any]]]] = {}
+"""By table, who tells of its rows."""
+
+
 class Kept(Listed[Row]):
     """Base of the services of one noun that can be made, changed and removed.
 
@@ -127,6 +131,8 @@ class Kept(Listed[Row]):
     """Field of a document that names it in its address."""
     secrets: ClassVar[frozenset[str]] = frozenset()
     """Fields that the audit log does not show, beyond those that it never shows."""
+    comes_and_goes: ClassVar[bool] = False
+    """Rows end by themselves, and nobody is told: nor when they go with something else."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -135,8 +141,10 @@ class Kept(Listed[Row]):
         self.trail = AuditTrail(context)
 
     def __init_subclass__(cls, **more: Any) -> None:
-        """Have every change of every service written to the audit log."""
+        """Have every change of every service written to the audit log, and what goes with something else."""
         super().__init_subclass__(**more)
+        if "noun" in vars(cls) and not cls.comes_and_goes:
+            _NOUNS.setdefault(cls.model._meta.table_name, []).append(cls)  # noqa: SLF001 - peewee's name for it
         for action in ("create", "change", "remove"):
             method = vars(cls).get(action)
             if method is not None:
@@ -146,6 +154,32 @@ class Kept(Listed[Row]):
         """Return whose a document is; None: the platform's."""
         company_id: int | None = document.get("company_id")
         return company_id
+
+    def removed_too(self, row: Any) -> Mapping[str, Collection[int]]:  # noqa: ARG002 - for those that have some
+        """Return what `remove` removes besides the row, as ids by table; what the database removes goes unsaid."""
+        return {}
+
+    def going_along(self, tenant: Tenant, key: Any) -> list[tuple[list[Entry], frozenset[str]]]:
+        """Return what the audit log is told of all that goes with a row, and which fields it does not show."""
+        row: Any = self.row(tenant, key)
+        own: str = row._meta.table_name  # noqa: SLF001 - peewee's name for it
+        gone = going_along(self.database, {own: [row.id], **self.removed_too(row)}, _NOUNS)
+        gone[own].discard(row.id)
+        return [
+            (services.told_removed(ids), services.secrets)
+            for table, ids in sorted(gone.items())
+            for services in (service(self.context) for service in _NOUNS.get(table, ()))
+            if ids
+        ]
+
+    def told_removed(self, ids: Collection[int]) -> list[Entry]:
+        """Return what the audit log is told of rows of this noun that are removed."""
+        fields: Any = self.model
+        rows = list(self.seen(Tenant(None)).where(fields.id.in_(sorted(ids))).order_by(fields.id))
+        return [
+            Entry(self.noun, str(shown[self.key_field]), "remove", shown, None, self.company_of(shown))
+            for shown in self.documents(rows)
+        ]
 
     def create(self, tenant: Tenant, new: Any) -> Document:
         """Make a row."""

@@ -12,6 +12,7 @@ from crm_api.services.idempotency import Idempotency
 from crm_api.services.keys import number_of
 from crm_api.tables.fund import RfidKey
 from crm_api.tables.models import AccessRecord, Account, Panel
+from crm_api.tables.opening_houses import house_of
 
 if TYPE_CHECKING:
     from crm_api.domain.inputs.calls import NewKeyUse
@@ -30,7 +31,6 @@ JOIN panel_places pp ON pp.house_id = a.house_id AND (pp.entrance_id IS NULL OR 
 WHERE pp.panel_id = ? AND (a.id = ? OR a.id IN (SELECT apartment_id FROM residencies WHERE resident_id = ?))
 ORDER BY a.id LIMIT 1
 """
-_HOUSES: Final = "SELECT DISTINCT house_id FROM panel_places WHERE panel_id = ?"
 
 
 class KeyUses:
@@ -59,8 +59,6 @@ class KeyUses:
             home = None
             if key is not None:
                 home = database.row(_HOME, (panel.id, key.apartment_id, key.resident_id))
-            houses = database.rows(_HOUSES, (panel.id,))
-            only_house = houses[0][0] if len(houses) == 1 else None
             reasons = [] if key is not None else [f"nobody knows key {written(number)}"]
             at_ms = now_ms if use.at_ms is None else use.at_ms
             if not now_ms - BEHIND_MS <= at_ms <= now_ms + AHEAD_MS:
@@ -74,8 +72,9 @@ class KeyUses:
                 panel_id=panel.id,
                 panel=use.panel,
                 apartment_id=None if home is None else home[0],
-                house_id=only_house if home is None else home[1],
+                house_id=house_of(database, panel_id=panel.id) if home is None else home[1],
                 key_id=None if key is None else key.id,
+                key_number=number,
                 method="key",
                 result="opened" if use.opened else "refused",
                 reason="; ".join(reasons) or None,

@@ -48,13 +48,22 @@ def number_of(
         raise InvalidFieldsError.one(field, text, str(error)) from None
 
 
-def _with_number(text: str) -> Any:
-    """Return the condition that a key has the number that a text means, or one of two where it may mean both."""
-    meant = []
+def numbers_meant(text: str, field: str = "number") -> list[str]:
+    """Return the number that a text means as it is kept, or two where it may mean both.
+
+    Raises:
+        InvalidFieldsError: it means none.
+    """
+    meant: dict[str, None] = {}
     for notation in _PLAIN:
         with contextlib.suppress(key_numbers.KeyNumberError):
-            meant.append(key_numbers.normalised(text, notation))
-    return RfidKey.number.in_(meant or [number_of(text)])
+            meant[key_numbers.normalised(text, notation)] = None
+    return list(meant) or [number_of(text, field=field)]
+
+
+def _with_number(text: str) -> Any:
+    """Return the condition that a key has the number that a text means."""
+    return RfidKey.number.in_(numbers_meant(text))
 
 
 class Keys(Kept[RfidKey]):
@@ -92,14 +101,15 @@ class Keys(Kept[RfidKey]):
         return self.got(tenant, row.id)
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
-        """Change a key, or bind it to another owner of its company."""
+        """Change a key, or bind it to another owner of its company, or to all of its company."""
         with self.database.transaction():
             row = self.row(tenant, key)
-            named = [f"{kind}_id" for kind in OWNERS if f"{kind}_id" in values]
+            named = [name for name in (*(f"{kind}_id" for kind in OWNERS), "company_id") if name in values]
             if len(named) > 1:
                 raise InvalidFieldsError.one(named[1], values[named[1]], f"a key has one owner: leave out {named[0]}")
             if named:
-                scope, _, owner = self._owner(Tenant.of(int(str(row.company_id))), values, None)
+                company_id = values.pop("company_id", None)
+                scope, _, owner = self._owner(Tenant.of(int(str(row.company_id))), values, company_id)
                 values = {**values, "scope": scope, **dict.fromkeys(f"{kind}_id" for kind in OWNERS), **owner}
             self.update(row, **values)
         return self.got(tenant, key)

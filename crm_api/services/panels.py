@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from crm_api.domain.numbering import place_code_problem
 from crm_api.domain.problems import InvalidFieldsError
 from crm_api.domain.search_text import search_text
-from crm_api.services.accounts import account_names, removals
+from crm_api.services.accounts import account_names
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.device_addresses import check_address
 from crm_api.services.kept import Document, Kept
 from crm_api.services.panel_codes import panel_changed
+from crm_api.services.wrong_fields import WrongFields
 from crm_api.tables import dialled_numbers
 from crm_api.tables.fund import Gate, Relay
 from crm_api.tables.models import Account, Door, Entrance, House, Panel, PanelPlace
@@ -106,15 +107,18 @@ class Panels(Kept[Panel]):
         with self.database.transaction():
             account = visible(tenant, Account).where((Account.account == new.account) & (Account.kind == "panel"))
             found: Account | None = account.first()
+            wrong = WrongFields()
             if found is None or found.company_id is None:
-                raise InvalidFieldsError.one("account", new.account, "make an account of kind panel first")
-            company = Tenant.of(found.company_id)
-            self._check_gate(company, new.gate_id)
-            check_address(self.database, tenant, found.company_id, new.address)
+                wrong.add("account", new.account, "make an account of kind panel first")
+            company_id = None if found is None else found.company_id
+            company = tenant if company_id is None else Tenant.of(company_id)
+            self._check(company, new.model_dump(), new.separator, wrong)
+            wrong.refuse()
+            check_address(self.database, tenant, int(company_id or 0), new.address)
             panel = Panel.create(
-                company_id=found.company_id,
+                company_id=company_id,
                 search_text=search_text(new.name),
-                account_id=found.id,
+                account_id=None if found is None else found.id,
                 credentials=encrypted_login(self.context, new.credentials.model_dump() if new.credentials else None),
                 **new.model_dump(exclude={"account", "credentials", "places", "doors"}),
             )
@@ -128,6 +132,9 @@ class Panels(Kept[Panel]):
         with self.database.transaction():
             panel = self.row(tenant, key)
             company = Tenant.of(panel.company_id)
+            wrong = WrongFields()
+            self._check(company, values, values.get("separator", panel.separator), wrong)
+            wrong.refuse()
             if {"places", "separator"} & set(values):
                 self.changes.numbers(dialled_numbers.of_scope(self.database, "panel", key))
                 panel.separator = values.get("separator", panel.separator)
@@ -141,7 +148,6 @@ class Panels(Kept[Panel]):
                 values["credentials"] = encrypted_login(self.context, values["credentials"])
             if "name" in values:
                 values["search_text"] = search_text(values["name"])
-            self._check_gate(company, values.get("gate_id"))
             if values.get("address", panel.address) != panel.address:
                 check_address(self.database, tenant, panel.company_id, values["address"])
             is_another_device = any(values.get(name, getattr(panel, name)) != getattr(panel, name) for name in DEVICE)
@@ -157,14 +163,26 @@ class Panels(Kept[Panel]):
             account = Account.get_by_id(panel.account_id)
             self.changes.numbers(dialled_numbers.of_scope(self.database, "panel", key))
             self.changes.contacts(account.account)
-            self.trail.write(tenant, removals(self.context, [account]))
             panel.delete_instance()
             account.delete_instance()
 
+    def removed_too(self, row: Panel) -> dict[str, list[int]]:
+        """Return its account."""
+        return {"accounts": [row.account_id]}
+
     @staticmethod
-    def _check_gate(company: Tenant, gate_id: int | None) -> None:
-        if gate_id is not None:
-            find(company, Gate, "gate", gate_id)
+    def _check(company: Tenant, values: dict[str, Any], separator: str | None, wrong: WrongFields) -> None:
+        """Note what a panel refers to that is not the company's, and places that cannot be told apart."""
+        places, doors = values.get("places", []), values.get("doors", [])
+        problem = place_code_problem([place["code"] for place in places], separator)
+        if problem is not None:
+            wrong.add("places", [place["code"] for place in places], problem)
+        wrong.named(company, Gate, "gate", "gate_id", values.get("gate_id"))
+        for line, place in enumerate(places):
+            wrong.named(company, Entrance, "entrance", f"places.{line}.entrance_id", place["entrance_id"])
+            wrong.named(company, House, "house", f"places.{line}.house_id", place["house_id"])
+        for line, door in enumerate(doors):
+            wrong.named(company, Relay, "relay", f"doors.{line}.relay_id", door["relay_id"])
 
     def _set_places(self, company: Tenant, panel: Panel, places: list[dict[str, Any]]) -> None:
         problem = place_code_problem([place["code"] for place in places], panel.separator)
@@ -191,8 +209,6 @@ class Panels(Kept[Panel]):
             if output not in wanted:
                 gone.delete_instance()
         for door in doors:
-            if door["relay_id"] is not None:
-                find(company, Relay, "relay", door["relay_id"])
             if door["output"] in kept and wanted:
                 Door.update(**door).where(Door.id == kept[door["output"]].id).execute()
             else:

@@ -10,6 +10,7 @@ from crm_api.domain.search_text import search_text
 from crm_api.services.context import Tenant, find
 from crm_api.services.emergency_centres import EmergencyCentres, centre_numbers
 from crm_api.services.kept import Document, Kept, company_for, platform_only
+from crm_api.services.wrong_fields import WrongFields
 from crm_api.tables.models import (
     Account,
     City,
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from crm_api.domain.inputs.places import NewCity, NewCompany, NewEntrance, NewHouse
 
 
-_OF_THE_PLATFORM: Final = frozenset({"active", "billing_id"})
-"""What only who acts for every company may change of one."""
+_OF_THE_PLATFORM: Final = frozenset({"active", "billing_id", "name"})
+"""What only who acts for every company may change of one: whether a name is taken tells of the other companies."""
 _MINUTES: Final = ("phone_minutes", "apartment_phone_minutes")
 """Limits of a calendar month."""
 
@@ -42,16 +43,31 @@ def dispatch_accounts(of: str, ids: Sequence[int]) -> dict[int, str]:
     return dict(query.tuples())
 
 
-def set_dispatch(tenant: Tenant, of: str, key: int, account: str | None) -> None:
-    """Make this account (None: nobody) answer the emergency calls of a city or company."""
-    column: Any = getattr(DispatchCentre, of)
-    DispatchCentre.delete().where(column == key).execute()
+def dispatch_account(tenant: Tenant, account: str | None) -> int | None:
+    """Return the id of the account that is to answer emergency calls; None: nobody is.
+
+    Raises:
+        NotFoundError: no such account of kind trunk.
+    """
     if account is None:
-        return
+        return None
     row = Account.select().where((Account.account == account) & (Account.kind == "trunk")).first()
     if row is None or not (row.company_id is None or tenant.sees(row.company_id)):
         raise NotFoundError.of("account of kind trunk", account)
-    DispatchCentre.insert({DispatchCentre.account_id: row.id, column: key}).execute()
+    return int(row.id)
+
+
+def set_dispatch(of: str, key: int, account_id: int | None) -> None:
+    """Make this account (None: nobody) answer the emergency calls of a city or company."""
+    column: Any = getattr(DispatchCentre, of)
+    DispatchCentre.delete().where(column == key).execute()
+    if account_id is not None:
+        DispatchCentre.insert({DispatchCentre.account_id: account_id, column: key}).execute()
+
+
+def _check_city(values: dict[str, Any], wrong: WrongFields) -> None:
+    """Note a city that is not there; any may be named."""
+    wrong.named(Tenant(None), City, "city", "city_id", values.get("city_id"))
 
 
 class Cities(Kept[City]):
@@ -83,7 +99,7 @@ class Cities(Kept[City]):
         with self.database.transaction():
             city = City.create(**new.model_dump(exclude={"dispatch_account", "dispatch_number"}))
             self._set_dispatch_number(tenant, city, new.dispatch_number)
-            set_dispatch(tenant, "city_id", city.id, new.dispatch_account)
+            set_dispatch("city_id", city.id, dispatch_account(tenant, new.dispatch_account))
         return self.got(tenant, city.id)
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
@@ -92,9 +108,10 @@ class Cities(Kept[City]):
         with self.database.transaction():
             city = self.row(tenant, key)
             if "dispatch_account" in values:
-                set_dispatch(tenant, "city_id", key, values.pop("dispatch_account"))
+                set_dispatch("city_id", key, dispatch_account(tenant, values.pop("dispatch_account")))
             if "dispatch_number" in values:
                 self._set_dispatch_number(tenant, city, values.pop("dispatch_number"))
+                city = self.row(tenant, key)  # which the centre has counted up
             has_new_clock = values.get("time_zone", city.time_zone) != city.time_zone
             self.update(city, **values)
             self.changes.scope("city", key)
@@ -137,8 +154,9 @@ class Companies(Kept[Company]):
         platform_only(tenant)
         with self.database.transaction():
             values = new.model_dump(exclude={"dispatch_account"})
+            account_id = self._dispatch_account(tenant, new.model_dump())
             company = Company.create(**values, created_at_ms=self.context.now_ms())
-            set_dispatch(tenant, "company_id", company.id, new.dispatch_account)
+            set_dispatch("company_id", company.id, account_id)
         return self.got(tenant, company.id)
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
@@ -147,14 +165,26 @@ class Companies(Kept[Company]):
             platform_only(tenant)
         with self.database.transaction():
             company = self.row(tenant, key)
+            account_id = self._dispatch_account(tenant, values)
             if "dispatch_account" in values:
-                set_dispatch(tenant, "company_id", key, values.pop("dispatch_account"))
+                set_dispatch("company_id", key, account_id)
+                del values["dispatch_account"]
             self.update(company, **values)
             self.changes.scope("company", key)
             if any(values.get(limit) is not None for limit in _MINUTES):
                 # More than that may have been used already: then phones ring again when the month begins.
                 self.changes.scope_at(month_of(self.context.now_ms())[1], "company", key)
         return self.got(tenant, key)
+
+    @staticmethod
+    def _dispatch_account(tenant: Tenant, values: dict[str, Any]) -> int | None:
+        """Return the id of the account named; refuse it, and the city, where they are not there."""
+        wrong = WrongFields()
+        _check_city(values, wrong)
+        account = values.get("dispatch_account")
+        account_id = wrong.tried("dispatch_account", account, lambda: dispatch_account(tenant, account))
+        wrong.refuse()
+        return account_id
 
     def remove(self, tenant: Tenant, key: int) -> None:
         """Remove a company that has nothing."""
@@ -173,14 +203,20 @@ class Houses(Kept[House]):
     def create(self, tenant: Tenant, new: NewHouse) -> Document:
         """Make a house."""
         with self.database.transaction():
-            company_id = company_for(tenant, new.company_id)
+            wrong = WrongFields()
+            company_id = wrong.tried("company_id", new.company_id, lambda: company_for(tenant, new.company_id))
             values = new.model_dump(exclude={"company_id"})
+            _check_city(values, wrong)
+            wrong.refuse()
             house = House.create(company_id=company_id, search_text=search_text(new.address), **values)
         return self.got(tenant, house.id)
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
         """Change a house."""
         with self.database.transaction():
+            wrong = WrongFields()
+            _check_city(values, wrong)
+            wrong.refuse()
             if "address" in values:
                 values["search_text"] = search_text(values["address"])
             self.update(self.row(tenant, key), **values)

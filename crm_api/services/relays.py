@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from crm_api.domain.problems import ConflictError
-from crm_api.services.context import Tenant, find
+from crm_api.services.context import Tenant
 from crm_api.services.device_addresses import check_address
 from crm_api.services.kept import Document, Kept, company_for
 from crm_api.services.panels import encrypted_login
+from crm_api.services.wrong_fields import WrongFields
 from crm_api.tables.fund import Gate, Relay
 from crm_api.tables.models import Door, Entrance, Panel
 
@@ -52,20 +53,27 @@ class Relays(Kept[Relay]):
         """Make a relay."""
         with self.database.transaction():
             values = new.model_dump(exclude={"company_id", "credentials", "doors"})
-            company_id = company_for(tenant, new.company_id)
-            check_address(self.database, tenant, company_id, new.address)
+            wrong = WrongFields()
+            company_id = wrong.tried("company_id", new.company_id, lambda: company_for(tenant, new.company_id))
+            doors = [door.model_dump() for door in new.doors]
+            _check_places(tenant if company_id is None else Tenant.of(company_id), doors, wrong)
+            wrong.refuse()
+            check_address(self.database, tenant, int(company_id or 0), new.address)
             row = Relay.create(
                 company_id=company_id,
                 credentials=encrypted_login(self.context, new.credentials.model_dump() if new.credentials else None),
                 **values,
             )
-            self._set_doors(row, [door.model_dump() for door in new.doors])
+            self._set_doors(row, doors)
         return self.got(tenant, row.id)
 
     def change(self, tenant: Tenant, key: int, values: dict[str, Any]) -> Document:
         """Change a relay."""
         with self.database.transaction():
             row = self.row(tenant, key)
+            wrong = WrongFields()
+            _check_places(Tenant.of(int(str(row.company_id))), values.get("doors", []), wrong)
+            wrong.refuse()
             if values.get("address", row.address) != row.address:
                 check_address(self.database, tenant, int(str(row.company_id)), values["address"])
             if "doors" in values:
@@ -94,17 +102,20 @@ class Relays(Kept[Relay]):
     def _set_doors(relay: Relay, doors: list[dict[str, Any]]) -> None:
         """Replace the doors; a door of the same output keeps its id, so that records go on naming it."""
         company_id = int(str(relay.company_id))
-        company = Tenant.of(company_id)
         own = (Door.relay_id == relay.id) & Door.panel_id.is_null()
         kept = {door.output: door.id for door in Door.select().where(own)}
         Door.delete().where(own & Door.output.not_in([door["output"] for door in doors])).execute()
         for door in doors:
-            for noun, model in (("entrance", Entrance), ("gate", Gate)):
-                if door[f"{noun}_id"] is not None:
-                    find(company, model, noun, door[f"{noun}_id"])
             if door["output"] in kept:
                 Door.update(**door).where(Door.id == kept[door["output"]]).execute()
             else:
                 Door.create(
                     company_id=company_id, relay_id=relay.id, relay_output=door["output"], method="relay", **door
                 )
+
+
+def _check_places(company: Tenant, doors: list[dict[str, Any]], wrong: WrongFields) -> None:
+    """Note entrances and gates of doors that are not the company's."""
+    for line, door in enumerate(doors):
+        wrong.named(company, Entrance, "entrance", f"doors.{line}.entrance_id", door["entrance_id"])
+        wrong.named(company, Gate, "gate", f"doors.{line}.gate_id", door["gate_id"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from crm_api.domain.problems import FieldProblem, InvalidFieldsError
-from crm_api.services.accounts import removals
 from crm_api.services.context import Tenant, visible
 from crm_api.services.kept import Document, Kept, company_for
 from crm_api.tables.models import Account, Apartment
@@ -76,13 +75,19 @@ class Residents(Kept[Resident]):
         """Remove a resident with the accounts that are his own: without him they would be the whole household's."""
         row = self.row(tenant, key)
         self._announce_homes(row)
-        his_own = list(Account.select().where(Account.resident_id == key))
-        self.trail.write(tenant, removals(self.context, his_own))
-        for account in his_own:
+        for account in self._his_own(row):
             self.changes.account_rings(account.id, account.apartment_id)
             self.changes.contacts(account.account)
             account.delete_instance()
         row.delete_instance()
+
+    def removed_too(self, row: Resident) -> dict[str, list[int]]:
+        """Return the accounts that are his own."""
+        return {"accounts": [account.id for account in self._his_own(row)]}
+
+    @staticmethod
+    def _his_own(row: Resident) -> list[Account]:
+        return list(Account.select().where(Account.resident_id == row.id))
 
     def _company(self, tenant: Tenant, company_id: int | None, homes: list[Document]) -> int:
         """Return the company named, else that of the first apartment, else the tenant's only one."""

@@ -10,6 +10,7 @@ from crm_api.domain.problems import ConflictError, InvalidFieldsError
 from crm_api.services.audit import audited
 from crm_api.services.context import Tenant, find, visible
 from crm_api.services.kept import Document, Kept, company_for
+from crm_api.services.wrong_fields import WrongFields
 from crm_api.tables.models import (
     Account,
     Apartment,
@@ -170,16 +171,15 @@ class RingPlans(Kept[RingPlanRow]):
         if new.house_id is not None and new.apartment_id is not None:
             raise InvalidFieldsError.one("house_id", new.house_id, "give house_id or apartment_id, not both")
         with self.database.transaction():
-            if new.apartment_id is not None:
-                company_id = find(tenant, Apartment, "apartment", new.apartment_id).company_id
-            elif new.house_id is not None:
-                company_id = find(tenant, House, "house", new.house_id).company_id
-            else:
-                company_id = company_for(tenant, new.company_id)
+            stages = [stage.model_dump() for stage in new.stages]
+            wrong = WrongFields()
+            company_id = self._company(tenant, new, wrong)
+            accounts = self._accounts(tenant if company_id is None else Tenant.of(company_id), stages, wrong)
+            wrong.refuse()
             row = RingPlanRow.create(
                 company_id=company_id, house_id=new.house_id, apartment_id=new.apartment_id, name=new.name
             )
-            self._set_stages(row, [stage.model_dump() for stage in new.stages])
+            self._set_stages(row, stages, accounts)
             self._announce(row)
         return self.got(tenant, row.id)
 
@@ -188,8 +188,11 @@ class RingPlans(Kept[RingPlanRow]):
         with self.database.transaction():
             row = self.row(tenant, key)
             if "stages" in values:
+                stages, wrong = values.pop("stages"), WrongFields()
+                accounts = self._accounts(Tenant.of(row.company_id), stages, wrong)
+                wrong.refuse()
                 RingStage.delete().where(RingStage.plan_id == key).execute()
-                self._set_stages(row, values.pop("stages"))
+                self._set_stages(row, stages, accounts)
             self.update(row, **values)
             self._announce(row)
         return self.got(tenant, key)
@@ -212,13 +215,38 @@ class RingPlans(Kept[RingPlanRow]):
         Raises:
             InvalidFieldsError: one cannot.
         """
+        wrong = WrongFields()
+        self._accounts(Tenant.of(company_id), stages, wrong, before)
+        wrong.refuse()
+
+    @staticmethod
+    def _company(tenant: Tenant, new: NewRingPlan, wrong: WrongFields) -> int | None:
+        """Return whose plan it will be; None when what it is for is not there, which is noted."""
+        if new.apartment_id is not None:
+            apartment = wrong.named(tenant, Apartment, "apartment", "apartment_id", new.apartment_id)
+            return None if apartment is None else apartment.company_id
+        if new.house_id is not None:
+            house = wrong.named(tenant, House, "house", "house_id", new.house_id)
+            return None if house is None else house.company_id
+        return wrong.tried("company_id", new.company_id, lambda: company_for(tenant, new.company_id))
+
+    @staticmethod
+    def _accounts(
+        company: Tenant, stages: list[dict[str, Any]], wrong: WrongFields, before: str = ""
+    ) -> dict[str, int]:
+        """Return the id of each account that stages name, by name; those that cannot ring are noted."""
+        names = {target["account"] for stage in stages for target in stage["targets"]} - {None}
+        query: Any = visible(company, Account).where(Account.account.in_(sorted(names)) & (Account.kind != "panel"))
+        known = {account.account: account.id for account in query}
         for position, stage in enumerate(stages):
             for line, target in enumerate(stage["targets"]):
-                if target["account"] is not None:
+                if target["account"] in names - known.keys():
                     field = f"{before}stages.{position}.targets.{line}.account"
-                    self._account_id(Tenant.of(company_id), field, target["account"])
+                    wrong.add(field, target["account"], "name an account of this company that can ring")
+        return known
 
-    def _set_stages(self, plan: RingPlanRow, stages: list[dict[str, Any]]) -> None:
+    @staticmethod
+    def _set_stages(plan: RingPlanRow, stages: list[dict[str, Any]], accounts: dict[str, int]) -> None:
         for position, stage in enumerate(stages):
             row = RingStage.create(
                 plan_id=plan.id,
@@ -229,18 +257,8 @@ class RingPlans(Kept[RingPlanRow]):
                 one_by_one=stage["one_by_one"],
             )
             for line, target in enumerate(stage["targets"]):
-                account_id = None
-                if target["account"] is not None:
-                    field = f"stages.{position}.targets.{line}.account"
-                    account_id = self._account_id(Tenant.of(plan.company_id), field, target["account"])
+                account_id = accounts.get(target["account"])
                 RingTarget.create(stage_id=row.id, position=line, kind=target["kind"], account_id=account_id)
-
-    @staticmethod
-    def _account_id(company: Tenant, field: str, account: str) -> int:
-        row: Account | None = visible(company, Account).where(Account.account == account).first()
-        if row is None or row.kind == "panel":
-            raise InvalidFieldsError.one(field, account, "name an account of this company that can ring")
-        return row.id
 
     def _announce(self, row: RingPlanRow) -> None:
         if row.apartment_id is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from crm_api.domain.key_numbers import KeyNumberError, normalised, written
 from crm_api.domain.phones import e164
-from crm_api.domain.search_text import MOST_WORDS, words
+from crm_api.domain.search_text import words
 from crm_api.services.context import Tenant, find
 from crm_api.tables.models import Company
 from crm_api.tables.search_rows import END_DIGITS, Found, SearchRows
@@ -30,11 +30,15 @@ PLURALS: Final = {
 }
 _PHONE: Final = re.compile(r"\+?[0-9][0-9 ()./-]*")
 _ACCOUNT: Final = re.compile(r"[a-z0-9][a-z0-9-]{2,31}")
-_APARTMENT_WORDS: Final = frozenset({"кв", "квартира", "apt", "apartment", "flat"})
+_APARTMENT: Final = re.compile(r"(?i)(?<!\w)(?:кв|квартира|apt|apartment|flat)(?![^\W\d_])\.?\s*([^\s,][^,]*)$")
+"""An apartment that is called one: whatever its door says. Of two such words the last counts."""
+_LAST: Final = re.compile(r"[\s,]([0-9]\S*)$")
+"""A number at the end, perhaps with a letter."""
 _KEY_READINGS: Final[tuple[tuple[Notation, ByteOrder], ...]] = (
     ("hex", "high_first"),
     ("hex", "low_first"),
     ("decimal", "high_first"),
+    ("decimal", "low_first"),
     ("wiegand", "high_first"),
 )
 
@@ -74,10 +78,10 @@ def _searches(rows: SearchRows, text: str) -> Iterable[tuple[str, Callable[[], l
     if _ACCOUNT.fullmatch(account):
         yield "panel", lambda: rows.panels_of_accounts(account)
         yield "account", lambda: rows.accounts(account)
-    meant = words(text)[:MOST_WORDS]
-    street, number = apartment_of(meant)
-    if number is not None:
-        yield "apartment", lambda: rows.apartments(street, number)
+    meant = words(text)
+    place, apartment = apartment_of(text)
+    if apartment is not None:
+        yield "apartment", lambda: rows.apartments(words(place), number_of(apartment), labels_of(apartment))
     if meant:
         yield "house", lambda: rows.houses(meant)
         yield "panel", lambda: rows.panels(meant)
@@ -120,11 +124,21 @@ def phone_end(text: str) -> str | None:
         return digits if len(digits) >= END_DIGITS else None
 
 
-def apartment_of(meant: list[str]) -> tuple[list[str], int | None]:
-    """Return the words of an address and the number of an apartment that follows them, None when none does."""
-    *street, last = meant or [""]
-    if street and street[-1] in _APARTMENT_WORDS:
-        street.pop()
-    if not street or not (last.isascii() and last.isdigit() and len(last) <= END_DIGITS):
-        return meant, None
-    return street, int(last)
+def apartment_of(text: str) -> tuple[str, str | None]:
+    """Return an address and the apartment that follows it, as it is written; None when none does."""
+    text = text.strip().rstrip(".,; ")
+    found = _APARTMENT.search(text) or _LAST.search(text)
+    if found is None or not words(text[: found.start()]) or not words(found[1]):
+        return text, None
+    return text[: found.start()], found[1].strip()
+
+
+def number_of(apartment: str) -> int | None:
+    """Return the number that an apartment is written with; None: it is none."""
+    is_number = apartment.isascii() and apartment.isdigit() and len(apartment) <= END_DIGITS
+    return int(apartment) if is_number else None
+
+
+def labels_of(apartment: str) -> list[str]:
+    """Return how a door may spell what an apartment is called: databases do not agree about small letters."""
+    return list(dict.fromkeys(spelled for spelled in (apartment, apartment.upper(), apartment.lower())))

@@ -90,6 +90,7 @@ class Sessions(TokensOfKind):
     """Sessions of staff."""
 
     noun = "session"
+    comes_and_goes = True
     kind = "session"
 
     def __init__(self, context: Context) -> None:

@@ -30,7 +30,8 @@ COLUMNS: Final = (
 # An account's name is free again when the account is gone, also to another company: whoever has it since is not meant.
 _ROWS: Final = """
 SELECT r.id, r.at_ms, t.time_zone, h.address, coalesce(ap.label, CAST(ap.number AS TEXT)), coalesce(p.name, r.panel),
-    d.name, r.result, r.method, r.account, k.number, coalesce(kr.name, ar.name), r.opened_by, r.reason, r.call_id
+    d.name, r.result, r.method, r.account, coalesce(k.number, r.key_number),
+    coalesce(kr.name, ar.name), r.opened_by, r.reason, r.call_id
 FROM access_records r
 LEFT JOIN houses h ON h.id = r.house_id
 LEFT JOIN companies c ON c.id = r.company_id
@@ -46,6 +47,8 @@ WHERE {conditions}
 ORDER BY r.at_ms, r.id LIMIT ?
 """
 FILTERS: Final = ("company_id", "house_id", "apartment_id", "key_id", "panel")
+# Records of earlier releases have the number only since their key is gone.
+_BY_KEY: Final = "(r.key_number IN ({numbers}) OR r.key_id IN (SELECT id FROM rfid_keys WHERE number IN ({numbers})))"
 
 
 def entries(
@@ -61,7 +64,7 @@ def entries(
         database: read batch by batch, so that any number of rows can be told.
         companies: whose entries may be seen; None: everybody's.
         span_ms: epoch milliseconds.
-        filters: columns (`FILTERS`) and their values.
+        filters: columns (`FILTERS`) and their values; `key_numbers`: keys, as their numbers are kept.
         batch: rows.
     """
     conditions = ["r.at_ms >= ?", "r.at_ms < ?"]
@@ -73,6 +76,10 @@ def entries(
         if filters.get(name) is not None:
             conditions.append(f"r.{name} = ?")
             parameters.append(filters[name])
+    if numbers := filters.get("key_numbers"):
+        marks = ", ".join("?" * len(numbers))
+        conditions.append(_BY_KEY.format(numbers=marks))
+        parameters += [*numbers, *numbers]
     after: tuple[int, int] = (span_ms[0], 0)
     sql = _ROWS.format(conditions=" AND ".join([*conditions, "(r.at_ms, r.id) > (?, ?)"]))
     while True:

@@ -316,6 +316,7 @@ class AccessRecord(Table):
     apartment_id = BigIntegerField(null=True)
     house_id = BigIntegerField(null=True)
     key_id = BigIntegerField(null=True)
+    key_number = TextField(null=True)
     access_code_id = BigIntegerField(null=True)
     panel = TextField()
     door_id = BigIntegerField(null=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from crm_api.domain.search_text import telling
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,11 +47,12 @@ class SearchRows:
         """Return houses whose address has words that begin so."""
         return self._by_words("houses t", "address", ("t.id", "t.company_id", "address", "address", _NONE), words)
 
-    def apartments(self, words: Sequence[str], number: int) -> list[Found]:
-        """Return apartments of this number in such houses."""
+    def apartments(self, words: Sequence[str], number: int | None, labels: Sequence[str]) -> list[Found]:
+        """Return apartments of this number (None: of none), or whose door says one of these, in such houses."""
         shown = ("a.id", "a.company_id", _LABEL, "address", _LABEL)
-        tables = "houses t JOIN apartments a ON a.house_id = t.id AND a.number = ?"
-        return self._by_words(tables, "address", shown, words, number)
+        meant = f"a.number = ? OR a.label IN ({_marks(labels)})"
+        tables = f"houses t JOIN apartments a ON a.house_id = t.id AND ({meant})"
+        return self._by_words(tables, "address", shown, words, number, *labels)
 
     def panels(self, words: Sequence[str]) -> list[Found]:
         """Return panels whose name has words that begin so."""
@@ -107,15 +110,21 @@ class SearchRows:
     def _by_words(
         self, tables: str, column: str, shown: Sequence[str], words: Sequence[str], *parameters: object
     ) -> list[Found]:
-        """Look through all texts; those in which the words stand whole come first, of them the shortest."""
-        beginning = " AND ".join(["t.search_text LIKE ?"] * len(words))
+        """Look through all texts; those with the words one after the other come first, then those that have them whole.
+
+        Of them the shortest. House 2, block 2 has each word of house 1, block 2 of its street, and not one after the
+        other.
+        """
+        longest_first = sorted(telling(words), key=len, reverse=True)  # most texts are done with after the rarest word
+        beginning = " AND ".join(["t.search_text LIKE ?"] * len(longest_first))
         sql = f"SELECT {', '.join(shown)}, {column} FROM {tables} WHERE {beginning}"  # noqa: S608 - names of ours
         limited, companies = self._of_companies("t.company_id")
-        order = f"ORDER BY CASE WHEN {beginning} THEN 0 ELSE 1 END, length(t.search_text), 1 LIMIT ?"
-        longest_first = sorted(words, key=len, reverse=True)  # most texts are done with after the rarest word
+        ranks = f"CASE WHEN t.search_text LIKE ? THEN 0 WHEN {beginning} THEN 1 ELSE 2 END"
+        order = f"ORDER BY {ranks}, length(t.search_text), 1 LIMIT ?"
         begins = [f"% {word}%" for word in longest_first]
         whole = [f"% {word} %" for word in longest_first]
-        rows = self._database.rows(f"{sql}{limited} {order}", (*parameters, *begins, *companies, *whole, self._limit))
+        asked = (*parameters, *begins, *companies, f"% {' '.join(words)} %", *whole, self._limit)
+        rows = self._database.rows(f"{sql}{limited} {order}", asked)
         return [Found(*row) for row in rows]
 
     def _by_begin(self, selected: str, kind: str, begin: str) -> list[Found]:

@@ -83,6 +83,7 @@ class AccessQuery(RecordQuery):
     """Openings and refusals; newest first unless asked otherwise."""
 
     key_id: FilterId = None
+    key_number: KeyText | None = None
     access_code_id: FilterId = None
     account: FilterText = None
     result: Literal["granted", "sent", "opened", "refused", "failed"] | None = None
@@ -98,6 +99,7 @@ class EntryQuery(Input):
     house_id: FilterId = None
     apartment_id: FilterId = None
     key_id: FilterId = None
+    key_number: KeyText | None = None
     panel: FilterText = None
     """Entries at the panel with this account; those at a relay's own door have the relay's name."""
 

@@ -45,12 +45,14 @@ class NewKey(Input):
 
 
 class KeyChange(Input):
-    """Fields of a key that may change; naming another owner binds the key to it alone."""
+    """Fields of a key that may change; naming another owner, or the key's company, binds the key to that alone."""
 
     resident_id: Id = unchanged()
     apartment_id: Id = unchanged()
     entrance_id: Id = unchanged()
     house_id: Id = unchanged()
+    company_id: Id = unchanged()
+    """Id of the key's company: all of its doors are opened by it then."""
     enabled: Flag = unchanged()
     note: Note = unchanged()
 

@@ -109,7 +109,7 @@ class NewCompany(Input):
 class CompanyChange(Input):
     """Fields of a company that may change; its ring plans follow.
 
-    `active` and `billing_id` are changed by who acts for every company.
+    `name`, `active` and `billing_id` are changed by who acts for every company.
     """
 
     name: Name = unchanged()
@@ -302,3 +302,5 @@ class ApartmentQuery(OfHouseQuery):
     """Apartments of a house or an entrance."""
 
     entrance_id: FilterId = None
+    label: FilterText = None
+    """Apartments whose door says exactly this."""

@@ -15,6 +15,6 @@ class SearchQuery(Input):
     `limit` rows of each kind; a search that finds too much is made narrower instead of read page by page.
     """
 
-    q: Annotated[str, StringConstraints(min_length=2, max_length=100, pattern=PRINTABLE)]
+    q: Annotated[str, StringConstraints(min_length=2, max_length=220, pattern=PRINTABLE)]
     company_id: FilterId = None
     limit: Annotated[int, Field(ge=1, le=50)] = 10

@@ -191,6 +191,7 @@ class AccessRecordDocument(Output):
     apartment_id: RowId | None
     house_id: RowId | None
     key_id: RowId | None
+    key_number: str | None
     access_code_id: RowId | None
     panel: str
     door_id: RowId | None
@@ -211,6 +212,7 @@ class AccessRecordDocument(Output):
         "apartment_id": 7,
         "house_id": 1,
         "key_id": None,
+        "key_number": None,
         "access_code_id": None,
         "panel": "p10001",
         "door_id": 3,

@@ -348,6 +348,84 @@ def test_accounts_that_go_with_something_else_are_told(town: Town) -> None:
         assert (told["before"]["kind"], told["company_id"]) == (kind, town.company)
 
 
+def test_all_that_goes_with_something_else_is_told(own: Own, town: Town, database: CrmDatabase) -> None:
+    """Whatever has a noun and is there no more after a removal has an entry; each is asked for by its address."""
+    for path, make in MAKES.items():
+        for body in make(own):
+            town.client.simulate_post(path, json=body, headers=own.admin._headers)
+    plan = {"apartment_id": own["apartments"], "stages": [{"ring_timeout_s": 20, "targets": [{"kind": "all"}]}]}
+    own.admin("POST", "/v1/ring-plans", plan)
+    desk = own.concierge()
+    own.admin("POST", "/v1/concierge-desks", {"account": desk, "name": "Desk"})
+    house = own.house()
+    own.admin("POST", "/v1/keys", {"number": "00AA0001", "house_id": house})
+    addresses = {path for method, path in CHANGING if method == "DELETE"}
+    collections = sorted(path.rpartition("/")[0] for path in addresses)
+
+    def there() -> set[tuple[str, str]]:
+        return {
+            (collection, str(item["account" if collection == "/v1/accounts" else "id"]))
+            for collection in collections
+            for item in town.platform("GET", f"{collection}?limit=200")["items"]
+        }
+
+    keys_of_nouns = {"/v1/code-locks", "/v1/call-sounds", "/v1/jobs", "/v1/sessions"}  # they end by themselves
+    gone: set[str] = set()
+    own.admin("DELETE", f"/v1/panels/{own['panels']}")
+    for removed in (
+        f"/v1/accounts/{own['accounts']}",
+        f"/v1/accounts/{desk}",
+        f"/v1/houses/{house}",
+        f"/v1/residents/{own['residents']}",
+        f"/v1/apartments/{own['apartments']}",
+        f"/v1/service-accounts/{own['service-accounts']}",
+    ):
+        before, known = there(), len(entries(database))
+        own.admin("DELETE", removed)
+        told = [(e["noun"], e["key"]) for e in entries(database)[known:]]
+        assert len(told) == len(set(told))
+        assert {e["action"] for e in entries(database)[known:]} == {"remove"}
+        lost = {thing for thing in before - there() if thing[0] not in keys_of_nouns}
+        assert len(told) == len(lost), (removed, told, lost)
+        assert sorted(key for _, key in told) == sorted(key for _, key in lost), removed
+        assert {e["company_id"] for e in entries(database)[known:]} == {own.company}
+        assert None not in {e["state_before"] for e in entries(database)[known:]}
+        gone |= {noun for noun, _ in told}
+    assert gone == {
+        "account", "push token", "resident", "key", "apartment", "ring plan", "block", "access code",
+        "service account", "token", "concierge desk", "house",
+    }  # fmt: skip
+
+
+def test_whoever_moves_between_companies_is_told_to_neither_of_them(town: Town) -> None:
+    """His states name the companies that he had: only who sees them all reads that."""
+    second = company(town, "Second")
+    staff(town, "chief", role="admin")
+    chief = person(town, "chief")
+
+    def moved(before: dict[str, Any], after: dict[str, Any]) -> None:
+        body = {"name": "program", "role": "operator", **before}
+        key = town.platform("POST", "/v1/service-accounts", body)["id"]
+        town.platform("PATCH", f"/v1/service-accounts/{key}", after)
+        query = f"noun=service%20account&key={key}&action=change"
+        (told,) = town.platform("GET", f"/v1/audit?{query}")["items"]
+        assert told["before"].get("companies", []) == sorted(before.get("companies", []))
+        assert told["company_id"] is None
+        assert chief("GET", f"/v1/audit?{query}")["items"] == []
+
+    moved({"companies": [second]}, {"companies": [town.company]})
+    moved({"companies": [town.company]}, {"companies": [second]})
+    moved({"companies": [second, town.company]}, {"companies": [town.company]})
+    moved({"all_companies": True}, {"companies": [town.company]})
+    body = {"name": "program", "role": "operator", "companies": [town.company]}
+    key = town.platform("POST", "/v1/service-accounts", body)["id"]
+    town.platform("PATCH", f"/v1/service-accounts/{key}", {"name": "other"})
+    assert [e["action"] for e in chief("GET", f"/v1/audit?noun=service%20account&key={key}")["items"]] == [
+        "change",
+        "create",
+    ]
+
+
 def test_tokens_that_are_made_outside_the_api_are_told(town: Town, services: Services, database: CrmDatabase) -> None:
     def told() -> list[tuple[str, str, str]]:
         found = newest(town, "sort=id&limit=200")

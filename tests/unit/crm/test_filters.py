@@ -80,13 +80,14 @@ def fill(town: Town, own: Own, database: CrmDatabase) -> None:
             town.client.simulate_post(path, json=body, headers=own.admin._headers)
     town.platform("PATCH", f"/v1/cities/{own['cities']}", {"fias_id": FIAS})
     own.admin("PATCH", f"/v1/houses/{own['houses']}", {"fias_id": FIAS})
+    own.admin("PATCH", f"/v1/apartments/{own['apartments']}", {"label": "12A"})
     own.admin("POST", f"/v1/access-codes/{own['access-codes']}/end", {"reason": "old"})
     own.admin("POST", f"/v1/blocks/{own['blocks']}/lift", {"reason": "paid"})
     own.admin("POST", f"/v1/push-tokens/{own['push-tokens']}/invalidate", {"reason": "gone"})
     company, city = own.company, own["cities"]
     calls_at = "call_id, direction, company_id, city_id, panel, number, started_at_ms"
     told_in = "company_id, call_id, kind, channel, destination, body, made_at_ms, due_at_ms"
-    opened = "account = 'h12', key_id = ?, access_code_id = ?, house_id = ?, at_ms = 1"
+    opened = "account = 'h12', key_id = ?, key_number = '000065', access_code_id = ?, house_id = ?, at_ms = 1"
     rung = "answered_by = 'h12', result = 'answered', house_id = ?, started_at_ms = 1"
     lock = "wrong, last_wrong_at_ms) VALUES (?, ?, 1, 1)"
     statements: list[tuple[str, tuple[Any, ...]]] = [

@@ -106,7 +106,9 @@ def test_who_has_an_active_company_besides_goes_on_with_that_one(
     both("POST", "/v1/houses", {"company_id": town.company, "address": "Lenina 9"}, 404)
 
 
-@pytest.mark.parametrize("field", [{"active": False}, {"billing_id": "10045"}])
+@pytest.mark.parametrize(
+    "field", [{"active": False}, {"billing_id": "10045"}, {"name": "Homes"}, {"name": "Nobody has this"}]
+)
 def test_its_own_people_do_not_decide_whether_it_is_a_customer(town: Town, admin: Api, field: dict[str, Any]) -> None:
     admin("PATCH", f"/v1/companies/{town.company}", field, 403)
     admin("PATCH", f"/v1/companies/{town.company}", {"ring_timeout_s": 20})

@@ -44,6 +44,17 @@ def test_a_key_goes_to_another_owner_whole(town: Town) -> None:
     assert town.platform("PATCH", path, {"enabled": False, "note": "lost"})["scope"] == "apartment"
 
 
+def test_a_key_becomes_one_of_the_whole_company_and_one_of_a_house_again(town: Town) -> None:
+    made = key(town, "0000000101", apartment_id=town.apartment)
+    path = f"/v1/keys/{made['id']}"
+    bound = town.platform("PATCH", path, {"company_id": town.company})
+    assert (bound["scope"], bound["apartment_id"], bound["company_id"]) == ("company", None, town.company)
+    town.platform("PATCH", path, {"company_id": town.company, "house_id": town.house}, 422)
+    other = town.platform("POST", "/v1/companies", {"name": "Others"})["id"]
+    town.platform("PATCH", path, {"company_id": other}, 404)
+    assert town.platform("PATCH", path, {"house_id": town.house})["scope"] == "house"
+
+
 def test_no_owner_of_another_company(town: Town) -> None:
     made = key(town, "0000000101", house_id=town.house)
     other = town.platform("POST", "/v1/companies", {"name": "Others"})["id"]

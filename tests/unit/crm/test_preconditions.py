@@ -45,6 +45,31 @@ def test_a_stale_change_is_refused_and_changes_nothing(town: Town, noun: str, ch
     town.platform("PATCH", path, change, if_match=f'"other", {now.headers["ETag"]}')
 
 
+def test_a_citys_number_that_its_centre_changes_is_a_change_of_the_city(town: Town) -> None:
+    path = address(town, "cities")
+    etag = read(town, path).headers["ETag"]
+
+    def is_another(number: str | None) -> str:
+        now = read(town, path)
+        assert now.json["dispatch_number"] == number
+        assert now.headers["ETag"] != etag
+        town.platform("PATCH", path, {"name": "Stale"}, 412, if_match=etag)
+        return str(now.headers["ETag"])
+
+    city = int(path.rpartition("/")[2])
+    centre = town.platform("POST", "/v1/emergency-centres", {"city_id": city, "name": "112", "number": "101"})["id"]
+    etag = is_another("101")
+    town.platform("PATCH", f"/v1/emergency-centres/{centre}", {"name": "Duty", "number": "101"})
+    assert read(town, path).headers["ETag"] == etag, "the city shows nothing of that"
+    town.platform("PATCH", f"/v1/emergency-centres/{centre}", {"number": "102"})
+    etag = is_another("102")
+    changed = town.platform("PATCH", path, {"dispatch_number": "103", "name": "Lakeside"}, if_match=etag)
+    assert (changed["dispatch_number"], changed["name"]) == ("103", "Lakeside")
+    etag = is_another("103")
+    town.platform("DELETE", f"/v1/emergency-centres/{centre}")
+    is_another(None)
+
+
 def test_a_change_of_parts_is_a_change_of_the_whole(town: Town) -> None:
     path = address(town, "panels")
     etag = read(town, path).headers["ETag"]

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from crm_api.domain.inputs.base import MAX_MS
+from crm_api.services.call_recording import CallRecording
 from tests.unit.crm.conftest import Api
 from tests.unit.crm.query_plans import reads_of
 
 if TYPE_CHECKING:
     from crm_api.bootstrap import Services
+    from crm_api.services.context import Context
     from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Clock, Town
 
@@ -52,7 +55,7 @@ def test_entries_by_key_apartment_house_and_panel(town: Town, entered: dict[str,
     assert [(e["panel"], e["key"], e["result"]) for e in everything] == [
         ("Lenina 1, entrance 1", "00000065", "opened"),
         ("Gate", "00000066", "opened"),
-        ("Lenina 1, entrance 1", None, "refused"),
+        ("Lenina 1, entrance 1", "000000C7", "refused"),
         ("Lenina 1, entrance 1", None, "granted"),
     ]
     assert [e["apartment"] for e in everything] == ["12", None, None, "13"]
@@ -93,6 +96,69 @@ def test_the_csv_says_the_same_and_nothing_in_it_is_a_formula(town: Town, entere
     assert set(rows[0]) == set(told[0])
 
 
+def houses_told(town: Town) -> list[str | None]:
+    """The address of each entry, and that the house's report and list of records have those of the house alone."""
+    everything = report(town)
+    for house in town.platform("GET", "/v1/houses")["items"]:
+        there = [e["id"] for e in everything if e["address"] == house["address"]]
+        assert [e["id"] for e in report(town, f"&house_id={house['id']}")] == there
+        listed = town.platform("GET", f"/v1/access-records?house_id={house['id']}&sort=id")["items"]
+        assert [record["id"] for record in listed] == there
+    return [e["address"] for e in everything]
+
+
+def typed(town: Town, panel: str, code: str) -> None:
+    town.service("POST", "/v1/code-entries", {"call_id": f"c-{panel}-{code}", "panel": panel, "code": code})
+
+
+def test_a_house_has_the_entries_by_codes_of_its_entrances_and_gates(town: Town) -> None:
+    gates = [
+        town.platform("POST", "/v1/gates", {"name": name, "houses": houses})["id"]
+        for name, houses in (("Yard", [town.second_house]), ("Quarter", [town.house, town.second_house]))
+    ]
+    for code, place in (
+        ("40719", {"entrance_id": town.entrance}),
+        ("40720", {"gate_id": gates[0]}),
+        ("40721", {"gate_id": gates[1]}),
+    ):
+        town.platform("POST", "/v1/access-codes", {"code": code, **place})
+    typed(town, "p1", "40719")
+    typed(town, "p1", "11111")  # nobody's: the panel serves one house
+    typed(town, "p2", "22222")  # nobody's: the panel serves two
+    for gate in gates:
+        town.platform("PATCH", "/v1/panels/2", {"gate_id": gate})
+        typed(town, "p2", "40720")
+        typed(town, "p2", "40721")
+    told = [(e["address"], e["result"]) for e in report(town)]
+    assert told[0] == ("Lenina 1", "granted")
+    assert told[1] == ("Lenina 1", "refused")
+    assert told[2] == (None, "refused")
+    assert [address for address, result in told[3:] if result == "opened"] == ["Sadovaya 7", None]
+    assert len(houses_told(town)) == 7
+
+
+def test_a_house_has_the_openings_by_operators_and_by_who_is_of_no_apartment(town: Town) -> None:
+    town.platform("POST", "/v1/doors/1/open", expect=409)
+    town.platform("POST", "/v1/doors/2/open")
+    doors = [{"output": 1, "entrance_id": town.entrance}]
+    relay = {"company_id": town.company, "name": "R1", "driver": "beward", "address": "127.0.1.3", "doors": doors}
+    door = town.platform("POST", "/v1/relays", relay)["doors"][0]["id"]
+    town.platform("POST", f"/v1/doors/{door}/open")
+    wish = {"call_id": "c1", "panel": "p1", "dialled": "99", "account": "h12"}
+    town.service("POST", "/v1/door-openings", wish)
+    assert houses_told(town) == ["Lenina 1", None, "Lenina 1", "Lenina 1"]
+    town.platform("PATCH", "/v1/panels/2", {"places": [{"house_id": town.second_house}]})
+    town.platform("POST", "/v1/doors/2/open")
+    assert houses_told(town)[-1] == "Sadovaya 7"
+
+
+def test_a_door_event_without_a_record_is_of_the_panels_house(town: Town, context: Context) -> None:
+    event = {"event": "door", "call_id": "c2", "at_ms": context.now_ms(), "account": "h12", "panel": "p1",
+             "dialled": "99", "door_id": 1, "key": "#", "method": "dtmf", "result": "sent", "reason": ""}  # fmt: skip
+    CallRecording(context).record([("1-1", json.dumps([event]).encode())])
+    assert houses_told(town) == ["Lenina 1"]
+
+
 def test_another_company_reads_none_of_it(town: Town, services: Services, entered: dict[str, int]) -> None:
     town.platform("POST", "/v1/companies", {"name": "Others"})
     stranger = Api(town.client, services.tokens.create("stranger", "operator", "Others"))
@@ -100,6 +166,42 @@ def test_another_company_reads_none_of_it(town: Town, services: Services, entere
     assert stranger("GET", f"/v1/reports/entries?{SPAN}&key_id={entered['home']}")["items"] == []
     body = {"panel": "p1", "number": "00C688AC", "opened": True}
     stranger("POST", "/v1/key-uses", body, 404)
+
+
+def test_an_entry_keeps_the_number_of_a_key_that_was_removed(town: Town, entered: dict[str, int]) -> None:
+    """Also one that went with its apartment, and one that nobody ever knew."""
+    (second,) = town.platform("GET", f"/v1/apartments?house_id={town.second_house}")["items"]
+    going = town.platform("POST", "/v1/keys", {"number": "0000000103", "apartment_id": second["id"]})["id"]
+    assert use(town, "p2", "0000000103")["key_number"] == "000067"
+    before = [e["key"] for e in report(town)]
+    assert before == ["00000065", "00000066", "000000C7", None, "00000067"]
+    for key in entered.values():
+        town.platform("DELETE", f"/v1/keys/{key}")
+    town.platform("DELETE", f"/v1/apartments/{second['id']}")
+    town.platform("GET", f"/v1/keys/{going}", expect=404)
+    assert [e["key"] for e in report(town)] == before
+    records = town.platform("GET", "/v1/access-records?sort=id")["items"]
+    assert [(r["key_id"], r["key_number"]) for r in records] == [
+        (None, number) for number in ("000065", "000066", "0000C7", None, "000067")
+    ]
+
+
+@pytest.mark.parametrize("number", ["0000000101", "00000065", "000065", "00:00:00:65", "0,101"])
+def test_entries_are_found_by_the_number_of_a_key_in_any_notation(
+    town: Town, entered: dict[str, int], number: str
+) -> None:
+    (first, *_) = report(town)
+
+    def found() -> list[list[int]]:
+        told = report(town, f"&key_number={number}"), town.platform("GET", f"/v1/access-records?key_number={number}")
+        return [[entry["id"] for entry in entries] for entries in (told[0], told[1]["items"])]
+
+    assert found() == [[first["id"]]] * 2
+    town.platform("DELETE", f"/v1/keys/{entered['home']}")
+    assert found() == [[first["id"]]] * 2
+    for path in (f"/v1/reports/entries?{SPAN}&key_number=key", "/v1/access-records?key_number=key"):
+        problem = town.platform("GET", path, expect=422)
+        assert [error["field"] for error in problem["errors"]] == ["key_number"]
 
 
 def test_a_key_that_two_companies_know_is_each_ones_own(town: Town, entered: dict[str, int]) -> None:
