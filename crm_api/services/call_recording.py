@@ -145,7 +145,11 @@ class CallRecording:
                 if call.ending is not None:
                     self._announce_end(belongs[call.call_id].company_id, call)
             # In the order of what is counted with them: writers that wait for each other would end in a deadlock.
-            phones = [(belongs[call.call_id], phone) for call in calls.values() for phone in call.phones]
+            phones = [
+                (self._belongs_to_phone(belongs[call.call_id], phone), phone)
+                for call in calls.values()
+                for phone in call.phones
+            ]
             for whose, phone in sorted(phones, key=lambda one: (one[0].company_id or 0, one[0].apartment_id or 0)):
                 self._write_phone(phone, whose)
 
@@ -234,6 +238,10 @@ class CallRecording:
             changes = Changes(self._context)
             changes.scope("company", belongs.company_id)
             changes.scope_at(month_of(now_ms)[1], "company", belongs.company_id)
+
+    def _belongs_to_phone(self, call: Belongs, phone: Event) -> Belongs:
+        """Return whose the minutes of a phone are: its own household's, whoever was called; nobody's of a desk's."""
+        return self._at_home_of(phone.account, call)
 
     def _at_home_of(self, account: str | None, belongs: Belongs) -> Belongs:
         """Return the same with the household of an account of that company; a desk has none."""
