@@ -11,7 +11,7 @@ import structlog
 
 from crm_api.adapters.panel_drivers import TOO_OLD, PanelAccess, PanelRefusedError, PanelSilentError
 from crm_api.services.context import Tenant, find
-from crm_api.tables import caller_facts, ring_plan_facts
+from crm_api.tables import caller_facts, ring_plan_facts, webhook_rows
 from crm_api.tables.database import DatabaseErrors, reason_of
 from crm_api.tables.fund import Relay
 from crm_api.tables.models import AccessRecord, Account, Apartment, Door, Panel
@@ -195,7 +195,11 @@ class DoorOpenings:
             if facts.get("apartment_id") is not None:
                 facts["house_id"] = Apartment.get_by_id(facts["apartment_id"]).house_id
             with database.transaction():
-                return int(AccessRecord.create(**told, **facts).id)
+                made_id = int(AccessRecord.create(**told, **facts).id)
+                if opening.result == "opened" and facts.get("opened_by"):  # else FastAGI's event has it announced
+                    now_ms = self._context.now_ms()
+                    webhook_rows.announce(database, facts["company_id"], "door.opened", str(made_id), now_ms)
+                return made_id
         except DatabaseErrors as error:
             database.forget_connection()
             _log.error("door not recorded", **told, **facts, error=reason_of(error))
