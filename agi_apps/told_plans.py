@@ -49,6 +49,8 @@ def plan_event(call_id: str, found: FoundPlan, now_ms: int, counted_from: int = 
     }
     if counted_from:
         event["dialled"] = plan.dialled
+    if plan.apartment_id is not None and (counted_from or plan.caller != "panel"):
+        event["apartment_id"] = plan.apartment_id  # that of a panel's call the number tells
     if stages:
         event |= {"ring_limit_s": plan.ring_limit_s, "stages": stages}
     if left_out:

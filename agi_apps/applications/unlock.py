@@ -40,6 +40,11 @@ class _Press(NamedTuple):
     account: str
     key: str
 
+    @property
+    def door_at(self) -> str:
+        """The panel of the door: the one that calls. A caller who presses himself looks through the one he called."""
+        return self.dialled if self.account == self.panel else self.panel
+
 
 class _Shut(Exception):  # noqa: N818 - states the fact
     """The door stays shut. `result` is `refused` (not allowed) or `failed` (could not be done)."""
@@ -169,7 +174,7 @@ def _record(
     """Tell what came of it; `record_id` of the CRM's record, None when the CRM was not asked or has not answered."""
     services.events.add({
         "event": "door", "call_id": press.call_id, "at_ms": services.now_ms(), "account": press.account,
-        "panel": press.panel, "door_id": door.door_id if door else None, "key": press.key,
+        "panel": press.door_at, "dialled": press.dialled, "door_id": door.door_id if door else None, "key": press.key,
         "method": door.method if door else None, "result": result, "reason": reason, "access_record_id": record_id,
     })  # fmt: skip
 

@@ -38,6 +38,8 @@ NO_MEDIA: Final = "no media for 30 s"
 NO_MEDIA_CAUSE: Final = 44
 NOT_CONFIRMED: Final = "no"
 """A phone answered and nobody pressed the key that its plan asks for."""
+PASSED_ON_FROM: Final = 100
+"""Stages from here on are of the number that a desk has passed the call on to (docs/contracts.md §3)."""
 LAST_UNFINISHED: Final = OUTCOME_RANK["ringing"]
 NEVER: Final = 2**63 - 1
 """Later than any moment: when a call ends that goes on."""
@@ -95,6 +97,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     ring_limit_s: int | None = None
     stages: list[ToldStage] | None = None
     left_out: dict[str, list[str]] | None = None
+    apartment_id: int | None = None
 
 
 BranchKey = tuple[int, str, str]
@@ -154,6 +157,10 @@ class Call:
     started_at_ms: int
     panel: str | None = None
     dialled: str | None = None
+    dialled_late: bool = False
+    """The number is told by what may also follow a passing on: it counts while nobody has told the first one."""
+    passed_to: set[int] = field(default_factory=set)
+    """Apartments that it rang although no panel has dialled them: it was passed on there, or comes from inside."""
     ending: Ending | None = None
     talk_ms: int | None = None
     answered_by: str | None = None
@@ -199,25 +206,39 @@ def add(calls: dict[str, Call], event: Event) -> None:
     call.story.append(line_of(event))
     if event.event == "branch":
         _add_branch(call, event)
-    elif event.event != "plan":  # whose number is not the call's where a desk has passed that on
+    elif event.event == "plan":  # whose number is not the call's where a desk has passed that on
+        if event.apartment_id is not None:
+            call.passed_to.add(event.apartment_id)
+    elif event.event == "door":  # of the number that rang then, and of the panel of the door, who may be called
+        call.doors.append(event)
+    else:
         _add_told(call, event)
 
 
 def _add_told(call: Call, event: Event) -> None:
     call.panel = call.panel or event.panel
-    call.dialled = call.dialled or event.dialled
+    if event.dialled is not None:
+        _add_number(call, event.dialled, late=_may_follow_a_passing_on(event))
     if event.event in ("ended", "refused", "moved"):
         _end(call, event)
     elif event.event == "emergency":
         call.answered_by = (event.detail or "").partition(" ")[0] or None  # the line of the dispatch centre
-    elif event.event == "door":
-        call.doors.append(event)
     elif event.event == "phone":
         call.phones.append(event)
         # A key makes the answer, where one is asked for: until then others ring, and may answer.
         talked_ms = event.phone_ms if event.connected_ms is None else event.connected_ms
         if event.confirmed != NOT_CONFIRMED:
             _answer(call, event.at_ms - (talked_ms or 0), event.account)
+
+
+def _may_follow_a_passing_on(event: Event) -> bool:
+    return event.event == "ended" or (event.event == "phone" and (event.stage or 0) >= PASSED_ON_FROM)
+
+
+def _add_number(call: Call, number: str, *, late: bool) -> None:
+    """The number that was dialled first is the call's; of two late ones (the first was lost) the same in any order."""
+    if call.dialled is None or (late, number) < (call.dialled_late, call.dialled):
+        call.dialled_late, call.dialled = late, number
 
 
 def _answer(call: Call, at_ms: int, account: str | None) -> None:

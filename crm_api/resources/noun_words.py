@@ -40,7 +40,8 @@ OF_NOUN: Final[dict[str, str]] = {
     "AccountContacts.items": "its devices that are registered now, the one that registered last first; none: it is "
     "offline, or never registers (kind phone)",
     "Apartment.number": "number of the apartment, unique in its house: visitors dial it",
-    "ApartmentLine.apartment_id": "id of the apartment; null: calls of apartments that are no more, and of desks",
+    "ApartmentLine.apartment_id": "id of the apartment whose phones they are, whoever was called; null: phones of "
+    "desks, and of apartments that are no more",
     "ApartmentLine.calls": "talks of its phones that are paid",
     "ApartmentRange.entrances": "numbers of the entrances through which the apartments run on; null: see `parts`",
     "ApartmentRange.first": "number of the first apartment; null: see `parts`",
@@ -55,6 +56,8 @@ OF_NOUN: Final[dict[str, str]] = {
     "Branch.outcome": "how far it got: `invited` (it never replied), `ringing`, `answered`, `busy`, `declined`, "
     "`offline` (no device was registered), `cancelled`, `failed`",
     "Branch.stage": "stage of the plan, from 0; from 100 after a desk has passed the visitor on",
+    "Call.apartment_id": "id of the apartment dialled at the panel, or of the household that calls; null: none, such "
+    "as a desk's button, or it was removed since",
     "Call.company_id": "id of the company; null: nobody knows whose the caller is",
     "Call.dialled": "number that was pressed, `access_code` in place of an access code; null: nobody told",
     "Call.panel": "account that called, of a panel, a resident or a desk; null: nobody told",

@@ -90,7 +90,9 @@ class CallRecording:
         with database.transaction():
             self._listening = webhook_rows.listening(database)
             self._emergency.write(emergency)
-            belongs = {call.call_id: self._belongs(call) for call in calls.values()}
+            belongs = {
+                call.call_id: self._belongs(call.panel, call.dialled, call.started_at_ms) for call in calls.values()
+            }
             call_record_rows.write_calls(
                 database,
                 [
@@ -99,6 +101,7 @@ class CallRecording:
                         *belongs[call.call_id],
                         call.panel,
                         call.dialled,
+                        call.dialled_late,
                         call.started_at_ms,
                         call.ended_at_ms,
                         call.talk_ms,
@@ -131,17 +134,23 @@ class CallRecording:
                     for key, b in call.branches.items()
                 ],
             )
+            passed_to = [(call.call_id, home) for call in calls.values() for home in sorted(call.passed_to)]
+            database.many(call_record_rows.PASSED_TO, passed_to)
             call_record_rows.write_panels_seen(
                 database,
                 [(call.started_at_ms, belongs[call.call_id].panel_id) for call in calls.values() if call.panel],
             )
             for call in calls.values():
                 for door in call.doors:
-                    self._write_door(door, belongs[call.call_id])
+                    self._write_door(door)
                 if call.ending is not None:
                     self._announce_end(belongs[call.call_id].company_id, call)
             # In the order of what is counted with them: writers that wait for each other would end in a deadlock.
-            phones = [(belongs[call.call_id], phone) for call in calls.values() for phone in call.phones]
+            phones = [
+                (self._belongs_to_phone(belongs[call.call_id], phone), phone)
+                for call in calls.values()
+                for phone in call.phones
+            ]
             for whose, phone in sorted(phones, key=lambda one: (one[0].company_id or 0, one[0].apartment_id or 0)):
                 self._write_phone(phone, whose)
 
@@ -155,8 +164,12 @@ class CallRecording:
         else:
             self._announce(company_id, "call.ended", call.call_id)
 
-    def _write_door(self, door: Event, belongs: Belongs) -> None:
-        """Complete the record that the CRM made when it gave the permission, or make one (permission still fresh)."""
+    def _write_door(self, door: Event) -> None:
+        """Complete the record that the CRM made when it gave the permission, or make one (permission still fresh).
+
+        Whose the new one is the event tells by itself: the number of its call is of an earlier batch, or another one
+        since a desk has passed it on. An event of an older FastAGI, or of an access code, has none.
+        """
         database = self._context.database
         result = door.result if door.result in DOOR_RESULTS else "failed"
         account = door.account or ""
@@ -167,19 +180,39 @@ class CallRecording:
             known = database.row(call_record_rows.SAME_OPENING, window)
             known_id = None if known is None else known[0]
         if known_id is not None:
-            database.rows(call_record_rows.DOOR_OF_RECORD, (result, door.at_ms, known_id, door.call_id))
-            self._announce_door(belongs, result, known_id)
+            completed = (result, door.at_ms, known_id, door.call_id)
+            for (company_id,) in database.rows(call_record_rows.DOOR_OF_RECORD, completed):
+                self._announce_door(company_id, result, known_id)
             return
+        belongs, panel = self._belongs_at(door)
         house_id = belongs.house_id or house_of(database, door_id=door.door_id, panel_id=belongs.panel_id)
         where = (belongs.panel_id, belongs.apartment_id, house_id)
-        whose = (belongs.company_id, door.at_ms, *where, door.panel or "", door.door_id)
+        whose = (belongs.company_id, door.at_ms, *where, panel, door.door_id)
         how = (account, door.call_id, door.key, door.method, result, door.reason, door.at_ms)
         for (made_id,) in database.rows(call_record_rows.DOOR, whose + how):
-            self._announce_door(belongs, result, made_id)
+            self._announce_door(belongs.company_id, result, made_id)
 
-    def _announce_door(self, belongs: Belongs, result: str, record_id: int) -> None:
+    def _belongs_at(self, door: Event) -> tuple[Belongs, str]:
+        """Return whose an opening was, and at which panel.
+
+        Where no panel calls, whoever pressed the key tells whose: he looks through a panel, which he has called by its
+        account, or was called by a neighbour or a desk, and opens nothing.
+        """
+        database, panel, dialled = self._context.database, door.panel or "", door.dialled
+        if dialled is None:
+            known = database.row(call_record_rows.DIALLED, (door.call_id,))
+            dialled = None if known is None else known[0]
+        belongs = self._belongs(door.panel, dialled, door.at_ms)
+        if belongs.panel_id is None or dialled == panel:
+            belongs = self._at_home_of(door.account, belongs)
+        at = database.row(call_record_rows.DOOR_AT, (door.door_id, belongs.company_id))
+        if at is not None:
+            belongs, panel = belongs._replace(panel_id=at[0]), at[1]
+        return belongs, panel
+
+    def _announce_door(self, company_id: int | None, result: str, record_id: int) -> None:
         if result in OPENED:
-            self._announce(belongs.company_id, "door.opened", str(record_id))
+            self._announce(company_id, "door.opened", str(record_id))
 
     def _announce(self, company_id: int | None, event: str, subject: str) -> None:
         if company_id in self._listening:
@@ -209,23 +242,33 @@ class CallRecording:
             changes.scope("company", belongs.company_id)
             changes.scope_at(month_of(now_ms)[1], "company", belongs.company_id)
 
-    def _belongs(self, call: Call) -> Belongs:
+    def _belongs_to_phone(self, call: Belongs, phone: Event) -> Belongs:
+        """Return whose the minutes of a phone are: its own household's, whoever was called; nobody's of a desk's."""
+        return self._at_home_of(phone.account, call)
+
+    def _at_home_of(self, account: str | None, belongs: Belongs) -> Belongs:
+        """Return the same with the household of an account of that company; a desk has none."""
+        home = self._context.database.row(call_record_rows.HOME, (account or "", belongs.company_id))
+        apartment_id, house_id = home or (None, None)
+        return belongs._replace(apartment_id=apartment_id, house_id=house_id)
+
+    def _belongs(self, panel: str | None, dialled: str | None, at_ms: int) -> Belongs:
         """Say whose a call is. It is asked again and again while its events come, so what was found is remembered."""
-        if call.panel is None:
+        if panel is None:
             return NOBODY
         now_ms = self._context.now_ms()
         if now_ms - self._panels_read_at_ms > PANELS_REMEMBERED_MS:
             self._forget()
             self._panels_read_at_ms = now_ms
-        if call.panel not in self._panels:
-            self._panels[call.panel] = ring_plan_facts.known_panel(self._context.database, call.panel)
-        known = self._panels[call.panel]
+        if panel not in self._panels:
+            self._panels[panel] = ring_plan_facts.known_panel(self._context.database, panel)
+        known = self._panels[panel]
         if known is None:
-            return self._belongs_to_caller(call.panel, call.started_at_ms)
-        key = (call.panel, call.dialled)
+            return self._belongs_to_caller(panel, at_ms)
+        key = (panel, dialled)
         if (remembered := self._apartments.get(key)) is not None:
             return remembered
-        belongs = self._belongs_behind(known, call.dialled or "")
+        belongs = self._belongs_behind(known, dialled or "")
         if belongs.apartment_id is not None:  # one that is not there may be there the next moment
             self._apartments[key] = belongs
         return belongs

@@ -11,6 +11,7 @@ import structlog
 
 from crm_api.adapters.panel_drivers import TOO_OLD, PanelAccess, PanelRefusedError, PanelSilentError
 from crm_api.services.context import Tenant, find
+from crm_api.tables import caller_facts, ring_plan_facts, webhook_rows
 from crm_api.tables.database import DatabaseErrors, reason_of
 from crm_api.tables.fund import Relay
 from crm_api.tables.models import AccessRecord, Account, Door, Panel
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from crm_api.domain.ring_plan import RingPlan
     from crm_api.services.context import Context
     from crm_api.services.kept import Document
-    from crm_api.services.planning import Planning
+    from crm_api.services.planning import Planned, Planning
 
 FRESH_S: Final = 3.0
 """A door that begins to open later opens for nobody: whoever asked has left, and somebody else may stand there."""
@@ -61,6 +62,7 @@ class DoorOpenings:
         at_ms = self._context.now_ms()
         planned = self._planning.planned(wish.panel, wish.dialled)
         plan = planned.plan
+        at = self._at(wish, planned, at_ms)
         refusal = self._refusal(plan, wish.account)
         if refusal is not None:
             opening = Opening("refused", refusal, plan.door.method if plan.door else None)
@@ -72,9 +74,7 @@ class DoorOpenings:
             opening,
             at_ms=at_ms,
             company_id=plan.company_id,
-            panel_id=planned.facts.panel_id if planned.facts else None,
-            apartment_id=plan.apartment_id,
-            panel=wish.panel,
+            **at,
             door_id=plan.door.door_id if plan.door else None,
             account=wish.account,
             call_id=wish.call_id,
@@ -106,6 +106,22 @@ class DoorOpenings:
             opened_by=tenant.name,
         )
         return {"result": opening.result, "reason": opening.reason, "door_id": door.id, "access_record_id": record_id}
+
+    def _at(self, wish: DoorOpening, planned: Planned, at_ms: int) -> dict[str, Any]:
+        """Return at which panel, and whose, an opening is recorded as. Who looks through a panel calls it himself."""
+        if planned.facts is not None:
+            return {
+                "panel": wish.panel, "panel_id": planned.facts.panel_id, "apartment_id": planned.plan.apartment_id
+            }  # fmt: skip
+        database = self._context.database
+        apartment_id, panel = planned.plan.apartment_id, None
+        if wish.account == wish.panel:
+            caller = caller_facts.known_caller(database, wish.account, at_ms)
+            apartment_id = None if caller is None else caller.apartment_id
+            panel = ring_plan_facts.known_panel(database, wish.dialled)
+        if panel is None or panel.facts.company_id != planned.plan.company_id:
+            return {"panel": wish.panel, "panel_id": None, "apartment_id": apartment_id}
+        return {"panel": wish.dialled, "panel_id": panel.facts.panel_id, "apartment_id": apartment_id}
 
     @staticmethod
     def _opener(door: Door) -> str:
@@ -180,7 +196,11 @@ class DoorOpenings:
             places = ("apartment_id", "access_code_id", "door_id", "panel_id")
             facts["house_id"] = house_of(database, **{place: facts.get(place) for place in places})
             with database.transaction():
-                return int(AccessRecord.create(**told, **facts).id)
+                made_id = int(AccessRecord.create(**told, **facts).id)
+                if opening.result == "opened" and facts.get("opened_by"):  # else FastAGI's event has it announced
+                    now_ms = self._context.now_ms()
+                    webhook_rows.announce(database, facts["company_id"], "door.opened", str(made_id), now_ms)
+                return made_id
         except DatabaseErrors as error:
             database.forget_connection()
             _log.error("door not recorded", **told, **facts, error=reason_of(error))

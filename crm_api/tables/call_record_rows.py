@@ -52,6 +52,12 @@ def _answer(dialect: Dialect, table: str) -> str:
     return f"({none}, coalesce({table}.answered_at_ms, {NEVER}), coalesce({table}.answered_by, ''){_BY_BYTES[dialect]})"
 
 
+def _number(dialect: Dialect, table: str) -> str:
+    """Return a row value that compares as numbers do: the first one dialled, one told late, none last."""
+    rank = f"CASE WHEN {table}.dialled IS NULL THEN 2 WHEN {table}.dialled_late THEN 1 ELSE 0 END"
+    return f"({rank}, coalesce({table}.dialled, ''){_BY_BYTES[dialect]})"
+
+
 def _either(table: str, column: str) -> str:
     return f"{column} = coalesce({table}.{column}, excluded.{column})"
 
@@ -63,8 +69,17 @@ def _rank(column: str) -> str:
 
 def _calls(dialect: Dialect) -> str:
     t = "call_records"
-    names = ("company_id", "panel_id", "apartment_id", "house_id", "panel", "dialled", "plan_source")
-    sets = [_either(t, name) for name in names]
+    sets = [_either(t, name) for name in ("company_id", "panel_id", "panel", "plan_source")]
+    ours, new = _number(dialect, t), _number(dialect, "excluded")
+    sets += [
+        f"{name} = CASE WHEN {new} < {ours} THEN excluded.{name} ELSE {t}.{name} END"
+        for name in ("dialled", "dialled_late")
+    ]
+    sets += [  # the number says whose it is, or the caller, whatever he has dialled
+        f"{name} = CASE WHEN {new} < {ours} THEN excluded.{name} WHEN {new} > {ours} THEN {t}.{name} "
+        f"ELSE coalesce({t}.{name}, excluded.{name}) END"
+        for name in ("apartment_id", "house_id")
+    ]
     sets.append(_earliest(dialect, t, "started_at_ms"))
     sooner = f"{_ending(dialect, 'excluded')} < {_ending(dialect, t)}"
     sets += [
@@ -86,8 +101,9 @@ def _calls(dialect: Dialect) -> str:
     sets.append(f"story = coalesce({t}.story, '') || excluded.story")
     return (
         "INSERT INTO call_records (call_id, company_id, panel_id, apartment_id, house_id, panel, dialled, "  # noqa: S608 - constants
-        "started_at_ms, ended_at_ms, talk_ms, answered_at_ms, answered_by, result, reason, cause, plan_source, moves, "
-        f"story) VALUES ({', '.join('?' * 18)}) ON CONFLICT (call_id) DO UPDATE SET {', '.join(sets)}"
+        "dialled_late, started_at_ms, ended_at_ms, talk_ms, answered_at_ms, answered_by, result, reason, cause, "
+        f"plan_source, moves, story) VALUES ({', '.join('?' * 19)}) "
+        f"ON CONFLICT (call_id) DO UPDATE SET {', '.join(sets)}"
     )
 
 
@@ -110,7 +126,23 @@ def _branches(dialect: Dialect) -> str:
 CALLS: Final[dict[Dialect, str]] = {"sqlite": _calls("sqlite"), "postgresql": _calls("postgresql")}
 BRANCHES: Final[dict[Dialect, str]] = {"sqlite": _branches("sqlite"), "postgresql": _branches("postgresql")}
 
-DOOR_OF_RECORD = "UPDATE access_records SET result = ?, event_at_ms = ? WHERE id = ? AND call_id = ?"
+PASSED_TO = """
+INSERT INTO call_apartments (call_id, apartment_id) SELECT CAST(? AS TEXT), id FROM apartments WHERE id = ?
+ON CONFLICT (apartment_id, call_id) DO NOTHING
+"""
+"""An apartment may be gone by now."""
+DOOR_OF_RECORD = """
+UPDATE access_records SET result = ?, event_at_ms = ? WHERE id = ? AND call_id = ? RETURNING company_id
+"""
+DIALLED = "SELECT dialled FROM call_records WHERE call_id = ?"
+DOOR_AT = """
+SELECT d.panel_id, a.account FROM doors d JOIN panels p ON p.id = d.panel_id JOIN accounts a ON a.id = p.account_id
+WHERE d.id = ? AND d.company_id = ?
+"""
+HOME = """
+SELECT a.apartment_id, ap.house_id FROM accounts a LEFT JOIN apartments ap ON ap.id = a.apartment_id
+WHERE a.account = ? AND a.company_id = ?
+"""
 SAME_OPENING = """
 SELECT id FROM access_records
 WHERE call_id = ? AND account = ? AND at_ms BETWEEN ? AND ? AND (event_at_ms IS NULL OR event_at_ms = ?)

@@ -286,6 +286,18 @@ class CallRecord(Table):
     plan_source = TextField(null=True)
 
 
+class CallApartment(Table):
+    """An apartment that a call rang although no panel has dialled it: it was passed on there, or comes from inside."""
+
+    apartment_id = BigIntegerField()
+    call_id = TextField()
+
+    class Meta:
+        """No id: these two are the key."""
+
+        primary_key = CompositeKey("apartment_id", "call_id")
+
+
 class CallBranch(Table):
     """One branch of a call: why a phone rang or did not."""
 

@@ -26,8 +26,9 @@ ON CONFLICT (voice_call_id, status) DO NOTHING RETURNING status
 OVER: Final = "UPDATE voice_calls SET over_at_ms = ?, charged_s = ? WHERE id = ?"
 UNCOUNTED: Final = """
 SELECT v.id, v.call_id, v.stage, v.account, v.branch, v.over_at_ms, v.charged_s, t.name, t.price_per_minute_micros,
-    t.currency, t.billing_increment_s, c.company_id, c.apartment_id
+    t.currency, t.billing_increment_s, c.company_id, a.apartment_id
 FROM voice_calls v JOIN trunks t ON t.id = v.trunk_id JOIN call_records c ON c.call_id = v.call_id
+LEFT JOIN accounts a ON a.account = v.account AND a.company_id = c.company_id
 WHERE v.over_at_ms IS NOT NULL AND v.over_at_ms < ? ORDER BY v.over_at_ms LIMIT 200
 """
 COUNTED: Final = "UPDATE voice_calls SET over_at_ms = NULL WHERE id = ?"
@@ -53,6 +54,7 @@ class Uncounted(NamedTuple):
     billing_increment_s: int
     company_id: int | None
     apartment_id: int | None
+    """Of the phone."""
 
 
 class VoiceCall(NamedTuple):

@@ -64,7 +64,9 @@ _CALL: Final = (
     "call_id", "panel", "dialled", "apartment_id", "house_id", "started_at_ms", "ended_at_ms", "talk_ms", "answered_by",
     "result", "reason",
 )  # fmt: skip
-_DOOR: Final = ("id", "at_ms", "panel", "door_id", "apartment_id", "account", "call_id", "key", "method", "result")
+_DOOR: Final = (
+    "id", "at_ms", "panel", "door_id", "apartment_id", "account", "call_id", "key", "method", "result", "opened_by",
+)  # fmt: skip
 _MESSAGE: Final = ("id", "call_id", "panel", "dialled", "apartment_id", "at_ms", "duration_ms", "expires_at_ms")
 _QUERIES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "call.ended": (_CALL, f"SELECT {', '.join(_CALL)} FROM call_records WHERE call_id = ?"),  # noqa: S608 - constants

@@ -34,6 +34,28 @@ async def record_with_keys(scene: Scene, call_id: str, count: int = 1) -> Record
     return await scene.office.call_record(call_id)
 
 
+async def answer_recorded(scene: Scene, call_id: str) -> None:
+    """Wait until the record of a call that goes on says who has answered: what follows comes in later batches."""
+
+    async def read() -> list[Record]:
+        calls = (await scene.office.get("/v1/calls"))["items"]
+        return [call for call in calls if call["call_id"] == call_id and call["dialled"] and call["answered_by"]]
+
+    await until(read, bool)
+
+
+async def opening_recorded(scene: Scene, call_id: str) -> Record:
+    """The only opening in a call that goes on, once it is recorded: before anybody has told that the call has ended."""
+
+    async def read() -> list[Record]:
+        found = (await scene.office.get("/v1/access-records"))["items"]
+        return [record for record in found if record["call_id"] == call_id]
+
+    (opening,) = await until(read, bool)
+    record: Record = opening
+    return record
+
+
 async def record_with_pushes(scene: Scene, call_id: str, last: str) -> Record:
     """The complete record of a call, once its story tells that a push has come to this."""
     return await record_with(

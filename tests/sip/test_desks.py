@@ -138,7 +138,11 @@ async def test_a_desk_passes_the_visitor_on_to_an_apartment(scene: Scene) -> Non
     assert scene.town.desks[0].credentials.username in plans[0]["stages"][0]["accounts"]
     named = {account for stage in plans[100]["stages"] for account in stage["accounts"]}
     assert {resident.credentials.username for resident in apartment.residents} <= named
-    assert (await scene.office.access_records(call.call_id))[0]["result"] == "sent"
+    (opening,) = await scene.office.access_records(call.call_id)
+    resident = await scene.office.get(f"/v1/accounts/{apartment.residents[0].credentials.username}")
+    assert (opening["result"], opening["apartment_id"]) == ("sent", resident["apartment_id"])
+    assert record["apartment_id"] is None  # the button is nobody's
+    assert await _is_listed(scene, call.call_id, resident["apartment_id"])
 
 
 async def test_a_visitor_passed_on_to_nobody_hears_so(scene: Scene) -> None:
@@ -208,6 +212,12 @@ async def test_a_resident_calls_the_desk(scene: Scene) -> None:
     assert record["company_id"] is not None
 
 
+async def _is_listed(scene: Scene, call_id: str, apartment_id: int) -> bool:
+    """Whether the calls of an apartment have this one."""
+    calls = (await scene.office.get(f"/v1/calls?apartment_id={apartment_id}"))["items"]
+    return call_id in {call["call_id"] for call in calls}
+
+
 async def test_a_desk_calls_an_apartment(scene: Scene) -> None:
     apartment, _, number = beside_a_desk(scene.town)[1]
     desk = scene.town.desks[0]
@@ -226,6 +236,8 @@ async def test_a_desk_calls_an_apartment(scene: Scene) -> None:
     await call.bye()
     (refused,) = await scene.office.access_records(call.call_id)
     assert refused["result"] == "refused"
+    resident = await scene.office.get(f"/v1/accounts/{apartment.residents[0].credentials.username}")
+    assert await _is_listed(scene, call.call_id, resident["apartment_id"])
 
 
 async def test_a_desk_calls_a_panel_and_opens_there(scene: Scene) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from crm_api.services.telling import PAUSES_S
 from tests.sip.households import family, nobody_home
+from tests.sip.records import answer_recorded, opening_recorded
 
 if TYPE_CHECKING:
     from lab.peers.calls import OutgoingCall
@@ -69,8 +70,10 @@ async def test_a_call_and_its_door_are_told_also_after_a_failure(scene: Scene) -
     apartment, at, number = family(scene.town)
     company, webhook_id = await _listening(scene, refusals=1)
     call, ring, _ = await scene.talk(apartment, at, number)
+    await answer_recorded(scene, call.call_id)
     await ring.rtp.press("#")
     await call.rtp.wait_for_key(at.door_code[0], 3)
+    await opening_recorded(scene, call.call_id)
     await call.bye()
 
     told: dict[str, dict[str, Any]] = {}
@@ -80,7 +83,10 @@ async def test_a_call_and_its_door_are_told_also_after_a_failure(scene: Scene) -
             if body["data"].get("call_id") == call.call_id:
                 told[body["event"]] = body["data"]
     assert (told["call.ended"]["result"], told["call.ended"]["panel"]) == ("answered", at.credentials.username)
-    assert told["door.opened"]["account"] == told["call.ended"]["answered_by"]
+    opened = told["door.opened"]
+    assert opened["account"] == told["call.ended"]["answered_by"]
+    resident = await scene.office.get(f"/v1/accounts/{opened['account']}")
+    assert opened["apartment_id"] == told["call.ended"]["apartment_id"] == resident["apartment_id"] is not None
     deadline = time.monotonic() + PAUSES_S[0] + 5  # the one refused may be of another story's call
     while True:
         deliveries = (await scene.office.get(f"/v1/webhook-deliveries?webhook_id={webhook_id}"))["items"]

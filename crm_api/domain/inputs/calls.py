@@ -74,6 +74,12 @@ class RecordQuery(PageQuery):
 class CallQuery(RecordQuery):
     """Calls; newest first unless asked otherwise."""
 
+    apartment_id: Annotated[
+        FilterId,
+        Field(
+            description="filter: id of an apartment: calls to it, from a panel or from inside, from it, or passed on"
+        ),
+    ] = None
     answered_by: FilterText = None
     result: FilterText = None
     sort: Literal["id", "-id", "started_at_ms", "-started_at_ms"] = "-id"

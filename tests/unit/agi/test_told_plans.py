@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 
 from agi_apps.applications import passed_on, ring_all
 from agi_apps.plan_lookup import FoundPlan
@@ -36,6 +37,17 @@ def test_a_call_tells_who_its_plan_names_and_where_that_is_from() -> None:
             {"ring_timeout_s": 20, "accounts": ["c1"]},
         ],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("caller", "told_at_once"), [("panel", None), ("resident", 7), ("desk", 7)])
+def test_the_apartment_is_told_where_the_number_of_the_call_does_not_tell_it(
+    caller: str, told_at_once: int | None
+) -> None:
+    """Of a call from inside, and of one that a desk has passed on."""
+    plan = ring_plan(caller=caller, apartment_id=7)
+    assert told(plan).get("apartment_id") == told_at_once
+    assert told(plan, 100)["apartment_id"] == 7
+    assert "apartment_id" not in told(ring_plan(caller=caller, apartment_id=None), 100)
 
 
 def test_a_call_to_nobody_tells_why_in_a_word() -> None:

@@ -216,3 +216,23 @@ def test_a_panel_that_is_called_leaves_the_keys_to_the_caller() -> None:
     assert ring_all.run(PRESS[:3], services(Plans(look)))[Variable.DECISION] == Decision.LOOK
     assert press(Plans(look), args=("call-1", "p10001", "12", "p10001", "#", ""))[0][Variable.DECISION] == Decision.DTMF
     assert press(Plans(look), args=("call-1", "p10001", "12", "p9", "#", ""))[0][Variable.DECISION] == Decision.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("args", "whose"),
+    [
+        (PRESS, ("p10001", "12", "h10012a")),
+        # Passed on by a desk: the number that rings now, and the same panel.
+        (("call-1", "p10001", "13", "h10013", "#", ""), ("p10001", "13", "h10013")),
+        # A resident and a desk look through a panel: the caller is none, and has the keys.
+        (("call-1", "h10012a", "p10001", "h10012a", "#", ""), ("p10001", "p10001", "h10012a")),
+        (("call-1", "c1", "p10001", "c1", "#", ""), ("p10001", "p10001", "c1")),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False])
+def test_what_came_of_a_key_tells_panel_and_number(
+    args: tuple[str, ...], whose: tuple[str, str, str], *, known: bool
+) -> None:
+    """Whose opening it was cannot wait for other events of the call: they are recorded long before."""
+    _, events = press(Plans(ring_plan() if known else None), args=args)
+    assert [(event["panel"], event["dialled"], event["account"]) for event in events.kept] == [whose]

@@ -44,8 +44,8 @@ def story(call: str) -> list[dict[str, Any]]:
         branch(3000, 1, "a12", "answered", 200) | {"plan_source": "redis"},
         branch(3001, 0, "h12", "cancelled", 487),
         {
-            "event": "door", "call_id": call, "at_ms": T + 5000, "account": "a12", "panel": "p1", "door_id": 1,
-            "key": "#", "method": "dtmf", "result": "sent", "reason": "",
+            "event": "door", "call_id": call, "at_ms": T + 5000, "account": "a12", "panel": "p1", "dialled": "12",
+            "door_id": 1, "key": "#", "method": "dtmf", "result": "sent", "reason": "",
         },
         {"event": "ended", "call_id": call, "at_ms": T + 9000, "result": "answered", "cause": 16, "talk_ms": 6000},
         # Both hang up: the other BYE, of which nobody knows anything any more.
@@ -74,7 +74,11 @@ def written(database: CrmDatabase, call: str) -> Any:
             "FROM call_branches WHERE call_id = ? ORDER BY account",
             (call,),
         ),
-        database.rows("SELECT account, result, method FROM access_records WHERE call_id = ?", (call,)),
+        database.rows(
+            "SELECT account, result, method, company_id, apartment_id, house_id, panel, panel_id IS NOT NULL "
+            "FROM access_records WHERE call_id = ?",
+            (call,),
+        ),
     )
 
 
@@ -86,7 +90,7 @@ def expected(town: Town) -> Any:
             ("h12", "0", "cancelled", 487, T + 10, T + 20, T + 3001),
             ("x12", "", "offline", None, None, None, T + 11),
         ],
-        [("a12", "sent", "dtmf")],
+        [("a12", "sent", "dtmf", town.company, town.apartment, town.house, "p1", True)],
     )
 
 

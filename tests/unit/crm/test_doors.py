@@ -83,6 +83,29 @@ def test_an_operator_opens_an_http_door_only(town: Town, driver: FakePanelDriver
     assert [row["opened_by"] for row in town.platform("GET", "/v1/access-records")["items"]] == ["test"] * 3
 
 
+@pytest.mark.parametrize(("panel", "result"), [("p1", "granted"), ("p2", "opened")])
+def test_who_looks_through_a_panel_and_opens_is_recorded_there(town: Town, panel: str, result: str) -> None:
+    press(town, "a12", panel, "a12")
+    (found,) = town.platform("GET", f"/v1/access-records?panel={panel}")["items"]
+    (at,) = town.platform("GET", f"/v1/panels?account={panel}")["items"]
+    assert (found["result"], found["account"], found["panel_id"]) == (result, "a12", at["id"])
+    assert (found["apartment_id"], found["house_id"]) == (town.apartment, town.house)
+
+
+def test_who_looks_where_he_may_not_is_recorded_as_himself(town: Town) -> None:
+    """The panel of others has no part in it."""
+    elsewhere = town.platform("POST", "/v1/companies", {"name": "Others"})["id"]
+    town.platform("POST", "/v1/accounts", {"account": "p9", "kind": "panel", "company_id": elsewhere})
+    house = town.platform("POST", "/v1/houses", {"company_id": elsewhere, "address": "Sadovaya 9"})["id"]
+    town.platform("POST", "/v1/panels", {"account": "p9", "name": "Theirs", "places": [{"house_id": house}]})
+    for panel in ("p9", "nope"):
+        press(town, "a12", panel, "a12")
+    found = town.platform("GET", f"/v1/access-records?apartment_id={town.apartment}")["items"]
+    assert [(record["panel"], record["panel_id"], record["result"]) for record in found] == [
+        ("a12", None, "refused")
+    ] * 2
+
+
 def test_replaced_doors_keep_their_id(town: Town) -> None:
     panel = next(p for p in town.platform("GET", "/v1/panels")["items"] if p["account"] == "p1")
     doors = [{"method": "dtmf", "dtmf": "9"}, {"method": "http", "output": 2}]

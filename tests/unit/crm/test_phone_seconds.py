@@ -101,6 +101,62 @@ def test_phones_of_calls_told_twice_and_in_one_batch_are_counted_once(
     assert phone_rows.limits(database, town.company, None, clock.now).apartment_used_s == 0
 
 
+def phone_of(town: Town, apartment: int, account: str, number: str) -> None:
+    home = {"apartment_id": apartment, "role": "owner"}
+    body = {"company_id": town.company, "name": account, "phones": [number], "apartments": [home]}
+    town.platform("POST", "/v1/residents", body)
+    body = {"account": account, "kind": "phone", "apartment_id": apartment, "phone": number}
+    town.platform("POST", "/v1/accounts", body)
+
+
+@pytest.fixture
+def phones(town: Town) -> Town:
+    """Two households with a phone each, a desk and a telephone on duty, and two minutes a month for a household."""
+    phone_of(town, town.apartment, "f12", "+79161234567")
+    phone_of(town, town.neighbour, "f13", "+79161234568")
+    for account, phone in (("lobby", None), ("duty", "+74951112233")):
+        town.platform("POST", "/v1/accounts", {"account": account, "kind": "concierge", "company_id": town.company})
+        town.platform("POST", "/v1/concierge-desks", {"account": account, "name": account, "phone": phone})
+    town.platform("PATCH", f"/v1/companies/{town.company}", {"apartment_phone_minutes": 2})
+    return town
+
+
+def rung(town: Town, panel: str, dialled: str) -> set[str]:
+    plan = town.plan(panel, dialled)
+    return {target["account"] for stage in plan["stages"] for target in stage["targets"] if target["kind"] == "phone"}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(
+    ("panel", "numbers", "account"),
+    [
+        ("p1", ["12"], "f12"),
+        # A desk calls the household; a desk passes a visitor on to it, who has pressed its button or the neighbour's.
+        ("lobby", ["2112"], "f12"),
+        ("p1", ["0", "12"], "f12"),
+        ("p1", ["13", "12"], "f12"),
+        # The telephone on duty: at the end of the household's own plan, and called by the household.
+        ("p1", ["12"], "duty"),
+        ("a12", ["0"], "duty"),
+    ],
+)
+def test_a_phones_minutes_are_its_own_households_whoever_was_called(
+    phones: Town, context: Context, panel: str, numbers: list[str], account: str, *, at_once: bool
+) -> None:
+    at_ms, desk = context.now_ms(), account == "duty"
+    stage = 0 if len(numbers) == 1 else 100
+    talk = leg("c1", 61_000, at_ms) | {"panel": panel, "dialled": numbers[-1], "stage": stage, "account": account}
+    events = [{"event": "dialled", "call_id": "c1", "at_ms": at_ms, "panel": panel, "dialled": numbers[0]}, talk]
+    for batch in [events] if at_once else [[event] for event in events]:
+        CallRecording(context).record([entry(1, batch)])
+    legs = context.database.rows("SELECT company_id, apartment_id, billed_s FROM phone_legs")
+    assert legs == [(phones.company, None if desk else phones.apartment, 61)]
+    CallRecording(context).record([entry(2, [talk | {"call_id": "c2", "at_ms": at_ms + 1}])])
+    assert rung(phones, "p1", "12") == ({"f12"} if desk else set())
+    assert rung(phones, "lobby", "2112") == ({"f12"} if desk else set())
+    assert rung(phones, "p1", "13") == {"f13"}
+
+
 def test_what_was_used_is_read_without_the_legs(
     town: Town, context: Context, clock: Clock, statements: list[str]
 ) -> None:

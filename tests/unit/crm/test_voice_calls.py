@@ -327,6 +327,24 @@ def test_a_phone_that_was_answered_and_never_joined_is_paid_for(
     assert len(context.database.rows(query)) == 1
 
 
+@pytest.mark.parametrize("at_home", [True, False])
+def test_a_phone_that_never_joined_is_paid_by_its_own_household(
+    hook: Hook, calls: VoiceCalls, clock: Clock, context: Context, town: Town, *, at_home: bool
+) -> None:
+    """Not by the one that was called, whose plan has named a desk's phone, or that has passed the call on."""
+    if at_home:
+        body = {"account": "f12", "kind": "phone", "apartment_id": town.neighbour, "phone": "+79161234567"}
+    else:
+        body = {"account": "f12", "kind": "concierge", "company_id": town.company}
+    town.platform("POST", "/v1/accounts", body)
+    recorded(context)
+    hook(CallStatus="completed", CallDuration="61")
+    clock.now += SETTLES_MS + 1
+    calls.count()
+    rows = context.database.rows("SELECT company_id, apartment_id, billed_s FROM phone_legs")
+    assert rows == [(town.company, town.neighbour if at_home else None, 120)]
+
+
 @pytest.mark.parametrize("charged", ["", "0", "-1", "x", "999999"])
 def test_nothing_charged_is_nothing_paid(
     hook: Hook, calls: VoiceCalls, clock: Clock, context: Context, charged: str

@@ -88,6 +88,23 @@ def test_a_call_and_its_door_are_told_once(town: Town, context: Context, clock: 
     assert tell(context, company) == 0
 
 
+def test_a_door_that_an_operator_opened_is_told(
+    town: Town, context: Context, clock: Clock, company: Company, driver: FakePanelDriver
+) -> None:
+    (gate,) = (panel for panel in town.platform("GET", "/v1/panels")["items"] if panel["account"] == "p2")
+    door_id = gate["doors"][0]["id"]
+    opened = town.platform("POST", f"/v1/doors/{door_id}/open")
+    driver.refusal = "no"
+    town.platform("POST", f"/v1/doors/{door_id}/open", expect=502)
+    clock.now += 2000
+    assert tell(context, company) == 1
+    (told,) = company.told
+    assert (told["event"], told["data"]["id"], told["data"]["door_id"]) == (
+        "door.opened", opened["access_record_id"], door_id,
+    )  # fmt: skip
+    assert (told["data"]["panel"], told["data"]["account"], told["data"]["opened_by"]) == ("p2", None, "test")
+
+
 def test_a_server_that_fails_is_tried_again_then_given_up_and_replayed(
     town: Town, context: Context, clock: Clock, company: Company
 ) -> None:

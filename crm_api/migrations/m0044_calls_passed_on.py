@@ -1,0 +1,16 @@
+"""Whose a call is the number says that was dialled first; whom it rang besides stands by itself.
+
+`dialled_late`: so far the number is known from what may also follow a passing on, and gives way to the first one.
+`call_apartments`: apartments that a call rang although no panel has dialled them, for the list of their calls. The
+calls of before have none there.
+"""
+
+STATEMENTS = (
+    "ALTER TABLE call_records ADD COLUMN dialled_late {bool} NOT NULL DEFAULT {false}",
+    """CREATE TABLE call_apartments (
+    apartment_id {int} NOT NULL REFERENCES apartments (id) ON DELETE CASCADE,
+    call_id TEXT NOT NULL REFERENCES call_records (call_id) ON DELETE CASCADE,
+    PRIMARY KEY (apartment_id, call_id)
+){keyed}""",
+    "CREATE INDEX call_apartments_call ON call_apartments (call_id)",
+)
