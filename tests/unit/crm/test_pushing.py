@@ -263,6 +263,8 @@ def test_a_picture_is_for_its_household_and_for_minutes(town: Town, context: Con
     other = pictures.link("c1", town.neighbour, context.now_ms()).removeprefix("https://crm.example")
     assert town.client.simulate_get(other).status_code == 404
     assert town.client.simulate_get(path[:-1] + ("0" if path[-1] != "0" else "1")).status_code == 404
+    assert pictures.take("c1", "p2", town.neighbour), "a desk passes the call on: that household has a link of its own"
+    assert [town.client.simulate_get(one).status_code for one in (path, other)] == [200, 200]
     old = pictures.link("c1", town.apartment, context.now_ms() - 6 * 60_000).removeprefix("https://crm.example")
     assert town.client.simulate_get(old).status_code == 404
 
