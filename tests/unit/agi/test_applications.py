@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from agi_apps.applications import access_code, call_ended, pass_on, passed_on, phone_ended, ring_all, stage_ended
 from agi_apps.crm_client import CodeVerdict, CrmAway
+from agi_apps.plan_lookup import FoundPlan, NoPlan
 from agi_apps.prompts import LANGUAGES, Prompt, language_of
 from agi_apps.ring_plan import Door, InvalidPlan, RingPlan, Target, decode_plan
 from agi_apps.variables import Decision, Variable
@@ -168,6 +170,39 @@ def test_only_a_desk_that_answers_for_the_call_passes_it_on() -> None:
     assert passed("h10012a", ring_plan()) == Decision.REFUSED
     assert passed("", ring_plan()) == Decision.REFUSED
     assert passed("c1", ring_plan(apartment_id=None)) == Decision.REFUSED
+
+
+class _PlansOf:
+    """Knows these numbers; of any other it says that there is none, or (away) nothing."""
+
+    def __init__(self, *numbers: str, away: bool = False) -> None:
+        self._numbers, self._away = numbers, away
+
+    def find(self, panel: str, dialled: str) -> FoundPlan:
+        if dialled not in self._numbers and self._away:
+            raise NoPlan(f"{panel}:{dialled}")
+        outcome = "ring" if dialled in self._numbers else "unknown_number"
+        return FoundPlan(ring_plan(outcome=outcome), "redis", NOW_MS)
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["the CRM knows", "the CRM is away"])
+@pytest.mark.parametrize(
+    ("pressed", "there_is", "passed_to"),
+    [
+        ("7*2", "7#2", "7#2"),
+        ("7*2", "7*2", "7*2"),
+        ("1234*1203", "1234#1203", "1234#1203"),
+        ("72", "7#2", None),
+        ("7*2", "72", None),
+    ],
+)
+def test_a_desk_presses_a_star_where_a_gates_separator_is_the_key_that_ends_its_number(
+    pressed: str, there_is: str, passed_to: str | None, away: bool
+) -> None:
+    plans = cast("Plans", _PlansOf("0", there_is, away=away))
+    outputs = pass_on.run(("call-1", "p10001", "0", "c1", pressed), services(plans))
+    assert outputs.get(Variable.PASSED_TO) == passed_to
+    assert outputs[Variable.DECISION] == (Decision.PASS if passed_to else Decision.REFUSED)
 
 
 def test_stages_after_a_desk_passed_the_visitor_on_are_counted_from_100() -> None:
