@@ -314,7 +314,15 @@ def test_a_talk_that_ended_for_lack_of_media_says_so(cause: str, no_media: str, 
     arguments = ("c", "p10001", "12", "ANSWER", cause, "31000", "redis", "dial", "", "1790000000000", no_media, "", "")
     call_ended.run(arguments, services(Plans(None), events=events))
     assert [(e["result"], e["talk_ms"], e["reason"]) for e in events.kept] == [("answered", 31_000, reason)]
-    assert events.kept[0]["hung_up_by"] is None
+    assert events.kept[0]["hung_up_by"] == (None if reason is None else "platform")
+
+
+def test_a_talk_that_ended_for_lack_of_media_was_ended_by_us_whoever_was_thought_to_have_hung_up() -> None:
+    """Who hung up is worked out before the other leg is over, which alone knows."""
+    events = Events()
+    arguments = ("c", "p1", "12", "ANSWER", "16", "31000", "redis", "phone", "", "1790000000000", "1", "callee", "")
+    call_ended.run(arguments, services(Plans(None), events=events))
+    assert [(told["reason"], told["hung_up_by"]) for told in events.kept] == [("no media for 30 s", "platform")]
 
 
 @pytest.mark.parametrize(("header", "moves"), [("", 0), ("2", 2)])
@@ -350,7 +358,15 @@ def test_a_call_that_gave_way_to_a_dispatcher_says_so(
 )
 def test_a_phones_end_tells_when_its_key_was_pressed(confirmed: str, told: tuple[str | None, int | None]) -> None:
     events = Events()
-    arguments = (*RING, "0", "1 f12 carrier-a", str(NOW_MS - 9_000), confirmed)
+    arguments = (*RING, "0", "1 f12 carrier-a", str(NOW_MS - 9_000), confirmed, "16")
     phone_ended.run(arguments, services(Plans(ring_plan()), events=events))
     (event,) = events.kept
     assert (event["phone_ms"], event["confirmed"], event["connected_ms"]) == (9_000, *told)
+
+
+@pytest.mark.parametrize(("cause", "told"), [("44", 44), ("", None)], ids=["silent", "a node of the release before"])
+def test_a_phones_end_tells_its_cause(cause: str, told: int | None) -> None:
+    events = Events()
+    arguments = (*RING, "0", "1 f12 carrier-a", str(NOW_MS - 9_000), "", cause)
+    phone_ended.run(arguments, services(Plans(ring_plan()), events=events))
+    assert [event["cause"] for event in events.kept] == [told]
