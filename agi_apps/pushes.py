@@ -67,6 +67,7 @@ class Pushes:
             "stage": int(outputs[Variable.STAGE]),
             "ring_timeout_s": int(outputs[Variable.RING_TIMEOUT_S]),
             "caller_name": plan.caller_name,
+            "confirm": outputs.get(Variable.CONFIRM) == "1",
             "accounts": [account[1:] for account in named.split(",") if account.startswith(SLEEPER)],
         }
         self._add(wish)

@@ -45,6 +45,7 @@ class _Told(msgspec.Struct, frozen=True):
     event: str
     call_id: str
     outcome: str | None = None
+    stage: int = 0
     account: str | None = None
     trunk: str | None = None
 
@@ -132,8 +133,11 @@ class PushProcess:
             for event in events:
                 if event.event in {"ended", "refused"}:
                     self._pushing.over(event.call_id, None)
-                elif event.event == "branch" and event.outcome == "answered" and event.trunk is None:
-                    self._pushing.over(event.call_id, event.account)
+                elif event.event == "branch" and event.outcome == "answered":
+                    if event.trunk is None:
+                        self._pushing.over(event.call_id, event.account)
+                    else:
+                        self._pushing.phone_answered(event.call_id, event.stage, event.account)
 
     async def _messages(self) -> None:
         await asyncio.sleep(MESSAGES_EVERY_S)

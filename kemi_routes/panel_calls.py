@@ -25,7 +25,7 @@ from kemi_routes import (
 )
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.relaying import relay_or_keep
-from kemi_routes.replies import CANCELLED, refuse, retry_after
+from kemi_routes.replies import CANCELLED, number_told, refuse, retry_after
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -93,7 +93,7 @@ def send_to_node(ksr: Ksr, request: Request) -> Outcome:
         contact_address.mend(ksr)
     if request.kind != call_backs.KIND:
         probe_calls.give_way(ksr, request.settings, request.account)
-        number = request.number if request.emergency else policy.told(request.number)
+        number = number_told(request)
         story.dialled(ksr, request.call_id, request.account, number)
         ksr.pv.sets(_DIALLED, f"{request.account}\n{number}")
     if _relay(ksr, request.call_id, emergency=request.emergency):

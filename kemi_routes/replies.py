@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _RINGING, _PROGRESS = 180, 183
 _REDIRECTION, _CLIENT_FAILS = 300, 400
+_TRUNK = "trunk"
 # What a leg is told that was cancelled before it went anywhere (RFC 3261, 9.2); tm may have been quicker.
 CANCELLED = (487, "Request Terminated")
 METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, MESSAGE, NOTIFY"
@@ -31,8 +32,20 @@ def refuse(ksr: Ksr, request: Request, refusal: Refusal) -> Outcome:
         f"source={request.source_ip} call_id={request.call_id}\n"
     )
     if request.method == "INVITE" and not request.in_dialog and not request.from_node:
-        story.refused(ksr, request.call_id, reason, status)
+        story.refused(ksr, request.call_id, reason, status, _whose(request))
     return DONE
+
+
+def _whose(request: Request) -> tuple[str, str] | None:
+    """Return account and number of a call whose caller has shown who it is; a carrier is no caller of ours."""
+    if not request.account or request.kind == _TRUNK:
+        return None
+    return request.account, number_told(request)
+
+
+def number_told(request: Request) -> str:
+    """Return the number dialled as stories tell it: an emergency call's as it is, never an access code."""
+    return request.number if request.emergency else policy.told(request.number)
 
 
 def refuse_who_was_left(ksr: Ksr, request: Request) -> Outcome:

@@ -95,12 +95,13 @@ def panel_called(ksr: Ksr, call_id: str, panel: str) -> None:
     )
 
 
-def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int) -> None:
-    """A call ended before it reached Asterisk, or any node that is left."""
+def refused(ksr: Ksr, call_id: str, reason: str, sip_status: int, whose: tuple[str, str] | None = None) -> None:
+    """A call ended before it reached Asterisk, or any node that is left; `whose` is account and number, once known."""
+    told = "" if whose is None else f'"panel":{quoted(whose[0])},"dialled":{quoted(whose[1])},'
     ksr.mqueue.mq_add(
         QUEUE,
         call_id,
-        f'{{"event":"refused","call_id":{quoted(call_id)},"at_ms":{now_ms()},'
+        f'{{"event":"refused","call_id":{quoted(call_id)},"at_ms":{now_ms()},{told}'
         f'"reason":{quoted(reason)},"sip_status":{sip_status}{_moves(ksr, call_id)}}}',
     )
 

@@ -58,7 +58,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
         "started_at_ms": number_of(started), "result": result, "cause": number_of(cause),
         "talk_ms": None if gave_way and result == "answered" else number_of(talk_ms),
         "plan_source": plan_source or None,
-        "reason": reason, "hung_up_by": "platform" if gave_way else hung_up_by or None,
+        "reason": reason, "hung_up_by": "platform" if reason else hung_up_by or None,
         "moves": number_of(moves),
     })  # fmt: skip
     return NOTHING

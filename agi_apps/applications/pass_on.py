@@ -24,12 +24,26 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     try:
         now = services.plans.find(panel, dialled).plan
         desks = {target.account for stage in now.stages for target in stage.targets if target.kind == _DESK}
-        wanted = services.plans.find(panel, number).plan if account in desks and number else None
     except NoPlan:
         return REFUSED
-    if wanted is None or wanted.outcome != "ring" or wanted.caller != "panel" or wanted.apartment_id is None:
+    if account not in desks:
         return REFUSED
-    return {Variable.DECISION: Decision.PASS, Variable.PASSED_TO: number}
+    for meant in meanings_of(number):
+        try:
+            wanted = services.plans.find(panel, meant).plan
+        except NoPlan:
+            continue
+        if wanted.outcome == "ring" and wanted.caller == "panel" and wanted.apartment_id is not None:
+            return {Variable.DECISION: Decision.PASS, Variable.PASSED_TO: meant}
+    return REFUSED
+
+
+def meanings_of(number: str) -> tuple[str, ...]:
+    """Return what a number that a desk has pressed may mean at a panel, in the order to try.
+
+    `#` ends it: at a gate that has `#` between code and apartment the desk presses `*` instead. A gate has one of both.
+    """
+    return tuple(dict.fromkeys((number, number.replace("*", "#")))) if number else ()
 
 
 APPLICATION = Application(

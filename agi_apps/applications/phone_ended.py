@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agi_apps.application import NOTHING, Application, Outputs
+from agi_apps.application import NOTHING, Application, Outputs, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     Raises:
         ValueError: the stage, the branch or the moment is no number, or the proxy has not told who answered.
     """
-    call_id, panel, dialled, stage, told, answered_at_ms, confirmed = arguments
+    call_id, panel, dialled, stage, told, answered_at_ms, confirmed, cause = arguments
     words = told.split(" ")
     if len(words) != _WORDS:
         raise ValueError(f"X-Entryphone-Trunk of the answer is {told!r}: it takes branch, account and trunk")
@@ -32,6 +32,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
         "stage": int(stage), "branch": int(branch), "account": account, "trunk": trunk,
         "phone_ms": max(0, at_ms - int(answered_at_ms)), "confirmed": word or None,
         "connected_ms": max(0, at_ms - int(pressed_at_ms)) if pressed_at_ms else None,
+        "cause": number_of(cause) or None,
     })  # fmt: skip
     return NOTHING
 
@@ -46,7 +47,9 @@ APPLICATION = Application(
         "X-Entryphone-Trunk",
         "EP_ANSWERED_AT_MS",
         "EP_CONFIRMED",
+        "HANGUPCAUSE",
     ),
     run=run,
     deadline_s=2.0,
+    added=1,
 )

@@ -229,6 +229,9 @@ def _add_told(call: Call, event: Event) -> None:
         talked_ms = event.phone_ms if event.connected_ms is None else event.connected_ms
         if event.confirmed != NOT_CONFIRMED:
             _answer(call, event.at_ms - (talked_ms or 0), event.account)
+            # Its own leg alone knows; a node that the call has left knows nothing of why it is over.
+            if event.cause == NO_MEDIA_CAUSE and event.moves >= call.moves:
+                call.reason = NO_MEDIA
 
 
 def _may_follow_a_passing_on(event: Event) -> bool:

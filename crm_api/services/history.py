@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from crm_api.domain.call_record import story_of
 from crm_api.domain.problems import NotFoundError
-from crm_api.domain.quiet_hours import windows
 from crm_api.domain.why import AccountFacts, why
-from crm_api.domain.zones import UnreadableZoneError
 from crm_api.services.context import visible
 from crm_api.services.kept import Listed
 from crm_api.services.keys import numbers_meant
@@ -83,13 +81,8 @@ class CallRecords(Listed[CallRecord]):
     def _facts(self, row: Account, call: Document) -> AccountFacts:
         quiet, at_ms = False, call["started_at_ms"]
         house_id = self._quiet_where(row, call)
-        if house_id is not None and row.quiet_from_min is not None and row.quiet_until_min is not None:
-            zone = ring_plan_facts.time_zone(self.database, house_id)
-            try:
-                kept = windows(row.quiet_from_min, row.quiet_until_min, zone, at_ms)
-            except UnreadableZoneError:
-                kept = []  # the call had no quiet hours either
-            quiet = any(begin <= at_ms < end for begin, end in kept)
+        if house_id is not None:
+            quiet = ring_plan_facts.is_quiet(self.database, house_id, row.quiet_from_min, row.quiet_until_min, at_ms)
         return AccountFacts(row.enabled, row.kind, row.apartment_id, quiet, row.created_at_ms)
 
     @staticmethod

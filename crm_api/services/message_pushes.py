@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from crm_api.adapters.push_services.push import NO_CALL_ONLY, Push
 from crm_api.domain.push_texts import alert_of
-from crm_api.tables import push_facts
+from crm_api.tables import push_facts, ring_plan_facts
 from crm_api.tables.database import DatabaseErrors
 from crm_api.tables.ring_plan_statements import RINGS
 
@@ -28,9 +28,11 @@ WHERE id IN (SELECT id FROM call_sounds WHERE kind = 'message' AND told_at_ms IS
 AND told_at_ms IS NULL
 RETURNING id, call_id, panel, apartment_id, at_ms, duration_ms
 """
-_ACCOUNTS: Final = (
-    f"SELECT a.account FROM accounts a WHERE a.apartment_id = ? AND a.kind = 'app' AND {RINGS} ORDER BY a.id"  # noqa: S608 - constants
-)
+_ACCOUNTS: Final = f"""
+SELECT a.account, ap.house_id, a.quiet_from_min, a.quiet_until_min
+FROM accounts a JOIN apartments ap ON ap.id = a.apartment_id
+WHERE a.apartment_id = ? AND a.kind = 'app' AND {RINGS} ORDER BY a.id
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,16 @@ class MessagePushes:
         for sound_id, call_id, panel, apartment_id, at_ms, duration_ms in rows:
             if apartment_id is None or at_ms < now_ms - FRESH_MS:
                 continue
-            accounts = [row[0] for row in database.rows(_ACCOUNTS, (apartment_id, now_ms))]
-            known = push_facts.devices(database, panel, accounts)
+            accounts = {row[0]: row[1:] for row in database.rows(_ACCOUNTS, (apartment_id, now_ms))}
+            known = push_facts.devices(database, panel, list(accounts))
             picture = self._pictures.link(sound_id) if known.devices else ""
             sound = self._sounds.link(sound_id) if known.devices else ""
             for device in known.devices:
                 if device.platform == NO_CALL_ONLY:
                     continue
+                # Who keeps quiet hours is not woken; the message is there in the morning.
+                house_id, *hours = accounts[device.account]
+                silent = ring_plan_facts.is_quiet(database, house_id, hours[0], hours[1], now_ms)
                 data = {
                     "type": "message",
                     "call_id": call_id,
@@ -87,8 +92,8 @@ class MessagePushes:
                     "duration_ms": str(duration_ms),
                     "picture_url": picture,
                     "audio_url": sound,
+                    "quiet": "1" if silent else "",
                 }
-                pushes.append(
-                    MessagePush(call_id, device, Push(data, now_ms + LASTS_MS, alert_of(data, known.language)))
-                )
+                push = Push(data, now_ms + LASTS_MS, alert_of(data, known.language), silent)
+                pushes.append(MessagePush(call_id, device, push))
         return pushes

@@ -50,6 +50,8 @@ class Wanted(msgspec.Struct, frozen=True):
     ring_timeout_s: int = 0
     caller_name: str = ""
     accounts: list[str] = msgspec.field(default_factory=list)
+    confirm: bool = True
+    """Who answers a phone of the stage is asked for a key first, or nobody says (FastAGI of the release before)."""
     wants: Literal["pushes", "message_picture"] = "pushes"
 
 
@@ -101,9 +103,15 @@ class Pushing:
         self._start(self._send(_Ringing(wanted, [device], push.expires_at_ms), device, push))
 
     def over(self, call_id: str, answered_by: str | None) -> None:
-        """Tell the devices that the call is answered or over; those of the account that answered know."""
+        """Tell the devices that the call is answered or over; the only one of the account that answered knows."""
         for ringing in self._ringing.pop(call_id, []):
             self._cancel(ringing, answered_by)
+
+    def phone_answered(self, call_id: str, stage: int, account: str | None) -> None:
+        """A phone of a stage has been answered: the call is, unless a key is asked for, which no machine presses."""
+        stages = [ringing.wanted for ringing in self._ringing.get(call_id, []) if ringing.wanted.stage == stage]
+        if stages and not any(wanted.confirm for wanted in stages):
+            self.over(call_id, account)
 
     @property
     def rings(self) -> bool:
@@ -183,8 +191,10 @@ class Pushing:
             "reason": "over" if answered_by is None else "answered",
         }
         expires_at_ms = self._context.now_ms() + CANCEL_LASTS_S * 1000
+        # Which of several devices of an account has answered nobody knows by its token: the others would ring on.
+        of_answerer = [device for device in ringing.devices if device.account == answered_by]
         for device in ringing.devices:
-            if device.account != answered_by:
+            if [device] != of_answerer:
                 self._start(self._send(ringing, device, Push({**data, "account": device.account}, expires_at_ms)))
 
     async def _send(self, ringing: _Ringing, device: Device, push: Push) -> None:

@@ -30,7 +30,6 @@ VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (call_hash) DO NOTHING
 """
 PICTURE: Final = "SELECT content FROM visitor_pictures WHERE call_hash = ? AND apartment_id = ?"
 
-
 _OLD: Final = "DELETE FROM visitor_pictures WHERE taken_at_ms < ?"
 
 
@@ -72,7 +71,7 @@ class VisitorPictures:
         if not self._public_url or apartment_id is None:
             return ""
         until_ms = now_ms + LINK_LASTS_MS
-        call_hash = self._context.encryption.keyed_hash(call_id)
+        call_hash = self._hash(call_id, apartment_id)
         signed = self._signature(call_hash, str(apartment_id), str(until_ms))
         return f"{self._public_url}/v1/visitor-pictures/{call_hash}-{apartment_id}-{until_ms}-{signed}"
 
@@ -83,7 +82,7 @@ class VisitorPictures:
             return False
         database, now_ms = self._context.database, self._context.now_ms()
         with database.transaction():
-            call_hash = self._context.encryption.keyed_hash(call_id)
+            call_hash = self._hash(call_id, apartment_id)
             database.rows(KEEP, (call_hash, call_id, apartment_id, found.company_id, now_ms, found.content))
         self.forget()
         return True
@@ -113,6 +112,10 @@ class VisitorPictures:
         if found is None:
             raise NotFoundError.of("picture", key)
         return bytes(found[0])
+
+    def _hash(self, call_id: str, apartment_id: int | None) -> str:
+        """Return what a picture is kept under: a call may be passed on, and each household has a picture of its own."""
+        return self._context.encryption.keyed_hash(f"{call_id} {apartment_id}")
 
     def _signature(self, call_hash: str, apartment: str, until: str) -> str:
         return self._context.encryption.keyed_hash(f"visitor picture {call_hash} {apartment} {until}")

@@ -244,6 +244,11 @@ def time_zone(database: CrmDatabase, house_id: int) -> str:
     return str(row[0]) if row is not None else "UTC"
 
 
+def is_quiet(database: CrmDatabase, house_id: int, from_min: int | None, until_min: int | None, at_ms: int) -> bool:
+    """Tell whether an account of a house keeps still at this moment."""
+    return any(begin <= at_ms < end for begin, end in _Rest(database, house_id, at_ms).of(from_min, until_min))
+
+
 class _Rest:
     """Quiet hours as moments; the time zone is read when the first account has any."""
 

@@ -14,9 +14,8 @@ from agi_apps.registry import APPLICATIONS
 from agi_apps.variables import Decision, Variable
 from crm_api.adapters import redis_keys as crm_keys
 from crm_api.adapters import registrar
-from crm_api.domain import call_record
+from crm_api.domain import call_record, numbering
 from crm_api.domain.kinds import ACCOUNT_KINDS
-from crm_api.domain.numbering import CONCIERGE_NUMBERS
 from crm_api.services import voice_calls as crm_voice_calls
 from kemi_routes import (
     call_backs,
@@ -102,6 +101,14 @@ def test_decisions_tested_by_the_dialplan_exist() -> None:
     assert tested <= {decision.value for decision in Decision}
 
 
+def test_a_desk_has_time_for_the_longest_number_there_is_and_the_key_that_ends_it() -> None:
+    """Whatever comes after the last key that is read is a key of the talk: `#` opens."""
+    (keys,) = re.findall(r"Read\(EP_PASSED_TO,[^,]*,(\d+),", DIALPLAN)
+    longest = numbering.number_to_dial("9999*", numbering.MAX_APARTMENT_NUMBER)
+    assert numbering.place_code_problem(["99999"], "*") is not None, "no code is longer"
+    assert int(keys) == len(longest) + 1
+
+
 def test_redis_names_are_the_same_on_all_sides() -> None:
     assert agi_keys.ring_plan_key("p1", "12") == crm_keys.ring_plan("p1", "12")
     assert agi_keys.DELIVERED_AT_KEY == crm_keys.CRM_DELIVERED_AT_MS
@@ -125,7 +132,7 @@ def test_concierge_numbers_are_the_same_in_crm_and_kamailio() -> None:
     defaults = (REPOSITORY / "kamailio/defaults.cfg").read_text()
     found = re.search(r"!EP_CONCIERGE_NUMBERS!([^!]*)!", defaults)
     assert found is not None
-    assert tuple(found[1].split(",")) == CONCIERGE_NUMBERS
+    assert tuple(found[1].split(",")) == numbering.CONCIERGE_NUMBERS
 
 
 def test_the_proxy_and_the_crm_speak_of_a_voice_call_in_the_same_words() -> None:

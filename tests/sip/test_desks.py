@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sip.carriers import FIRST
-from tests.sip.households import BUTTON, as_callee, beside_a_desk, family
+from tests.sip.households import BUTTON, as_callee, beside_a_desk, family, from_the_gate
 from tests.sip.ordinary import they_talk
 from tests.sip.prompts import packets_of, prompt_plays
 from tests.sip.sleepers import push_services, sleeping_device
@@ -143,6 +143,25 @@ async def test_a_desk_passes_the_visitor_on_to_an_apartment(scene: Scene) -> Non
     assert (opening["result"], opening["apartment_id"]) == ("sent", resident["apartment_id"])
     assert record["apartment_id"] is None  # the button is nobody's
     assert await _is_listed(scene, call.call_id, resident["apartment_id"])
+
+
+async def test_a_desk_passes_on_a_visitor_at_a_gate_whose_separator_ends_the_number_of_a_desk(scene: Scene) -> None:
+    """The desk presses `*` instead."""
+    apartment, gate, number = from_the_gate(scene.town)[1]
+    home = await scene.home(apartment)
+    lobby = await scene.resident(scene.town.desks[0])
+    async with scene.with_values(await scene.panel_path(gate), separator="#"):
+        call = await (await scene.visitor(gate)).call(gate.credentials, BUTTON)
+        desk = await lobby.incoming()
+        await they_talk(call, desk)
+        await _press(desk, f"0{number[:2]}*{number[2:]}#")
+        rings = await home.all_ring()
+        await desk.wait_request("BYE", 5)
+        await call.bye()
+    assert rings
+    record = await scene.office.call_record(call.call_id)
+    (passed_to,) = [line["dialled"] for line in record["story"] if line["event"] == "plan" and line["stage"] == 100]
+    assert passed_to == f"{number[:2]}#{number[2:]}"
 
 
 async def test_a_visitor_passed_on_to_nobody_hears_so(scene: Scene) -> None:

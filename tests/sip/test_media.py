@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ import pytest
 from lab.peers import sdp
 from lab.peers.rtp import open_stream
 from tests.sip.carriers import a_phone_is_dialled
-from tests.sip.households import family
+from tests.sip.households import debtor, family
 from tests.sip.ordinary import flows, they_talk
 from tests.sip.prompts import prompt_plays
 from tests.sip.records import record_with
 
 if TYPE_CHECKING:
+    from lab.peers.calls import IncomingCall, OutgoingCall
     from tests.sip.scene import Scene
 
 _MORE_THAN_RINGING = 90
@@ -280,20 +282,27 @@ async def test_two_apps_see_the_visitor_while_they_ring_and_the_one_that_answers
     await call.bye()
 
 
-@pytest.mark.parametrize("dead", ["phone", "panel"])
-async def test_a_side_that_sends_nothing_for_30_s_ends_the_call_and_the_record_says_so(scene: Scene, dead: str) -> None:
-    """Also what becomes of a call whose phone dies without BYE."""
-    apartment, at, number = family(scene.town)
-    call, ring, _ = await scene.talk(apartment, at, number)
-    gone, other = (ring, call) if dead == "phone" else (call, ring)
-    gone.rtp.hush()
-    began_s = time.monotonic()
-    await other.wait_request("BYE", 36)
-    assert 28 < time.monotonic() - began_s < 35
-    # The end may be told in two words; the reason is in one of them.
-    record = await record_with(scene, call.call_id, lambda told: told["reason"] is not None)
-    assert (record["result"], record["reason"]) == ("answered", "no media for 30 s"), record
-    assert {line.get("hung_up_by") for line in record["story"] if line["event"] == "ended"} <= {"platform", None}
+async def test_a_side_that_sends_nothing_for_30_s_ends_the_call_and_the_record_says_so(scene: Scene) -> None:
+    """Also what becomes of a call whose phone dies without BYE. Three at once: an app's, a panel's, a telephone's."""
+    app_dies, app, _ = await scene.talk(*family(scene.town))
+    panel_dies, other_app, _ = await scene.talk(*debtor(scene.town))
+    phone_dies, phone = await a_phone_is_dialled(scene)
+    await they_talk(phone_dies, phone)
+
+    async def ends(gone: IncomingCall | OutgoingCall, other: IncomingCall | OutgoingCall) -> float:
+        gone.rtp.hush()
+        began_s = time.monotonic()
+        await other.wait_request("BYE", 36)
+        return time.monotonic() - began_s
+
+    took_s = await asyncio.gather(ends(app, app_dies), ends(panel_dies, other_app), ends(phone, phone_dies))
+    assert all(28 < one < 35 for one in took_s), took_s
+    for call in (app_dies, panel_dies, phone_dies):
+        # The end may be told in two words; the reason is in one of them.
+        record = await record_with(scene, call.call_id, lambda told: told["reason"] is not None)
+        ended = (record["result"], record["reason"], record["cause"])
+        assert ended == ("answered", "no media for 30 s", 44), record
+        assert {line.get("hung_up_by") for line in record["story"] if line["event"] == "ended"} <= {"platform", None}
 
 
 async def test_a_key_that_a_phone_sends_as_tones_opens_the_door(scene: Scene) -> None:

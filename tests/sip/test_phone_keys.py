@@ -112,6 +112,26 @@ async def test_who_picks_up_a_phone_in_the_last_moment_of_its_stage_has_time_for
         assert (await scene.office.call_record(call.call_id))["answered_by"] == apartment.mobiles[0].account
 
 
+async def test_the_visitor_hears_ringing_while_the_only_phone_is_asked_for_a_key(scene: Scene) -> None:
+    """Its carrier's own ringing tone would end at the pick-up, and silence follow."""
+    apartment, at, number = scene.town.apartment("no plan of her own")
+    stages = [{"ring_timeout_s": 20, "confirm": True, "targets": [{"kind": "phone"}]}]
+    async with scene.plan_with(at, number, stages):
+        carrier, other = await scene.peer(FIRST), await scene.peer(SECOND)
+        call = await (await scene.visitor(at)).call(at.credentials, number)
+        leg = await either(carrier, other, apartment.mobiles[0].number)
+        leg.show_early_media()
+        await call.wait_status(180, 3)
+        leg.answer()
+        await leg.established()
+        await leg.rtp.wait_for_sound(3)
+        assert 183 not in call.statuses, "sound of the carrier's, which is over now"
+        await leg.rtp.press("1")
+        await call.answered()
+        await call.rtp.wait_for_sound(3)
+        await call.bye()
+
+
 async def _confirmed(scene: Scene, key: str) -> tuple[OutgoingCall, IncomingCall, Panel]:
     """A resident has answered a phone and pressed this key to be connected."""
     call, leg, _ = await _asked(scene)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -128,3 +128,20 @@ async def test_an_asterisk_node_dies_while_it_rings_and_the_next_call_goes_throu
     second = await (await scene.visitor(at)).call(at.credentials, number)
     await home.all_ring(since_s=since_s)
     await second.cancel()
+
+
+async def test_a_visitor_who_is_refused_as_no_node_is_up_is_seen_by_the_company(scene: Scene) -> None:
+    _, at, number = family(scene.town)
+    visitor = await scene.visitor(at)
+    await scene.kill(*scene.stack.settings.asterisk_nodes)
+
+    async def refused() -> dict[str, Any]:
+        call = await visitor.call(at.credentials, number)
+        assert (await call.final(10)).status == 503
+        record: dict[str, Any] = await scene.office.call_record(call.call_id)
+        return record
+
+    record = await until(refused, lambda found: found["reason"] == "no Asterisk node is up")
+    told = (record["result"], record["cause"], record["panel"], record["dialled"])
+    assert told == ("refused", 503, at.credentials.username, number)
+    assert record["company_id"] is not None

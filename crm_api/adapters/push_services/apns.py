@@ -38,21 +38,22 @@ class Apns:
     async def send(self, token: str, push: Push) -> Verdict:
         """Send to a device's token."""
         alert = None if self._voip else push.alert
-        is_silent = not self._voip and alert is None
+        is_background = not self._voip and alert is None
         topic = self._config.topic + (".voip" if self._voip else "")
         headers = {
             "authorization": f"bearer {self._provider_token()}",
             "apns-topic": topic,
-            "apns-push-type": "voip" if self._voip else "background" if is_silent else "alert",
-            "apns-priority": "5" if is_silent else "10",  # the only one that Apple takes with `background`
-            "apns-expiration": str(push.expires_at_ms // 1000),
+            "apns-push-type": "voip" if self._voip else "background" if is_background else "alert",
+            "apns-priority": "5" if is_background or push.silent else "10",  # with `background` Apple takes 5 alone
+            "apns-expiration": str(push.kept_until_ms // 1000),
         }
         if call_id := push.data.get("call_id", "")[:64]:
             headers["apns-collapse-id"] = call_id
         aps: dict[str, object] = {"content-available": 1}
         if alert is not None:
             shown = {name: text for name, text in alert._asdict().items() if text}
-            aps = {"alert": shown, "sound": "default", "mutable-content": 1}
+            heard = {"interruption-level": "passive"} if push.silent else {"sound": "default"}
+            aps = {"alert": shown, **heard, "mutable-content": 1}
         body = {"aps": aps, **push.data}
         url = f"{self._config.url}/3/device/{quote(token, safe='')}"
         response = await self._client.post(url, json=body, headers=headers)

@@ -48,7 +48,7 @@ class Fcm:
         message = {
             "token": token,
             "data": dict(push.data),
-            "android": {"priority": "HIGH", "ttl": f"{push.seconds_left()}s"},
+            "android": {"priority": "NORMAL" if push.silent else "HIGH", "ttl": f"{push.seconds_left()}s"},
         }
         response = await self._client.post(
             self._url, json={"message": message}, headers={"Authorization": f"Bearer {access}"}

@@ -41,7 +41,7 @@ class Hms:
             return Verdict("try_again", "no access token")
         message = {
             "data": json.dumps(dict(push.data)),
-            "android": {"urgency": "HIGH", "ttl": f"{push.seconds_left()}s"},
+            "android": {"urgency": "NORMAL" if push.silent else "HIGH", "ttl": f"{push.seconds_left()}s"},
             "token": [token],
         }
         response = await self._client.post(

@@ -19,6 +19,10 @@ NO_CALL_ONLY: Final = "apns_voip"
 """A push of this kind must ring (Apple, PushKit): an app that takes it for anything else is ended and woken no more."""
 
 
+SILENT_LASTS_MS: Final = 12 * 3_600_000
+"""For so long a service keeps a silent push for a device that sleeps."""
+
+
 @dataclass(frozen=True)
 class Push:
     """A push to one device: `data` is what the app reads; nobody wants it after `expires_at_ms`."""
@@ -27,10 +31,17 @@ class Push:
     expires_at_ms: int
     alert: Alert | None = None
     """What the device shows by itself; None: nothing."""
+    silent: bool = False
+    """It makes no sound and wakes nobody: the device has it when it is awake."""
+
+    @property
+    def kept_until_ms(self) -> int:
+        """Until when the service should try to reach the device, once it has taken the push."""
+        return self.expires_at_ms + (SILENT_LASTS_MS if self.silent else 0)
 
     def seconds_left(self) -> int:
         """Return for how long the service should keep trying to reach the device."""
-        return max(1, (self.expires_at_ms - time.time_ns() // 1_000_000) // 1000)
+        return max(1, (self.kept_until_ms - time.time_ns() // 1_000_000) // 1000)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from agi_apps.applications import access_code, call_ended, pass_on, passed_on, phone_ended, ring_all, stage_ended
 from agi_apps.crm_client import CodeVerdict, CrmAway
+from agi_apps.plan_lookup import FoundPlan, NoPlan
 from agi_apps.prompts import LANGUAGES, Prompt, language_of
 from agi_apps.ring_plan import Door, InvalidPlan, RingPlan, Target, decode_plan
 from agi_apps.variables import Decision, Variable
@@ -170,6 +172,39 @@ def test_only_a_desk_that_answers_for_the_call_passes_it_on() -> None:
     assert passed("c1", ring_plan(apartment_id=None)) == Decision.REFUSED
 
 
+class _PlansOf:
+    """Knows these numbers; of any other it says that there is none, or (away) nothing."""
+
+    def __init__(self, *numbers: str, away: bool = False) -> None:
+        self._numbers, self._away = numbers, away
+
+    def find(self, panel: str, dialled: str) -> FoundPlan:
+        if dialled not in self._numbers and self._away:
+            raise NoPlan(f"{panel}:{dialled}")
+        outcome = "ring" if dialled in self._numbers else "unknown_number"
+        return FoundPlan(ring_plan(outcome=outcome), "redis", NOW_MS)
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["the CRM knows", "the CRM is away"])
+@pytest.mark.parametrize(
+    ("pressed", "there_is", "passed_to"),
+    [
+        ("7*2", "7#2", "7#2"),
+        ("7*2", "7*2", "7*2"),
+        ("1234*1203", "1234#1203", "1234#1203"),
+        ("72", "7#2", None),
+        ("7*2", "72", None),
+    ],
+)
+def test_a_desk_presses_a_star_where_a_gates_separator_is_the_key_that_ends_its_number(
+    pressed: str, there_is: str, passed_to: str | None, away: bool
+) -> None:
+    plans = cast("Plans", _PlansOf("0", there_is, away=away))
+    outputs = pass_on.run(("call-1", "p10001", "0", "c1", pressed), services(plans))
+    assert outputs.get(Variable.PASSED_TO) == passed_to
+    assert outputs[Variable.DECISION] == (Decision.PASS if passed_to else Decision.REFUSED)
+
+
 def test_stages_after_a_desk_passed_the_visitor_on_are_counted_from_100() -> None:
     outputs = passed_on.run(RING, services(Plans(ring_plan())))
     assert outputs[Variable.STAGE] == "100"
@@ -279,7 +314,15 @@ def test_a_talk_that_ended_for_lack_of_media_says_so(cause: str, no_media: str, 
     arguments = ("c", "p10001", "12", "ANSWER", cause, "31000", "redis", "dial", "", "1790000000000", no_media, "", "")
     call_ended.run(arguments, services(Plans(None), events=events))
     assert [(e["result"], e["talk_ms"], e["reason"]) for e in events.kept] == [("answered", 31_000, reason)]
-    assert events.kept[0]["hung_up_by"] is None
+    assert events.kept[0]["hung_up_by"] == (None if reason is None else "platform")
+
+
+def test_a_talk_that_ended_for_lack_of_media_was_ended_by_us_whoever_was_thought_to_have_hung_up() -> None:
+    """Who hung up is worked out before the other leg is over, which alone knows."""
+    events = Events()
+    arguments = ("c", "p1", "12", "ANSWER", "16", "31000", "redis", "phone", "", "1790000000000", "1", "callee", "")
+    call_ended.run(arguments, services(Plans(None), events=events))
+    assert [(told["reason"], told["hung_up_by"]) for told in events.kept] == [("no media for 30 s", "platform")]
 
 
 @pytest.mark.parametrize(("header", "moves"), [("", 0), ("2", 2)])
@@ -315,7 +358,15 @@ def test_a_call_that_gave_way_to_a_dispatcher_says_so(
 )
 def test_a_phones_end_tells_when_its_key_was_pressed(confirmed: str, told: tuple[str | None, int | None]) -> None:
     events = Events()
-    arguments = (*RING, "0", "1 f12 carrier-a", str(NOW_MS - 9_000), confirmed)
+    arguments = (*RING, "0", "1 f12 carrier-a", str(NOW_MS - 9_000), confirmed, "16")
     phone_ended.run(arguments, services(Plans(ring_plan()), events=events))
     (event,) = events.kept
     assert (event["phone_ms"], event["confirmed"], event["connected_ms"]) == (9_000, *told)
+
+
+@pytest.mark.parametrize(("cause", "told"), [("44", 44), ("", None)], ids=["silent", "a node of the release before"])
+def test_a_phones_end_tells_its_cause(cause: str, told: int | None) -> None:
+    events = Events()
+    arguments = (*RING, "0", "1 f12 carrier-a", str(NOW_MS - 9_000), "", cause)
+    phone_ended.run(arguments, services(Plans(ring_plan()), events=events))
+    assert [event["cause"] for event in events.kept] == [told]

@@ -55,6 +55,13 @@ def test_sleepers_of_a_stage_are_woken() -> None:
     (wish,) = _wished(_STAGE)
     assert (wish["accounts"], wish["stage"], wish["ring_timeout_s"]) == (["a1", "a2"], 0, 30)
     assert "wants" not in wish
+    assert wish["confirm"] is False
+
+
+def test_a_wish_says_whether_a_phone_of_the_stage_is_asked_for_a_key() -> None:
+    phones = {**_STAGE, Variable.DECISION: Decision.PHONE}
+    asked = [_wished({**phones, Variable.CONFIRM: confirm})[0]["confirm"] for confirm in ("1", "")]
+    assert asked == [True, False]
 
 
 def test_a_recorded_call_wakes_too() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -231,6 +233,21 @@ def test_the_push_of_a_message_links_to_its_picture(
     first, second = MessagePushes(context, pictures, MessageSounds(context, URL)).take()
     assert first.push.data["picture_url"] == pictures.link(key)
     assert second.push.data["picture_url"] == ""
+
+
+@pytest.mark.parametrize(("quiet_from", "silent"), [("22:00", True), ("23:30", False)])
+def test_who_keeps_quiet_hours_is_told_of_a_message_without_a_sound(
+    town: Town, clock: Clock, context: Context, quiet_from: str, silent: bool
+) -> None:
+    town.platform("PATCH", "/v1/cities/1", {"time_zone": "Europe/Moscow"})
+    town.platform("PATCH", "/v1/accounts/a12", {"quiet_from": quiet_from, "quiet_until": "07:00"})
+    clock.now = int(datetime(2026, 11, 20, 23, tzinfo=ZoneInfo("Europe/Moscow")).timestamp() * 1000)
+    token = {"account": "a12", "device": "d", "platform": "apns", "token": "token-" + "x" * 20}
+    town.platform("POST", "/v1/push-tokens", token)
+    kept(town, clock.now)
+    (push,) = [one.push for one in pushes_of(context).take()]
+    assert (push.silent, push.data["quiet"]) == (silent, "1" if silent else "")
+    assert push.alert is not None, "it is there in the morning"
 
 
 def test_the_push_of_a_message_links_to_its_sound(town: Town, clock: Clock, context: Context) -> None:

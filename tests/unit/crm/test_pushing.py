@@ -176,6 +176,58 @@ def test_the_account_that_answered_is_not_told_to_stop(context: Context) -> None
 
 
 @pytest.mark.usefixtures("device")
+def test_of_two_devices_of_the_account_that_answered_both_are_told(device: Town, context: Context) -> None:
+    """Which of them answered nobody knows by its token; the other one would go on ringing."""
+    body = {"account": "a12", "device": "tablet", "platform": "fcm", "token": "token-of-the-tablet"}
+    device.platform("POST", "/v1/push-tokens", body)
+    service = Service()
+
+    async def run() -> None:
+        pushes = Pushing(context, {"fcm": service}, VisitorPictures(context, {}, ""), lambda _: None)
+        pushes.begin(wanted(context))
+        await pushes.idle()
+        pushes.over("c1", "a12")
+        await pushes.idle()
+
+    asyncio.run(run())
+    told = [token for token, push in service.sent if push.data["type"] == "cancel"]
+    assert sorted(told) == ["token-of-a12", "token-of-the-tablet"]
+    assert {push.data["reason"] for _, push in service.sent if push.data["type"] == "cancel"} == {"answered"}
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize(
+    ("confirm", "stage"),
+    [(False, 0), (True, 0), (None, 0), (False, 1)],
+    ids=["connected at once", "asked for a key", "asked by a FastAGI that does not say", "of another stage"],
+)
+def test_a_phone_that_answers_ends_the_ringing_where_no_key_is_asked(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, confirm: bool | None, stage: int
+) -> None:
+    told = ["answered"] if (confirm, stage) == (False, 0) else []
+    wish = msgspec.json.decode(msgspec.json.encode(wanted(context)))
+    wish.pop("confirm", None)
+    if confirm is not None:
+        wish["confirm"] = confirm
+    answer = {"event": "branch", "call_id": "c1", "stage": stage, "outcome": "answered", "account": "f12",
+              "trunk": "carrier-a"}  # fmt: skip
+    service = Service()
+
+    async def run() -> None:
+        process = process_of(tmp_path, context, service, [Wish(msgspec.json.encode(wish), 0)], monkeypatch)
+        await process._take_wishes()
+        await process._pushing.idle()
+        process._look([msgspec.json.encode([answer])])
+        await process._pushing.idle()
+        assert process._pushing.rings is not bool(told)
+        cancels = [push.data["reason"] for _, push in service.sent if push.data["type"] == "cancel"]
+        assert cancels == told
+        process._pushing.over("c1", None)
+
+    asyncio.run(run())
+
+
+@pytest.mark.usefixtures("device")
 def test_a_call_that_is_over_before_its_devices_are_known_wakes_nobody(context: Context) -> None:
     service = Service()
 
@@ -263,6 +315,8 @@ def test_a_picture_is_for_its_household_and_for_minutes(town: Town, context: Con
     other = pictures.link("c1", town.neighbour, context.now_ms()).removeprefix("https://crm.example")
     assert town.client.simulate_get(other).status_code == 404
     assert town.client.simulate_get(path[:-1] + ("0" if path[-1] != "0" else "1")).status_code == 404
+    assert pictures.take("c1", "p2", town.neighbour), "a desk passes the call on: that household has a link of its own"
+    assert [town.client.simulate_get(one).status_code for one in (path, other)] == [200, 200]
     old = pictures.link("c1", town.apartment, context.now_ms() - 6 * 60_000).removeprefix("https://crm.example")
     assert town.client.simulate_get(old).status_code == 404
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import admission, node_life, nodes, panel_calls, panel_talks, settings, story
+from kemi_routes import admission, call_backs, node_life, nodes, panel_calls, panel_talks, settings, story
 from kemi_routes.pipeline import DONE, NEXT
 from tests.unit.kemi.sip_message import Message
 from tests.unit.kemi.steps import called_by, events
@@ -82,10 +82,30 @@ def test_a_panels_call_goes_to_a_node_with_its_kind(fake: FakeKsr, request_of: M
 
 def test_no_node_up_is_503_with_retry_after(fake: FakeKsr, request_of: Make) -> None:
     fake.nodes = []
-    panel_calls.send_to_node(fake.ksr, request_of(fake))
+    called_by(fake, request_of, "p1")
     assert fake.replies == [(503, "Service Unavailable")]
     assert fake.reply_headers == ["Retry-After: 2\r\n"]
-    assert events(fake)[0]["event"] == "refused"
+    (told,) = events(fake)
+    assert (told["event"], told["sip_status"]) == ("refused", 503)
+    assert (told["panel"], told["dialled"]) == ("p1", "12"), "whose call it was: its company sees it"
+
+
+def test_a_call_that_may_not_be_made_is_told_with_who_made_it(fake: FakeKsr, request_of: Make) -> None:
+    request = request_of(fake)
+    request.account, request.kind, request.number = "h1", "handset", "*40719"
+    assert panel_calls.check_permission(fake.ksr, request) is DONE
+    (told,) = events(fake)
+    assert (told["panel"], told["dialled"]) == ("h1", "access_code")
+
+
+@pytest.mark.parametrize("kind", ["", call_backs.KIND])
+def test_a_refusal_names_no_panel_where_none_has_shown_who_it_is(fake: FakeKsr, request_of: Make, kind: str) -> None:
+    fake.nodes = []
+    request = request_of(fake)
+    request.account, request.kind = "carrier-a" if kind else "", kind
+    panel_calls.send_to_node(fake.ksr, request)
+    told = events(fake)[-1]
+    assert (told["event"], "panel" in told, "dialled" in told) == ("refused", False, False)
 
 
 def test_a_node_that_is_down_but_was_heard_takes_calls(fake: FakeKsr, request_of: Make) -> None:
