@@ -42,7 +42,7 @@ check: $(INSTALLED) ## format, lint, types, import rules
 up: $(INSTALLED) ## start what does not run yet
 	@$(LAB) up
 
-down: ## end every process of the lab, also what a crash left
+down: ## end every process of the lab, also what a crash left, of it, of a bench or of tests
 	@if [ -x $(BIN)/python ]; then $(LAB) down; else echo "down: nothing was ever started here"; fi
 
 status: $(INSTALLED) ## each process: running, healthy, and if not, why
@@ -65,8 +65,8 @@ lock: $(INSTALLED) ## write requirements.lock anew from pyproject.toml
 	    --no-emit-trusted-host --output-file=requirements.lock pyproject.toml
 
 clean: ## stop everything, then remove all that make has made here (not the machine-wide cache)
-	@if [ -x $(BIN)/python ]; then $(LAB) down && $(LAB) --directory var/test-lab down; fi
-	@rm -rf var/lab var/test-lab var/bench var/bench-lab var/town var/root $(VENV) \
+	@if [ -x $(BIN)/python ]; then $(LAB) down --wait; fi
+	@rm -rf var/lab var/test-lab var/test-labs var/bench var/bench-lab var/town var/root $(VENV) \
 	    .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 root: $(INSTALLED)

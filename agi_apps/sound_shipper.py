@@ -3,11 +3,14 @@
 Asterisk writes two files into the spool: `<kind>.<id>.call`, one line `EP_CALL,epoch ms`, then `<kind>.<id>.ulaw`, the
 sound. A sound is whole when nobody has it open for writing any more, which a read lease of the kernel tells. What the
 CRM does not take now is sent again later; what it will never take is put aside with the suffix `.refused` for a week.
+
+Heartbeat: the file `.alive` in the spool is touched whenever it gets on, every 15 s at least.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import logging
 import os
@@ -32,6 +35,7 @@ RETRY_S: Final = 5.0
 PUT_ASIDE_S: Final = 7 * 86_400.0
 """How long what was put aside stays: somebody may look why, and then a visitor's voice is nobody's any more."""
 TIDY_EVERY_S: Final = 3600.0
+ALIVE: Final = ".alive"
 _KINDS: Final = frozenset({"message", "recording"})
 _RATE_HZ: Final = 8_000
 _MU_LAW: Final = 7
@@ -102,14 +106,15 @@ def _age_s(path: Path) -> float:
 class Shipper:
     """Sends what the spool of one node holds."""
 
-    def __init__(self, spool: Path, crm_url: str, token: str) -> None:
-        self._spool = spool
+    def __init__(self, spool: Path, crm_url: str, token: str, alive: Path | None = None) -> None:
+        self._spool, self._alive = spool, alive
         self._url = f"{crm_url.rstrip('/')}/v1/recorded-sounds"
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "audio/wav"}
         self._pool = urllib3.PoolManager(headers=headers, timeout=urllib3.Timeout(10), retries=False)
 
     def ship(self) -> bool:
         """Send every sound that is whole; False when the CRM did not take one and should be tried again later."""
+        self._beat()
         for sound in sorted(self._spool.glob("*.ulaw")):
             if is_being_written(sound):
                 continue
@@ -119,7 +124,13 @@ class Shipper:
             except NotOursError as error:
                 _log.error("put aside: %s", error)
                 self._put_aside(sound)
+            self._beat()
         return True
+
+    def _beat(self) -> None:
+        if self._alive is not None:
+            with contextlib.suppress(OSError):  # no room for it on the disk: nobody knows then, and sounds are sent
+                self._alive.touch(mode=0o644)
 
     def _send(self, found: Recorded) -> bool:
         mu_law = found.sound.read_bytes()
@@ -194,7 +205,7 @@ def main() -> int:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    shipper = Shipper(asked.spool, config.crm_url, config.crm_token)
+    shipper = Shipper(asked.spool, config.crm_url, config.crm_token, asked.spool / ALIVE)
     wait_s, tidied_s = TICK_S, -TIDY_EVERY_S
     while not stopped.wait(wait_s):
         if time.monotonic() - tidied_s >= TIDY_EVERY_S:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from crm_api.adapters.heartbeat import Heartbeat
 from crm_api.adapters.notice_senders import notice_senders
 from crm_api.adapters.plan_cache import RedisErrors
+from crm_api.adapters.redis_keys import EMERGENCY_AT_KEY
 from crm_api.background import repeat, start, stop_on_signal
 from crm_api.bootstrap import make_context
 from crm_api.services.city_numbers import CityNumbers
@@ -84,8 +86,16 @@ class _Repeated:
         self._due_s = time.monotonic() + pause_s
 
 
-def worker(context: Context, senders: dict[str, NoticeSender], proxy: tuple[str, int] | None) -> Callable[[], None]:
-    """Return one pass: send what is due; each minute free numbers and look at the pools; each day check the panels."""
+def worker(
+    context: Context,
+    senders: dict[str, NoticeSender],
+    proxy: tuple[str, int] | None,
+    beat: Callable[[], None] = lambda: None,
+) -> Callable[[], None]:
+    """Return one pass: send what is due; each minute free numbers and look at the pools; each day check the panels.
+
+    `beat` is called whenever it gets on.
+    """
     delivery = NoticeDelivery(context, senders)
     leasing, numbers, notices = Leasing(context), CityNumbers(context), Notices(context)
     checks, tests = EmergencyChecks(context), EmergencyTests(context)
@@ -114,8 +124,10 @@ def worker(context: Context, senders: dict[str, NoticeSender], proxy: tuple[str,
 
     def work() -> None:
         delivery.deliver()
+        beat()
         for one in beside:
             one.step()
+            beat()
 
     return work
 
@@ -125,7 +137,9 @@ def run(config: CrmConfig) -> None:
     context = make_context(config)
     host, _, port = (config.sip_proxy or "").rpartition(":")
     proxy = (host, int(port)) if host else None
-    repeat(worker(context, notice_senders(config), proxy), context.database, stop_on_signal(), POLL_S)
+    heartbeat = Heartbeat(config.redis_url, EMERGENCY_AT_KEY, context.now_ms)
+    work = worker(context, notice_senders(config), proxy, heartbeat.beat)
+    repeat(work, context.database, stop_on_signal(), POLL_S)
 
 
 if __name__ == "__main__":

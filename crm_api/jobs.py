@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from crm_api.adapters.heartbeat import Heartbeat
+from crm_api.adapters.redis_keys import JOBS_AT_KEY
 from crm_api.background import repeat, start, stop_on_signal
 from crm_api.bootstrap import make_context, make_services
 from crm_api.services.code_retention import CodeRetention
@@ -22,23 +24,28 @@ POLL_S: Final = 0.4
 TIDY_EVERY_S: Final = 3600.0
 
 
-def worker(context: Context, stopped: threading.Event) -> Callable[[], None]:
-    """Return one pass: every job that waits, and each hour what nobody asks for: old records go, lost calls end."""
+def worker(context: Context, stopped: threading.Event, beat: Callable[[], None] = lambda: None) -> Callable[[], None]:
+    """Return one pass: every job that waits, and each hour what nobody asks for: old records go, lost calls end.
+
+    `beat` is called whenever it gets on, within a job as often as that tells how far it is.
+    """
     services = make_services(context)
+    services.jobs.when_told = beat
     records, codes = RecordRetention(context), CodeRetention(context)
     unfinished = UnfinishedCalls(context)
     tidied_s = [-TIDY_EVERY_S]
 
     def work() -> None:
         while not stopped.is_set() and services.job_work.work(stopped):
-            pass
+            beat()
         if time.monotonic() - tidied_s[0] > TIDY_EVERY_S:
             services.jobs.prune()
             services.visitor_pictures.forget()
-            records.prune()
+            records.prune(beat)
             codes.prune()
             unfinished.end()
             tidied_s[0] = time.monotonic()  # at last: with the database away it is done as soon as it is back
+        beat()
 
     return work
 
@@ -47,7 +54,8 @@ def run(config: CrmConfig) -> None:
     """Work until SIGTERM; a job that is being looked at then is given back, one that is being written is finished."""
     context = make_context(config)
     stopped = stop_on_signal()
-    repeat(worker(context, stopped), context.database, stopped, POLL_S)
+    heartbeat = Heartbeat(config.redis_url, JOBS_AT_KEY, context.now_ms)
+    repeat(worker(context, stopped, heartbeat.beat), context.database, stopped, POLL_S)
 
 
 if __name__ == "__main__":

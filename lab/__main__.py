@@ -8,15 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from lab.debian_mirror import MirrorUnknownError
 from lab.debian_root import RootBuildError, ensure_root
 from lab.host_files import HostFileError
+from lab.leftovers import end_leftovers
 from lab.processes import mount_script
-from lab.settings import DEFAULT_DIRECTORY, TEST_DIRECTORY, LabSettings
+from lab.settings import DEFAULT_DIRECTORY, VAR, LabSettings
 from lab.stack import Stack, StartError, instance_lock
 
 
@@ -53,13 +53,15 @@ def up(settings: LabSettings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def down(settings: LabSettings, _arguments: argparse.Namespace) -> int:
-    """End every process of the instance, and what a killed test run left."""
+def down(settings: LabSettings, arguments: argparse.Namespace) -> int:
+    """End every process of the instance; of the default one also what killed benches and tests left."""
     with instance_lock(settings.directory):
         ended = Stack(settings).stop()
-    if settings.directory == DEFAULT_DIRECTORY:
-        with suppress(BlockingIOError), instance_lock(TEST_DIRECTORY, wait=False):  # held: tests are running
-            ended += Stack(replace(settings, directory=TEST_DIRECTORY)).stop()
+    if settings.directory == DEFAULT_DIRECTORY.resolve():
+        left, busy = end_leftovers(VAR, spared=[settings.directory], wait=arguments.wait)
+        ended += left
+        for directory in busy:
+            print(f"down: {directory} is left alone: somebody is at work on it, a bench or tests")
     print(f"down: ended {len(ended)} processes" if ended else "down: nothing was running")
     return 0
 
@@ -116,6 +118,8 @@ def _parser() -> argparse.ArgumentParser:
     for function in (up, down, status, logs, run, root):
         command = commands.add_parser(function.__name__, help=function.__doc__)
         command.set_defaults(run=function)
+        if function is down:
+            command.add_argument("--wait", action="store_true", help="wait for benches and tests that are at work")
         if function in {up, logs}:
             command.add_argument("names", nargs="*", help="services (default: all)")
         if function is logs:

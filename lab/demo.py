@@ -6,15 +6,18 @@ opens only for its own door code heard in its stream.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import shutil
 import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.interruption import end_like_ctrl_c
 from lab.ladder import Ladder
 from lab.peers.baresip import AgentError, BaresipAgent
 from lab.peers.baresip_config import AgentConfig
@@ -22,14 +25,18 @@ from lab.peers.door import Door
 from lab.peers.office import Office, OfficeError
 from lab.peers.panel import SimulatedPanel
 from lab.peers.town import Apartment, Panel, Resident, Town, read_town
-from lab.process_scan import LAB_MARK
-from lab.settings import LabSettings
+from lab.process_scan import LAB_MARK, NAME_MARK, end_processes
+from lab.settings import DEFAULT_DIRECTORY, LabSettings
 from lab.stack import instance_lock
 from lab.town.demo import POLEVAYA
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lab.peers.digest import Credentials
 
+_NAME = "demo"
+"""Marks its phones among the processes of the lab, and begins the names of its directories."""
 _HOUSEHOLD = 3
 _RING_LIMIT_S, _STEP_LIMIT_S, _RECORD_LIMIT_S = 10.0, 5.0, 10.0
 _THINKING_S, _TALK_S = 1.0, 1.5
@@ -89,7 +96,7 @@ async def play(town: Town, settings: LabSettings, directory: Path) -> tuple[str,
 async def _gather_cast(town: Town, settings: LabSettings, directory: Path, stack: AsyncExitStack) -> Cast:
     apartment, panel, number = choose_household(town)
     proxy = f"{town.sip.address}:{town.sip.port}"
-    mark = {LAB_MARK: str(settings.directory)}
+    mark = {LAB_MARK: str(settings.directory), NAME_MARK: _NAME}
 
     def config(login: Credentials, address: str, name: str) -> AgentConfig:
         return AgentConfig(login.username, login.password, address, town.sip.domain, proxy, display_name=name)
@@ -215,17 +222,37 @@ def tell_second_company(town: Town) -> str:
 {"".join(lines)}"""
 
 
+@contextmanager
+def stage(settings: LabSettings) -> Iterator[Path]:
+    """A directory for the phones of one call; before and after it there is neither phone nor directory of a demo.
+
+    A demo that was killed leaves both: its phones would be at the addresses of ours.
+    """
+    with instance_lock(settings.directory / _NAME):  # two calls at once would be played by the same phones
+        _clear(settings)
+        try:
+            yield Path(tempfile.mkdtemp(prefix=f"{_NAME}-", dir=settings.directory))
+        finally:
+            _clear(settings)
+
+
+def _clear(settings: LabSettings) -> None:
+    end_processes(settings.directory, settings.run, name=_NAME)  # told to end, a phone takes its registration away
+    for directory in settings.directory.glob(f"{_NAME}-*"):
+        shutil.rmtree(directory)
+
+
 def main() -> int:
     """Play the demo call; 0 when every step of the ladder happened."""
-    settings = LabSettings()
+    parser = argparse.ArgumentParser(prog="python -m lab.demo", description="One real call in the demo town")
+    parser.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY, help="of the lab (default: var/lab)")
+    settings = replace(LabSettings(), directory=parser.parse_args().directory.resolve())
     began_s = time.monotonic()
+    end_like_ctrl_c()
     try:
         town = read_town(settings.town_file)
-        with (
-            instance_lock(settings.directory / "demo"),  # two calls at once would be played by the same phones
-            tempfile.TemporaryDirectory(prefix="demo-", dir=settings.directory) as directory,
-        ):
-            call_id, _ = asyncio.run(play(town, settings, Path(directory)))
+        with stage(settings) as directory:
+            call_id, _ = asyncio.run(play(town, settings, directory))
         record = asyncio.run(Office(town).call_record(call_id, _RECORD_LIMIT_S))
     except FileNotFoundError as error:
         print(f"demo: {error.filename} is missing: run `make up` first", file=sys.stderr)
@@ -233,6 +260,8 @@ def main() -> int:
     except (DemoError, OfficeError) as error:
         print(f"\ndemo: the call failed: {error}\ndemo: `make status` and `make logs` tell more", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     print(f"\nWhat the office knows of it (call {call_id})")
     for line in tell_record(record):
         print(f"  {line}")

@@ -135,6 +135,15 @@ def probe_heartbeat(host: str, port: int, key: str, longest_age_s: float) -> str
     return None if age_s <= longest_age_s else f"heartbeat {key} is {age_s:.0f} s old"
 
 
+def probe_touched(file: Path, longest_age_s: float) -> str | None:
+    """The file was touched not longer than `longest_age_s` ago."""
+    try:
+        age_s = time.time() - file.stat().st_mtime
+    except OSError as error:
+        return f"heartbeat {file} not readable: {error}"
+    return None if age_s <= longest_age_s else f"heartbeat {file} is {age_s:.0f} s old"
+
+
 def probe_stream_reader(host: str, port: int, stream: str, group: str, longest_idle_s: float) -> str | None:
     """A consumer of the group has asked for entries not longer ago than `longest_idle_s` (XINFO CONSUMERS, `idle`)."""
     script = """

@@ -1,8 +1,9 @@
 """Finds every process of a lab instance, orphans included, and ends them by pid.
 
 Two marks tell that a process belongs to an instance. Programs on the machine carry `ENTRYPHONE_LAB=<directory>` in
-their environment. Servers inside the Debian root see the instance's run directory mounted at `/run/entryphone`; that
-mark holds even where a program overwrites its environment with a process title, as Redis and PostgreSQL do.
+their environment. Servers inside the Debian root see the instance's run directory mounted at `/run/entryphone`, with a
+file in it that names the instance; that mark holds even where a program overwrites its environment with a process
+title, as Redis and PostgreSQL do.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 LAB_MARK = "ENTRYPHONE_LAB"
 NAME_MARK = "ENTRYPHONE_PROCESS"
+MARK_FILE = "lab-directory"
 PROC = Path("/proc")
 _SCAN_ROUNDS = 20
 
@@ -71,6 +73,17 @@ def environment_of(pid: int) -> dict[str, str]:
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 
 
+def instance_of(pid: int) -> str:
+    """Directory of the instance that a process belongs to, as its marks name it; empty when it is of none."""
+    mark = environment_of(pid).get(LAB_MARK, "")
+    if mark:
+        return mark
+    try:
+        return (PROC / str(pid) / "root" / "run" / "entryphone" / MARK_FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def other_instances(directory: Path) -> set[str]:
     """Directories of other instances that run in this network namespace: they have the addresses."""
     here = _network_of(os.getpid())
@@ -121,10 +134,13 @@ def members(processes: list[RunningProcess], name: str, leader_pid: int | None) 
         chosen |= children
 
 
-def end_processes(directory: Path, run_directory: Path, grace_s: float = 5.0) -> list[int]:
-    """End every process of an instance: TERM, then KILL after `grace_s`. Returns the pids that were there.
+def end_processes(directory: Path, run_directory: Path, grace_s: float = 5.0, name: str = "") -> list[int]:
+    """End every process of an instance, or of its service `name`: TERM, then KILL after `grace_s`.
 
     Scans again until nothing is found, because a process may start another between the look and the signal.
+
+    Returns:
+        The pids that were there.
 
     Raises:
         RuntimeError: something survives KILL (it hangs in the kernel); names the pids.
@@ -133,6 +149,8 @@ def end_processes(directory: Path, run_directory: Path, grace_s: float = 5.0) ->
     deadline = time.monotonic() + grace_s
     for _ in range(_SCAN_ROUNDS):
         found = processes_of(directory, run_directory)
+        if name:
+            found = members(found, name, None)
         if not found:
             return sorted(ended)
         ended |= {process.pid for process in found}

@@ -13,11 +13,18 @@ if TYPE_CHECKING:
 
 OUTBOX_HEARTBEAT = "ep:crm_delivered_at_ms"
 SCHEDULER_HEARTBEAT = "ep:scheduler_at_ms"
+EMERGENCY_HEARTBEAT = "ep:emergency_at_ms"
+WEBHOOKS_HEARTBEAT = "ep:webhooks_at_ms"
+JOBS_HEARTBEAT = "ep:jobs_at_ms"
 CALL_EVENTS, CALL_RECORDS_GROUP = "ep:call_events", "call_records"
 PANEL_CALLS = "ep:panel_call:"
 PUSHES, PUSHES_GROUP = "ep:pushes", "pushes"
 VOICE_CALLS, VOICE_CALLS_GROUP = "ep:voice_calls", "voice_calls"
 HEARTBEAT_LIMIT_S = 10.0
+# Of those that wait for others' servers, or write for long, between two beats.
+POSTS_LIMIT_S = 30.0
+NOTICES_LIMIT_S = 60.0
+JOBS_LIMIT_S = 90.0
 # Who does little for each call comes before who does much (docs/decisions/0019), so that queues stand where admission
 # sees them: before Asterisk.
 DOOR_NICE, ADVISER_NICE = -10, -5
@@ -115,8 +122,7 @@ def _sounds(settings: LabSettings) -> Service:
     return Service(
         name="sounds",
         command=(str(settings.python), "-m", "agi_apps.sound_shipper", "--config", config, "--spool", str(spool)),
-        # It serves nobody who could ask: it is well while it runs.
-        probe=lambda: None,
+        probe=functools.partial(probes.probe_touched, spool / ".alive", POSTS_LIMIT_S),
     )
 
 
@@ -163,22 +169,19 @@ def _crm(settings: LabSettings) -> list[Service]:
         Service(
             name="crm-emergency",
             command=(str(settings.python), "-m", "crm_api.emergency", *config),
-            # It serves nobody who could ask; what it sends and finds is seen in the API.
-            probe=lambda: None,
+            probe=functools.partial(probes.probe_heartbeat, *redis, EMERGENCY_HEARTBEAT, NOTICES_LIMIT_S),
             needs_database=True,
         ),
         Service(
             name="crm-webhooks",
             command=(str(settings.python), "-m", "crm_api.webhooks", *config),
-            # Nobody could ask it: it is well while it runs, and each delivery tells its own state.
-            probe=lambda: None,
+            probe=functools.partial(probes.probe_heartbeat, *redis, WEBHOOKS_HEARTBEAT, POSTS_LIMIT_S),
             needs_database=True,
         ),
         Service(
             name="crm-jobs",
             command=(str(settings.python), "-m", "crm_api.jobs", *config),
-            # It serves nobody who could ask: it is well while it runs, and its jobs tell their own progress.
-            probe=lambda: None,
+            probe=functools.partial(probes.probe_heartbeat, *redis, JOBS_HEARTBEAT, JOBS_LIMIT_S),
             needs_database=True,
         ),
         Service(

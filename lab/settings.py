@@ -6,9 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from lab.process_scan import MARK_FILE
+
 REPOSITORY = Path(__file__).resolve().parent.parent
-DEFAULT_DIRECTORY = REPOSITORY / "var" / "lab"
-TEST_DIRECTORY = REPOSITORY / "var" / "test-lab"
+VAR = REPOSITORY / "var"
+DEFAULT_DIRECTORY = VAR / "lab"
+TEST_DIRECTORY = VAR / "test-lab"
+TEST_LABS = VAR / "test-labs"
+"""Of labs that tests start beside that one: a directory for each session."""
+BENCH_DIRECTORY = VAR / "bench-lab"
 
 
 @dataclass(frozen=True)
@@ -111,3 +117,6 @@ class LabSettings:
         """
         for path in (self.directory, self.etc, self.run, self.lib, self.log, self.records):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mark = self.run / MARK_FILE
+        mark.touch(mode=0o600)
+        mark.write_text(str(self.directory), encoding="utf-8")

@@ -238,6 +238,10 @@ class Stack:
             problem = "not started" if record is None else "has ended"
             if processes:
                 problem = f"its main process has ended, {len(processes)} others run"
+        elif stopped := [process.pid for process in processes if process.state == "T"]:
+            # A heartbeat grows old only after a while, and what does most of its work in others answers without one.
+            pids = ", ".join(map(str, stopped))
+            problem = f"stands still: stopped by a signal ({pids}); `kill -CONT {pids.replace(',', '')}` lets it go on"
         else:
             problem = service.probe() or ""
         if problem and record is not None:

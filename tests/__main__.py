@@ -13,6 +13,8 @@ import tempfile
 import time
 from contextlib import suppress
 
+from lab.interruption import end_like_ctrl_c
+
 BESIDE = (
     "tests/contract",
     "tests/unit",
@@ -32,7 +34,7 @@ _INTERRUPTED = 130
 
 def main(options: list[str]) -> int:
     """Run both sessions; the exit code is 0 when neither has failed."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()
     pytest = (sys.executable, "-m", "pytest")
     stories = [*pytest, "tests", *(f"--ignore={path}" for path in BESIDE), *options]
     beside = [*_NICE, *pytest, *BESIDE, "--numprocesses=2", "--dist=loadfile", _LONGEST, "-p", "no:cacheprovider"]

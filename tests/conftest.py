@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import signal
+import os
+import secrets
+import shutil
 import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,12 +12,15 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from lab.settings import TEST_DIRECTORY, LabSettings
+from lab.interruption import end_like_ctrl_c
+from lab.leftovers import discard_leftovers
+from lab.settings import TEST_DIRECTORY, TEST_LABS, LabSettings
 from lab.stack import Stack, instance_lock
 from tests.at_rest import await_rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def in_own_network() -> bool:
@@ -24,11 +29,11 @@ def in_own_network() -> bool:
 
 
 def pytest_configure() -> None:
-    """Let TERM end the session like Ctrl-C does, so that the servers are ended, too.
+    """Let TERM and HUP end the session like Ctrl-C does, so that the servers are ended, too.
 
     Examples may take as long as they do: on a busy machine Hypothesis would fail a test for a moment's standstill.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()
     hypothesis.settings.register_profile(
         "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
@@ -49,3 +54,15 @@ def stack() -> Iterator[Stack]:
             yield running
         finally:
             running.stop()
+
+
+@pytest.fixture(scope="session")
+def own_labs() -> Iterator[Path]:
+    """A directory for labs of tests' own: `make down` ends what runs there once this session is gone."""
+    directory = TEST_LABS / f"{os.getpid()}-{secrets.token_hex(4)}"
+    with instance_lock(directory):
+        discard_leftovers(TEST_LABS)  # of sessions that were killed
+        directory.mkdir(mode=0o700)
+        yield directory
+        shutil.rmtree(directory)
+        directory.with_name(f"{directory.name}.lock").unlink(missing_ok=True)

@@ -13,6 +13,9 @@ HEARTBEATS: Final = {
     "outbox": redis_keys.CRM_DELIVERED_AT_MS,
     "scheduler": redis_keys.SCHEDULER_AT_KEY,
     "panel_calls": redis_keys.PANELS_SEEN_AT_KEY,
+    "emergency": redis_keys.EMERGENCY_AT_KEY,
+    "jobs": redis_keys.JOBS_AT_KEY,
+    "webhooks": redis_keys.WEBHOOKS_AT_KEY,
 }
 
 

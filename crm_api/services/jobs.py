@@ -18,7 +18,7 @@ from crm_api.services.kept import Document, Listed
 from crm_api.tables.fund import Job, JobFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from crm_api.services.context import Context, Tenant
     from crm_api.services.kept import Expected
@@ -93,6 +93,8 @@ class Jobs(Listed[Job]):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
+        self.when_told: Callable[[], None] = lambda: None
+        """Called whenever a worker has told how far its job is."""
         self._turns = 0
         self._last_turns: dict[int, int] = {}
         """Of each company, by its id: what this worker has taken last. A worker that is new lets the oldest begin."""
@@ -192,6 +194,7 @@ class Jobs(Listed[Job]):
         told = None if so_far is None else json.dumps(so_far, ensure_ascii=False)
         with self.database.transaction():
             self._own(_TOLD, (rows_done, told, self.context.now_ms(), taken.job_id, taken.attempt))
+        self.when_told()
 
     def end(self, taken: Taken, state: str, result: dict[str, Any], rows: int) -> None:
         """End a job, inside the transaction that writes what it has made.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from crm_api.domain.phone_limits import month_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from crm_api.services.context import Context
 
 BATCH: Final = 500
@@ -46,11 +48,15 @@ class RecordRetention:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def prune(self) -> int:
-        """Remove what is old; return how many records. Each batch is a transaction: nobody waits for long."""
-        return self._pruned(_CALLS, counted_since_ms(self._context.now_ms())) + self._pruned(_OPENINGS)
+    def prune(self, beat: Callable[[], None] = lambda: None) -> int:
+        """Remove what is old; return how many records. Each batch is a transaction: nobody waits for long.
 
-    def _pruned(self, kept: _Kept, *more: int) -> int:
+        `beat` is called after each batch.
+        """
+        since_ms = counted_since_ms(self._context.now_ms())
+        return self._pruned(_CALLS, beat, since_ms) + self._pruned(_OPENINGS, beat)
+
+    def _pruned(self, kept: _Kept, beat: Callable[[], None], *more: int) -> int:
         database = self._context.database
         removed = 0
         for company_id, days in database.rows(kept.days):
@@ -61,6 +67,7 @@ class RecordRetention:
                     database.many(kept.remove, [row[:1] for row in rows])
                 since_ms = rows[-1][1]  # what stays before it is not looked at again and again
                 removed += len(rows)
+                beat()
         return removed
 
 

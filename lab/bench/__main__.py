@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import time
 import traceback
@@ -24,17 +23,17 @@ from lab.bench.mix import MIX_BARS, MIX_QUICK, MixBench, MixPlan
 from lab.bench.parts import QUICK, Bench, Plan
 from lab.bench.probe_parts import PROBE_BARS, PROBES_S, ProbeBench
 from lab.bench.schedule_parts import SCHEDULE_BARS, ScheduleBench
-from lab.process_scan import end_processes
-from lab.settings import REPOSITORY, LabSettings
+from lab.interruption import end_like_ctrl_c
+from lab.process_scan import LAB_MARK, end_processes
+from lab.settings import BENCH_DIRECTORY, REPOSITORY, LabSettings
+from lab.stack import instance_lock
 from lab.town.city.sizes import SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
     from lab.town.city.sizes import CitySize
 
-DIRECTORY: Final = REPOSITORY / "var" / "bench-lab"
 RESULT: Final = REPOSITORY / "var" / "bench" / "latest.json"
 PARTS: Final = ("calls", "emergency", "mix", "city", "crm", "schedule")
 _INSIDE: Final = "ENTRYPHONE_BENCH_NAMESPACE"
@@ -151,14 +150,10 @@ def run(parts: list[Part], report: Report) -> None:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             print(f"  could not run: {error}", flush=True)
             report.missing(part.measures, reason)
-            with (DIRECTORY / "errors.txt").open("a") as file:
+            with (BENCH_DIRECTORY / "errors.txt").open("a") as file:
                 file.write(f"{part.title}\n{traceback.format_exc()}\n")
             if part.starts:
                 not_started.add(part.needs)
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -224,12 +219,19 @@ def main() -> int:
             print("the bench starts servers in namespaces of their own: run it as root")
             return 1
         enter_namespace()
-    signal.signal(signal.SIGTERM, _stop)
+    end_like_ctrl_c()
+    with instance_lock(BENCH_DIRECTORY):  # so that `make down` knows whether what runs there is a leftover
+        return _measure(asked)
+
+
+def _measure(asked: argparse.Namespace) -> int:
+    """Run the parts that are asked for; returns the exit code."""
+    os.environ[LAB_MARK] = str(BENCH_DIRECTORY)  # of processes that are no lab's, such as pools of clients
     chosen = tuple(asked.parts or PARTS)
-    platform, bare, load = (LabSettings(directory=DIRECTORY / name) for name in ("platform", "bare", "load"))
-    crm = {dialect: crm_instance(DIRECTORY, dialect) for dialect in DIALECTS}
+    platform, bare, load = (LabSettings(directory=BENCH_DIRECTORY / name) for name in ("platform", "bare", "load"))
+    crm = {dialect: crm_instance(BENCH_DIRECTORY, dialect) for dialect in DIALECTS}
     load.create_directories()
-    (DIRECTORY / "errors.txt").unlink(missing_ok=True)
+    (BENCH_DIRECTORY / "errors.txt").unlink(missing_ok=True)
     size = SIZES[asked.size or ("district" if asked.quick else "city")]
     report, parts = _chosen(chosen, asked, size, (platform, bare, load), crm)
     started = datetime.now(UTC)

@@ -131,6 +131,7 @@ class SipSocket(asyncio.DatagramProtocol):
         except message.NotSipError:
             if data.strip():  # an empty line is a keep-alive, RFC 5626 section 3.5.1
                 self.not_sip.append(data)
+                self.watch.notify()
             return
         got = Received(self._arrived_s(), parsed, data, addr)
         self.received.append(got)

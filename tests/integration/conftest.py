@@ -11,14 +11,15 @@ from tests.integration.own_lab import own_lab, own_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lab.stack import Stack
 
 
 @pytest.fixture(scope="module")
-def redis_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def redis_lab(own_labs: Path) -> Iterator[Stack]:
     """A lab instance of which only Redis runs, at an address of its own."""
-    with own_lab(own_settings(tmp_path_factory.mktemp("redis-lab"), 8), "redis") as stack:
+    with own_lab(own_settings(own_labs / "redis", 8), "redis") as stack:
         yield stack
 
 

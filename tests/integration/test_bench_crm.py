@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def test_every_measure_of_the_crm_is_made(database: Literal["sqlite", "postgres"], tmp_path: Path) -> None:
+def test_every_measure_of_the_crm_is_made(database: Literal["sqlite", "postgres"], own_labs: Path) -> None:
     require_own_network()
-    settings = own_settings(tmp_path / "lab", 5, database)
+    settings = own_settings(own_labs / f"bench-{database}", 5, database)
     bars = crm_bars(database)
     report = Report(bars)
     bench = CrmBench(settings, SIZES["demo"], CrmPlan(plans=60, searches=2, import_rows=50), report)

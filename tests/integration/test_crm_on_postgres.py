@@ -31,9 +31,9 @@ TESTS = (
 
 
 @pytest.fixture
-def database_server(tmp_path: Path) -> Iterator[LabSettings]:
+def database_server(own_labs: Path) -> Iterator[LabSettings]:
     """A lab instance of which only PostgreSQL runs, at an address of its own."""
-    settings = own_settings(tmp_path / "lab", 6, "postgres")
+    settings = own_settings(own_labs / "crm-on-postgres", 6, "postgres")
     with own_lab(settings, "postgres"):
         yield settings
 

@@ -20,6 +20,7 @@ from tests.sip.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
     from lab.stack import Stack
 
@@ -28,10 +29,11 @@ _MORE_THAN_FIT = 5_000
 
 
 @pytest.fixture(scope="module")
-def on_small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def on_small_disk(own_labs: Path) -> Iterator[Stack]:
     """A platform of its own, whose files are on a file system that a test can fill."""
     require_own_network()  # and a mount namespace with it, in which this one ends
-    disk = tmp_path_factory.mktemp("small-disk")
+    disk = own_labs / "small-disk"
+    disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(disk)], check=True)
     settings = own_settings(disk / "lab", 7)
     try:

@@ -87,7 +87,7 @@ class Instance:
 
 
 @pytest.fixture(scope="module")
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
+def instance(own_labs: Path) -> Iterator[Instance]:
     script = "ip link set lo up && echo ready && exec cat"
     with subprocess.Popen(
         ["unshare", "--net", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -95,7 +95,7 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
         assert network.stdout is not None
         assert network.stdin is not None
         assert network.stdout.readline() == "ready\n"
-        made = Instance(tmp_path_factory.mktemp("lab"), network.pid)
+        made = Instance(own_labs / "lab", network.pid)
         try:
             yield made
         finally:

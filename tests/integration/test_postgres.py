@@ -22,6 +22,7 @@ from tests.sip.scene import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lab.stack import Stack
 
@@ -30,9 +31,9 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
-def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def on_postgres(own_labs: Path) -> Iterator[Stack]:
     """A platform of its own beside the session's: other addresses, PostgreSQL instead of SQLite."""
-    settings = own_settings(tmp_path_factory.mktemp("postgres-lab"), 4, "postgres")
+    settings = own_settings(own_labs / "postgres", 4, "postgres")
     with own_lab(settings) as stack:
         await_rest(settings)
         yield stack

@@ -22,6 +22,7 @@ from lab.peers.panel import SimulatedPanel
 from lab.peers.scripted import ScriptedPeer
 from lab.peers.town import read_town
 from lab.probes import kamailio_rpc, redis_command
+from lab.process_scan import LAB_MARK
 from lab.services import OUTBOX_HEARTBEAT
 from tests.at_rest import await_nodes, await_rest
 from tests.sip.stopwatch import Stopwatch
@@ -138,7 +139,8 @@ class Scene:
             dtmf=dtmf,
             transport=transport,
         )
-        agent = await BaresipAgent.start(config, self.stack.settings.root, self._scratch(config.account))
+        scratch = self._scratch(config.account)
+        agent = await BaresipAgent.start(config, self.stack.settings.root, scratch, self._mark)
         self._exits.push_async_callback(agent.stop)
         await agent.register()
         return agent
@@ -151,7 +153,9 @@ class Scene:
         """A registered simulated panel; with a login its relay answers HTTP, too."""
         config = self._config(panel.credentials.username, panel.credentials.password, panel.address)
         directory = self._scratch(config.account)
-        simulated = await SimulatedPanel.start(config, Door(panel.door_code), self.stack.settings.root, directory)
+        simulated = await SimulatedPanel.start(
+            config, Door(panel.door_code), self.stack.settings.root, directory, self._mark
+        )
         self._exits.push_async_callback(simulated.stop)
         if relay_login is not None:
             await simulated.serve_relay(*relay_login)
@@ -356,6 +360,11 @@ class Scene:
             await asyncio.sleep(0.02)  # a file has nothing to wait on
         assert len(found) == 1, f"{log}: said more than once: {found}"
         return found[0]
+
+    @property
+    def _mark(self) -> dict[str, str]:
+        """Has `make down` find the phones of a session that was killed."""
+        return {LAB_MARK: str(self.stack.settings.directory)}
 
     def _config(self, account: str, password: str, address: str) -> AgentConfig:
         sip = self.town.sip

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from agi_apps.audible import is_audible
-from agi_apps.sound_shipper import PUT_ASIDE_S, NotOursError, Shipper, is_being_written, recorded, wav_of
+from agi_apps.sound_shipper import ALIVE, PUT_ASIDE_S, NotOursError, Shipper, is_being_written, recorded, wav_of
 from lab.peers.g711 import tone
 
 if TYPE_CHECKING:
@@ -72,6 +72,35 @@ def test_a_sound_is_a_wav_file_that_others_can_read() -> None:
     assert len(sound) == 58 + 800
     with pytest.raises(wave.Error, match="unknown format: 7"):
         wave.open(io.BytesIO(sound))  # noqa: SIM115 - the standard library reads the header, and plays PCM alone
+
+
+def test_it_beats_with_each_look_and_with_each_sound(tmp_path: Path, crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive, spool = tmp_path / ALIVE, tmp_path / "spool"
+    spool.mkdir()
+    shipper = Shipper(spool, crm.url, "secret", alive)
+    shipper.ship()
+    os.utime(alive, (1, 1))
+    shipper.ship()
+    assert alive.stat().st_mtime > time.time() - 60
+    ages: list[float] = []
+
+    def told(_: object) -> bool:
+        ages.append(alive.stat().st_mtime)
+        os.utime(alive, (1, 1))
+        return True
+
+    monkeypatch.setattr(shipper, "_send", told)
+    for number in range(2):
+        spooled(spool, f"message.1.{number}")
+    shipper.ship()
+    assert all(at_s > time.time() - 60 for at_s in [*ages, alive.stat().st_mtime])
+    assert len(ages) == 2
+
+
+def test_a_heartbeat_that_cannot_be_written_keeps_no_sound_from_being_sent(tmp_path: Path, crm: Crm) -> None:
+    spooled(tmp_path)
+    assert Shipper(tmp_path, crm.url, "secret", tmp_path / "no such directory" / ALIVE).ship()
+    assert len(crm.got) == 1
 
 
 def test_a_sound_is_sent_with_its_call_and_then_gone(tmp_path: Path, crm: Crm) -> None:
