@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import flood, headers, trunk_addresses
+from kemi_routes import flood, foreign_text, headers, heads, node_life, trunk_addresses
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import METHODS, refuse
 
@@ -37,13 +37,34 @@ def check_size(ksr: Ksr, request: Request) -> Outcome:
 
 
 def check_form(ksr: Ksr, request: Request) -> Outcome:
-    """Refuse what RFC 3261 does not let pass: the sanity module answers 400 and names the fault."""
+    """Refuse what Asterisk would read as another message, and what RFC 3261 does not let pass: 400 names the fault."""
     # Asterisk's own messages are well-formed; half of all requests are its.
-    if not request.from_node and ksr.sanity.sanity_check_defaults() < 0:
+    if request.from_node:
+        return NEXT
+    if fault := heads.fault(ksr):
+        if request.method != "ACK":
+            ksr.sl.send_reply(400, f"Bad Request: {fault}")
+        ksr.warn(
+            f"refused {request.method}: forged, {fault}; source={request.source_ip} "
+            f"call_id={foreign_text.one_line(request.call_id)}\n"
+        )
+        return DONE
+    if ksr.sanity.sanity_check_defaults() < 0:
         ksr.sanity.sanity_reply()
         ksr.notice(f"refused {request.method}: malformed; source={request.source_ip} call_id={request.call_id}\n")
         return DONE
     return NEXT
+
+
+def drop_forged_reply(ksr: Ksr) -> Outcome:
+    """Drop a reply that Asterisk would read as another one: the caller hears of it as of one that was lost."""
+    fault = heads.fault(ksr)
+    if not fault or ksr.dispatcher.ds_is_from_list(node_life.SET) > 0:
+        return NEXT
+    ksr.set_drop()
+    call_id = foreign_text.one_line(foreign_text.read(ksr, "$ci") or "-")
+    ksr.warn(f"dropped a reply: forged, {fault}; source={ksr.kx.get_srcip()} call_id={call_id}\n")
+    return DONE
 
 
 def check_hops(ksr: Ksr, request: Request) -> Outcome:
