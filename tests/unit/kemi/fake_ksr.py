@@ -259,6 +259,14 @@ class FakeKsr:
             raise NotModelledError(name)
         return True
 
+    def unset_pv(self, name: str) -> bool:
+        """pv.unset of the URI of a branch: the branch is gone, those after it move up."""
+        found = re.fullmatch(r"\$\(branch\(uri\)\[(\d+)\]\)", name)
+        if not found:
+            raise NotModelledError(name)
+        del self.branches[int(found[1])]
+        return True
+
     def increment(self, table: str, key: str, by: int) -> int:
         """sht_inc and sht_dec of a table with initval=0."""
         value = self.tables[table].get(key, 0)
