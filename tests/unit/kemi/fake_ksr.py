@@ -217,6 +217,8 @@ class FakeKsr:
             "$fU": self.message.sender,
             "$tU": self.message.called,
             "$au": self.message.auth_user,
+            "$ar": self.message.auth_realm if self.message.auth_user else None,
+            "$adu": self.message.digest_uri if self.message.auth_user else None,
             "$T(id_index)": 17,
             "$T(id_label)": 4711,
         }
