@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from kemi_routes.pipeline import Outcome, Request
 
 _MAX_HOPS = 70
+# Checks of the sanity module (default_checks in modules.cfg), and what each looks at.
+_FAULTS = (
+    (1, "SIP version"),
+    (2, "request URI"),
+    # Of these alone nobody is told: Kamailio makes no reply of headers that it cannot read, or has twice.
+    (4, "header that is missing, that cannot be read, or that is there twice"),
+    (32, "CSeq of another method"),
+    (64, "number in CSeq"),
+    (128, "Content-Length"),
+    (256, "Expires"),
+    (512, "Proxy-Require"),
+    (8192, "credentials"),
+)
+_URIS = 7
 _STRAY_ROUTED = frozenset(("INVITE", "REGISTER", "OPTIONS"))
 
 
@@ -51,9 +65,15 @@ def check_form(ksr: Ksr, request: Request) -> Outcome:
         return DONE
     if ksr.sanity.sanity_check_defaults() < 0:
         ksr.sanity.sanity_reply()
-        ksr.notice(f"refused {request.method}: malformed; source={request.source_ip} call_id={request.call_id}\n")
+        what = f"refused {request.method}: malformed, {_malformation(ksr)}"
+        ksr.notice(f"{what}; source={request.source_ip} call_id={request.call_id}\n")
         return DONE
     return NEXT
+
+
+def _malformation(ksr: Ksr) -> str:
+    """Return what the sanity module has just refused the request for: it does not say, so it is asked of each."""
+    return next((name for flag, name in _FAULTS if ksr.sanity.sanity_check(flag, _URIS) < 0), "no more is known")
 
 
 def drop_forged_reply(ksr: Ksr) -> Outcome:

@@ -28,9 +28,9 @@ _NO_CREDENTIALS = -5
 _NONCE_REUSED = -6
 _USER_MISMATCH = -8
 _NOT_OUR_NONCE = -1
-# Results that are no wrong password, and the flag of the challenge that follows. A nonce that is not ours, is old, or was
-# given to another address (modules.cfg) proves nothing of its sender: a datagram says whatever address it likes, and would
-# bar that.
+# Results that are no wrong password, and the flag of the challenge that follows. A nonce that is not ours, is old, or
+# was given to another address (modules.cfg) proves nothing of its sender: a datagram says whatever address it likes,
+# and would bar that.
 _NOTHING_PROVED = {_NOT_OUR_NONCE: _STALE, _STALE_NONCE: _STALE, _NONCE_REUSED: _STALE, _NO_CREDENTIALS: 0}
 _PAIR = re.compile(r'([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
 _STRANGE = "strange"

@@ -8,11 +8,11 @@ import pytest
 
 from lab.peers import digest
 from lab.peers.digest import Challenge, Credentials
-from lab.peers.message import SipMessage
 from tests.sip.households import family
 from tests.sip.ordinary import a_good_call
 
 if TYPE_CHECKING:
+    from lab.peers.message import SipMessage
     from lab.peers.scripted import ScriptedPeer
     from tests.sip.scene import Scene
 

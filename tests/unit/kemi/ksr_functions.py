@@ -85,6 +85,7 @@ HANDLERS: dict[str, Callable[..., object]] = {
     "is_myself_ruri": lambda fake: fake.user_host()[1] in ("entryphone.test", "127.0.0.10"),
     "siputils.has_totag": lambda fake: 1 if fake.message.to_tag else -1,
     "sanity.sanity_check_defaults": lambda fake: -1 if fake.message.malformed else 1,
+    "sanity.sanity_check": lambda fake, checks, _uris: -1 if checks & fake.message.malformed else 1,
     "maxfwd.process_maxfwd": lambda fake, _limit: fake.hops(),
     "kx.get_method": lambda fake: fake.message.method,
     "kx.get_bodylen": lambda fake: len(fake.message.body),

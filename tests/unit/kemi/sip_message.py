@@ -48,7 +48,7 @@ class Message:
     cseq: str = "1"
     max_forwards: int = 70
     natted: bool = False
-    malformed: bool = False
+    malformed: int = 0  # checks of the sanity module that fail
     body: str = ""
 
     @property
