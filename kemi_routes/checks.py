@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kemi_routes import flood, headers, trunk_addresses
+from kemi_routes import flood, foreign_text, headers, heads, node_life, trunk_addresses
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import METHODS, refuse
 
@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from kemi_routes.pipeline import Outcome, Request
 
 _MAX_HOPS = 70
+# Checks of the sanity module (default_checks in modules.cfg), and what each looks at.
+_FAULTS = (
+    (1, "SIP version"),
+    (2, "request URI"),
+    # Of these alone nobody is told: Kamailio makes no reply of headers that it cannot read, or has twice.
+    (4, "header that is missing, that cannot be read, or that is there twice"),
+    (32, "CSeq of another method"),
+    (64, "number in CSeq"),
+    (128, "Content-Length"),
+    (256, "Expires"),
+    (512, "Proxy-Require"),
+    (8192, "credentials"),
+)
+_URIS = 7
 _STRAY_ROUTED = frozenset(("INVITE", "REGISTER", "OPTIONS"))
 
 
@@ -37,13 +51,40 @@ def check_size(ksr: Ksr, request: Request) -> Outcome:
 
 
 def check_form(ksr: Ksr, request: Request) -> Outcome:
-    """Refuse what RFC 3261 does not let pass: the sanity module answers 400 and names the fault."""
+    """Refuse what Asterisk would read as another message, and what RFC 3261 does not let pass: 400 names the fault."""
     # Asterisk's own messages are well-formed; half of all requests are its.
-    if not request.from_node and ksr.sanity.sanity_check_defaults() < 0:
+    if request.from_node:
+        return NEXT
+    if fault := heads.fault(ksr):
+        if request.method != "ACK":
+            ksr.sl.send_reply(400, f"Bad Request: {fault}")
+        ksr.warn(
+            f"refused {request.method}: forged, {fault}; source={request.source_ip} "
+            f"call_id={foreign_text.one_line(request.call_id)}\n"
+        )
+        return DONE
+    if ksr.sanity.sanity_check_defaults() < 0:
         ksr.sanity.sanity_reply()
-        ksr.notice(f"refused {request.method}: malformed; source={request.source_ip} call_id={request.call_id}\n")
+        what = f"refused {request.method}: malformed, {_malformation(ksr)}"
+        ksr.notice(f"{what}; source={request.source_ip} call_id={request.call_id}\n")
         return DONE
     return NEXT
+
+
+def _malformation(ksr: Ksr) -> str:
+    """Return what the sanity module has just refused the request for: it does not say, so it is asked of each."""
+    return next((name for flag, name in _FAULTS if ksr.sanity.sanity_check(flag, _URIS) < 0), "no more is known")
+
+
+def drop_forged_reply(ksr: Ksr) -> Outcome:
+    """Drop a reply that Asterisk would read as another one: the caller hears of it as of one that was lost."""
+    fault = heads.fault(ksr)
+    if not fault or ksr.dispatcher.ds_is_from_list(node_life.SET) > 0:
+        return NEXT
+    ksr.set_drop()
+    call_id = foreign_text.one_line(foreign_text.read(ksr, "$ci") or "-")
+    ksr.warn(f"dropped a reply: forged, {fault}; source={ksr.kx.get_srcip()} call_id={call_id}\n")
+    return DONE
 
 
 def check_hops(ksr: Ksr, request: Request) -> Outcome:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 NAT_TESTS = 2 | 16 | 32 | 128
 # Kamailio's numbers of transports, from 1 (`PROTO_UDP`, core/ip_addr.h), as the parameter `alias` has them.
 _TRANSPORTS = ("udp", "tcp", "tls", "sctp", "ws", "wss")
+# A URI of a Contact, in brackets or alone; quoted names are gone by then.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_URI = re.compile(r"<([^>]*)>|(?:^|,)\s*([^\s<,;]+)\s*(?=[;,]|$)")
 # What comes before the address: a name, which no call has any use for.
 _NAME = re.compile(r'^\s*(?:"(?:[^"\\]|\\.)*"|[^"<,]*)\s*(?=<)')
 
@@ -55,6 +58,19 @@ def mended(ksr: Ksr) -> str:
 def is_readable(contact: str) -> bool:
     """Tell whether a Contact is text but for its name."""
     return foreign_text.MARK not in contact or foreign_text.MARK not in _NAME.sub("", contact)
+
+
+def unusable(ksr: Ksr, contacts: list[str]) -> str:
+    """Return a URI of these Contacts that nothing can be sent to, as Kamailio cannot read it; empty without one.
+
+    It is asked rather than told what a URI is: a host with `_` it cannot read, `tel:` from behind NAT it can ring.
+    """
+    for contact in contacts:
+        for bracketed, plain in _URI.findall(_QUOTED.sub("", contact) if '"' in contact else contact):
+            uri = bracketed or plain
+            if uri != "*" and ksr.siputils.is_uri(uri) < 0:
+                return uri or "<>"
+    return ""
 
 
 def mend_of_carrier(ksr: Ksr) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
-from kemi_routes import accounts, challenges, flood, foreign_text
+from kemi_routes import accounts, challenges, flood, foreign_text, sip_uri
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.policy import PANEL
 from kemi_routes.replies import refuse, retry_after
@@ -26,8 +27,12 @@ _STALE_NONCE = -4
 _NO_CREDENTIALS = -5
 _NONCE_REUSED = -6
 _USER_MISMATCH = -8
-# Results that are no wrong password, and the flag of the challenge that follows.
-_NOTHING_PROVED = {_STALE_NONCE: _STALE, _NONCE_REUSED: _STALE, _NO_CREDENTIALS: 0}
+_NOT_OUR_NONCE = -1
+# Results that are no wrong password, and the flag of the challenge that follows. A nonce that is not ours, is old, or
+# was given to another address (modules.cfg) proves nothing of its sender: a datagram says whatever address it likes,
+# and would bar that.
+_NOTHING_PROVED = {_NOT_OUR_NONCE: _STALE, _STALE_NONCE: _STALE, _NONCE_REUSED: _STALE, _NO_CREDENTIALS: 0}
+_PAIR = re.compile(r'([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
 _STRANGE = "strange"
 _MINUTE_S = 60
 STRANGER = "stranger"
@@ -74,6 +79,8 @@ def _proved(ksr: Ksr, request: Request, name: str, account: accounts.Account | N
         return _not_proved(ksr, request, name, _USER_MISMATCH)
     if not account.enabled and not request.emergency:
         return _disabled(ksr, request, name)
+    if request.method != "REGISTER" and _is_of_another_call(ksr, request):
+        return _of_another_call(ksr, request, name)
     flood.proved(ksr, request)
     if request.method != "REGISTER":  # which ends here
         ksr.auth.consume_credentials()
@@ -81,6 +88,41 @@ def _proved(ksr: Ksr, request: Request, name: str, account: accounts.Account | N
     request.kind = account.kind
     request.disabled = not account.enabled
     return NEXT
+
+
+def _is_of_another_call(ksr: Ksr, request: Request) -> bool:
+    """Tell whether the credentials are of a call to another number (RFC 7616, 3.4.6): overheard, most likely.
+
+    Devices write the digest's `uri` in ways of their own (with or without port, domain for address, a `%` escape), and
+    some leave the number out: what counts is the number, if there is one. A proxy of our own networks may have changed
+    that on the way, and an emergency call is put through.
+    """
+    if request.emergency:
+        return False
+    said = sip_uri.user(_digest_uri(ksr, request.settings.domain))
+    return said not in ("", sip_uri.plain(request.number)) and not request.settings.is_exempt(request.source_ip)
+
+
+def _digest_uri(ksr: Ksr, domain: str) -> str:
+    """Return the `uri` of the credentials that were checked: the first ones for our realm."""
+    if foreign_text.read(ksr, "$ar") == domain:
+        return foreign_text.read(ksr, "$adu") or ""
+    index = 0
+    while (text := foreign_text.nth_header(ksr, "Proxy-Authorization", index)) is not None:
+        said = {name.lower(): quoted or plain for name, quoted, plain in _PAIR.findall(text)}
+        if said.get("realm", "").lower() == domain.lower():
+            return said.get("uri", "")
+        index += 1
+    return ""
+
+
+def _of_another_call(ksr: Ksr, request: Request, name: str) -> Outcome:
+    """Challenge: a device that kept the credentials of its last call makes new ones, a thief cannot."""
+    ksr.notice(
+        f"credentials of {name} are of a call to another number: {request.method} challenged again; "
+        f"source={request.source_ip} call_id={request.call_id}\n"
+    )
+    return _challenge(ksr, request, _STALE)
 
 
 def _check(ksr: Ksr, request: Request, ha1: str) -> int:

@@ -59,6 +59,11 @@ def _text(ksr: Ksr, get: Callable[[], str], name: str) -> str:
         return read(ksr, name) or ""
 
 
+def one_line(text: str) -> str:
+    """Return the text as a line of the log may have it: nothing in it ends the line, or seems to."""
+    return " ".join(text.split())
+
+
 def hexadecimal(ksr: Ksr, name: str) -> str:
     """Return the bytes of a pseudo-variable as they are, for bytes.fromhex(); empty without a value."""
     plain = name[2:-1] if name.startswith("$(") else name[1:]

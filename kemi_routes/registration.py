@@ -59,6 +59,10 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     if not all(contact_address.is_readable(said) for said in texts):
         # Whoever rings this account later would have to read it.
         return refuse(ksr, request, Refusal(400, "Bad Contact", "address of a contact is not UTF-8"))
+    if unusable := contact_address.unusable(ksr, texts):
+        # The call that should ring it would ring nobody else either.
+        told = foreign_text.one_line(unusable)
+        return refuse(ksr, request, Refusal(400, "Bad Contact", f"nothing can be sent to the contact {told!r}"))
     if not has_path and _says_received_elsewhere(ksr, texts):
         return refuse(ksr, request, Refusal(403, "Forbidden", "Contact received at another address than this"))
     # A contact that is not where the request came from is reached at the latter: nobody registers another's address.
@@ -84,6 +88,26 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     if kept >= 0:
         waking.registered(ksr, request.settings, request.account)
     return DONE
+
+
+def look_up_first(ksr: Ksr, account_uri: str) -> str:
+    """Set request URI and branches to an account's contacts while there are none else; return the first, "" without.
+
+    tm makes no transaction of a request URI that Kamailio cannot read: nobody at all would ring. Such a contact was
+    let in by an earlier version, or somebody wrote it to the database; it is taken away.
+    """
+    for _ in range(_MAX_CONTACTS):
+        if ksr.registrar.lookup_uri(TABLE, account_uri) < 0:
+            break
+        first = foreign_text.read(ksr, "$ru") or ""
+        if ksr.siputils.is_uri(first) > 0:
+            return first
+        count = ksr.pv.get("$branch(count)")
+        for index in reversed(range(count if isinstance(count, int) else 0)):
+            ksr.pv.unset(f"$(branch(uri)[{index}])")
+        ksr.registrar.unregister_ruid(TABLE, account_uri, str(ksr.pv.get("$ruid")))
+        ksr.warn(f"contact taken away, nothing can be sent to it; account={account_uri} contact={first!r}\n")
+    return ""
 
 
 def _save_anew(ksr: Ksr, request: Request, text: str, mute: set[waking.Contact], kept: int) -> int:

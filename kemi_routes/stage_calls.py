@@ -226,10 +226,11 @@ def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[li
                 continue
         else:
             before = 0
-            if ksr.registrar.lookup_uri(registration.TABLE, uri) < 0:
+            first = registration.look_up_first(ksr, uri)
+            if not first:
                 absent.append(account)
                 continue
-            branches.append(Branch(str(ksr.pv.get("$ruid")), account, foreign_text.read(ksr, "$ru") or ""))
+            branches.append(Branch(str(ksr.pv.get("$ruid")), account, first))
         count = ksr.pv.get("$branch(count)")
         for index in range(before, count if isinstance(count, int) else 0):
             ruid = str(ksr.pv.get(f"$(branch(ruid)[{index}])"))

@@ -174,7 +174,7 @@ def probe_kamailio_rpc(rpc_socket: Path) -> str | None:
 
 
 def kamailio_rpc(
-    rpc_socket: Path, method: str, *parameters: str | int, timeout_s: float = QUESTION_TIMEOUT_S
+    rpc_socket: Path, method: str, *parameters: str | float, timeout_s: float = QUESTION_TIMEOUT_S
 ) -> dict[str, object]:
     """One JSON-RPC call to Kamailio.
 

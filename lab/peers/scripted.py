@@ -170,18 +170,31 @@ class ScriptedPeer:
             timeout_s: longest wait for the challenge.
             description: session description instead of our own; empty bytes for none at all.
         """
-        stream = await open_stream(self.socket.address)
-        self._streams.append(stream)
-        call = OutgoingCall(self.socket, stream, call_id or secrets.token_hex(12))
-        call.video_port = video_port
         built = self.request(
             "INVITE", f"sip:{dialled}@{self.server.domain}", credentials.username, to=dialled, display_name=display_name
         )
-        built.replace("Call-ID", call.call_id)
         built.replace("Max-Forwards", str(max_forwards))
+        if call_id:
+            built.replace("Call-ID", call_id)
         built.headers.extend(headers)
+        return await self.place(built, credentials, description=description, video_port=video_port, timeout_s=timeout_s)
+
+    async def place(
+        self,
+        built: SipMessage,
+        credentials: Credentials | None,
+        *,
+        description: bytes | None = None,
+        video_port: int | None = None,
+        timeout_s: float = 5.0,
+    ) -> OutgoingCall:
+        """Place a call by an INVITE of any shape, described and answered for as `call` does it."""
+        stream = await open_stream(self.socket.address)
+        self._streams.append(stream)
+        call = OutgoingCall(self.socket, stream, built.get("Call-ID"))
+        call.video_port = video_port
         built.body = call.describe() if description is None else description
-        if built.body:
+        if built.body and not built.get("Content-Type"):
             built.add("Content-Type", "application/sdp")
         call.local = built.get("From")
         self._calls[call.call_id] = call

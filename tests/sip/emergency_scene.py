@@ -46,7 +46,14 @@ def asserted_in(ring: IncomingCall) -> str:
 
 
 async def call_112(
-    scene: Scene, at: Panel, line: str = CITY_LINE, *, dialled: str = "112", number: str = "112", timeout_s: float = 8.0
+    scene: Scene,
+    at: Panel,
+    line: str = CITY_LINE,
+    *,
+    dialled: str = "112",
+    number: str = "112",
+    timeout_s: float = 8.0,
+    headers: tuple[tuple[str, str], ...] = (),
 ) -> tuple[OutgoingCall, IncomingCall]:
     """A panel calls, the centre behind a line answers, both talk."""
     if line == CITY_LINE:
@@ -54,7 +61,7 @@ async def call_112(
     centre = await scene.peer(line)
     visitor = await scene.visitor(at)
     since_s = time.monotonic()
-    call = await visitor.call(at.credentials, dialled)
+    call = await visitor.call(at.credentials, dialled, headers=headers)
     ring = await centre.incoming(number, timeout_s, since_s)
     await they_talk(call, ring)
     return call, ring

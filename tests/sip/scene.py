@@ -306,7 +306,7 @@ class Scene:
         finally:
             await asyncio.to_thread(changed.__exit__, None, None, None)
 
-    async def rpc(self, method: str, *parameters: str) -> dict[str, Any]:
+    async def rpc(self, method: str, *parameters: str | float) -> dict[str, Any]:
         """What Kamailio answers to one JSON-RPC call, with `result` or `error`."""
         return await asyncio.to_thread(
             kamailio_rpc, self.stack.settings.run / "kamailio" / "rpc.sock", method, *parameters

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _STRANGER = "127.0.3.91"  # an address of nobody in the town
 _PROMPT_LIMIT_S = 15.0
 _VIA = "Via: SIP/2.0/UDP 127.0.3.91:5060;branch=z9hG4bKbad;rport\r\n"
+_TWICE = "header that is missing, that cannot be read, or that is there twice"
 _PARTIES = "From: <sip:a@entryphone.test>;tag=1\r\nTo: <sip:12@entryphone.test>\r\n"
 
 # RFC 3261 section 25.1 allows folding inside a quoted display name (qdtext = LWS / ...). Kamailio 6.1.5 does not know
@@ -77,6 +78,23 @@ _FOLDED = pytest.mark.xfail(reason="Kamailio's core drops a From with a folded q
             "call_id=bad-5",
             id="body-shorter-than-told",
         ),
+        *(
+            pytest.param(
+                f"INVITE sip:12@entryphone.test SIP/2.0\r\n{_VIA}{_PARTIES}Call-ID: {call_id}\r\nCSeq: 1 INVITE\r\n"
+                f"{more}\r\n\r\n",
+                statuses,
+                f"malformed, {fault}; source={_STRANGER} call_id={call_id}",
+                id=more.partition(":")[0],
+            )
+            for call_id, more, statuses, fault in (
+                ("bad-8", "From: <sip:b@entryphone.test>;tag=2", [], _TWICE),
+                ("bad-9", "t: <sip:b@entryphone.test>", [], _TWICE),
+                ("bad-10", "i: another", [], _TWICE),
+                ("bad-11", "CSeq: 2 INVITE", [], _TWICE),
+                ("bad-12", "Expires: soon", [400], "Expires"),
+                ("bad-13", 'Proxy-Authorization: Digest username="a"', [400], "credentials"),
+            )
+        ),
         pytest.param(
             f"OPTIONS sip:entryphone.test SIP/2.0\r\n{_VIA}{_PARTIES}Call-ID: bad-6\r\nCSeq: 1 OPTIONS\r\n"
             "Content-Length: -5\r\n\r\n",
@@ -106,6 +124,21 @@ async def test_malformed_sip(scene: Scene, broken: str, statuses: list[int], log
 
     await a_good_call(scene)
     assert len(peer.socket.received) == bool(statuses)
+
+
+@pytest.mark.parametrize("method", ["INVITE", "REGISTER"])
+@pytest.mark.parametrize("credentials", ["Bearer eyJhbGciOi", "Basic QWxhZGRpbjpvcGVu", "Negotiate"])
+async def test_credentials_that_are_no_digest_are_challenged(scene: Scene, method: str, credentials: str) -> None:
+    _, at, number = family(scene.town)
+    visitor = await scene.visitor(at)
+    uri = f"sip:{scene.town.sip.domain}" if method == "REGISTER" else f"sip:{number}@{scene.town.sip.domain}"
+    built = visitor.request(method, uri, at.credentials.username)
+    built.add("Authorization" if method == "REGISTER" else "Proxy-Authorization", credentials)
+
+    with answered_within_a_second():
+        answer = await visitor.send(built)
+
+    assert answer.status == (401 if method == "REGISTER" else 407)
 
 
 @pytest.mark.parametrize(

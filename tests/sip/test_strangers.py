@@ -9,7 +9,7 @@ import pytest
 
 from lab.peers import transactions
 from lab.peers.digest import Credentials
-from tests.sip.emergency_scene import until
+from tests.sip.emergency_scene import call_112, emergency_record, panel_at, until
 from tests.sip.households import family
 from tests.sip.ordinary import a_good_call, answered_within_a_second
 
@@ -177,28 +177,12 @@ async def test_a_register_flood_is_refused_and_others_are_not(scene: Scene) -> N
 
 
 async def test_forged_private_headers_change_nothing(scene: Scene) -> None:
-    apartment, at, number = family(scene.town)
-    other = next(place for place in scene.town.apartments if place != apartment and place.residents)
-    home = await scene.home(apartment)
-    stranger = await scene.resident(other.residents[0])
-    visitor = await scene.visitor(at)
-
-    call = await visitor.call(
-        at.credentials,
-        number,
-        headers=(
-            ("X-Entryphone-Accounts", other.residents[0].credentials.username),
-            ("X-Entryphone-Kind", "trunk"),
-            ("x-entryphone-call-id", "forged"),
-        ),
-    )
-    rings = await home.all_ring()
-
-    for ring in rings:
-        assert [name for name, _ in ring.invite.headers if name.lower().startswith("x-entryphone")] == []
-    await call.cancel()
-    assert (await scene.office.call_record(call.call_id))["panel"] == at.credentials.username
-    assert stranger.ringing == []
+    """A node reads X-Entryphone-Emergency of a call to 112: what was dialled is told by it."""
+    forged = ("x-entryphone-emergency", "999999|-|-|999|0||en")
+    call, ring = await call_112(scene, panel_at(scene), headers=(forged,))
+    assert [name for name, _ in ring.invite.headers if name.lower().startswith("x-entryphone")] == []
+    await call.bye()
+    assert (await emergency_record(scene, call.call_id))["dialled"] == "112"
 
 
 @pytest.mark.usefixtures("nothing_is_said_twice")

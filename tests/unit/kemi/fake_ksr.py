@@ -217,6 +217,8 @@ class FakeKsr:
             "$fU": self.message.sender,
             "$tU": self.message.called,
             "$au": self.message.auth_user,
+            "$ar": self.message.auth_realm if self.message.auth_user else None,
+            "$adu": self.message.digest_uri if self.message.auth_user else None,
             "$T(id_index)": 17,
             "$T(id_label)": 4711,
         }
@@ -257,6 +259,14 @@ class FakeKsr:
             self.pvs[name] = value
         else:
             raise NotModelledError(name)
+        return True
+
+    def unset_pv(self, name: str) -> bool:
+        """pv.unset of the URI of a branch: the branch is gone, those after it move up."""
+        found = re.fullmatch(r"\$\(branch\(uri\)\[(\d+)\]\)", name)
+        if not found:
+            raise NotModelledError(name)
+        del self.branches[int(found[1])]
         return True
 
     def increment(self, table: str, key: str, by: int) -> int:

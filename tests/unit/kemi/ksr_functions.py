@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from tests.unit.kemi.fake_ksr import FakeKsr
 
 
+# What parse_uri() of Kamailio reads, as far as tests need it: no `_` in a host, no port above 65535, no other scheme.
+_PORT = r"(?::(?:[0-5]?\d{0,4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]))?"
+_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])"
+_USABLE_URI = re.compile(rf"(?is)sips?:(?:[^@]+@)?{_HOST}{_PORT}(?:[;?].*)?|tel:.+|urn:service:.+")
+
+
 def _positive(*_: object) -> int:
     return 1
 
@@ -80,6 +86,7 @@ HANDLERS: dict[str, Callable[..., object]] = {
     "is_myself_ruri": lambda fake: fake.user_host()[1] in ("entryphone.test", "127.0.0.10"),
     "siputils.has_totag": lambda fake: 1 if fake.message.to_tag else -1,
     "sanity.sanity_check_defaults": lambda fake: -1 if fake.message.malformed else 1,
+    "sanity.sanity_check": lambda fake, checks, _uris: -1 if checks & fake.message.malformed else 1,
     "maxfwd.process_maxfwd": lambda fake, _limit: fake.hops(),
     "kx.get_method": lambda fake: fake.message.method,
     "kx.get_bodylen": lambda fake: len(fake.message.body),
@@ -143,6 +150,8 @@ HANDLERS: dict[str, Callable[..., object]] = {
     "registrar.lookup_uri": lambda fake, _table, uri: fake.lookup(uri, rewrite=True),
     "registrar.lookup_to_dset": lambda fake, _table, uri: fake.lookup(uri, rewrite=False),
     "pv.get": lambda fake, name: fake.get_pv(name),
+    "pv.unset": lambda fake, name: fake.unset_pv(name),
+    "siputils.is_uri": lambda _fake, uri: 1 if _USABLE_URI.fullmatch(uri) else -1,
     "pv.sets": lambda fake, name, value: fake.set_pv(name, value),
     "htable.sht_get": lambda fake, table, key: fake.tables[table].get(key),
     "htable.sht_sets": lambda fake, table, key, value: fake.put(table, key, value),

@@ -43,11 +43,18 @@ class Message:
     status: int = 0
     length: int = 500
     auth_user: str | None = None
+    auth_uri: str = ""
+    auth_realm: str = "entryphone.test"
     cseq: str = "1"
     max_forwards: int = 70
     natted: bool = False
-    malformed: bool = False
+    malformed: int = 0  # checks of the sanity module that fail
     body: str = ""
+
+    @property
+    def digest_uri(self) -> str:
+        """The `uri` of the credentials: the request URI, unless the test says another."""
+        return self.auth_uri or self.ruri
 
     @property
     def sender(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from kemi_routes import checks
 from kemi_routes.pipeline import DONE, NEXT
 
@@ -28,11 +30,16 @@ def test_as_long_as_allowed_passes(fake: FakeKsr, request_of: Make) -> None:
     assert checks.check_size(fake.ksr, request_of(fake)) is NEXT
 
 
-def test_malformed_is_answered_by_the_sanity_module_and_logged(fake: FakeKsr, request_of: Make) -> None:
-    fake.message.malformed = True
+@pytest.mark.parametrize(
+    ("failed", "fault"), [(32, "CSeq of another method"), (8192, "credentials"), (1 << 14, "no more is known")]
+)
+def test_malformed_is_answered_by_the_sanity_module_and_named(
+    fake: FakeKsr, request_of: Make, failed: int, fault: str
+) -> None:
+    fake.message.malformed = failed
     assert checks.check_form(fake.ksr, request_of(fake)) is DONE
     assert fake.called("sanity.sanity_reply")
-    assert "malformed" in fake.logs[0]
+    assert f"malformed, {fault};" in fake.logs[0]
 
 
 def test_used_up_hops_are_483(fake: FakeKsr, request_of: Make) -> None:

@@ -85,7 +85,7 @@ def test_wrong_unknown_and_disabled_look_the_same(fake: FakeKsr, request_of: Mak
         assert len(fake.called("sqlops.sql_query")) == checks - 1
 
 
-@pytest.mark.parametrize(("result", "flags"), [(-4, 17), (-6, 17), (-5, 1), (-1, 1)])
+@pytest.mark.parametrize(("result", "flags"), [(-4, 17), (-6, 17), (-5, 1), (-1, 17)])
 @pytest.mark.parametrize("there", [True, False])
 def test_a_nonce_that_is_not_ours_or_not_fresh_asks_no_database(
     fake: FakeKsr, request_of: Make, result: int, flags: int, *, there: bool
@@ -100,7 +100,7 @@ def test_a_nonce_that_is_not_ours_or_not_fresh_asks_no_database(
         assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
     assert fake.called("sqlops.sql_query") == []
     assert fake.called("auth.auth_challenge") == [("entryphone.test", flags)] * 3
-    assert bool(fake.tables["wrong"]) is (result == -1), "a made-up nonce counts as a wrong password"
+    assert not fake.tables["wrong"], "whoever bars an address has to receive there"
 
 
 def test_an_account_that_was_read_long_ago_is_read_again(
@@ -124,13 +124,63 @@ def test_from_of_another_account_is_403(fake: FakeKsr, request_of: Make) -> None
     assert fake.replies == [(403, "Forbidden")]
 
 
-@pytest.mark.parametrize("result", [-4, -6])
+@pytest.mark.parametrize("result", [-1, -4, -6])
 def test_an_old_nonce_is_no_wrong_password(fake: FakeKsr, request_of: Make, result: int) -> None:
     login(fake)
     fake.results["auth.pv_auth_check"] = result
     digest.authenticate(fake.ksr, request_of(fake))
     assert fake.called("auth.auth_challenge") == [("entryphone.test", 17)]
     assert not fake.tables["wrong"]
+
+
+_ELSEWHERE = 'Digest username="p1", realm="elsewhere", nonce="x", uri="sip:12@entryphone.test", response="0"'
+_OURS = 'Digest uri="sip:{}@entryphone.test", x="realm=\\"elsewhere\\"", Realm = "Entryphone.test", username="p1"'
+
+
+@pytest.mark.parametrize(
+    ("uri", "passes"),
+    [
+        ("sip:12@entryphone.test", True),
+        ("sip:12@127.0.0.10:5060;transport=udp", True),
+        ("sips:12:secret@entryphone.test", True),
+        ("sip:1%32@entryphone.test", True),
+        ("sip:entryphone.test", True),
+        ("sip:127.0.0.10:5060", True),
+        ("/", True),
+        ("sip:13@entryphone.test", False),
+        ("sip:12;x=y@entryphone.test", False),
+        ("sip:@entryphone.test:12@x", False),
+    ],
+)
+@pytest.mark.parametrize("first", ["ours", "another"])
+def test_credentials_of_a_call_to_another_number_are_challenged(
+    fake: FakeKsr, request_of: Make, uri: str, *, passes: bool, first: str
+) -> None:
+    login(fake)
+    fake.message.auth_uri = uri
+    if first == "another":
+        fake.message.auth_uri, fake.message.auth_realm = "sip:12@entryphone.test", "elsewhere"
+        ours = _OURS.format("12").replace("sip:12@entryphone.test", uri)
+        fake.message.headers = [("Proxy-Authorization", _ELSEWHERE), ("Proxy-Authorization", ours)]
+    request = request_of(fake)
+    assert digest.authenticate(fake.ksr, request) is (NEXT if passes else DONE)
+    assert request.account == ("p1" if passes else "")
+    assert fake.called("auth.auth_challenge") == ([] if passes else [("entryphone.test", 17)])
+    assert not fake.tables["wrong"]
+    assert passes or "of a call to another number" in fake.logs[0]
+
+
+@pytest.mark.parametrize("whose", ["emergency", "registration", "our network"])
+def test_credentials_of_another_request_are_good_for(fake: FakeKsr, request_of: Make, whose: str) -> None:
+    login(fake)
+    fake.message.auth_uri = "sip:13@entryphone.test"
+    if whose == "emergency":
+        fake.message.ruri = "sip:112@entryphone.test"
+    elif whose == "registration":
+        fake.message.method = "REGISTER"
+    else:
+        fake.defines["EP_EXEMPT_NETWORKS"] = "127.0.1.0/24"
+    assert digest.authenticate(fake.ksr, request_of(fake)) is NEXT
 
 
 def test_tenth_wrong_password_bars_the_address(fake: FakeKsr, request_of: Make) -> None:

@@ -90,6 +90,39 @@ def test_a_name_may_be_no_text_an_address_not(
 
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize(
+    ("contact", "kept"),
+    [
+        ("<mailto:a@b.c>", False),
+        ('"a, <sip:a@b>" <http://127.0.1.1/>', False),
+        ("<sip:a@127.0.1.1:70000>", False),
+        ("sip:a@127.0.1.1:port;expires=60", False),
+        ("<sip:>", False),
+        ("<>", False),
+        ("<sip:a@127.0.1.1>;q=1, <sip:a@h_ost>", False),
+        ("sip:a@127.0.1.1;expires=60, sip:@", False),
+        ("*", True),
+        ('A phone <sip:a@127.0.1.1:65535;transport=tcp;x="<,">;q=0.5', True),
+        ("sip:a@127.0.1.1 ; expires=60 , sips:127.0.1.1", True),
+        ("<sip:a@[::1]:5060>", True),
+        ("<tel:+7495>", True),
+        ("", True),
+    ],
+)
+def test_a_contact_that_nothing_can_be_sent_to_is_refused(
+    fake: FakeKsr, request_of: Make, contact: str, *, kept: bool, several: bool
+) -> None:
+    fake.message.method = "REGISTER"
+    fake.message.headers = [("Contact", "<sip:b@127.0.1.1>")] * several + [("Contact", contact)]
+    request = request_of(fake)
+    request.kind = "handset"
+    assert registration.save_contacts(fake.ksr, request) is DONE
+    assert fake.replies == ([] if kept else [(400, "Bad Contact")])
+    assert bool(fake.called("registrar.save")) is kept
+    assert kept or "nothing can be sent to the contact" in fake.logs[0]
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(
     ("received", "kept"),
     [("sip:127.0.1.1:5060", True), ("sip:127.0.0.21:5060", False), ("sip:127.0.1.1:5060;maddr=127.0.0.21", False)],
 )

@@ -1,0 +1,151 @@
+"""A message that the proxy reads in one way and Asterisk in another opens no door: both get the same bytes.
+
+What the proxy has proved is of the first reading. Asterisk believes the header that hides behind another one's value:
+after a CR alone, which ends a header for Asterisk only, or after an `&`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sip.households import as_callee, family, kind_neighbour, the_neighbour
+from tests.sip.ordinary import ANSWER_LIMIT_S, a_good_call, answered_within_a_second, the_key_opens
+from tests.sip.records import record_with_keys
+from tests.sip.test_relay import relay_of
+
+if TYPE_CHECKING:
+    from lab.peers.calls import OutgoingCall
+    from lab.peers.scripted import ScriptedPeer
+    from lab.peers.town import Apartment, Panel, Resident
+    from tests.sip.scene import Scene
+
+_STRANGER = "127.0.3.97"  # an address of nobody in the town
+# How a header hides: the line that the proxy sees.
+_HIDDEN = {
+    "cr": ("Subject", "x\r{}"),
+    "cr-beside-what-is-not-utf-8": ("Subject", "\udcff\r{}"),
+    "cr-after-a-nul": ("Contact", '"\0" <sip:x@127.0.3.97>\r{}'),
+    "ampersand": ("Content-Type", "application/sdp&{}"),
+    "ampersand-folded": ("Content-Type", "application/sdp &\r\n {}"),
+}
+hidden = pytest.mark.parametrize("hidden", [pytest.param(shape, id=name) for name, shape in _HIDDEN.items()])
+
+
+def _behind(shape: tuple[str, str], header: str) -> tuple[str, str]:
+    name, value = shape
+    return name, value.format(header)
+
+
+def _neighbour_elsewhere(scene: Scene, apartment: Apartment, at: Panel) -> Resident:
+    """A resident who has nothing to do with this panel."""
+    return next(
+        place.residents[0]
+        for place in scene.town.apartments
+        if place != apartment and place.residents and at.credentials.username not in place.dial
+    )
+
+
+async def _is_refused(scene: Scene, call: OutgoingCall, panel: ScriptedPeer) -> None:
+    """Refused as forged, at once, and the panel is not called."""
+    assert (await call.final(ANSWER_LIMIT_S)).status == 400
+    await scene.log_line("kamailio", "forged", f"source={call.socket.address}")
+    await a_good_call(scene)
+    assert panel.ringing == []
+
+
+@hidden
+async def test_a_stranger_does_not_reach_a_panel_by_a_second_to(scene: Scene, hidden: tuple[str, str]) -> None:
+    """Within a dialog for the proxy, which lets it pass to the node; for the node the look of a resident."""
+    apartment, at, _ = family(scene.town)
+    panel = await scene.resident(as_callee(at))
+    peer = await scene.peer(_STRANGER)
+    node = next(iter(scene.stack.settings.asterisk_nodes.values()))
+    called = f"<sip:{at.credentials.username}@{scene.town.sip.domain}>"
+    built = peer.request(
+        "INVITE",
+        f"sip:{at.credentials.username}@{node}:{scene.stack.settings.asterisk_port}",
+        apartment.residents[0].credentials.username,
+    )
+    built.replace("To", f"{called};tag={secrets.token_hex(4)}")
+    built.add("Route", f"<sip:{scene.town.sip.address}:{scene.town.sip.port};lr>")
+
+    built.headers.insert(0, _behind(hidden, f"To: {called}"))
+    call = await peer.place(built, None)
+
+    await _is_refused(scene, call, panel)
+
+
+@hidden
+async def test_a_resident_does_not_call_as_another_by_a_second_from(scene: Scene, hidden: tuple[str, str]) -> None:
+    apartment, at, _ = family(scene.town)
+    other = _neighbour_elsewhere(scene, apartment, at)
+    panel, peer = await scene.resident(as_callee(at)), await scene.resident(other)
+    domain, victim = scene.town.sip.domain, apartment.residents[0].credentials.username
+    name = at.credentials.username
+    built = peer.request("INVITE", f"sip:{name}@{domain}", other.credentials.username, to=name)
+
+    forged = f"From: <sip:{victim}@{domain}>;tag={secrets.token_hex(4)}"
+    built.headers.insert(0, _behind(hidden, forged))
+    call = await peer.place(built, other.credentials)
+
+    await _is_refused(scene, call, panel)
+
+
+@hidden
+async def test_a_neighbour_does_not_answer_as_the_resident(scene: Scene, hidden: tuple[str, str]) -> None:
+    """His answer is as if lost; the one without it is taken, and he may still not open."""
+    apartment, at, number = kind_neighbour(scene.town)
+    phone = await scene.resident(the_neighbour(scene.town))
+    relay = await relay_of(scene, at)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    ring = await phone.incoming()
+    ring.ring()
+    await call.ringing()
+    resident = apartment.residents[0].credentials.username
+
+    forged = _behind(hidden, f"X-Entryphone-Answered-By: {resident}")
+    ring.respond(ring.received, 200, ring.describe(), (forged,))
+    await scene.log_line("kamailio", "dropped a reply: forged", f"call_id={ring.call_id}")
+    assert call.transaction is not None
+    assert call.transaction.final is None
+
+    ring.answer()
+    await call.answered()
+    await ring.established()
+    await ring.rtp.wait_for_sound(3)
+    call.rtp.hush()  # what he hears from now on is the platform's
+    await ring.rtp.quiet(0.3)
+    heard_before = ring.rtp.audible_packets
+    await ring.rtp.press("#")
+    await ring.rtp.wait_for_sound(3, packets=heard_before + 20)
+    await ring.bye()
+    record = await record_with_keys(scene, call.call_id)
+    assert [door["result"] for door in record["access_records"]] == ["refused"]
+    assert relay.door.openings == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("User-Agent", "Q&A: door (lobby [A"),
+        ("Subject", "From me & to: you"),
+        ("X-Maker", "a=1&b: 2"),
+        ("Contact", "<sip:{account}@{address};pn-prid=0af1:remote&beef:voip>"),
+    ],
+)
+async def test_an_odd_but_honest_header_is_in_nobodys_way(scene: Scene, name: str, value: str) -> None:
+    apartment, at, number = family(scene.town)
+    home = await scene.home(apartment)
+    visitor = await scene.visitor(at)
+    text = value.format(account=at.credentials.username, address=at.address)
+    with answered_within_a_second():
+        call = await visitor.call(at.credentials, number, headers=((name, text),), display_name='"AT&T: lobby [A"')
+        rings = await home.all_ring()
+    rings[0].answer()
+    await call.answered()
+    await the_key_opens(call, rings[0], at)
+    await call.bye()

@@ -1,0 +1,111 @@
+"""What Asterisk would read as another message goes no further; what is merely odd does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kemi_routes import checks, heads
+from kemi_routes.pipeline import DONE, NEXT
+from kemi_routes.router import Router
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kemi_routes.pipeline import Request
+    from tests.unit.kemi.fake_ksr import FakeKsr
+
+    Make = Callable[[FakeKsr], Request]
+
+_FIRST = "INVITE sip:12@entryphone.test SIP/2.0\r\n"
+_REST = "To: <sip:12@entryphone.test>\r\nCall-ID: call-1\r\n"
+_SMUGGLED = "X-Entryphone-Answered-By: h1"
+
+
+def _message(header: str, body: str = "") -> str:
+    return f"{_FIRST}{header}\r\n{_REST}\r\n{body}"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (_message(f"Subject: x\r{_SMUGGLED}"), "CR without LF"),
+        (_message("Subject: x\r"), "CR without LF"),
+        (_FIRST.replace(" SIP", "\rSIP") + _REST + "\r\n", "CR without LF"),
+        (f"{_FIRST}{_REST}Subject: x\r\r\n\r\n", "CR without LF"),
+        (f"\r\n\r\n{_message('Subject: x' + chr(13) + _SMUGGLED)}", "CR without LF"),
+        (f"\r\r\n\r\n{_message('Subject: x' + chr(13) + _SMUGGLED)}", "CR without LF"),
+        (f"INVITE x SIP/2.0\nSubject: x\r{_SMUGGLED}\n\nbody", "CR without LF"),
+        (f"INVITE x SIP/2.0\nSubject: x\r{_SMUGGLED}", "CR without LF"),
+        (_message(f"Content-Type: application/sdp&{_SMUGGLED}"), "header after &"),
+        (_message("Contact: <sip:a@b>& \tF : <sip:h1@b>"), "header after &"),
+        (_message("Contact: <sip:a@b>&\r\n to\r\n : <sip:h1@b>"), "header after &"),
+        (_message('Contact: "a&b" <sip:a@b>&CALL-ID: x'), "header after &"),
+        (_message('Content-Type: a/b;c="&"&v: x'), "header after &"),
+        (_message(f'Contact: <sip:a@b>\r\n "&{_SMUGGLED}"'), "header after &"),
+        (_message("Contact: <sip:a@[", f"]>\r\n{_SMUGGLED}\r\n\r\nv=0"), "[ without ]"),
+        (_message("Contact: <sip:a@[b] [>"), "[ without ]"),
+        (f"{_FIRST}Contact: <sip:a@[", "[ without ]"),
+        (_message(f"Via: SIP/2.0/UDP a (\r\n{_SMUGGLED}\r\nX: )"), "comment in Via"),
+        (_message("v:\r\n SIP/2.0/UDP a ("), "comment in Via"),
+        (_message("User-Agent: (a)\r\nVIA \t: SIP/2.0/UDP a;b=((c)"), "comment in Via"),
+        ("\r\n", "no text"),
+        (_message("Subject: x"), ""),
+        (_message("Subject: x", "v=0\ro=-\r"), ""),
+        (f"\r\n{_message('Subject: x')}", ""),
+        (_message("Subject: x").replace("\r\n", "\n"), ""),
+        (_message('From: "AT&T: lobby [A" <sip:a@b>;tag=1'), ""),
+        (_message('From: "\\"&T: [" <sip:a@b>;tag=1'), ""),
+        (_message("Subject: from: &to: [A"), ""),
+        (_message("User-Agent: Panel/1 (Q&M: [x"), ""),
+        (_message("Contact: <sip:a@[::1]:5060;pn-prid=0af1:remote&beef:voip?x=1&from=2>"), ""),
+        (_message("Contact: <sip:a@b>;x=(y)"), ""),
+        (_message("Via: SIP/2.0/UDP [::1]:5060;branch=z"), ""),
+        (_message("User-Agent: Panel/1\r\n (Linux)"), ""),
+    ],
+)
+def test_a_second_reading_is_found(text: str, fault: str) -> None:
+    assert heads.fault_of(text) == fault
+
+
+def test_a_forged_request_is_400_and_names_the_fault(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.headers = [("Subject", f"x\r{_SMUGGLED}")]
+    fake.message.call_id = "call-1\rcall_id=another"
+    assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(400, "Bad Request: CR without LF")]
+    assert "forged, CR without LF" in fake.logs[0]
+    assert "\r" not in fake.logs[0]
+
+
+def test_what_is_not_utf_8_is_read_all_the_same(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.headers = [("Subject", f"\udcff\r{_SMUGGLED}")]
+    assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+    fake.message.headers = [("Subject", "\udcff")]
+    assert checks.check_form(fake.ksr, request_of(fake)) is NEXT
+
+
+def test_a_forged_ack_is_dropped(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.method = "ACK"
+    fake.message.headers = [("Subject", f"x\r{_SMUGGLED}")]
+    assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == []
+
+
+@pytest.mark.parametrize("status", [180, 200, 486])
+def test_a_forged_reply_is_dropped_and_not_kept(fake: FakeKsr, status: int) -> None:
+    fake.message.status, fake.message.to_user = status, "stage"
+    fake.message.headers = [("Subject", f"x\r{_SMUGGLED}")]
+    Router(fake.ksr).ksr_reply_route(object())
+    assert fake.called("set_drop")
+    assert "dropped a reply: forged, CR without LF" in fake.logs[0]
+    assert not fake.tables["ringing"]
+
+
+@pytest.mark.parametrize("source_ip", ["127.0.0.21", "127.0.2.1"])
+def test_a_reply_of_a_node_or_without_fault_goes_on(fake: FakeKsr, source_ip: str) -> None:
+    fake.message.status, fake.message.source_ip = 180, source_ip
+    fake.message.headers = [("Subject", "x\ry" if source_ip == "127.0.0.21" else "x")]
+    Router(fake.ksr).ksr_reply_route(object())
+    assert not fake.called("set_drop")
+    assert fake.logs == []
