@@ -111,7 +111,7 @@ def _digest_uri(ksr: Ksr, domain: str) -> str:
     while (text := foreign_text.nth_header(ksr, "Proxy-Authorization", index)) is not None:
         said = {name.lower(): quoted or plain for name, quoted, plain in _PAIR.findall(text)}
         if said.get("realm", "").lower() == domain.lower():
-            return said.get("uri", "")
+            return str(said.get("uri", ""))
         index += 1
     return ""
 

@@ -52,7 +52,10 @@ def end_leftovers(
                 with ExitStack() as locks:
                     for path in _locks_over(place, directory.resolve()):
                         locks.enter_context(instance_lock(path, wait=wait))
-                    ended += end_processes(Path(mark), Path(mark) / "run")
+                    ours = end_processes(Path(mark), Path(mark) / "run")
+                ended += ours
+                if not ours:  # they have ended by themselves, or are none that we could find again
+                    seen.add(place)
             except BlockingIOError:
                 busy.append(place)
                 seen.add(place)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agi_apps.sound_shipper import ALIVE
 from lab.peers import sdp
 from tests.sip.carriers import FIRST, SECOND, either
 from tests.sip.emergency_scene import until
@@ -45,7 +46,7 @@ def _audio(scene: Scene, key: int) -> bytes:
 async def spooled(scene: Scene) -> set[str]:
     """What the nodes record, or have recorded and the CRM has not taken yet."""
     found = await asyncio.to_thread(lambda: list((scene.stack.settings.lib / "sounds").iterdir()))
-    return {path.name for path in found}
+    return {path.name for path in found} - {ALIVE}
 
 
 async def is_message_recorded(scene: Scene, before: set[str]) -> None:

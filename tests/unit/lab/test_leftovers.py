@@ -109,3 +109,21 @@ def test_down_ends_leftovers_of_the_checkout_but_not_for_one_instance(
         assert left.wait(5) == -15
     else:
         assert left.poll() is None
+
+
+IN_OWN_MOUNTS = """
+mount -t tmpfs tmpfs /run && mkdir /run/entryphone && printf %s "$1" > /run/entryphone/lab-directory && echo ready &&
+exec env --ignore-environment "$2" -c 'import signal; signal.pause()'
+"""
+
+
+def test_a_server_whose_files_are_seen_by_itself_alone_is_ended(tmp_path: Path) -> None:
+    """As Redis on a file system that the test which has mounted it has taken along."""
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", IN_OWN_MOUNTS, "sh"]
+    with subprocess.Popen([*command, str(tmp_path / "lab"), sys.executable], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            assert end_leftovers(tmp_path) == ([process.pid], [])
+        finally:
+            process.kill()
