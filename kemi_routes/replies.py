@@ -16,6 +16,8 @@ _RINGING, _PROGRESS = 180, 183
 _REDIRECTION, _CLIENT_FAILS = 300, 400
 # What a leg is told that was cancelled before it went anywhere (RFC 3261, 9.2); tm may have been quicker.
 CANCELLED = (487, "Request Terminated")
+# Out of a dialog, and everywhere.
+METHODS_OUTSIDE = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
 METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, MESSAGE, NOTIFY"
 
 
