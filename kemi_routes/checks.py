@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kemi_routes import flood, foreign_text, headers, heads, node_life, trunk_addresses
 from kemi_routes.pipeline import DONE, NEXT, Refusal
-from kemi_routes.replies import METHODS, refuse
+from kemi_routes.replies import METHODS, METHODS_OUTSIDE, refuse
 
 if TYPE_CHECKING:
     from KSR import Ksr
@@ -111,7 +111,7 @@ def check_destination(ksr: Ksr, request: Request) -> Outcome:
 def check_method(ksr: Ksr, request: Request) -> Outcome:
     """Out of a dialog we know INVITE, REGISTER and OPTIONS; the latter is answered here."""
     if request.method not in _STRAY_ROUTED:
-        ksr.hdr.append_to_reply(f"Allow: {METHODS}\r\n")
+        ksr.hdr.append_to_reply(f"Allow: {METHODS_OUTSIDE}\r\n")
         return refuse(ksr, request, Refusal(405, "Method Not Allowed", "method not served out of a dialog"))
     if request.method == "OPTIONS":
         if not request.from_node and flood.count_unauthenticated(ksr, request) is DONE:

@@ -109,7 +109,7 @@ def _digest_uri(ksr: Ksr, domain: str) -> str:
         return foreign_text.read(ksr, "$adu") or ""
     index = 0
     while (text := foreign_text.nth_header(ksr, "Proxy-Authorization", index)) is not None:
-        said = {name.lower(): quoted or plain for name, quoted, plain in _PAIR.findall(text)}
+        said: dict[str, str] = {name.lower(): quoted or plain for name, quoted, plain in _PAIR.findall(text)}
         if said.get("realm", "").lower() == domain.lower():
             return str(said.get("uri", ""))
         index += 1

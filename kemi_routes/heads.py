@@ -35,9 +35,10 @@ _OURS = (
 _NEXT_HEADER = re.compile(rf"&\s*+(?:{_OURS})\s*+:", re.IGNORECASE)
 _OPEN_ADDRESS = re.compile(r"\[[^\[\]\n]*(?:\n|\Z)")
 _COMMENT_IN_VIA = re.compile(r"^(?:via|v)[ \t]*:(?:[^\n(]|\n[ \t])*\(", re.IGNORECASE | re.MULTILINE)
-# What PJSIP takes as it is, up to the end of the line or of the quoted name: a panel may be called "AT&T: lobby [A".
+# What PJSIP takes as it is, up to the end of the line or of the quoted name: a Call-ID may hold any sign, and a panel
+# be called "AT&T: lobby [A".
 _PLAIN = re.compile(
-    r"^(?:(?:subject|s|user-agent|server|organization|warning)[ \t]*:[^\n]*|"
+    r"^(?:(?:call-id|i|in-reply-to|subject|s|user-agent|server|organization|warning)[ \t]*:[^\n]*|"
     r'([\w-]+[ \t]*:[ \t]*)"(?:[^"\\\n]|\\[^\n])*")',
     re.IGNORECASE | re.MULTILINE | re.ASCII,
 )

@@ -48,23 +48,11 @@ class _Contact(NamedTuple):
 
 def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     """Keep the contacts of an authenticated account; the registrar answers."""
-    if request.kind not in policy.MAY_REGISTER:
-        return refuse(ksr, request, Refusal(403, "Forbidden", f"accounts of kind {request.kind} do not register"))
     has_path = ksr.hdr.is_present("Path") > 0
-    if has_path and not request.settings.is_exempt(request.source_ip):
-        # A stranger's Path could lead calls to Asterisk itself, which trusts what comes from us.
-        return refuse(ksr, request, Refusal(403, "Forbidden", "Path from an address that is none of our networks"))
     texts = _contacts(ksr)
     text, several = texts[0], len(texts) > 1
-    if not all(contact_address.is_readable(said) for said in texts):
-        # Whoever rings this account later would have to read it.
-        return refuse(ksr, request, Refusal(400, "Bad Contact", "address of a contact is not UTF-8"))
-    if unusable := contact_address.unusable(ksr, texts):
-        # The call that should ring it would ring nobody else either.
-        told = foreign_text.one_line(unusable)
-        return refuse(ksr, request, Refusal(400, "Bad Contact", f"nothing can be sent to the contact {told!r}"))
-    if not has_path and _says_received_elsewhere(ksr, texts):
-        return refuse(ksr, request, Refusal(403, "Forbidden", "Contact received at another address than this"))
+    if refusal := _refusal(ksr, request, texts, has_path=has_path):
+        return refuse(ksr, request, refusal)
     # A contact that is not where the request came from is reached at the latter: nobody registers another's address.
     # Behind a Path it is the proxy that is reached.
     natted = ksr.nathelper.nat_uac_test(contact_address.NAT_TESTS) > 0 or (
@@ -84,10 +72,39 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
         ksr.notice(
             f"REGISTER not kept; account={request.account} source={request.source_ip} call_id={request.call_id}\n"
         )
+    if has_path and kept >= 0:
+        _return_path(ksr)
     ksr.registrar.reg_send_reply()
     if kept >= 0:
         waking.registered(ksr, request.settings, request.account)
     return DONE
+
+
+def _refusal(ksr: Ksr, request: Request, texts: list[str], *, has_path: bool) -> Refusal | None:
+    """Return why these contacts are not kept, None when they may be."""
+    if request.kind not in policy.MAY_REGISTER:
+        return Refusal(403, "Forbidden", f"accounts of kind {request.kind} do not register")
+    if has_path and not request.settings.is_exempt(request.source_ip):
+        # A stranger's Path could lead calls to Asterisk itself, which trusts what comes from us.
+        return Refusal(403, "Forbidden", "Path from an address that is none of our networks")
+    if not all(contact_address.is_readable(said) for said in texts):
+        # Whoever rings this account later would have to read it.
+        return Refusal(400, "Bad Contact", "address of a contact is not UTF-8")
+    if unusable := contact_address.unusable(ksr, texts):
+        # The call that should ring it would ring nobody else either.
+        told = foreign_text.one_line(unusable)
+        return Refusal(400, "Bad Contact", f"nothing can be sent to the contact {told!r}")
+    if not has_path and _says_received_elsewhere(ksr, texts):
+        return Refusal(403, "Forbidden", "Contact received at another address than this")
+    return None
+
+
+def _return_path(ksr: Ksr) -> None:
+    """Say the Path of a REGISTER in its 200 (RFC 3327, 5.3): save() with a reply of its own to come forgets it."""
+    index = 0
+    while (path := foreign_text.nth_header(ksr, "Path", index)) is not None:
+        ksr.hdr.append_to_reply(f"Path: {path}\r\n")
+        index += 1
 
 
 def look_up_first(ksr: Ksr, account_uri: str) -> str:

@@ -17,6 +17,8 @@ _REDIRECTION, _CLIENT_FAILS = 300, 400
 _TRUNK = "trunk"
 # What a leg is told that was cancelled before it went anywhere (RFC 3261, 9.2); tm may have been quicker.
 CANCELLED = (487, "Request Terminated")
+# Out of a dialog, and everywhere.
+METHODS_OUTSIDE = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER"
 METHODS = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, INFO, UPDATE, PRACK, MESSAGE, NOTIFY"
 
 

@@ -73,11 +73,13 @@ def test_another_domain_is_404(fake: FakeKsr, request_of: Make) -> None:
     assert fake.replies == [(404, "Not Here")]
 
 
-def test_unserved_methods_are_405_with_allow(fake: FakeKsr, request_of: Make) -> None:
-    fake.message.method = "SUBSCRIBE"
+@pytest.mark.parametrize("method", ["SUBSCRIBE", "MESSAGE", "NOTIFY", "INFO", "UPDATE", "PRACK"])
+def test_unserved_methods_are_405_with_allow(fake: FakeKsr, request_of: Make, method: str) -> None:
+    fake.message.method = method
     assert checks.check_method(fake.ksr, request_of(fake)) is DONE
     assert fake.replies == [(405, "Method Not Allowed")]
     assert fake.reply_headers[0].startswith("Allow: INVITE")
+    assert method not in fake.reply_headers[0]
 
 
 def test_options_is_200(fake: FakeKsr, request_of: Make) -> None:

@@ -216,6 +216,20 @@ def test_a_strangers_path_is_refused(fake: FakeKsr, request_of: Make) -> None:
     assert fake.replies == [(403, "Forbidden")]
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_path_of_our_network_is_said_again(fake: FakeKsr, request_of: Make, *, kept: bool) -> None:
+    fake.defines["EP_EXEMPT_NETWORKS"] = "127.0.1.0/24"
+    fake.message.headers = [("Path", "<sip:127.0.1.1;lr>"), ("Path", "<sip:127.0.1.2;lr>,<sip:127.0.1.3;lr>")]
+    fake.message.headers.append(("Contact", "<sip:a@10.0.0.1>"))
+    if not kept:
+        fake.results["registrar.save"] = -1
+    request = request_of(fake)
+    request.kind = "handset"
+    assert registration.save_contacts(fake.ksr, request) is DONE
+    said = ["Path: <sip:127.0.1.1;lr>\r\n", "Path: <sip:127.0.1.2;lr>,<sip:127.0.1.3;lr>\r\n"]
+    assert fake.reply_headers == (said if kept else [])
+
+
 @pytest.mark.parametrize(
     "contact",
     [
