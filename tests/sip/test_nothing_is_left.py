@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from tests.sip.scene import Scene
 
-_SETTLE_S = 60.0  # tm keeps a finished transaction for 5 s, and one whose CANCEL nobody answered for longer
+# tm keeps a finished transaction for 5 s, and one whose CANCEL nobody answered, as the phone had gone, for 95 s.
+_SETTLE_S = 120.0
 
 
 async def _until(read: Callable[[], Awaitable[object]], wanted: object) -> None:
