@@ -113,7 +113,7 @@ async def test_a_node_that_goes_on_rings_nobody_for_a_visitor_who_is_elsewhere(s
 
 
 async def _state_of(scene: Scene, node: str) -> str:
-    """The flags of a node of ordinary calls in Kamailio's dispatcher: `A` up, `T` tried again, `I` down."""
+    """The flags of a node in Kamailio's dispatcher: `A` up, `T` tried again, `I` down."""
     listed = await scene.rpc("dispatcher.list")
     targets = [t["DEST"] for entry in listed["result"]["RECORDS"] for t in entry["SET"]["TARGETS"]]
     return next(str(dest["FLAGS"]) for dest in targets if f":{node}:" in dest["URI"])
@@ -165,15 +165,29 @@ async def test_a_node_that_takes_its_call_after_it_was_taken_for_dead_is_alone_t
 
 
 async def test_a_node_that_goes_on_rings_no_dispatch_centre(scene: Scene) -> None:
-    await scene.freeze("ast-emergency")
-    call, _ = await call_112(scene, panel_at(scene), timeout_s=12)
+    at = panel_at(scene)
+    await scene.visitor(at)
     centre = await scene.peer(CITY_LINE)
-    await _forgotten(scene, call.call_id)
-    await scene.unfreeze("ast-emergency")
-    await scene.log_line("kamailio", "gone on without this node", timeout_s=5)
-    assert len(centre.ringing) == 1
-    await call.bye()
-    assert (await emergency_record(scene, call.call_id))["result"] == "answered"
+    _, slow = scene.stack.settings.emergency_node
+
+    async def is_given_to_it() -> bool:
+        """Whether the call was in time for the node; if so, it rings nobody when it goes on."""
+        await until(lambda: _state_of(scene, slow), lambda flags: flags.startswith("A"))
+        await scene.freeze("ast-emergency")
+        # Two probes unanswered, and calls go elsewhere at once: nothing of this one would wait for the node.
+        call, ring = await call_112(scene, at, timeout_s=12)
+        given = bool(scene.log_lines("kamailio", f"node {slow}:5060 silent, call goes on", call.call_id))
+        if given:
+            await _forgotten(scene, call.call_id)
+        await scene.unfreeze("ast-emergency")
+        if given:
+            await scene.log_line("kamailio", "gone on without this node", timeout_s=5)
+        assert [other for other in centre.ringing if other.received.at_s >= ring.received.at_s] == [ring]
+        await call.bye()
+        assert (await emergency_record(scene, call.call_id))["result"] == "answered"
+        return given
+
+    await in_most_tries(is_given_to_it, bool)
 
 
 @pytest.mark.parametrize("frozen", ["crm", "redis", "crm-call-records"])
