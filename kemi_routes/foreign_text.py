@@ -30,7 +30,10 @@ def read(ksr: Ksr, name: str) -> str | None:
 
 def header(ksr: Ksr, name: str) -> str:
     """Return the first header of this name, empty without one, as `read` has it."""
-    return _text(ksr, lambda: ksr.hdr.gete(name), f"$hdr({name})")
+    try:
+        return ksr.hdr.gete(name).replace(_NUL, MARK)
+    except UnicodeDecodeError:
+        return read(ksr, f"$hdr({name})") or ""
 
 
 def nth_header(ksr: Ksr, name: str, index: int) -> str | None:

@@ -38,21 +38,30 @@ _SHORTEST_URI, _LONGEST_URI = 5, 255
 
 
 class _Contact(NamedTuple):
-    """The one contact of a REGISTER: its name in the table `written`, its URI, a fingerprint of what its row says."""
+    """The one contact of a REGISTER.
+
+    Attributes:
+        key: its name in the table `written`.
+        uri: its URI.
+        fingerprint: of all that its row says but moments.
+        is_instance: it names its device.
+        written_ruid: the row that says all this already; empty when none does.
+    """
 
     key: str
     uri: str
     fingerprint: str
     is_instance: bool
+    written_ruid: str
 
 
 def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     """Keep the contacts of an authenticated account; the registrar answers."""
+    if request.kind not in policy.MAY_REGISTER:
+        return refuse(ksr, request, Refusal(403, "Forbidden", f"accounts of kind {request.kind} do not register"))
     has_path = ksr.hdr.is_present("Path") > 0
     texts = _contacts(ksr)
     text, several = texts[0], len(texts) > 1
-    if refusal := _refusal(ksr, request, texts, has_path=has_path):
-        return refuse(ksr, request, refusal)
     # A contact that is not where the request came from is reached at the latter: nobody registers another's address.
     # Behind a Path it is the proxy that is reached.
     natted = ksr.nathelper.nat_uac_test(contact_address.NAT_TESTS) > 0 or (
@@ -60,12 +69,17 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
     )
     # Read before the registrar's own attributes are added to Contact.
     contact = None if has_path or several else _only_contact(ksr, request, text, natted=natted)
+    # What its row says already was looked at when that was written, and came from the same address.
+    is_new = contact is None or not contact.written_ruid
+    if is_new and (refusal := _refusal(ksr, request, texts, has_path=has_path)):
+        return refuse(ksr, request, refusal)
     if natted:
         ksr.nathelper.fix_nated_register()
         ksr.setbflag(_NATTED_FLAG)
-    mute = waking.mute(ksr, request.account)
     kept = _save(ksr, request, contact)
-    if kept >= 0 and mute:
+    # A stage that begins from now on finds what was saved.
+    legs = waking.waiting(ksr, request.account) if kept >= 0 else []
+    if legs and (mute := waking.mute(ksr, request.account, legs)):
         kept = _save_anew(ksr, request, text, mute, kept)
     if kept < 0:
         # The registrar's answer says which (too many contacts, too brief, ...).
@@ -76,14 +90,12 @@ def save_contacts(ksr: Ksr, request: Request) -> Outcome:
         _return_path(ksr)
     ksr.registrar.reg_send_reply()
     if kept >= 0:
-        waking.registered(ksr, request.settings, request.account)
+        waking.registered(ksr, request.settings, request.account, legs)
     return DONE
 
 
 def _refusal(ksr: Ksr, request: Request, texts: list[str], *, has_path: bool) -> Refusal | None:
     """Return why these contacts are not kept, None when they may be."""
-    if request.kind not in policy.MAY_REGISTER:
-        return Refusal(403, "Forbidden", f"accounts of kind {request.kind} do not register")
     if has_path and not request.settings.is_exempt(request.source_ip):
         # A stranger's Path could lead calls to Asterisk itself, which trusts what comes from us.
         return Refusal(403, "Forbidden", "Path from an address that is none of our networks")
@@ -174,7 +186,12 @@ def _only_contact(ksr: Ksr, request: Request, text: str, *, natted: bool) -> _Co
     expires, device = foreign_text.header(ksr, "Expires"), foreign_text.header(ksr, "User-Agent")
     said = (text, expires, device, kx.get_proto(), request.source_ip, kx.get_srcport(), natted)
     # Equal in every worker: the seed of hash() was drawn before the fork. A restart draws anew, with an empty table.
-    return _Contact(f"{request.account} {uri}", uri, f"{hash(said):x}", _INSTANCE in text.lower())
+    key, fingerprint, is_instance = f"{request.account} {uri}", f"{hash(said):x}", _INSTANCE in text.lower()
+    entry = ksr.htable.sht_get(_WRITTEN, key)
+    written, _, ruid = entry.partition(" ") if isinstance(entry, str) else ("", "", "")
+    if written != fingerprint or (is_instance and ksr.htable.sht_get(_WRITTEN, ruid) != fingerprint):
+        ruid = ""
+    return _Contact(key, uri, fingerprint, is_instance, ruid)
 
 
 def _only_uri(contact: str) -> str:
@@ -191,22 +208,18 @@ def _save(ksr: Ksr, request: Request, contact: _Contact | None) -> int:
     """Save; a refresh of a contact whose row is written goes to memory and to the journal."""
     if contact is None:
         return _write_through(ksr, request)
-    entry = ksr.htable.sht_get(_WRITTEN, contact.key)
-    fingerprint, _, written_ruid = entry.partition(" ") if isinstance(entry, str) else ("", "", "")
-    if fingerprint != contact.fingerprint or (
-        contact.is_instance and ksr.htable.sht_get(_WRITTEN, written_ruid) != fingerprint
-    ):
+    if not contact.written_ruid:
         return _save_whole(ksr, request, contact)
     kept = ksr.registrar.save(TABLE, _NO_REPLY | _MEMORY_ONLY)
     if kept == _TOO_MANY:
         return _save_whole(ksr, request, contact)  # taken away meanwhile, and the account is full
     if kept == _UPDATED:
-        if contact.is_instance and _find(ksr, contact.uri)[0] != written_ruid:
+        if contact.is_instance and _find(ksr, contact.uri)[0] != contact.written_ruid:
             return _save_whole(ksr, request, contact)  # another row, which may say another address
         _note(ksr, request, contact)
     elif kept == _INSERTED:
         ruid, _ = _find(ksr, contact.uri)
-        if ruid != written_ruid:
+        if ruid != contact.written_ruid:
             # It had been taken away meanwhile, so this is a new one without a row: take it away and save it whole.
             _forget(ksr, request, ruid)
             ksr.htable.sht_rm(_WRITTEN, contact.key)

@@ -175,11 +175,16 @@ def heard(ksr: Ksr, leg_id: str, ruid: object, status: int) -> None:
             ksr.htable.sht_seti(_HEARD, key, _SAID)
 
 
-def mute(ksr: Ksr, account: str) -> set[Contact]:
-    """Return the account's contacts that ring in a call which waits for it, and have said nothing to that yet."""
+def waiting(ksr: Ksr, account: str) -> list[str]:
+    """Return the legs that wait for an account."""
     legs = ksr.htable.sht_get(_ACCOUNTS, account)
+    return legs.split(" ") if isinstance(legs, str) else []
+
+
+def mute(ksr: Ksr, account: str, legs: list[str]) -> set[Contact]:
+    """Return the account's contacts that ring in one of these legs and have said nothing to that yet."""
     found: set[Contact] = set()
-    for leg_id in legs.split(" ") if isinstance(legs, str) else ():
+    for leg_id in legs:
         leg = find(ksr, leg_id)
         for contact in leg.contacts if leg is not None else ():
             if contact.account == account and not _is_heard(ksr, leg_id, contact):
@@ -202,12 +207,11 @@ def _is_heard(ksr: Ksr, leg_id: str, contact: Contact) -> bool:
     return ksr.htable.sht_get(_HEARD, f"{leg_id} {contact.ruid}") is not None
 
 
-def registered(ksr: Ksr, settings: Settings, account: str) -> None:
-    """Ring an account that has just registered, in every call that waits for it."""
-    legs = ksr.htable.sht_get(_ACCOUNTS, account)
-    if isinstance(legs, str):
+def registered(ksr: Ksr, settings: Settings, account: str, legs: list[str]) -> None:
+    """Ring an account that has just registered in the legs that waited for it when its contacts had been saved."""
+    if legs:
         saved = _saved(ksr, account)
-        for leg_id in legs.split(" "):
+        for leg_id in legs:
             _join(ksr, settings, leg_id, saved)
 
 

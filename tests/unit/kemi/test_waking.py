@@ -40,7 +40,7 @@ def told(fake: FakeKsr) -> list[tuple[str, str, int | None]]:
 def register(fake: FakeKsr, account: str, uri: str, ruid: str) -> None:
     fake.saved = [Saved(uri, ruid, 600)]
     fake.location[account] = [Contact(uri, ruid)]
-    waking.registered(fake.ksr, settings.read(fake.ksr), account)
+    waking.registered(fake.ksr, settings.read(fake.ksr), account, waking.waiting(fake.ksr, account))
 
 
 def test_with_nobody_there_the_stage_rings_on_and_waits(stage: FakeKsr, request_of: Make) -> None:
