@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -44,6 +44,7 @@ def test_all_that_goes_with_something_else_is_told(own: Own, town: Town, databas
             town.client.simulate_post(path, json=body, headers=own.admin._headers)
     plan = {"apartment_id": own["apartments"], "stages": [{"ring_timeout_s": 20, "targets": [{"kind": "all"}]}]}
     own.admin("POST", "/v1/ring-plans", plan)
+    assert database.row("SELECT 1 FROM webhook_deliveries WHERE webhook_id = ?", (own["webhooks"],)), "not told"
     desk = own.concierge()
     own.admin("POST", "/v1/concierge-desks", {"account": desk, "name": "Desk"})
     house = own.house()
@@ -58,7 +59,7 @@ def test_all_that_goes_with_something_else_is_told(own: Own, town: Town, databas
             for item in town.platform("GET", f"{collection}?limit=200")["items"]
         }
 
-    keys_of_nouns = {"/v1/code-locks", "/v1/call-sounds", "/v1/jobs", "/v1/sessions"}
+    ending_by_themselves = {"/v1/code-locks", "/v1/call-sounds", "/v1/jobs", "/v1/sessions"}
     gone: set[str] = set()
     own.admin("DELETE", f"/v1/panels/{own['panels']}")
     for removed in (
@@ -68,13 +69,14 @@ def test_all_that_goes_with_something_else_is_told(own: Own, town: Town, databas
         f"/v1/residents/{own['residents']}",
         f"/v1/apartments/{own['apartments']}",
         f"/v1/service-accounts/{own['service-accounts']}",
+        f"/v1/webhooks/{own['webhooks']}",
     ):
         before, known = there(), len(entries(database))
         own.admin("DELETE", removed)
         told = [(e["noun"], e["key"]) for e in entries(database)[known:]]
         assert len(told) == len(set(told))
         assert {e["action"] for e in entries(database)[known:]} == {"remove"}
-        lost = {thing for thing in before - there() if thing[0] not in keys_of_nouns}
+        lost = {thing for thing in before - there() if thing[0] not in ending_by_themselves}
         assert len(told) == len(lost), (removed, told, lost)
         assert sorted(key for _, key in told) == sorted(key for _, key in lost), removed
         assert {e["company_id"] for e in entries(database)[known:]} == {own.company}
@@ -82,5 +84,29 @@ def test_all_that_goes_with_something_else_is_told(own: Own, town: Town, databas
         gone |= {noun for noun, _ in told}
     assert gone == {
         "account", "push token", "resident", "key", "apartment", "ring plan", "block", "access code",
-        "service account", "token", "concierge desk", "house",
+        "service account", "token", "concierge desk", "house", "webhook",
     }  # fmt: skip
+
+
+def test_however_much_goes_with_something_is_asked_for_in_batches(
+    town: Town, database: CrmDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement takes 32,766 parameters on SQLite, and 65,535 on PostgreSQL."""
+    house = town.platform("POST", "/v1/houses", {"company_id": town.company, "address": "Mira 1"})["id"]
+    key = "INSERT INTO rfid_keys (company_id, number, scope, house_id, enabled, note, created_at_ms)"
+    with database.transaction():
+        rows = [(town.company, f"{number:06X}", house, True) for number in range(1, 1202)]
+        database.many(f"{key} VALUES (?, ?, 'house', ?, ?, '', 1)", rows)
+    most, execute = 0, database.peewee.execute_sql
+
+    def noted(sql: str, parameters: Any = (), *more: Any) -> Any:
+        nonlocal most
+        most = max(most, len(parameters or ()))
+        return execute(sql, parameters, *more)
+
+    monkeypatch.setattr(database.peewee, "execute_sql", noted)
+    town.platform("DELETE", f"/v1/houses/{house}")
+    monkeypatch.undo()
+    assert 100 < most < 600
+    told = [entry for entry in entries(database) if (entry["noun"], entry["action"]) == ("key", "remove")]
+    assert len({entry["key"] for entry in told}) == len(told) == 1201
