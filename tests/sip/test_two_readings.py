@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sip.households import as_callee, family, kind_neighbour, the_neighbour
-from tests.sip.ordinary import (
-    ANSWER_LIMIT_S,
-    a_good_call,
-    answered_within_a_second,
-    the_key_is_refused,
-    the_key_opens,
-)
+from tests.sip.ordinary import ANSWER_LIMIT_S, a_good_call, answered_within_a_second, the_key_opens
+from tests.sip.refusals import the_key_is_refused
 from tests.sip.test_relay import relay_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from lab.peers.digest import Credentials
 from tests.sip.carriers import a_phone_is_dialled
 from tests.sip.emergency_scene import call_112, call_back, caller_of, nobody_holds_a_number, panel_at, registered
 from tests.sip.households import beside_a_desk, debtor, family, kind_neighbour, the_neighbour
-from tests.sip.ordinary import a_look, the_key_is_refused, they_talk
+from tests.sip.ordinary import a_look, they_talk
+from tests.sip.refusals import the_key_is_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
