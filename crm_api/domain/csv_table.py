@@ -130,7 +130,7 @@ class CsvTable:
         if len(cells) < len(self.columns):
             remedy = f"has {len(cells)} cells, the header {len(self.columns)}: leave cells empty, do not leave them out"
             return RowProblem(number, "", self.separator.join(cells)[:SHOWN], remedy)
-        row = {name: _spaced(_unprotected(cell)) for name, cell in zip(self.columns, cells, strict=False) if name}
+        row = {name: spaced(_unprotected(cell)) for name, cell in zip(self.columns, cells, strict=False) if name}
         for name, cell in row.items():
             if len(cell) > LONGEST_CELL or not cell.isprintable():
                 remedy = (
@@ -150,8 +150,8 @@ def read(raw: bytes, columns: Sequence[Column]) -> CsvTable:
     if text[:4].lower() == "sep=":  # how Excel is told the separator
         text = text.partition("\n")[2]
     known = {alias: column.name for column in columns for alias in (column.name, *column.aliases)}
-    separator, header = max(_headers(text), key=lambda found: sum(_plain(cell) in known for cell in found[1]))
-    names = [_plain(cell) for cell in header]
+    separator, header = max(_headers(text), key=lambda found: sum(plain(cell) in known for cell in found[1]))
+    names = [plain(cell) for cell in header]
     unknown = [name for name in names if name and name not in known]
     told = ", ".join(column.name for column in columns)
     if not any(name in known for name in names) or unknown:
@@ -198,12 +198,14 @@ def _lines(text: str) -> io.StringIO:
     return io.StringIO(text, newline="")
 
 
-def _spaced(text: str) -> str:
+def spaced(text: str) -> str:
+    """Return a text with one space wherever it has white space, and none around it."""
     return " ".join(text.split())
 
 
-def _plain(name: str) -> str:
-    return _spaced(name).casefold()
+def plain(name: str) -> str:
+    """Return a name or an address as two spellings of it are compared: without case and double spaces."""
+    return spaced(name).casefold()
 
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")

@@ -15,10 +15,16 @@ Kept is the number as hexadecimal, highest byte first, without leading zero byte
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, get_args
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Notation = Literal["auto", "hex", "decimal", "wiegand"]
 ByteOrder = Literal["high_first", "low_first"]
+Reading = tuple[Notation, ByteOrder]
+"""A way to take what somebody types for a number."""
 NOTATIONS: Final[tuple[Notation, ...]] = get_args(Notation)
 BYTE_ORDERS: Final[tuple[ByteOrder, ...]] = get_args(ByteOrder)
 
@@ -70,6 +76,15 @@ def normalised(text: str, notation: Notation = "auto", byte_order: ByteOrder = "
     if not any(number) or set(number) == {_BYTE_MAX}:
         raise KeyNumberError("is what a reader tells when it has read nothing: read the key again")
     return number.hex().upper()
+
+
+def meant(text: str, readings: Iterable[Reading]) -> list[str]:
+    """Return every number that a text may mean, as keys are kept, each once, in the order of the readings."""
+    found: dict[str, None] = {}
+    for notation, byte_order in readings:
+        with suppress(KeyNumberError):
+            found[normalised(text, notation, byte_order)] = None
+    return list(found)
 
 
 def written(number: str, notation: Notation = "hex", byte_order: ByteOrder = "high_first") -> str:

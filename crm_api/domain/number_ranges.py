@@ -17,18 +17,18 @@ _PART: Final = re.compile(r"(\d{1,9})(?:\s*[-–—]\s*(\d{1,9}))?", re.ASCII)  
 class RangeError(ValueError):
     """Ranges that cannot be; `field` is what to correct, the sentence says how; `others` are wrong beside it."""
 
-    def __init__(self, field: str, value: object, remedy: str) -> None:
+    def __init__(self, field: str, value: object, remedy: str, others: tuple[RangeError, ...] = ()) -> None:
         super().__init__(f"{field}: {remedy}")
         self.field = field
         self.value = value
         self.remedy = remedy
-        self.others: tuple[RangeError, ...] = ()
+        self.others = others
 
 
 def _refuse(found: Sequence[RangeError]) -> None:
     if found:
-        found[0].others = tuple(found[1:])
-        raise found[0]
+        first, *others = found
+        raise RangeError(first.field, first.value, first.remedy, tuple(others))
 
 
 @dataclass(frozen=True)

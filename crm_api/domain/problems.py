@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,12 @@ class InvalidFieldsError(ProblemError):
     def one(cls, field: str, value: object, remedy: str) -> InvalidFieldsError:
         """Make the problem of a single wrong field."""
         return cls(f"{field}: {remedy}", (FieldProblem(field, value, remedy),))
+
+    @classmethod
+    def of(cls, fields: Iterable[FieldProblem]) -> InvalidFieldsError:
+        """Make the problem of all these fields."""
+        wrong = tuple(fields)
+        return cls(f"{len(wrong)} wrong: {', '.join(field.field for field in wrong)}", wrong)
 
 
 class NotFoundError(ProblemError):

@@ -1,62 +1,13 @@
-"""Access records know their house also without an apartment, and the number of their key when the key is no more.
-
-The house is filled in where it was left out: of entries by codes, and of openings from the CRM. Those have neither an
-account nor a key; of the others a house may be missing because it was removed, and is not to become its neighbour.
+"""Access records have a place for the number of their key, which it keeps when the key is no more.
 
 The number of a key is written with each use from now on. What was written before, and what a process of the release
-before still writes, gets it when its key goes, from the database itself: to fill it in here would write a city's
-millions of rows anew. A table that takes the place of `rfid_keys` needs the trigger anew.
+before still writes, gets it when its key goes (m0045_key_numbers_kept).
+
+Each of these migrations locks one table on PostgreSQL, as its transaction holds it to the end: the release before may
+still be at work, and removes a key before what refers to it, but an apartment the other way round.
 """
 
-from typing import Final
-
-_LEFT_OUT: Final = """r.house_id IS NULL AND r.apartment_id IS NULL AND r.account IS NULL
-    AND r.key_id IS NULL AND coalesce(r.method, '') <> 'key'"""
-_KEEP_NUMBER: Final = "UPDATE access_records SET key_number = OLD.number WHERE key_id = OLD.id AND key_number IS NULL;"
-
-
-def _fill(found: str, column: str) -> str:
-    """Fill in the houses of all rows at once; `found` yields the column's values with a house each."""
-    return (
-        f"UPDATE access_records AS r SET house_id = found.house_id FROM ({found}) AS found "  # noqa: S608 - constants
-        f"WHERE found.id = r.{column} AND {_LEFT_OUT}"
-    )
-
-
-def _only_house(places: str, place: str) -> str:
-    return (
-        f"SELECT {place} AS id, min(house_id) AS house_id FROM {places} "  # noqa: S608 - constants
-        f"GROUP BY {place} HAVING min(house_id) = max(house_id)"
-    )
-
-
-def _of_gate(table: str) -> str:
-    """Return the only house of the gate of each row of a table."""
-    gates = _only_house("gate_houses", "gate_id")
-    return f"SELECT t.id, g.house_id FROM {table} t JOIN ({gates}) AS g ON g.id = t.gate_id"  # noqa: S608 - constants
-
-
-def _of_entrance(table: str) -> str:
-    return f"SELECT t.id, e.house_id FROM {table} t JOIN entrances e ON e.id = t.entrance_id"  # noqa: S608 - constants
-
-
 STATEMENTS = (
-    # First, as what follows locks the table on PostgreSQL until the end.
-    _fill(_of_entrance("access_codes"), "access_code_id"),
-    _fill(_of_entrance("doors"), "door_id"),
-    _fill(_of_gate("access_codes"), "access_code_id"),
-    _fill(_of_gate("doors"), "door_id"),
-    _fill(_only_house("panel_places", "panel_id"), "panel_id"),
     "ALTER TABLE access_records ADD COLUMN key_number TEXT",
     "CREATE INDEX access_records_key_number ON access_records (key_number, id) WHERE key_number IS NOT NULL",
-    {
-        "sqlite": None,
-        "postgresql": "CREATE FUNCTION rfid_keys_keep_number() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN {_KEEP_NUMBER} RETURN OLD; END $$",
-    },
-    {
-        "sqlite": f"CREATE TRIGGER rfid_keys_keep_number BEFORE DELETE ON rfid_keys BEGIN {_KEEP_NUMBER} END",
-        "postgresql": "CREATE TRIGGER rfid_keys_keep_number BEFORE DELETE ON rfid_keys "
-        "FOR EACH ROW EXECUTE FUNCTION rfid_keys_keep_number()",
-    },
 )

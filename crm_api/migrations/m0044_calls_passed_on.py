@@ -6,6 +6,8 @@ calls of before have none there.
 """
 
 STATEMENTS = (
+    # As the new table refers to them: before the calls, as by whoever of the release before removes an apartment.
+    {"sqlite": None, "postgresql": "LOCK TABLE apartments IN SHARE ROW EXCLUSIVE MODE"},
     "ALTER TABLE call_records ADD COLUMN dialled_late {bool} NOT NULL DEFAULT {false}",
     """CREATE TABLE call_apartments (
     apartment_id {int} NOT NULL REFERENCES apartments (id) ON DELETE CASCADE,

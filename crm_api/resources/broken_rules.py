@@ -92,8 +92,9 @@ def _told(model: type[BaseModel], document: dict[str, Any], wrong: set[str]) -> 
     for rule in rules:
         try:
             getattr(part, rule)()
-        except AttributeError:
-            continue
+        except AttributeError as error:
+            if error.obj is not part or error.name not in model.model_fields:
+                raise  # the rule itself is wrong
         except ValueError as error:
             told.append(str(error))
     return told

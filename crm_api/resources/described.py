@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from crm_api.resources.emergency_words import OF_EMERGENCY
 from crm_api.resources.field_words import WORDS
 from crm_api.resources.noun_words import OF_NOUN
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 _Schema = dict[str, Any]
 
+OF_EVERY_NOUN: Final = OF_NOUN | OF_EMERGENCY
+"""By `Noun.field`."""
 _FORM: Final = re.compile(r"^New|(?:Document|Change|Query|WithPassword|WithSecret|WithBranches|InClear)$")
 _NULL: Final = {"type": "null"}
 _OF_PAGES: Final = frozenset({"cursor"})
@@ -48,7 +51,7 @@ def describe(components: dict[str, _Schema], queries: Collection[str] = ()) -> N
 
 def word_of(model: str, field: str) -> str | None:
     """Return the sentence about a field of a model; None when the vocabulary has none."""
-    return OF_NOUN.get(f"{noun_of(model)}.{field}", WORDS.get(field))
+    return OF_EVERY_NOUN.get(f"{noun_of(model)}.{field}", WORDS.get(field))
 
 
 def filter_by(word: str) -> str:

@@ -196,8 +196,7 @@ class BrokenOffError(ProblemError):
 
 def _invalid(error: ValidationError, document: Any, model: type[Input]) -> InvalidFieldsError:
     errors = error.errors(include_url=False)
-    fields = tuple(_field(e, document) for e in (*errors, *broken(model, document, errors)))
-    return InvalidFieldsError(f"{len(fields)} wrong: {', '.join(f.field for f in fields)}", fields)
+    return InvalidFieldsError.of(_field(e, document) for e in (*errors, *broken(model, document, errors)))
 
 
 def _path(error: ErrorDetails, document: Any) -> str:

@@ -9,7 +9,6 @@ from crm_api.domain.problems import ConflictError, FieldProblem, InvalidFieldsEr
 from crm_api.services.audit import Entry
 from crm_api.services.context import Tenant, find
 from crm_api.services.kept import Document, Kept
-from crm_api.services.wrong_fields import WrongFields
 from crm_api.tables import dialled_numbers
 from crm_api.tables.models import Account, Apartment, Entrance, House, RingPlanRow
 
@@ -78,10 +77,8 @@ class Apartments(Kept[Apartment]):
         try:
             slots = self._slots(new)
         except RangeError as error:
-            wrong = WrongFields()
-            wrong.add_all(FieldProblem(e.field, e.value, e.remedy) for e in (error, *error.others))
-            wrong.refuse()
-            raise
+            wrong = (error, *error.others)
+            raise InvalidFieldsError.of(FieldProblem(e.field, e.value, e.remedy) for e in wrong) from None
         return self.idempotency.once(tenant, wish, lambda: self._made_range(tenant, new, slots))
 
     def _made_range(self, tenant: Tenant, new: NewApartmentRange, slots: list[Slot]) -> Document:

@@ -147,7 +147,8 @@ class CallRecording:
                     self._announce_end(belongs[call.call_id].company_id, call)
             # In the order of what is counted with them: writers that wait for each other would end in a deadlock.
             phones = [
-                (self._belongs_to_phone(belongs[call.call_id], phone), phone)
+                # Its own household's, whoever was called; nobody's of a desk's.
+                (self._at_home_of(phone.account, belongs[call.call_id]), phone)
                 for call in calls.values()
                 for phone in call.phones
             ]
@@ -196,7 +197,8 @@ class CallRecording:
         """Return whose an opening was, and at which panel.
 
         Where no panel calls, whoever pressed the key tells whose: he looks through a panel, which he has called by its
-        account, or was called by a neighbour or a desk, and opens nothing.
+        account, or was called by a neighbour or a desk, and opens nothing. `DoorOpenings._at` tells the same of an
+        opening that the CRM permits, by its plan; here the plan is no longer known.
         """
         database, panel, dialled = self._context.database, door.panel or "", door.dialled
         if dialled is None:
@@ -241,10 +243,6 @@ class CallRecording:
             changes = Changes(self._context)
             changes.scope("company", belongs.company_id)
             changes.scope_at(month_of(now_ms)[1], "company", belongs.company_id)
-
-    def _belongs_to_phone(self, call: Belongs, phone: Event) -> Belongs:
-        """Return whose the minutes of a phone are: its own household's, whoever was called; nobody's of a desk's."""
-        return self._at_home_of(phone.account, call)
 
     def _at_home_of(self, account: str | None, belongs: Belongs) -> Belongs:
         """Return the same with the household of an account of that company; a desk has none."""

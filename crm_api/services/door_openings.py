@@ -108,7 +108,11 @@ class DoorOpenings:
         return {"result": opening.result, "reason": opening.reason, "door_id": door.id, "access_record_id": record_id}
 
     def _at(self, wish: DoorOpening, planned: Planned, at_ms: int) -> dict[str, Any]:
-        """Return at which panel, and whose, an opening is recorded as. Who looks through a panel calls it himself."""
+        """Return at which panel, and whose, an opening is recorded as.
+
+        Who looks through a panel calls it himself. `CallRecording._belongs_at` tells the same of an opening by a
+        permission that FastAGI had kept, which comes as an event.
+        """
         if planned.facts is not None:
             return {
                 "panel": wish.panel, "panel_id": planned.facts.panel_id, "apartment_id": planned.plan.apartment_id

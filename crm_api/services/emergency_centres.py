@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from crm_api.services.context import Context
     from crm_api.services.kept import Expected
 
+# Not FOR UPDATE: that would wait for whoever writes a row that refers to the city.
+_HOLD_CITY: Final = "SELECT id FROM cities WHERE id = ? FOR NO KEY UPDATE"
 _TRUNK_SHOWN = ("trunk", "caller_in", "sends_location")
 USUAL: Final[dict[str, Any]] = {
     "numbers": ["101", "102", "103", "104"],
@@ -87,9 +89,9 @@ class EmergencyCentres(Kept[EmergencyCentre]):
             if City.get_or_none(City.id == new.city_id) is None:
                 raise InvalidFieldsError.one("city_id", new.city_id, "name a city: make it first")
             values = new.model_dump(exclude={"trunks", "webhook_secret"})
-            row = EmergencyCentre.create(**values, webhook_secret=self._kept(new.webhook_secret))
             if new.number is not None:
                 self._count_city(new.city_id)
+            row = EmergencyCentre.create(**values, webhook_secret=self._kept(new.webhook_secret))
             self._set_trunks(new.city_id, [trunk.model_dump() for trunk in new.trunks])
         return self.got(tenant, row.id)
 
@@ -97,12 +99,12 @@ class EmergencyCentres(Kept[EmergencyCentre]):
         """Change a centre; its trunks are replaced whole."""
         with self.database.transaction():
             row = self.row(tenant, key)
+            if values.get("number", row.number) != row.number:
+                self._count_city(int(str(row.city_id)))
             if "trunks" in values:
                 self._set_trunks(int(str(row.city_id)), values.pop("trunks"))
             if "webhook_secret" in values:
                 values["webhook_secret"] = self._kept(values["webhook_secret"])
-            if values.get("number", row.number) != row.number:
-                self._count_city(int(str(row.city_id)))
             self.update(row, **values)
         return self.got(tenant, key)
 
@@ -110,10 +112,10 @@ class EmergencyCentres(Kept[EmergencyCentre]):
         """Remove a centre with its trunks; the city's numbers stay."""
         with self.database.transaction():
             row = self.row(tenant, key)
-            EmergencyTrunk.delete().where(EmergencyTrunk.city_id == row.city_id).execute()
-            row.delete_instance()
             if row.number is not None:
                 self._count_city(int(str(row.city_id)))
+            EmergencyTrunk.delete().where(EmergencyTrunk.city_id == row.city_id).execute()
+            row.delete_instance()
 
     def set_number(self, tenant: Tenant, city: City, number: str | None) -> None:
         """Have this number ring the centre of a city, which is made if need be.
@@ -137,9 +139,19 @@ class EmergencyCentres(Kept[EmergencyCentre]):
             remedy = f"remove the dispatch centre instead: DELETE /v1/emergency-centres/{row.id}"
             raise InvalidFieldsError.one("dispatch_number", None, remedy)
 
+    def _must_be_expected(self, tenant: Tenant, key: Any, expected: Expected) -> None:
+        """Hold the city before the centre: who changes the number through the city has it before."""
+        if self.database.dialect == "postgresql":
+            self.database.rows(_HOLD_CITY, (self.row(tenant, key).city_id,))
+        super()._must_be_expected(tenant, key, expected)
+
     @staticmethod
     def _count_city(city_id: int) -> None:
-        """Count a change of the city: it shows the number of its centre."""
+        """Count a change of the city: it shows the number of its centre.
+
+        Before anything of the centre is written, as by who changes the number through the city: two that wait for each
+        other would end in a deadlock.
+        """
         City.update(version=City.version + 1).where(City.id == city_id).execute()
 
     def _kept(self, secret: str | None) -> str | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from peewee import SQL
+
 from crm_api.domain.call_record import story_of
 from crm_api.domain.problems import NotFoundError
 from crm_api.domain.why import AccountFacts, why
 from crm_api.services.context import visible
 from crm_api.services.kept import Listed
 from crm_api.services.keys import numbers_meant
-from crm_api.tables import call_record_rows, ring_plan_facts
-from crm_api.tables.fund import RfidKey
+from crm_api.tables import call_record_rows, entry_rows, ring_plan_facts
 from crm_api.tables.models import AccessRecord, Account, Apartment, CallApartment, CallBranch, CallRecord
 
 if TYPE_CHECKING:
@@ -104,16 +105,6 @@ class CallRecords(Listed[CallRecord]):
         return None if row is None else row[0]
 
 
-def _by_key(text: str) -> Any:
-    """Return the condition that an opening was by a key of this number, which may be there no more.
-
-    Records of earlier releases have the number only since their key is gone.
-    """
-    numbers = numbers_meant(text, "key_number")
-    keys = RfidKey.select(RfidKey.id).where(RfidKey.number.in_(numbers))
-    return AccessRecord.key_number.in_(numbers) | AccessRecord.key_id.in_(keys)
-
-
 class AccessRecords(Listed[AccessRecord]):
     """Openings of doors, and refusals."""
 
@@ -122,5 +113,11 @@ class AccessRecords(Listed[AccessRecord]):
     filters: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
         "from_ms": lambda moment: AccessRecord.at_ms >= moment,
         "to_ms": lambda moment: AccessRecord.at_ms < moment,
-        "key_number": _by_key,
     }
+
+    def condition(self, name: str, value: Any) -> Any:
+        """Return the condition that a filter stands for; that of a key's number is one of the reports, too."""
+        if name != "key_number":
+            return super().condition(name, value)
+        text, parameters = entry_rows.by_key(self.database, numbers_meant(value, name))
+        return SQL(text.replace("?", self.database.peewee.param), parameters)

@@ -13,6 +13,7 @@ from crm_api.services.changes import Changes
 from crm_api.services.context import Row, Tenant, find, visible
 from crm_api.services.idempotency import Idempotency
 from crm_api.services.paging import Asked, Page, cursor_after, position
+from crm_api.tables.many_ids import batches
 from crm_api.tables.models import Company
 from crm_api.tables.references import going_along, referring
 
@@ -175,10 +176,11 @@ class Kept(Listed[Row]):
     def told_removed(self, ids: Collection[int]) -> list[Entry]:
         """Return what the audit log is told of rows of this noun that are removed."""
         fields: Any = self.model
-        rows = list(self.seen(Tenant(None)).where(fields.id.in_(sorted(ids))).order_by(fields.id))
+        everything = self.seen(Tenant(None)).order_by(fields.id)
         return [
             Entry(self.noun, str(shown[self.key_field]), "remove", shown, None, self.company_of(shown))
-            for shown in self.documents(rows)
+            for some in batches(sorted(ids))
+            for shown in self.documents(list(everything.where(fields.id.in_(some))))
         ]
 
     def create(self, tenant: Tenant, new: Any) -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain import key_numbers
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from crm_api.domain.inputs import keys
-    from crm_api.domain.key_numbers import ByteOrder, Notation
+    from crm_api.domain.key_numbers import ByteOrder, Notation, Reading
     from crm_api.tables.models import Table
 
 OWNERS: Final[dict[str, type[Table]]] = {
@@ -28,7 +27,7 @@ OWNERS: Final[dict[str, type[Table]]] = {
     "entrance": Entrance,
     "house": House,
 }
-_PLAIN: Final[tuple[Notation, ...]] = ("auto", "hex", "decimal")
+_PLAIN: Final[tuple[Reading, ...]] = (("auto", "high_first"), ("hex", "high_first"), ("decimal", "high_first"))
 EXPORTED: Final = (
     "number", "scope", "address", "entrance", "apartment", "resident", "resident_id", "enabled", "note", "notation",
     "byte_order",
@@ -54,11 +53,7 @@ def numbers_meant(text: str, field: str = "number") -> list[str]:
     Raises:
         InvalidFieldsError: it means none.
     """
-    meant: dict[str, None] = {}
-    for notation in _PLAIN:
-        with contextlib.suppress(key_numbers.KeyNumberError):
-            meant[key_numbers.normalised(text, notation)] = None
-    return list(meant) or [number_of(text, field=field)]
+    return key_numbers.meant(text, _PLAIN) or [number_of(text, field=field)]
 
 
 def _with_number(text: str) -> Any:

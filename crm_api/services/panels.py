@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain.numbering import place_code_problem
-from crm_api.domain.problems import InvalidFieldsError
 from crm_api.domain.search_text import search_text
 from crm_api.services.accounts import account_names
 from crm_api.services.context import Tenant, find, visible
@@ -105,24 +104,25 @@ class Panels(Kept[Panel]):
     def create(self, tenant: Tenant, new: NewPanel) -> Document:
         """Make a panel for an account of kind panel."""
         with self.database.transaction():
-            account = visible(tenant, Account).where((Account.account == new.account) & (Account.kind == "panel"))
-            found: Account | None = account.first()
+            accounts = visible(tenant, Account).where((Account.account == new.account) & (Account.kind == "panel"))
+            found: Account | None = accounts.first()
+            owner = None if found is None else found.company_id
             wrong = WrongFields()
-            if found is None or found.company_id is None:
+            if owner is None:
                 wrong.add("account", new.account, "make an account of kind panel first")
-            company_id = None if found is None else found.company_id
-            company = tenant if company_id is None else Tenant.of(company_id)
-            self._check(company, new.model_dump(), new.separator, wrong)
-            wrong.refuse()
-            check_address(self.database, tenant, int(company_id or 0), new.address)
+            company = tenant if owner is None else Tenant.of(owner)
+            places = [place.model_dump() for place in new.places]
+            self._check(company, new.model_dump(), places, new.separator, wrong)
+            account, company_id = wrong.settled(found), wrong.settled(owner)
+            check_address(self.database, tenant, company_id, new.address)
             panel = Panel.create(
                 company_id=company_id,
                 search_text=search_text(new.name),
-                account_id=None if found is None else found.id,
+                account_id=account.id,
                 credentials=encrypted_login(self.context, new.credentials.model_dump() if new.credentials else None),
                 **new.model_dump(exclude={"account", "credentials", "places", "doors"}),
             )
-            self._set_places(company, panel, [p.model_dump() for p in new.places])
+            self._set_places(company, panel.id, places)
             self._set_doors(company, panel.id, [d.model_dump() for d in new.doors])
             self.changes.scope("panel", panel.id)
         return self.got(tenant, panel.id)
@@ -133,15 +133,14 @@ class Panels(Kept[Panel]):
             panel = self.row(tenant, key)
             company = Tenant.of(panel.company_id)
             wrong = WrongFields()
-            self._check(company, values, values.get("separator", panel.separator), wrong)
+            is_dialled_otherwise = bool({"places", "separator"} & set(values))
+            places = values.pop("places", self._places(key) if is_dialled_otherwise else [])
+            self._check(company, values, places, values.get("separator", panel.separator), wrong)
             wrong.refuse()
-            if {"places", "separator"} & set(values):
+            if is_dialled_otherwise:
                 self.changes.numbers(dialled_numbers.of_scope(self.database, "panel", key))
-                panel.separator = values.get("separator", panel.separator)
-                kept = PanelPlace.select().where(PanelPlace.panel_id == key).order_by(PanelPlace.id)
-                same = [{"entrance_id": p.entrance_id, "house_id": p.house_id, "code": p.code} for p in kept]
                 PanelPlace.delete().where(PanelPlace.panel_id == key).execute()
-                self._set_places(company, panel, values.pop("places", same))
+                self._set_places(company, key, places)
             if "doors" in values:
                 self._set_doors(company, key, values.pop("doors"))
             if "credentials" in values:
@@ -171,9 +170,20 @@ class Panels(Kept[Panel]):
         return {"accounts": [row.account_id]}
 
     @staticmethod
-    def _check(company: Tenant, values: dict[str, Any], separator: str | None, wrong: WrongFields) -> None:
+    def _places(panel_id: int) -> list[dict[str, Any]]:
+        """Return the places that a panel has."""
+        kept = PanelPlace.select().where(PanelPlace.panel_id == panel_id).order_by(PanelPlace.id)
+        return [{"entrance_id": p.entrance_id, "house_id": p.house_id, "code": p.code} for p in kept]
+
+    @staticmethod
+    def _check(
+        company: Tenant,
+        values: dict[str, Any],
+        places: list[dict[str, Any]],
+        separator: str | None,
+        wrong: WrongFields,
+    ) -> None:
         """Note what a panel refers to that is not the company's, and places that cannot be told apart."""
-        places, doors = values.get("places", []), values.get("doors", [])
         problem = place_code_problem([place["code"] for place in places], separator)
         if problem is not None:
             wrong.add("places", [place["code"] for place in places], problem)
@@ -181,20 +191,18 @@ class Panels(Kept[Panel]):
         for line, place in enumerate(places):
             wrong.named(company, Entrance, "entrance", f"places.{line}.entrance_id", place["entrance_id"])
             wrong.named(company, House, "house", f"places.{line}.house_id", place["house_id"])
-        for line, door in enumerate(doors):
+        for line, door in enumerate(values.get("doors", [])):
             wrong.named(company, Relay, "relay", f"doors.{line}.relay_id", door["relay_id"])
 
-    def _set_places(self, company: Tenant, panel: Panel, places: list[dict[str, Any]]) -> None:
-        problem = place_code_problem([place["code"] for place in places], panel.separator)
-        if problem is not None:
-            raise InvalidFieldsError.one("places", [place["code"] for place in places], problem)
+    @staticmethod
+    def _set_places(company: Tenant, panel_id: int, places: list[dict[str, Any]]) -> None:
         for place in places:
             if place["entrance_id"] is not None:
                 house_id = find(company, Entrance, "entrance", place["entrance_id"]).house_id
             else:
                 house_id = find(company, House, "house", place["house_id"]).id
             PanelPlace.create(
-                panel_id=panel.id,
+                panel_id=panel_id,
                 company_id=company.only_company,
                 house_id=house_id,
                 entrance_id=place["entrance_id"],

@@ -54,11 +54,11 @@ class Relays(Kept[Relay]):
         with self.database.transaction():
             values = new.model_dump(exclude={"company_id", "credentials", "doors"})
             wrong = WrongFields()
-            company_id = wrong.tried("company_id", new.company_id, lambda: company_for(tenant, new.company_id))
+            named = wrong.tried("company_id", new.company_id, lambda: company_for(tenant, new.company_id))
             doors = [door.model_dump() for door in new.doors]
-            _check_places(tenant if company_id is None else Tenant.of(company_id), doors, wrong)
-            wrong.refuse()
-            check_address(self.database, tenant, int(company_id or 0), new.address)
+            _check_places(tenant if named is None else Tenant.of(named), doors, wrong)
+            company_id = wrong.settled(named)
+            check_address(self.database, tenant, company_id, new.address)
             row = Relay.create(
                 company_id=company_id,
                 credentials=encrypted_login(self.context, new.credentials.model_dump() if new.credentials else None),

@@ -109,7 +109,7 @@ class Residents(Kept[Resident]):
             if apartment_id not in known
         )
         if wrong:
-            raise InvalidFieldsError(f"{len(wrong)} wrong: {', '.join(w.field for w in wrong)}", wrong)
+            raise InvalidFieldsError.of(wrong)
 
     @staticmethod
     def _set_phones(row: Resident, phones: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from crm_api.domain.key_numbers import KeyNumberError, normalised, written
+from crm_api.domain import key_numbers
 from crm_api.domain.phones import e164
 from crm_api.domain.search_text import words
 from crm_api.services.context import Tenant, find
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from crm_api.domain.inputs.search import SearchQuery
-    from crm_api.domain.key_numbers import ByteOrder, Notation
+    from crm_api.domain.key_numbers import Reading
     from crm_api.services.context import Context
     from crm_api.services.kept import Document
 
@@ -34,13 +34,14 @@ _APARTMENT: Final = re.compile(r"(?i)(?<!\w)(?:кв|квартира|apt|apartme
 """An apartment that is called one: whatever its door says. Of two such words the last counts."""
 _LAST: Final = re.compile(r"[\s,]([0-9]\S*)$")
 """A number at the end, perhaps with a letter."""
-_KEY_READINGS: Final[tuple[tuple[Notation, ByteOrder], ...]] = (
+KEY_READINGS: Final[tuple[Reading, ...]] = (
     ("hex", "high_first"),
     ("hex", "low_first"),
     ("decimal", "high_first"),
     ("decimal", "low_first"),
     ("wiegand", "high_first"),
 )
+"""Whoever searches says neither the notation nor the order of the bytes."""
 
 
 class Search:
@@ -67,7 +68,7 @@ class Search:
 
 
 def _searches(rows: SearchRows, text: str) -> Iterable[tuple[str, Callable[[], list[Found]]]]:
-    numbers = key_numbers(text)
+    numbers = key_numbers.meant(text, KEY_READINGS)
     if numbers:
         yield "key", lambda: rows.keys(numbers)
     end = phone_end(text)
@@ -88,7 +89,7 @@ def _searches(rows: SearchRows, text: str) -> Iterable[tuple[str, Callable[[], l
 
 
 def _shown(noun: str, found: Found) -> Document:
-    matched = written(found.matched) if noun == "key" else found.matched
+    matched = key_numbers.written(found.matched) if noun == "key" else found.matched
     return {
         "noun": noun,
         "key": str(found.key),
@@ -99,17 +100,6 @@ def _shown(noun: str, found: Found) -> Document:
         "apartment": found.apartment,
         "matched": matched,
     }
-
-
-def key_numbers(text: str) -> list[str]:
-    """Return every number that a text may mean as the number of a key, as keys are kept."""
-    found = []
-    for notation, byte_order in _KEY_READINGS:
-        try:
-            found.append(normalised(text, notation, byte_order))
-        except KeyNumberError:
-            continue
-    return list(dict.fromkeys(found))
 
 
 def phone_end(text: str) -> str | None:

@@ -81,6 +81,7 @@ class WebhookDeliveries(Kept[WebhookDelivery]):
     """Deliveries: nobody makes or changes one, whoever may replays those that were given up."""
 
     noun = "webhook delivery"
+    comes_and_goes = True
     model = WebhookDelivery
 
     @audited("replay")

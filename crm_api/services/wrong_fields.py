@@ -45,6 +45,13 @@ class WrongFields:
             self.add(field, value, f"{error.detail}: name another, or make it first")
         return None
 
+    def settled(self, value: Result | None) -> Result:
+        """Return a value that is None only where that was noted, or refuse the request as `refuse` does."""
+        self.refuse()
+        if value is None:
+            raise ValueError("nothing was noted as wrong, and yet there is no value")
+        return value
+
     def refuse(self) -> None:
         """Refuse the request if anything was found.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from crm_api.domain.numbering import CONCIERGE_NUMBERS, EMERGENCY_NUMBERS, number_to_dial
 from crm_api.tables.many_ids import asked_for
+from crm_api.tables.ring_plan_statements import PLACE_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
@@ -14,19 +15,18 @@ if TYPE_CHECKING:
 
 Pair = tuple[str, str]
 Scope = Literal["panel", "house", "company", "city"]
-_AT_ONCE: Final = 500
 
-_CODE = "CASE WHEN pp.code = '' THEN '' ELSE pp.code || coalesce(p.separator, '') END"
 _PAIRS = f"""
-SELECT a.account, {_CODE}, ap.number, ap.id
+SELECT a.account, {PLACE_CODE}, ap.number, ap.id
 FROM panel_places pp
 JOIN panels p ON p.id = pp.panel_id
 JOIN accounts a ON a.id = p.account_id
 JOIN apartments ap ON ap.house_id = pp.house_id AND (pp.entrance_id IS NULL OR pp.entrance_id = ap.entrance_id)
 WHERE {{condition}}
 """  # noqa: S608 - a constant
+_OF_APARTMENTS = _PAIRS.format(condition="ap.id IN ({marks})") + " ORDER BY p.id"
 _REACH = f"""
-SELECT pp.house_id, pp.entrance_id, a.account, {_CODE}
+SELECT pp.house_id, pp.entrance_id, a.account, {PLACE_CODE}
 FROM panel_places pp JOIN panels p ON p.id = pp.panel_id JOIN accounts a ON a.id = p.account_id
 WHERE pp.house_id IN ({{marks}}) ORDER BY p.id
 """  # noqa: S608 - a constant
@@ -38,7 +38,7 @@ JOIN residencies r ON r.resident_id = a.resident_id AND r.apartment_id = a.apart
 JOIN ring_targets t ON t.account_id = a.id
 JOIN ring_stages s ON s.id = t.stage_id
 JOIN ring_plans rp ON rp.id = s.plan_id
-WHERE r.ends_at_ms IS NOT NULL AND a.apartment_id IN ({ids})
+WHERE r.ends_at_ms IS NOT NULL AND a.apartment_id IN ({marks})
 """
 _PLANS_NAMING = """
 SELECT rp.company_id, rp.house_id, rp.apartment_id FROM ring_targets t
@@ -73,17 +73,13 @@ def of_changed_rights(database: CrmDatabase, apartment_ids: Iterable[int]) -> It
     """Yield every pair that reaches one of the apartments, or whose plan names an account of a guest of theirs."""
     apartments = set(apartment_ids)
     wider: set[tuple[Scope, int]] = set()
-    ids = sorted(apartments)
-    for first in range(0, len(ids), _AT_ONCE):
-        batch = ids[first : first + _AT_ONCE]
-        sql = _PLANS_NAMING_GUESTS.format(ids=", ".join("?" * len(batch)))
-        for company_id, house_id, apartment_id in database.rows(sql, batch):
-            if apartment_id is not None:
-                apartments.add(apartment_id)
-            elif house_id is not None:
-                wider.add(("house", house_id))
-            else:
-                wider.add(("company", company_id))
+    for company_id, house_id, apartment_id in asked_for(database, _PLANS_NAMING_GUESTS, sorted(apartments)):
+        if apartment_id is not None:
+            apartments.add(apartment_id)
+        elif house_id is not None:
+            wider.add(("house", house_id))
+        else:
+            wider.add(("company", company_id))
     yield from of_apartments(database, apartments)
     for scope, key in sorted(wider):
         yield from of_scope(database, scope, key)
@@ -130,13 +126,9 @@ def of_block_kind(database: CrmDatabase, kind_id: int) -> list[Pair]:
 
 def by_apartment(database: CrmDatabase, apartment_ids: Iterable[int]) -> dict[int, list[Pair]]:
     """Return the pairs that reach each apartment, the oldest panel first; one that no panel reaches is left out."""
-    ids = sorted(set(apartment_ids))
     pairs: dict[int, list[Pair]] = {}
-    for first in range(0, len(ids), _AT_ONCE):
-        batch = ids[first : first + _AT_ONCE]
-        sql = _PAIRS.format(condition=f"ap.id IN ({', '.join('?' * len(batch))})") + " ORDER BY p.id"
-        for panel, code, number, apartment_id in database.rows(sql, batch):
-            pairs.setdefault(apartment_id, []).append((panel, number_to_dial(code, number)))
+    for panel, code, number, apartment_id in asked_for(database, _OF_APARTMENTS, sorted(set(apartment_ids))):
+        pairs.setdefault(apartment_id, []).append((panel, number_to_dial(code, number)))
     return pairs
 
 

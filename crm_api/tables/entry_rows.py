@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from crm_api.tables.many_ids import asked_for
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from crm_api.tables.database import CrmDatabase
 
@@ -47,8 +49,23 @@ WHERE {conditions}
 ORDER BY r.at_ms, r.id LIMIT ?
 """
 FILTERS: Final = ("company_id", "house_id", "apartment_id", "key_id", "panel")
-# Records of earlier releases have the number only since their key is gone.
-_BY_KEY: Final = "(r.key_number IN ({numbers}) OR r.key_id IN (SELECT id FROM rfid_keys WHERE number IN ({numbers})))"
+_KEYS: Final = "SELECT id FROM rfid_keys WHERE number IN ({marks})"
+
+
+def by_key(database: CrmDatabase, numbers: Sequence[str]) -> tuple[str, list[object]]:
+    """Return the condition that an access record is of a key of one of these numbers, and its parameters.
+
+    The key may be there no more. Records of earlier releases have its number only since then; until then they are found
+    by its id. That is read first: with a query in the condition no database would read both from their indexes.
+
+    Args:
+        database: of the keys.
+        numbers: as they are kept; one at least.
+    """
+    keys = [row[0] for row in asked_for(database, _KEYS, numbers)]
+    conditions = [("key_number", list(numbers)), ("key_id", keys)]
+    found = [f"{column} IN ({', '.join('?' * len(values))})" for column, values in conditions if values]
+    return f"({' OR '.join(found)})", [*numbers, *keys]
 
 
 def entries(
@@ -77,9 +94,9 @@ def entries(
             conditions.append(f"r.{name} = ?")
             parameters.append(filters[name])
     if numbers := filters.get("key_numbers"):
-        marks = ", ".join("?" * len(numbers))
-        conditions.append(_BY_KEY.format(numbers=marks))
-        parameters += [*numbers, *numbers]
+        condition, values = by_key(database, numbers)
+        conditions.append(condition)
+        parameters += values
     after: tuple[int, int] = (span_ms[0], 0)
     sql = _ROWS.format(conditions=" AND ".join([*conditions, "(r.at_ms, r.id) > (?, ?)"]))
     while True:

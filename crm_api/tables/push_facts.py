@@ -70,7 +70,9 @@ def devices(database: CrmDatabase, panel: str, accounts: Sequence[str]) -> Devic
     sql = DEVICES.format(accounts=", ".join("?" * len(accounts)))
     rows = database.rows(sql, (True, *accounts)) if accounts else []
     places = database.rows(PANEL, (panel,))
-    apartment_id, house, entrance, language = rows[0][5:9] if rows else (None,) * 4
+    # A desk may ring beside the household; where the apartment is known, all are told of that.
+    home = next((row for row in rows if row[5] is not None), rows[0] if rows else (None,) * 9)
+    apartment_id, house, entrance, language = home[5:9]
     if apartment_id is None and len(places) == 1:
         _, house, entrance = places[0]
     return Devices(

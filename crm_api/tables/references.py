@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from crm_api.tables.many_ids import asked_for
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
@@ -52,11 +54,10 @@ def going_along(
         following: dict[str, set[int]] = {}
         for table, ids in fresh.items():
             found.setdefault(table, set()).update(ids)
-            marks = ", ".join("?" * len(ids))
             for name, column in _columns(database, table, _GO_ALONG):
                 if name in told:
-                    sql = f"SELECT id FROM {name} WHERE {column} IN ({marks})"  # noqa: S608 - of the schema
-                    following.setdefault(name, set()).update(row[0] for row in database.rows(sql, sorted(ids)))
+                    sql = f"SELECT id FROM {name} WHERE {column} IN ({{marks}})"  # noqa: S608 - of the schema
+                    following.setdefault(name, set()).update(row[0] for row in asked_for(database, sql, sorted(ids)))
         fresh = {table: more for table, ids in following.items() if (more := ids - found.get(table, set()))}
     return found
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.sip.households import as_callee, family, kind_neighbour, the_neighbour
 from tests.sip.ordinary import ANSWER_LIMIT_S, a_good_call, answered_within_a_second, the_key_opens
-from tests.sip.records import record_with_keys
+from tests.sip.refusals import the_key_is_refused
 from tests.sip.test_relay import relay_of
 
 if TYPE_CHECKING:
@@ -116,15 +116,7 @@ async def test_a_neighbour_does_not_answer_as_the_resident(scene: Scene, hidden:
     ring.answer()
     await call.answered()
     await ring.established()
-    await ring.rtp.wait_for_sound(3)
-    call.rtp.hush()  # what he hears from now on is the platform's
-    await ring.rtp.quiet(0.3)
-    heard_before = ring.rtp.audible_packets
-    await ring.rtp.press("#")
-    await ring.rtp.wait_for_sound(3, packets=heard_before + 20)
-    await ring.bye()
-    record = await record_with_keys(scene, call.call_id)
-    assert [door["result"] for door in record["access_records"]] == ["refused"]
+    await the_key_is_refused(scene, call, ring)
     assert relay.door.openings == []
 
 

@@ -13,7 +13,7 @@ from tests.sip.carriers import a_phone_is_dialled
 from tests.sip.emergency_scene import call_112, call_back, caller_of, nobody_holds_a_number, panel_at, registered
 from tests.sip.households import beside_a_desk, debtor, family, kind_neighbour, the_neighbour
 from tests.sip.ordinary import a_look, they_talk
-from tests.sip.records import record_with_keys
+from tests.sip.refusals import the_key_is_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,24 +29,7 @@ _OTHER_KEYS = "0123456789ABCD"
 async def test_a_debtor_talks_but_does_not_open(scene: Scene) -> None:
     apartment, at, number = debtor(scene.town)
     call, ring, _ = await scene.talk(apartment, at, number)
-    await _is_refused(scene, call, ring)
-
-
-async def _is_refused(scene: Scene, call: OutgoingCall, ring: IncomingCall) -> None:
-    """`#` is answered by a voice in the resident's ear, no command to the panel, and a record of the refusal."""
-    await ring.rtp.wait_for_sound(3)
-    call.rtp.hush()  # so that whatever the resident hears from now on is the platform's
-    await ring.rtp.quiet(0.3)
-    heard_before = ring.rtp.audible_packets
-
-    await ring.rtp.press("#")
-    await ring.rtp.wait_for_sound(3, packets=heard_before + 20)
-
-    await ring.bye()
-    record = await record_with_keys(scene, call.call_id)
-    assert call.rtp.keys == []
-    assert [door["result"] for door in record["access_records"]] == ["refused"]
-    assert record["access_records"][0]["reason"]
+    await the_key_is_refused(scene, call, ring)
 
 
 async def test_a_neighbour_talks_but_does_not_open_and_hears_the_refusal(scene: Scene) -> None:
@@ -61,7 +44,7 @@ async def test_a_neighbour_talks_but_does_not_open_and_hears_the_refusal(scene: 
     await call.answered()
     await rings[1].established()
 
-    await _is_refused(scene, call, rings[1])
+    await the_key_is_refused(scene, call, rings[1])
 
 
 async def test_nobody_registers_the_account_of_another_apartment(scene: Scene) -> None:
@@ -103,7 +86,7 @@ async def test_a_debtor_does_not_open_with_the_panels_own_code(scene: Scene) -> 
     apartment, at, number = debtor(scene.town)
     call, ring, _ = await scene.talk(apartment, at, number)
     await _press_each(at.door_code, ring, call)
-    await _is_refused(scene, call, ring)
+    await the_key_is_refused(scene, call, ring)
 
 
 async def test_no_other_key_of_a_resident_reaches_the_panel(scene: Scene) -> None:

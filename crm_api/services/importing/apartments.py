@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from crm_api.domain.csv_table import Column
+from crm_api.domain.csv_table import Column, plain
 from crm_api.domain.number_ranges import RangeError, ranges_of, told
 from crm_api.services.apartments import Apartments
-from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain, whole_number
+from crm_api.services.importing.importer import Importer, WrongCellError, limited, whole_number
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, LAST_ENTRANCE, KnownPlaces
 from crm_api.services.places import Entrances
 from crm_api.tables.dialled_numbers import Reach

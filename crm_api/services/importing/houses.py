@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from crm_api.domain.csv_table import Column
+from crm_api.domain.csv_table import Column, plain
 from crm_api.domain.number_ranges import RangeError, parsed
 from crm_api.domain.search_text import search_text
-from crm_api.services.importing.importer import Importer, WrongCellError, fraction, limited, plain
+from crm_api.services.importing.importer import Importer, WrongCellError, fraction, limited
 from crm_api.services.importing.known_places import ADDRESS, LAST_ENTRANCE, Names
 from crm_api.services.places import Entrances, Houses
 from crm_api.tables.id_blocks import reserved

@@ -182,8 +182,3 @@ def limited(text: str, column: str, most: int) -> str:
     if len(text) > most:
         raise WrongCellError(column, f"is longer than {most} characters: shorten it")
     return text
-
-
-def plain(address: str) -> str:
-    """Return an address as two spellings of it are compared: without case and double spaces."""
-    return " ".join(address.split()).casefold()

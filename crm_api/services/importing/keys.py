@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from crm_api.domain import key_numbers
-from crm_api.domain.csv_table import Column
-from crm_api.services.importing.importer import Importer, WrongCellError, chosen, limited, plain, yes_or_no
+from crm_api.domain.csv_table import Column, plain
+from crm_api.services.importing.importer import Importer, WrongCellError, chosen, limited, yes_or_no
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, KnownPlaces
 from crm_api.services.keys import Keys
 from crm_api.tables.id_blocks import reserved

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from crm_api.domain.csv_table import plain
 from crm_api.domain.problems import ConflictError
-from crm_api.services.importing.importer import WrongCellError, plain
+from crm_api.services.importing.importer import WrongCellError
 from crm_api.tables.many_ids import asked_for
 
 if TYPE_CHECKING:

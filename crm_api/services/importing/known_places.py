@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from crm_api.domain.csv_table import Column
-from crm_api.services.importing.importer import WrongCellError, plain, whole_number
+from crm_api.domain.csv_table import Column, plain, spaced
+from crm_api.services.importing.importer import WrongCellError, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,13 +39,13 @@ class Names(Generic[Thing]):
 
     def add(self, name: str, thing: Thing, place: int = 0) -> None:
         """Know one more, in a place that has names of its own."""
-        self._known.setdefault((place, plain(name)), []).append((_spaced(name), thing))
+        self._known.setdefault((place, plain(name)), []).append((spaced(name), thing))
 
     def get(self, name: str, place: int = 0) -> Thing | None:
         """Return the one of that name, None if there is none, or raise `WrongCellError` if it may be one of several."""
         known = self._known.get((place, plain(name)), [])
         if len(known) > 1:
-            known = [one for one in known if one[0] == _spaced(name)]
+            known = [one for one in known if one[0] == spaced(name)]
             if len(known) != 1:
                 remedy = f"several {self._what} are called so, but for case and spacing: write the name of one of them"
                 raise WrongCellError(self._column, remedy)
@@ -107,7 +107,3 @@ class KnownPlaces:
         if row.cells.get("entrance") and self.entrance(row, house_id) != entrance_id:
             raise WrongCellError("entrance", "the apartment stands in another entrance: correct it, or leave it out")
         return apartment_id
-
-
-def _spaced(name: str) -> str:
-    return " ".join(name.split())

@@ -7,13 +7,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from crm_api.domain.csv_table import Column
+from crm_api.domain.csv_table import Column, plain
 from crm_api.domain.phones import e164
 from crm_api.domain.problems import ConflictError
 from crm_api.domain.zones import zone_or_utc
 from crm_api.services.audit import Entry
 from crm_api.services.changes import OUTBOX_COLUMNS, due_rows
-from crm_api.services.importing.importer import Importer, WrongCellError, limited, plain
+from crm_api.services.importing.importer import Importer, WrongCellError, limited
 from crm_api.services.importing.known_people import MOST_PHONES, KnownPeople, Person
 from crm_api.services.importing.known_places import ADDRESS, APARTMENT, ENTRANCE, KnownPlaces
 from crm_api.services.residents import Residents
@@ -91,6 +91,7 @@ class ResidentImport(Importer):
         self._nameless: dict[tuple[str, int], int] = {}
         self._residencies: list[tuple[int, int, str, int | None]] = []
         self._ids: list[int] = []
+        self._new_homes: dict[int, list[dict[str, Any]]] = {}
         self._of_phones: dict[str, set[int]] = {}
         """Apartments where a phone, if it is dialled, is a resident's now."""
         self._e164: dict[str, str] = {}
@@ -145,7 +146,8 @@ class ResidentImport(Importer):
         homes = [(self.company_id, who if who > 0 else ids[-who - 1], *home) for who, *home in self._residencies]
         self.stage("residencies", _RESIDENCY, homes)
         self.stage("outbox", OUTBOX_COLUMNS, self._ends())
-        for who, new_homes in self._homes_of().items():
+        self._new_homes = self._homes_of()
+        for who, new_homes in self._new_homes.items():
             person = self._people[who]
             apartments = {home["apartment_id"] for home in new_homes}
             for phone in person.kept_phones:
@@ -156,7 +158,7 @@ class ResidentImport(Importer):
 
     def entries(self) -> Iterator[Entry]:
         """Yield one for each resident who is made, or gets something."""
-        homes = self._homes_of()
+        homes = self._new_homes
         for number, (resident_id, person) in enumerate(zip(self._ids, self._people.new, strict=True), 1):
             state = dict(zip(_RESIDENT, self._line(resident_id, person), strict=True))
             yield self.created(

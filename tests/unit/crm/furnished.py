@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from crm_api.services.tokens import hash_of
+from crm_api.tables.people import AuditEntry
 from tests.unit.crm.conftest import Api
-from tests.unit.crm.tenancy_table import KEYS, MAKES
+from tests.unit.crm.tenancy_table import KEYS, MAKES, Own
 
 if TYPE_CHECKING:
     import falcon.testing
 
+    from crm_api.bootstrap import Services
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.tenancy_table import Own
+    from tests.unit.crm.conftest import Town
 
 
 def admin_of(client: falcon.testing.TestClient, database: CrmDatabase, services: Any, company: str) -> Api:
@@ -38,6 +40,14 @@ def make_one_of_each(own: Own) -> None:
         if noun == "panels":
             own.keys["panel account"] = document["account"]
             own.keys["doors"] = document["doors"][0]["id"]
+
+
+def furnished_company(town: Town, database: CrmDatabase, services: Services) -> Own:
+    """Return the town's company with one object of each noun, the platform's too, and its admin."""
+    made = Own("homes", town.company, admin_of(town.client, database, services, "Homes"))
+    furnish(town.client, made, database)
+    furnish_platform(town.platform, made)
+    return made
 
 
 NOW_MS: Final = 1_790_000_000_000
@@ -186,3 +196,15 @@ def address(path: str, keys: dict[str, Any]) -> str:
     for name, value in keys.items():
         path = path.replace("{" + name + "}", quote(str(value), safe=""))
     return path
+
+
+def entries(database: CrmDatabase) -> list[dict[str, Any]]:
+    """Return all that the audit log holds, as it is kept."""
+    assert database
+    return [dict(row.__data__) for row in AuditEntry.select().order_by(AuditEntry.id)]
+
+
+def newest(town: Town, query: str) -> list[dict[str, Any]]:
+    """Return what the audit log tells, the newest first."""
+    found: list[dict[str, Any]] = town.platform("GET", f"/v1/audit?{query}")["items"]
+    return found

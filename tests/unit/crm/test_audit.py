@@ -14,20 +14,17 @@ from crm_api.domain.problems import ConflictError
 from crm_api.openapi import document_text
 from crm_api.services.audit import HIDDEN
 from crm_api.services.context import Tenant
-from crm_api.services.tokens import HERE
-from crm_api.tables.people import AuditEntry
 from tests.unit.crm.fakes import FakeCache
-from tests.unit.crm.furnished import address, admin_of, furnish, furnish_platform, key_of
-from tests.unit.crm.tenancy_table import MAKES, Own
-from tests.unit.crm.test_access import PASSWORD, company, log_in, person, staff
-from tests.unit.crm.test_call_sounds import kept
+from tests.unit.crm.furnished import address, entries, furnished_company, key_of
+from tests.unit.crm.tenancy_table import MAKES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from crm_api.bootstrap import Services
     from crm_api.tables.database import CrmDatabase
-    from tests.unit.crm.conftest import Api, Clock, Town
+    from tests.unit.crm.conftest import Api, Town
+    from tests.unit.crm.tenancy_table import Own
 
 CHANGING = [
     (method.upper(), path)
@@ -99,9 +96,9 @@ TOLD_OTHERWISE = {
     "POST /v1/cities/{key}/twilio-numbers": "test_emergency_recording.py",
     "POST /v1/twilio/voice-answers/{key}": "the story of the call tells",
     "POST /v1/twilio/voice-events/{key}": "the story of the call tells",
-    "POST /v1/login": "test_a_login_its_end_and_a_new_password_are_told",
-    "POST /v1/logout": "test_a_login_its_end_and_a_new_password_are_told",
-    "POST /v1/me/password": "test_a_login_its_end_and_a_new_password_are_told",
+    "POST /v1/login": "test_audit_people.py",
+    "POST /v1/logout": "test_audit_people.py",
+    "POST /v1/me/password": "test_audit_people.py",
     "POST /v1/imports/houses": "test_import_audit.py",
     "POST /v1/imports/apartments": "test_import_audit.py",
     "POST /v1/imports/residents": "test_import_audit.py",
@@ -128,18 +125,9 @@ SECRET = (
 )
 
 
-def entries(database: CrmDatabase) -> list[dict[str, Any]]:
-    assert database
-    return [dict(row.__data__) for row in AuditEntry.select().order_by(AuditEntry.id)]
-
-
 @pytest.fixture
 def own(town: Town, database: CrmDatabase, services: Services) -> Own:
-    """A company with one object of each noun, and its admin."""
-    made = Own("homes", town.company, admin_of(town.client, database, services, "Homes"))
-    furnish(town.client, made, database)
-    furnish_platform(town.platform, made)
-    return made
+    return furnished_company(town, database, services)
 
 
 def of_the_platform(path: str) -> bool:
@@ -235,23 +223,6 @@ def test_an_entry_tells_who_what_before_and_after(town: Town, database: CrmDatab
     assert made["password"] not in str(entries(database))
 
 
-def test_a_changed_secret_is_told_without_the_secret(town: Town, database: CrmDatabase) -> None:
-    panel = town.platform("GET", "/v1/panels")["items"][0]["id"]
-    body = {
-        "credentials": {"user": "root", "password": "a panel's password"},
-        "doors": [{"method": "dtmf", "dtmf": "95"}],
-    }
-    town.platform("PATCH", f"/v1/panels/{panel}", body)
-    after = town.platform("GET", "/v1/audit?limit=1")["items"][0]["after"]
-    assert after["credentials"] == HIDDEN
-    assert after["doors"][0]["dtmf"] == HIDDEN
-    town.platform("POST", "/v1/accounts/h12/rotate-password")
-    rotated = town.platform("GET", "/v1/audit?limit=1")["items"][0]
-    assert (rotated["action"], rotated["after"]["password"]) == ("rotate password", HIDDEN)
-    assert "a panel's password" not in str(entries(database))
-    assert "root" not in str(entries(database))
-
-
 def test_what_is_refused_leaves_no_entry_and_what_fails_late_takes_its_entry_back(
     town: Town, database: CrmDatabase, services: Services
 ) -> None:
@@ -267,58 +238,9 @@ def test_what_is_refused_leaves_no_entry_and_what_fails_late_takes_its_entry_bac
     assert entries(database) == before
 
 
-def test_the_log_is_listed_by_company_person_thing_and_time(town: Town, database: CrmDatabase) -> None:
-    second = company(town, "Second")
-    made = staff(town, "chief", role="admin")["id"]
-    chief = person(town, "chief")
-    chief("PATCH", f"/v1/houses/{town.house}", {"address": "Lenina 3"})
-    town.platform("POST", "/v1/houses", {"company_id": second, "address": "Secret street 1"})
-
-    def found(api: Api, query: str) -> list[str]:
-        return [f"{e['action']} {e['noun']} {e['key']}" for e in api("GET", f"/v1/audit?{query}")["items"]]
-
-    assert found(town.platform, f"principal_id={made}&noun=house") == [f"change house {town.house}"]
-    assert found(town.platform, f"noun=house&key={town.house}") == [
-        f"change house {town.house}",
-        f"create house {town.house}",
-    ]
-    assert found(town.platform, f"company_id={second}&noun=house") == ["create house 3"]
-    assert "Secret street" not in str(chief("GET", "/v1/audit?limit=200"))
-    assert {e["company_id"] for e in chief("GET", "/v1/audit?limit=200")["items"]} == {town.company}
-    assert chief("GET", f"/v1/audit?company_id={second}")["items"] == []
-    moment = entries(database)[3]["at_ms"]
-    early = town.platform("GET", f"/v1/audit?until_ms={moment}&sort=id")["items"]
-    late = town.platform("GET", f"/v1/audit?from_ms={moment}&sort=id&limit=200")["items"]
-    assert [e["id"] for e in early + late] == [e["id"] for e in entries(database)]
-    newest_first = [e["id"] for e in town.platform("GET", "/v1/audit?limit=200")["items"]]
-    assert newest_first == sorted(newest_first, reverse=True)
-
-
-def test_a_login_its_end_and_a_new_password_are_told(town: Town) -> None:
-    made = staff(town)["id"]
-    anna = person(town)
-    anna("POST", "/v1/me/password", {"current": PASSWORD, "password": "another long pass phrase"})
-    anna("POST", "/v1/logout")
-    log_in(town, password="wrong wrong wrong", expect=401)
-    told = town.platform("GET", f"/v1/audit?principal_id={made}&sort=id")["items"]
-    assert [(e["action"], e["noun"], e["who"]) for e in told] == [
-        ("log in", "session", "Anna"),
-        ("change password", "member of staff", "Anna"),
-        ("log out", "session", "Anna"),
-    ]
-
-
 def test_no_endpoint_changes_the_log() -> None:
     for method, path in CHANGING:
         assert not path.startswith("/v1/audit"), (method, path)
-
-
-def test_an_import_or_a_task_without_a_person_is_told_too(
-    services: Services, town: Town, database: CrmDatabase
-) -> None:
-    services.houses.change(Tenant(None), town.house, {"address": "Lenina 5"})
-    assert entries(database)[-1]["who"] == "platform"
-    assert entries(database)[-1]["principal_id"] is None
 
 
 def test_the_application_of_this_test_is_the_whole_one(services: Services, database: CrmDatabase) -> None:
@@ -326,146 +248,3 @@ def test_the_application_of_this_test_is_the_whole_one(services: Services, datab
     client = falcon.testing.TestClient(create_app(services, database, cache))
     declared = json.loads(document_text())
     assert client.simulate_get("/v1/openapi.json").json["paths"].keys() == declared["paths"].keys()
-
-
-def newest(town: Town, query: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = town.platform("GET", f"/v1/audit?{query}")["items"]
-    return found
-
-
-def test_accounts_that_go_with_something_else_are_told(town: Town) -> None:
-    api = town.platform
-    home = {"apartment_id": town.apartment, "role": "owner"}
-    ann = api("POST", "/v1/residents", {"company_id": town.company, "name": "Ann", "apartments": [home]})["id"]
-    api("POST", "/v1/accounts", {"account": "ann", "kind": "app", "apartment_id": town.apartment, "resident_id": ann})
-    panel = api("GET", "/v1/panels?account=p1")["items"][0]["id"]
-    api("DELETE", f"/v1/residents/{ann}")
-    api("DELETE", f"/v1/apartments/{town.apartment}")
-    api("DELETE", f"/v1/panels/{panel}")
-    for account, kind in (("ann", "app"), ("a12", "app"), ("h12", "handset"), ("p1", "panel")):
-        told = newest(town, f"noun=account&key={account}")[0]
-        assert (told["action"], told["after"], told["who"]) == ("remove", None, "test"), account
-        assert (told["before"]["kind"], told["company_id"]) == (kind, town.company)
-
-
-def test_all_that_goes_with_something_else_is_told(own: Own, town: Town, database: CrmDatabase) -> None:
-    """Whatever has a noun and is there no more after a removal has an entry; each is asked for by its address."""
-    for path, make in MAKES.items():
-        for body in make(own):
-            town.client.simulate_post(path, json=body, headers=own.admin._headers)
-    plan = {"apartment_id": own["apartments"], "stages": [{"ring_timeout_s": 20, "targets": [{"kind": "all"}]}]}
-    own.admin("POST", "/v1/ring-plans", plan)
-    desk = own.concierge()
-    own.admin("POST", "/v1/concierge-desks", {"account": desk, "name": "Desk"})
-    house = own.house()
-    own.admin("POST", "/v1/keys", {"number": "00AA0001", "house_id": house})
-    addresses = {path for method, path in CHANGING if method == "DELETE"}
-    collections = sorted(path.rpartition("/")[0] for path in addresses)
-
-    def there() -> set[tuple[str, str]]:
-        return {
-            (collection, str(item["account" if collection == "/v1/accounts" else "id"]))
-            for collection in collections
-            for item in town.platform("GET", f"{collection}?limit=200")["items"]
-        }
-
-    keys_of_nouns = {"/v1/code-locks", "/v1/call-sounds", "/v1/jobs", "/v1/sessions"}  # they end by themselves
-    gone: set[str] = set()
-    own.admin("DELETE", f"/v1/panels/{own['panels']}")
-    for removed in (
-        f"/v1/accounts/{own['accounts']}",
-        f"/v1/accounts/{desk}",
-        f"/v1/houses/{house}",
-        f"/v1/residents/{own['residents']}",
-        f"/v1/apartments/{own['apartments']}",
-        f"/v1/service-accounts/{own['service-accounts']}",
-    ):
-        before, known = there(), len(entries(database))
-        own.admin("DELETE", removed)
-        told = [(e["noun"], e["key"]) for e in entries(database)[known:]]
-        assert len(told) == len(set(told))
-        assert {e["action"] for e in entries(database)[known:]} == {"remove"}
-        lost = {thing for thing in before - there() if thing[0] not in keys_of_nouns}
-        assert len(told) == len(lost), (removed, told, lost)
-        assert sorted(key for _, key in told) == sorted(key for _, key in lost), removed
-        assert {e["company_id"] for e in entries(database)[known:]} == {own.company}
-        assert None not in {e["state_before"] for e in entries(database)[known:]}
-        gone |= {noun for noun, _ in told}
-    assert gone == {
-        "account", "push token", "resident", "key", "apartment", "ring plan", "block", "access code",
-        "service account", "token", "concierge desk", "house",
-    }  # fmt: skip
-
-
-def test_whoever_moves_between_companies_is_told_to_neither_of_them(town: Town) -> None:
-    """His states name the companies that he had: only who sees them all reads that."""
-    second = company(town, "Second")
-    staff(town, "chief", role="admin")
-    chief = person(town, "chief")
-
-    def moved(before: dict[str, Any], after: dict[str, Any]) -> None:
-        body = {"name": "program", "role": "operator", **before}
-        key = town.platform("POST", "/v1/service-accounts", body)["id"]
-        town.platform("PATCH", f"/v1/service-accounts/{key}", after)
-        query = f"noun=service%20account&key={key}&action=change"
-        (told,) = town.platform("GET", f"/v1/audit?{query}")["items"]
-        assert told["before"].get("companies", []) == sorted(before.get("companies", []))
-        assert told["company_id"] is None
-        assert chief("GET", f"/v1/audit?{query}")["items"] == []
-
-    moved({"companies": [second]}, {"companies": [town.company]})
-    moved({"companies": [town.company]}, {"companies": [second]})
-    moved({"companies": [second, town.company]}, {"companies": [town.company]})
-    moved({"all_companies": True}, {"companies": [town.company]})
-    body = {"name": "program", "role": "operator", "companies": [town.company]}
-    key = town.platform("POST", "/v1/service-accounts", body)["id"]
-    town.platform("PATCH", f"/v1/service-accounts/{key}", {"name": "other"})
-    assert [e["action"] for e in chief("GET", f"/v1/audit?noun=service%20account&key={key}")["items"]] == [
-        "change",
-        "create",
-    ]
-
-
-def test_tokens_that_are_made_outside_the_api_are_told(town: Town, services: Services, database: CrmDatabase) -> None:
-    def told() -> list[tuple[str, str, str]]:
-        found = newest(town, "sort=id&limit=200")
-        return [(e["action"], e["noun"], (e["after"] or e["before"])["name"]) for e in found if e["who"] == HERE.name]
-
-    at_first = told()
-    token = services.tokens.create("backdoor", "operator", "Homes")
-    made = [("create", "service account", "backdoor"), ("create", "token", "backdoor")]
-    assert told() == [*at_first, *made]
-    assert [e["company_id"] for e in newest(town, "limit=2")] == [town.company] * 2
-    services.tokens.create("backdoor", "platform", replace=True, token="ep_given" + "x" * 32)
-    assert told() == [*at_first, *made, ("remove", "service account", "backdoor"), *made]
-    assert newest(town, "limit=2")[1]["after"]["role"] == "admin"
-    services.tokens.create("backdoor", "platform", replace=True, token="ep_given" + "x" * 32)
-    assert len(told()) == len(at_first) + 5, "the same token: nothing has changed"
-    assert not [secret for secret in (token, "ep_given") if secret in str(entries(database))]
-
-
-def test_a_changed_secret_of_a_webhook_is_told_without_the_secret(town: Town, database: CrmDatabase) -> None:
-    api, hook = town.platform, {"webhook_url": "https://x.example/h"}
-    first, second = "0123456789abcdef", "fedcba9876543210"
-    centre = api("POST", "/v1/emergency-centres", {"city_id": 1, "name": "c", **hook, "webhook_secret": first})["id"]
-    api("PATCH", f"/v1/emergency-centres/{centre}", {"webhook_secret": second})
-    told = newest(town, "limit=1")[0]
-    assert (told["noun"], told["after"]["webhook_secret"]) == ("emergency centre", HIDDEN)
-    rules = f"/v1/companies/{town.company}/emergency-rules"
-    secrets = []
-    for secret in (first, first, second, None):
-        api("PUT", rules, {**hook, "webhook_secret": secret})
-        told = newest(town, "limit=1")[0]
-        secrets.append((told["before"].get("webhook_secret", "same"), told["after"].get("webhook_secret", "same")))
-    assert secrets == [(None, HIDDEN), ("same", "same"), (HIDDEN, HIDDEN), (HIDDEN, None)]
-    assert not [secret for secret in (first, second) if secret in str(entries(database))]
-
-
-@pytest.mark.parametrize("kind", ["message", "recording"])
-def test_who_hears_a_sound_of_a_call_is_told(town: Town, clock: Clock, kind: str) -> None:
-    sound = kept(town, clock.now, kind=kind).json["id"]
-    answer = town.client.simulate_get(f"/v1/call-sounds/{sound}/audio", headers=town.platform._headers)
-    assert answer.status_code == 200
-    told = newest(town, "limit=1")[0]
-    assert (told["action"], told["noun"], told["key"], told["who"]) == ("hear", "sound of a call", str(sound), "test")
-    assert (told["after"]["kind"], told["company_id"]) == (kind, town.company)

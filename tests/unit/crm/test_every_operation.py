@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crm_api.app import declared
-from tests.unit.crm.furnished import address, admin_of, everything_kept, furnish, furnish_platform, key_of
-from tests.unit.crm.tenancy_table import MAKES, Own
+from tests.unit.crm.furnished import address, everything_kept, furnished_company, key_of
+from tests.unit.crm.tenancy_table import MAKES
 from tests.unit.crm.test_audit import CHANGES, of_the_platform, platform_body, removals
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from crm_api.resources.declaration import Operation
     from crm_api.tables.database import CrmDatabase
     from tests.unit.crm.conftest import Api, Town
+    from tests.unit.crm.tenancy_table import Own
 
 NO_STATE = {
     "DELETE /v1/sessions/{key}": "a session has none: it is there or gone",
@@ -35,10 +36,7 @@ NO_KEY = {
 @pytest.fixture
 def own(town: Town, database: CrmDatabase, services: Services) -> Own:
     """A company with one object of each noun, and its admin."""
-    made = Own("homes", town.company, admin_of(town.client, database, services, "Homes"))
-    furnish(town.client, made, database)
-    furnish_platform(town.platform, made)
-    return made
+    return furnished_company(town, database, services)
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from crm_api.services.importing.residents import ResidentImport
 from crm_api.services.imports import Imports
 from crm_api.services.job_work import run_job
 from crm_api.services.jobs import ATTEMPTS, SILENT_MS, JobLostError
-from crm_api.tables.database import CrmDatabase
 from tests.unit.crm.conftest import seen_by_postgres
+from tests.unit.crm.held_writes import written_while_others_wait
 from tests.unit.crm.test_imports import counted, send
 
 if TYPE_CHECKING:
@@ -241,34 +241,12 @@ def test_all_rows_of_a_table_are_written_at_once_while_others_wait(
     town: Town, services: Services, monkeypatch: pytest.MonkeyPatch, kind: str, text: str
 ) -> None:
     """SQLite has one writer at a time: what can be done before its transaction is done there."""
-    database = services.jobs.database
-    held: list[str] = []
-    many, execute = CrmDatabase.many, database.peewee.execute_sql
-
-    def noted_many(self: CrmDatabase, sql: str, rows: Any) -> None:
-        if self.peewee.in_transaction():
-            held.extend(sql for _ in rows)
-        many(self, sql, rows)
-
-    def noted(sql: str, *arguments: Any) -> Any:
-        if database.peewee.in_transaction() and sql.lstrip().startswith("INSERT"):
-            held.append(sql)
-        return execute(sql, *arguments)
-
-    job = send(
-        town, kind, text, "&background=true&make_entrances=true" if kind == "apartments" else "&background=true", 202
-    )
-    if database.dialect == "postgresql":
-        pytest.skip("others write meanwhile")
-    taken = services.jobs.take(job["id"])
-    assert taken is not None
-    with monkeypatch.context() as patched:
-        patched.setattr(CrmDatabase, "many", noted_many)
-        patched.setattr(database.peewee, "execute_sql", noted)
-        services.imports.do(taken, threading.Event())
-    assert town.platform("GET", f"/v1/jobs/{job['id']}")["state"] == "done"
-    assert len(held) < 10, held
-    assert database.rows("SELECT name FROM sqlite_temp_schema") == []
+    options = "&make_entrances=true" if kind == "apartments" else ""
+    held = written_while_others_wait(town, services, monkeypatch, (kind, text, options))
+    inserts = [sql for sql in held.executed if sql.lstrip().startswith("INSERT")]
+    held_up = [*held.rows, *inserts]
+    assert len(held_up) < 10, held_up
+    assert services.jobs.database.rows("SELECT name FROM sqlite_temp_schema") == []
 
 
 def test_another_writer_need_not_wait_while_rows_are_made_ready(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from crm_api.services.delivery import Delivery
-from crm_api.tables.database import CrmDatabase
+from tests.unit.crm.held_writes import written_while_others_wait
 from tests.unit.crm.test_imports import counted, problems, send
 
 if TYPE_CHECKING:
@@ -26,6 +25,14 @@ def known(town: Town, *, phones: tuple[str, ...] = (FIRST,), note: str | None = 
     homes = [] if home is None else [{"apartment_id": home, "role": "tenant", "ring_order": 2}]
     body = {"company_id": town.company, "name": "Anna", "phones": phones, "note": note, "apartments": homes}
     return town.platform("POST", "/v1/residents", body)
+
+
+def known_with_an_app(town: Town) -> Any:
+    """Anna at home, with an app of her own there."""
+    anna = known(town, home=town.apartment)
+    app = {"account": "anna", "kind": "app", "apartment_id": town.apartment, "resident_id": anna["id"]}
+    town.platform("POST", "/v1/accounts", app)
+    return anna
 
 
 def read(town: Town, resident: Any) -> Any:
@@ -144,40 +151,17 @@ def test_many_known_people_are_changed_together(town: Town, services: Services) 
 def test_known_people_are_changed_by_few_statements_while_others_wait(
     town: Town, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = services.jobs.database
     rows = "".join(f"Anna {n};Lenina 1;12;+7912{n:07};\n" for n in range(60))
     assert send(town, "residents", HEADER + rows)["result"]["made"]["residents"] == 60
-    held: list[str] = []
-    many, execute = CrmDatabase.many, database.peewee.execute_sql
-
-    def noted_many(self: CrmDatabase, sql: str, rows: Any) -> None:
-        held.extend(sql for _ in rows if self.peewee.in_transaction())
-        many(self, sql, rows)
-
-    def noted(sql: str, *arguments: Any) -> Any:
-        held.extend([sql] if database.peewee.in_transaction() else [])
-        return execute(sql, *arguments)
-
     rows = "".join(f"Anna {n};Lenina 1;13;+7912{n:07},+7913{n:07};\n" for n in range(60))
-    job = send(town, "residents", HEADER + rows, "&background=true", 202)
-    if database.dialect == "postgresql":
-        pytest.skip("others write meanwhile")
-    taken = services.jobs.take(job["id"])
-    assert taken is not None
-    with monkeypatch.context() as patched:
-        patched.setattr(CrmDatabase, "many", noted_many)
-        patched.setattr(database.peewee, "execute_sql", noted)
-        services.imports.do(taken, threading.Event())
-    assert town.platform("GET", f"/v1/jobs/{job['id']}")["state"] == "done"
-    assert len(held) < 30, held
+    held = written_while_others_wait(town, services, monkeypatch, ("residents", HEADER + rows, ""))
+    assert len(held.rows) + len(held.executed) < 30, held
 
 
 def test_plans_that_ring_an_account_of_his_own_are_made_anew_when_he_is_put_back(
     town: Town, context: Context, cache: FakeCache
 ) -> None:
-    anna = known(town, home=town.apartment)
-    app = {"account": "anna", "kind": "app", "apartment_id": town.apartment, "resident_id": anna["id"]}
-    town.platform("POST", "/v1/accounts", app)
+    anna = known_with_an_app(town)
     stages = [{"ring_timeout_s": 20, "targets": [{"account": "anna"}, {"kind": "handset"}]}]
     town.platform("POST", "/v1/ring-plans", {"apartment_id": town.neighbour, "stages": stages})
     town.platform("PATCH", f"/v1/residents/{anna['id']}", {"apartments": []})
@@ -196,9 +180,7 @@ def test_plans_that_ring_an_account_of_his_own_are_made_anew_when_he_is_put_back
 def test_an_account_of_his_own_elsewhere_is_no_matter_of_another_apartment(
     town: Town, context: Context, cache: FakeCache
 ) -> None:
-    anna = known(town, home=town.apartment)
-    app = {"account": "anna", "kind": "app", "apartment_id": town.apartment, "resident_id": anna["id"]}
-    town.platform("POST", "/v1/accounts", app)
+    known_with_an_app(town)
     delivery = Delivery(context, cache)
     delivery.deliver()
     cache.plans = {("p1", "12"): "rings her"}

@@ -8,6 +8,7 @@ import pytest
 
 from crm_api import migrations
 from tests.unit.crm.conftest import empty_database
+from tests.unit.crm.lock_waits import done_beside
 from tests.unit.crm.old_releases import make_release_before
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from crm_api.tables.database import CrmDatabase
 
-THIS = "m0041_openings_told_whole"
+FIRST, LAST = "m0041_openings_told_whole", "m0046_houses_of_openings"
 FILLED = (
     """INSERT INTO companies (id, name, language, active, ring_timeout_s, talk_limit_s, created_at_ms)
     VALUES (1, 'Homes', 'en', {true}, 30, 60, 1)""",
@@ -62,15 +63,21 @@ OPENINGS = {
 }
 
 
-@pytest.fixture
-def migrated_now(tmp_path: Path) -> Iterator[CrmDatabase]:
-    """A database of the release before with openings of every kind, brought up to date."""
+@pytest.fixture(params=[FIRST, LAST])
+def of_before(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[CrmDatabase]:
+    """A database with openings of every kind by the release before, which goes on writing while it is brought up."""
     for database in empty_database(tmp_path):
-        make_release_before(database, THIS, FILLED)
+        make_release_before(database, request.param, FILLED)
         with database.transaction():
             database.many(OPENING, [row for row, _ in OPENINGS.values()])
-        assert THIS in migrations.migrate(database)
         yield database
+
+
+@pytest.fixture
+def migrated_now(of_before: CrmDatabase) -> CrmDatabase:
+    """The same brought up to date."""
+    assert LAST in migrations.migrate(of_before)
+    return of_before
 
 
 def test_openings_are_of_the_house_that_their_place_names(migrated_now: CrmDatabase) -> None:
@@ -87,3 +94,22 @@ def test_what_was_recorded_before_keeps_the_number_of_a_key_that_goes(migrated_n
     migrated_now.rows("DELETE FROM rfid_keys WHERE id = 1")
     kept = migrated_now.rows("SELECT key_id, key_number FROM access_records WHERE key_number IS NOT NULL ORDER BY id")
     assert kept == [(None, "000065"), (None, "000066"), (None, "000065")]
+
+
+@pytest.mark.parametrize("of_before", [FIRST], indirect=True)
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (
+            "INSERT INTO access_records (company_id, at_ms, panel, result) VALUES (1, 1, 'x', 'granted')",
+            "UPDATE access_records SET result = 'opened' WHERE id IN (SELECT min(id) FROM access_records)",
+        ),
+        ("LOCK TABLE rfid_keys IN ROW EXCLUSIVE MODE", "UPDATE access_records SET key_id = NULL WHERE key_id = 2"),
+        ("UPDATE access_records SET apartment_id = NULL", "DELETE FROM rfid_keys WHERE id = 2"),
+        ("LOCK TABLE apartments IN ROW EXCLUSIVE MODE", "UPDATE call_records SET apartment_id = NULL"),
+    ],
+    ids=["records openings", "removes a key", "removes keys of an apartment", "removes an apartment that was called"],
+)
+def test_the_release_before_goes_on_writing_meanwhile(of_before: CrmDatabase, first: str, then: str) -> None:
+    """Each statement locks what one of the two tables is locked for when something is removed, one after the other."""
+    assert LAST in done_beside(of_before, first, then, lambda: migrations.migrate(of_before))

@@ -160,8 +160,8 @@ def test_a_wish_that_has_waited_for_the_whole_stage_wakes_nobody(
     assert service.sent == []
 
 
-@pytest.mark.usefixtures("device")
-def test_the_account_that_answered_is_not_told_to_stop(context: Context) -> None:
+def begun_and_answered(context: Context) -> Service:
+    """A call that woke a household's devices, and that its app has answered."""
     service = Service()
 
     async def run() -> None:
@@ -172,6 +172,12 @@ def test_the_account_that_answered_is_not_told_to_stop(context: Context) -> None
         await pushes.idle()
 
     asyncio.run(run())
+    return service
+
+
+@pytest.mark.usefixtures("device")
+def test_the_account_that_answered_is_not_told_to_stop(context: Context) -> None:
+    service = begun_and_answered(context)
     assert [push.data["type"] for _, push in service.sent] == ["call"]
 
 
@@ -180,16 +186,7 @@ def test_of_two_devices_of_the_account_that_answered_both_are_told(device: Town,
     """Which of them answered nobody knows by its token; the other one would go on ringing."""
     body = {"account": "a12", "device": "tablet", "platform": "fcm", "token": "token-of-the-tablet"}
     device.platform("POST", "/v1/push-tokens", body)
-    service = Service()
-
-    async def run() -> None:
-        pushes = Pushing(context, {"fcm": service}, VisitorPictures(context, {}, ""), lambda _: None)
-        pushes.begin(wanted(context))
-        await pushes.idle()
-        pushes.over("c1", "a12")
-        await pushes.idle()
-
-    asyncio.run(run())
+    service = begun_and_answered(context)
     told = [token for token, push in service.sent if push.data["type"] == "cancel"]
     assert sorted(told) == ["token-of-a12", "token-of-the-tablet"]
     assert {push.data["reason"] for _, push in service.sent if push.data["type"] == "cancel"} == {"answered"}

@@ -204,6 +204,18 @@ def test_entries_are_found_by_the_number_of_a_key_in_any_notation(
         assert [error["field"] for error in problem["errors"]] == ["key_number"]
 
 
+def test_entries_by_the_number_of_a_key_are_read_from_its_indexes(
+    town: Town, database: CrmDatabase, entered: dict[str, int]
+) -> None:
+    """Also by the key's id, as records of earlier releases have no number; both in the report and in the list."""
+    assert entered
+    for path in (f"/v1/reports/entries?{SPAN}&key_number=000065", "/v1/access-records?key_number=000065"):
+        reads = reads_of(database, lambda path=path: town.platform("GET", path))  # type: ignore[misc]
+        assert {index for index in ("(key_number=?)", "(key_id=?)") if any(index in read for read in reads)} == {
+            "(key_number=?)", "(key_id=?)"
+        }, reads  # fmt: skip
+
+
 def test_a_key_that_two_companies_know_is_each_ones_own(town: Town, entered: dict[str, int]) -> None:
     other = town.platform("POST", "/v1/companies", {"name": "Others"})["id"]
     town.platform("POST", "/v1/keys", {"number": "0000000101", "company_id": other})

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crm_api import migrations
+from crm_api.domain import key_numbers
 from crm_api.domain.search_text import search_text, words
-from crm_api.services.search import apartment_of, key_numbers, phone_end
+from crm_api.services.search import KEY_READINGS, apartment_of, phone_end
 from tests.unit.crm.conftest import Api, empty_database
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def test_phones_keys_and_apartments_are_told_apart() -> None:
     assert phone_end("8 912 345-67-89") == "79123456789"
     assert phone_end("123") is None
     assert phone_end("Lenina 1234") is None
-    assert key_numbers("00112233") == ["112233", "33221100", "01B669", "69B60100"]
+    assert key_numbers.meant("00112233", KEY_READINGS) == ["112233", "33221100", "01B669", "69B60100"]
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,9 @@ from crm_api.services.context import Context
 from tests.unit.crm import release_rows
 from tests.unit.crm.conftest import REALM, Api, Clock, empty_database
 from tests.unit.crm.fakes import FakeCache
-from tests.unit.crm.furnished import admin_of, furnish, furnish_platform
+from tests.unit.crm.furnished import furnished_company
 from tests.unit.crm.old_releases import make_release_before
 from tests.unit.crm.release_rows import RELEASES, put, rows_in, tables_of
-from tests.unit.crm.tenancy_table import Own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,9 +78,7 @@ def test_a_file_of_a_release_holds_all_that_a_database_keeps(
     town: Town, database: CrmDatabase, services: Services, tmp_path: Path
 ) -> None:
     """With `ENTRYPHONE_WRITES_RELEASE` set it is written: when a release is made."""
-    own = Own("homes", town.company, admin_of(town.client, database, services, "Homes"))
-    furnish(town.client, own, database)
-    furnish_platform(town.platform, own)
+    furnished_company(town, database, services)
     told = json.loads(json.dumps(rows_in(database)))
     (tmp_path / "other").mkdir()
     for other in empty_database(tmp_path / "other"):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import BaseModel, ValidationError, model_validator
+
+from crm_api.resources.broken_rules import broken
 
 if TYPE_CHECKING:
     from tests.unit.crm.conftest import Town
@@ -154,3 +157,38 @@ def test_a_rule_whose_own_fields_are_wrong_is_not_judged(town: Town) -> None:
     body = {"kind": "app", "apartment_id": 1, "quiet_from": "7 o'clock", "quiet_until": "07:00"}
     problem = town.platform("POST", "/v1/accounts", body, 422)
     assert [error["field"] for error in problem["errors"]] == ["quiet_from"]
+
+
+def test_places_that_a_panel_keeps_are_judged_with_all_that_is_changed(town: Town) -> None:
+    places = [{"house_id": town.house, "code": "7"}, {"house_id": town.second_house, "code": "8"}]
+    town.platform("PATCH", "/v1/panels/2", {"separator": "*", "places": places})
+    before = town.platform("GET", "/v1/panels/2")
+    problem = town.platform("PATCH", "/v1/panels/2", {"separator": None, "gate_id": 99}, 422)
+    assert {error["field"] for error in problem["errors"]} == {"places", "gate_id"}
+    assert town.platform("GET", "/v1/panels/2") == before
+
+
+class Box(BaseModel):
+    """An input whose rule reads what no text has."""
+
+    name: str
+    size: int
+
+    @model_validator(mode="after")
+    def _closed(self) -> Box:
+        text: Any = self.name
+        if text.lid:
+            raise ValueError("close it")
+        return self
+
+
+def test_a_rule_that_is_wrong_itself_is_a_fault_and_not_passed_over() -> None:
+    document = {"name": "box", "size": "large"}
+    with pytest.raises(ValidationError) as found:
+        Box.model_validate(document)
+    with pytest.raises(AttributeError, match="lid"):
+        broken(Box, document, found.value.errors())
+    document = {"size": "large"}
+    with pytest.raises(ValidationError) as found:
+        Box.model_validate(document)
+    assert broken(Box, document, found.value.errors()) == []

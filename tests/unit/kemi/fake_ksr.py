@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict, deque
+from collections import defaultdict
 from typing import TYPE_CHECKING, cast
 
 from tests.unit.kemi.fake_rows import NotModelledError, rows_of
+from tests.unit.kemi.fake_tables import FakeTables
 from tests.unit.kemi.ksr_functions import HANDLERS
 from tests.unit.kemi.ksr_signatures import signatures
 from tests.unit.kemi.sip_message import Contact, Message, Saved
@@ -58,10 +59,11 @@ class _Module:
         return self._fake.function(f"{self._name}.{function}")
 
 
-class FakeKsr:
+class FakeKsr(FakeTables):
     """See the module. Attributes below are what a test sets and reads."""
 
     def __init__(self, message: Message | None = None) -> None:
+        super().__init__()
         self.message = message or Message()
         self.defines: dict[str, str] = {}
         self.nodes = ["sip:127.0.0.21:5060", "sip:127.0.0.22:5060"]
@@ -73,8 +75,6 @@ class FakeKsr:
         self.database: dict[str, tuple[str, str, int]] | None = {}
         self.changes: list[tuple[int, str]] = []
         self.queried: list[str] = []
-        self.tables: dict[str, dict[str, str | int]] = defaultdict(dict)
-        self.queues: dict[str, deque[tuple[str, str]]] = defaultdict(deque)
         self.passwords: dict[str, str] = {}
         self.replies: list[tuple[int, str]] = []
         self.reply_headers: list[str] = []
@@ -94,8 +94,6 @@ class FakeKsr:
         self.log_pages = 0
         self.views: dict[str, list[tuple[object, ...]]] = defaultdict(list)
         self._rows: list[tuple[object, ...]] = []
-        self._item: tuple[str, str] | None = None
-        self._iterator: list[tuple[str, str | int]] = []
 
     @property
     def ksr(self) -> Ksr:
@@ -239,7 +237,7 @@ class FakeKsr:
         if name.startswith(("$avp(", "$T_reply_ruid", "$T_reply_reason", "$T_reply_last")):
             return self.pvs.get(name)
         if name.startswith(("$shtitkey", "$shtitval")):
-            return self._iterator[0][0 if "key" in name else 1]
+            return self.iterated[0][0 if "key" in name else 1]
         raise NotModelledError(name)
 
     def set_pv(self, name: str, value: str | int) -> bool:
@@ -268,14 +266,6 @@ class FakeKsr:
             raise NotModelledError(name)
         del self.branches[int(found[1])]
         return True
-
-    def increment(self, table: str, key: str, by: int) -> int:
-        """sht_inc and sht_dec of a table with initval=0."""
-        value = self.tables[table].get(key, 0)
-        if not isinstance(value, int):
-            return -255
-        self.tables[table][key] = value + by
-        return value + by
 
     def lookup(self, uri: str, *, rewrite: bool) -> int:
         """registrar.lookup_uri and lookup_to_dset."""
@@ -333,27 +323,6 @@ class FakeKsr:
         """Rows of the last query."""
         return self._rows
 
-    def fetch(self, queue: str) -> int:
-        """mq_fetch."""
-        self._item = self.queues[queue].popleft() if self.queues[queue] else None
-        return 1 if self._item else -1
-
-    def item(self) -> tuple[str, str]:
-        """Return what mq_fetch has fetched."""
-        if self._item is None:
-            raise AssertionError("nothing was fetched")
-        return self._item
-
-    def iterate(self, table: str) -> int:
-        """sht_iterator_start."""
-        self._iterator = [("", ""), *self.tables[table].items()]
-        return 1
-
-    def iterate_next(self) -> int:
-        """sht_iterator_next."""
-        self._iterator.pop(0)
-        return 1 if self._iterator else -1
-
     def check_password(self) -> int:
         """pv_auth_check: the password sent is the account's ha1 in `passwords`."""
         user = self.message.auth_user
@@ -361,16 +330,6 @@ class FakeKsr:
             return -5
         (_, ha1, _, _) = self.called("auth.pv_auth_check")[-1]
         return 1 if self.passwords.get(user) == ha1 else -2
-
-    def drop(self, table: str, key: str) -> int:
-        """sht_rm."""
-        self.tables[table].pop(key, None)
-        return 1
-
-    def put(self, table: str, key: str, value: str | int) -> int:
-        """sht_sets and sht_seti."""
-        self.tables[table][key] = value
-        return 1
 
     def next_node(self) -> int:
         """ds_select_dst and ds_next_dst."""

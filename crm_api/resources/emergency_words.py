@@ -1,0 +1,77 @@
+"""As `noun_words.py`, of emergency calls: centres, the pool of city numbers, leases, call backs, notices."""
+
+from __future__ import annotations
+
+from typing import Final
+
+OF_EMERGENCY: Final[dict[str, str]] = {
+    "CallBack.number": "number of the city that the dispatcher has dialled, with or without `+`",
+    "CallBackAnswer.address": "address of the house, as it is said to the dispatcher; empty: not known",
+    "CallBackAnswer.company_id": "id of the company whose desks may take the call; null: nobody knows one",
+    "CallBackAnswer.entrance": "number of the entrance; null: a panel of several, or there is no panel",
+    "CallBackAnswer.language": "language in which the address is said",
+    "CallBackAnswer.number": "E.164 number that was dialled",
+    "CallBackAnswer.panel": "account that is called back; null: the desks on duty take the call",
+    "CallBackAnswer.source": "why it is called: `lease` (it holds the number), `last_caller` (it called last with "
+    "the shared number, a quarter of an hour ago at most), `shared` (nobody did), `desk` (nobody holds the number)",
+    "CityNumber.number": "E.164 number; a number has one city",
+    "CityNumber.panel": "account of the panel that holds the number; null: nobody does",
+    "CityNumber.status": "`shared`, `in_call`, `kept` (for calls back), `free`, or `out_of_service`",
+    "CityNumber.trunk": "name of the trunk (`/v1/trunks`) over which calls with this number go out",
+    "EmergencyCall.number": "E.164 number that the call went out with or came back to; null: not told",
+    "EmergencyCall.panel": "account that called, or was called back; null: not told",
+    "EmergencyCall.result": "`answered`, `no_answer`, `busy`, `caller_hung_up`, `failed`, `no_way` (the city has no "
+    "centre or no trunk); null: nobody has told yet",
+    "EmergencyCall.route": "way that was taken last: trunk and number; null: none was",
+    "EmergencyCentre.name": "name of the centre, for people",
+    "EmergencyCentre.number": "what the centre's trunks are told to dial: `112`, or a number of the public network",
+    "EmergencyCentre.records_calls": "the node that carries a call to 112 records it; the file stays there",
+    "EmergencyCentre.trunks": "trunks to the centre, tried in this order",
+    "EmergencyRules.numbers": "which of 101 to 104 are emergency numbers beside 112, where no apartment has them",
+    "EmergencyStep.detail": "more of it, for people",
+    "EmergencyStep.step": "`number`, `dial`, `rings`, `answered`, `way_failed`, `trunk_failed`, `no_way`, `refused`, "
+    "`called_back`, `hung_up`, `ended`; of a test call `asked`, `placed`, `result` and `failed`, too",
+    "Finding.panel": "account of the panel",
+    "Finding.problem": "`no_city` (the panel is in none), `no_centre`, `no_trunk` (none works), `no_number`, "
+    "`no_address`",
+    "Lease.call_id": "SIP Call-ID of the latest call of the lease",
+    "Lease.calls": "how many calls went out with the number in this lease",
+    "Lease.end_reason": "`expired` (its time was over), `released`, or `shared` (the shared number was used, nothing "
+    "was held); null: the panel holds it",
+    "Lease.number": "E.164 number that the panel holds or held",
+    "Lease.panel": "account of the panel",
+    "Lease.reason": "why it was released before its time; null: it was not",
+    "LeaseRelease.reason": "why the number is taken away, for whoever reads the lease",
+    "LeasedNumber.number": "E.164 number that the call goes out with; null: the city has none, or the call is refused",
+    "LeasedNumber.panel": "account that calls",
+    "LeasedNumber.records_calls": "the city's centre has calls to 112 recorded",
+    "LeasedNumber.refused": "the company does not let the household's accounts call 112",
+    "LeasedNumber.source": "`leased` (free before), `renewed` (the panel held it), `shared`; null: no number",
+    "LeasedNumber.trunk": "name of the trunk over which calls with this number go out; null: no number",
+    "Notice.attempts": "how often sending was tried",
+    "Notice.call_id": "SIP Call-ID of the emergency call; of a pool its city and day",
+    "Notice.channel": "`webhook`, `email` or `sms`",
+    "Notice.company_id": "id of the company whose panel called (`/v1/companies`); null: a pool's",
+    "Notice.kind": "`emergency_call`, or `pool_running_out`",
+    "NumberProblem.remedy": "what is wrong, or would be right",
+    "NumberProblem.value": "what stands there",
+    "NumberUpload.dry_run": "look at every row, load nothing",
+    "NumbersTaken.dry_run": "nothing was loaded",
+    "NumbersTaken.made": "numbers that were loaded, or (`dry_run`) would be",
+    "NumbersTaken.problems": "every wrong row; with any nothing was loaded",
+    "NumbersTaken.unchanged": "numbers that the city had already",
+    "Pool.free": "numbers that nobody holds",
+    "Pool.free_percent": "share of free numbers in percent, rounded down; 0 without numbers",
+    "Pool.gone_in_days": "days until none is free at the pace of the last seven; null: that pace does not empty it",
+    "Pool.held": "numbers that panels hold at this moment",
+    "Pool.numbers": "numbers in service, without the shared one",
+    "Pool.peak": "most numbers that were held at once in the last seven days",
+    "Pool.running_out": "`free_percent` is `low_percent` of the centre or less, or `gone_in_days` three or less",
+    "PoolList.items": "pools of all cities that have numbers in service",
+    "TestCall.panel": "account of the panel from which the way is tried",
+    "TwilioNumbers.dry_run": "tell what would be loaded, and load nothing",
+    "TwilioNumbers.token": "auth token of the Twilio account, used this once and not kept",
+    "TwilioNumbers.trunk": "name of the trunk (`/v1/trunks`) over which calls with these numbers go out",
+    "WantedLease.panel": "account that calls, of a panel or of a household",
+}
+"""By `Noun.field`."""
