@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from kemi_routes.pipeline import Outcome, Request
 
 _MAX_HOPS = 70
+_HEADERS = 4
 # Checks of the sanity module (default_checks in modules.cfg), and what each looks at.
 _FAULTS = (
     (1, "SIP version"),
     (2, "request URI"),
     # Of these alone nobody is told: Kamailio makes no reply of headers that it cannot read, or has twice.
-    (4, "header that is missing, that cannot be read, or that is there twice"),
+    (_HEADERS, "header that is missing, that cannot be read, or that is there twice"),
     (32, "CSeq of another method"),
     (64, "number in CSeq"),
     (128, "Content-Length"),
@@ -55,7 +56,7 @@ def check_form(ksr: Ksr, request: Request) -> Outcome:
     # Asterisk's own messages are well-formed; half of all requests are its.
     if request.from_node:
         return NEXT
-    if fault := heads.fault(ksr):
+    if fault := heads.fault(ksr, for_asterisk=request.method != "REGISTER"):
         if request.method != "ACK":
             ksr.sl.send_reply(400, f"Bad Request: {fault}")
         ksr.warn(
@@ -77,14 +78,26 @@ def _malformation(ksr: Ksr) -> str:
 
 
 def drop_forged_reply(ksr: Ksr) -> Outcome:
-    """Drop a reply that Asterisk would read as another one: the caller hears of it as of one that was lost."""
+    """Drop a reply that Asterisk would read as another one: the caller hears of it as of one that was lost.
+
+    One whose headers Kamailio cannot read to their end goes the same way, whatever Asterisk makes of it: nothing could
+    be taken away from it, nor added. A carrier's goes on (112), unless it speaks in our name.
+    """
     fault = heads.fault(ksr)
-    if not fault or ksr.dispatcher.ds_is_from_list(node_life.SET) > 0:
+    if not fault:
+        if ksr.sanity.sanity_check(_HEADERS, _URIS) > 0 or _is_only_odd(ksr):
+            return NEXT
+        fault = "header that cannot be read, or is there twice"
+    if ksr.dispatcher.ds_is_from_list(node_life.SET) > 0:
         return NEXT
     ksr.set_drop()
     call_id = foreign_text.one_line(foreign_text.read(ksr, "$ci") or "-")
     ksr.warn(f"dropped a reply: forged, {fault}; source={ksr.kx.get_srcip()} call_id={call_id}\n")
     return DONE
+
+
+def _is_only_odd(ksr: Ksr) -> bool:
+    return trunk_addresses.trunk_at(ksr, ksr.kx.get_srcip() or "") is not None and not headers.speaks_for_us(ksr)
 
 
 def check_hops(ksr: Ksr, request: Request) -> Outcome:
