@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kemi_routes import accounts, challenges, flood, foreign_text, sip_uri
 from kemi_routes.pipeline import DONE, NEXT, Refusal
-from kemi_routes.policy import PANEL
+from kemi_routes.policy import PANEL, STRANGER
 from kemi_routes.replies import refuse, retry_after
 
 if TYPE_CHECKING:
@@ -33,13 +33,12 @@ _NOT_OUR_NONCE = -1
 # and would bar that. -1 is every other error of the module, too, such as a response that is no MD5: such a device is
 # challenged until the flood's limit ends it.
 _NOTHING_PROVED = {_NOT_OUR_NONCE: _STALE, _STALE_NONCE: _STALE, _NONCE_REUSED: _STALE, _NO_CREDENTIALS: 0}
-# A parameter of credentials as Kamailio reads it (digest_parser.c): no quote is escaped, and what follows a value, up to
-# the comma, means nothing.
+# A parameter of credentials as Kamailio reads it (digest_parser.c): no quote is escaped, and what follows a value, up
+# to the comma, means nothing.
 _PAIR = re.compile(r'([^=]*+)=[ \t\r\n]*+(?:"([^"]*+)"|([^ \t\r\n,]*+))[^,]*+,?')
 _SCHEME = "Digest "
 _STRANGE = "strange"
 _MINUTE_S = 60
-STRANGER = "stranger"
 # Checked against when there is no account to check against.
 _NOBODY = "0" * 32
 

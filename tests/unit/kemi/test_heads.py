@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -160,3 +161,44 @@ def test_a_reply_that_cannot_be_read_to_its_end_is_dropped_but_a_carriers(
     fake.message.headers = [(name, value)]
     Router(fake.ksr).ksr_reply_route(object())
     assert bool(fake.called("set_drop")) is dropped
+
+
+def test_a_flood_of_forged_requests_is_neither_answered_nor_told_for_ever(fake: FakeKsr, request_of: Make) -> None:
+    fake.defines |= {"EP_UNAUTH_LIMIT": "3", "EP_UNAUTH_SILENT": "5"}
+    fake.message.headers = [("Subject", f"x\r{_SMUGGLED}")]
+    for _ in range(9):
+        assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+    assert [status for status, _ in fake.replies] == [400, 400, 400, 503, 503]
+    assert len([line for line in fake.logs if "forged" in line]) == 3
+    fake.message.method, fake.message.headers, fake.message.malformed = "ACK", [], 4
+    assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+    assert not fake.called("sanity.sanity_check")
+    assert len(fake.replies) == 5
+
+
+def test_a_barred_address_has_no_forged_request_told(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.headers = [("Subject", f"x\r{_SMUGGLED}")]
+    fake.tables["barred"][fake.message.source_ip] = int(time.monotonic()) + 60
+    assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(403, "Forbidden")]
+    assert fake.logs == []
+
+
+def test_a_flood_of_forged_replies_is_not_told_for_ever(fake: FakeKsr) -> None:
+    fake.defines["EP_UNAUTH_LIMIT"] = "3"
+    fake.message.status, fake.message.source_ip = 200, "127.0.2.1"
+    fake.message.headers = [("Subject", f"x\r{_SMUGGLED}")]
+    router = Router(fake.ksr)
+    for _ in range(5):
+        router.ksr_reply_route(object())
+    assert len(fake.logs) == 3
+    assert len(fake.called("set_drop")) == 5
+
+
+@pytest.mark.parametrize("call_id", ["a\r\n b", "a\nb", "a\0b", "a\u2028b"])
+def test_a_call_id_that_is_no_line_of_the_log_is_refused(fake: FakeKsr, request_of: Make, call_id: str) -> None:
+    fake.message.call_id = call_id
+    assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+    assert [status for status, _ in fake.replies] == [400]
+    assert len(fake.logs[0].splitlines()) == 1
+    assert "malformed, Call-ID" in fake.logs[0]
