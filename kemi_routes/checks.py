@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from KSR import Ksr
 
     from kemi_routes.pipeline import Outcome, Request
+    from kemi_routes.settings import Settings
 
 _MAX_HOPS = 70
+_HEADERS = 4
 # Checks of the sanity module (default_checks in modules.cfg), and what each looks at.
 _FAULTS = (
     (1, "SIP version"),
     (2, "request URI"),
     # Of these alone nobody is told: Kamailio makes no reply of headers that it cannot read, or has twice.
-    (4, "header that is missing, that cannot be read, or that is there twice"),
+    (_HEADERS, "header that is missing, that cannot be read, or that is there twice"),
     (32, "CSeq of another method"),
     (64, "number in CSeq"),
     (128, "Content-Length"),
@@ -28,6 +30,7 @@ _FAULTS = (
     (8192, "credentials"),
 )
 _URIS = 7
+_BAD_CALL_ID = "Call-ID of several lines, or with what is no sign"
 _STRAY_ROUTED = frozenset(("INVITE", "REGISTER", "OPTIONS"))
 
 
@@ -55,20 +58,26 @@ def check_form(ksr: Ksr, request: Request) -> Outcome:
     # Asterisk's own messages are well-formed; half of all requests are its.
     if request.from_node:
         return NEXT
-    if fault := heads.fault(ksr):
+    fault = heads.fault(ksr, for_asterisk=request.method != "REGISTER")
+    is_sane = not fault and ksr.sanity.sanity_check_defaults() > 0
+    # From here on a Call-ID is a line of the log, whoever writes it.
+    if is_sane and request.call_id.isprintable():
+        return NEXT
+    # Anybody may send such, and name whatever address he likes: beyond the limits there is no answer, and no line.
+    if flood.check_barred(ksr, request) is DONE or flood.count_unauthenticated(ksr, request) is DONE:
+        return DONE
+    if fault or is_sane:
         if request.method != "ACK":
-            ksr.sl.send_reply(400, f"Bad Request: {fault}")
-        ksr.warn(
-            f"refused {request.method}: forged, {fault}; source={request.source_ip} "
-            f"call_id={foreign_text.one_line(request.call_id)}\n"
-        )
-        return DONE
-    if ksr.sanity.sanity_check_defaults() < 0:
+            ksr.sl.send_reply(400, f"Bad Request: {fault or _BAD_CALL_ID}")
+    else:
         ksr.sanity.sanity_reply()
-        what = f"refused {request.method}: malformed, {_malformation(ksr)}"
-        ksr.notice(f"{what}; source={request.source_ip} call_id={request.call_id}\n")
-        return DONE
-    return NEXT
+    call_id = foreign_text.one_line(request.call_id)
+    if fault:
+        ksr.warn(f"refused {request.method}: forged, {fault}; source={request.source_ip} call_id={call_id}\n")
+    else:
+        what = _BAD_CALL_ID if is_sane else _malformation(ksr)
+        ksr.notice(f"refused {request.method}: malformed, {what}; source={request.source_ip} call_id={call_id}\n")
+    return DONE
 
 
 def _malformation(ksr: Ksr) -> str:
@@ -76,15 +85,29 @@ def _malformation(ksr: Ksr) -> str:
     return next((name for flag, name in _FAULTS if ksr.sanity.sanity_check(flag, _URIS) < 0), "no more is known")
 
 
-def drop_forged_reply(ksr: Ksr) -> Outcome:
-    """Drop a reply that Asterisk would read as another one: the caller hears of it as of one that was lost."""
+def drop_forged_reply(ksr: Ksr, settings: Settings) -> Outcome:
+    """Drop a reply that Asterisk would read as another one: the caller hears of it as of one that was lost.
+
+    One whose headers Kamailio cannot read to their end goes the same way, whatever Asterisk makes of it: nothing could
+    be taken away from it, nor added. A carrier's goes on (112), unless it speaks in our name.
+    """
     fault = heads.fault(ksr)
-    if not fault or ksr.dispatcher.ds_is_from_list(node_life.SET) > 0:
+    if not fault:
+        if ksr.sanity.sanity_check(_HEADERS, _URIS) > 0 or _is_only_odd(ksr):
+            return NEXT
+        fault = "header that cannot be read, or is there twice"
+    if ksr.dispatcher.ds_is_from_list(node_life.SET) > 0:
         return NEXT
     ksr.set_drop()
-    call_id = foreign_text.one_line(foreign_text.read(ksr, "$ci") or "-")
-    ksr.warn(f"dropped a reply: forged, {fault}; source={ksr.kx.get_srcip()} call_id={call_id}\n")
+    source_ip = ksr.kx.get_srcip() or ""
+    if flood.may_be_told(ksr, settings, source_ip):
+        call_id = foreign_text.one_line(foreign_text.read(ksr, "$ci") or "-")
+        ksr.warn(f"dropped a reply: forged, {fault}; source={source_ip} call_id={call_id}\n")
     return DONE
+
+
+def _is_only_odd(ksr: Ksr) -> bool:
+    return trunk_addresses.trunk_at(ksr, ksr.kx.get_srcip() or "") is not None and not headers.speaks_for_us(ksr)
 
 
 def check_hops(ksr: Ksr, request: Request) -> Outcome:

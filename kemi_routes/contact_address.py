@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 NAT_TESTS = 2 | 16 | 32 | 128
 # Kamailio's numbers of transports, from 1 (`PROTO_UDP`, core/ip_addr.h), as the parameter `alias` has them.
 _TRANSPORTS = ("udp", "tcp", "tls", "sctp", "ws", "wss")
-# A URI of a Contact, in brackets or alone; quoted names are gone by then.
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+# A URI of a Contact, in brackets or alone; quoted names are gone by then.
 _URI = re.compile(r"<([^>]*)>|(?:^|,)\s*([^\s<,;]+)\s*(?=[;,]|$)")
 # What comes before the address: a name, which no call has any use for.
 _NAME = re.compile(r'^\s*(?:"(?:[^"\\]|\\.)*"|[^"<,]*)\s*(?=<)')
@@ -63,7 +63,7 @@ def is_readable(contact: str) -> bool:
 def unusable(ksr: Ksr, contacts: list[str]) -> str:
     """Return a URI of these Contacts that nothing can be sent to, as Kamailio cannot read it; empty without one.
 
-    It is asked rather than told what a URI is: a host with `_` it cannot read, `tel:` from behind NAT it can ring.
+    It is asked rather than told what a URI is: a host with `^` it cannot read, `tel:` from behind NAT it can ring.
     """
     for contact in contacts:
         for bracketed, plain in _URI.findall(_QUOTED.sub("", contact) if '"' in contact else contact):

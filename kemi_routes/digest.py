@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kemi_routes import accounts, challenges, flood, foreign_text, sip_uri
 from kemi_routes.pipeline import DONE, NEXT, Refusal
-from kemi_routes.policy import PANEL
+from kemi_routes.policy import PANEL, STRANGER
 from kemi_routes.replies import refuse, retry_after
 
 if TYPE_CHECKING:
@@ -30,12 +30,15 @@ _USER_MISMATCH = -8
 _NOT_OUR_NONCE = -1
 # Results that are no wrong password, and the flag of the challenge that follows. A nonce that is not ours, is old, or
 # was given to another address (modules.cfg) proves nothing of its sender: a datagram says whatever address it likes,
-# and would bar that.
+# and would bar that. -1 is every other error of the module, too, such as a response that is no MD5: such a device is
+# challenged until the flood's limit ends it.
 _NOTHING_PROVED = {_NOT_OUR_NONCE: _STALE, _STALE_NONCE: _STALE, _NONCE_REUSED: _STALE, _NO_CREDENTIALS: 0}
-_PAIR = re.compile(r'([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
+# A parameter of credentials as Kamailio reads it (digest_parser.c): no quote is escaped, and what follows a value, up
+# to the comma, means nothing.
+_PAIR = re.compile(r'([^=]*+)=[ \t\r\n]*+(?:"([^"]*+)"|([^ \t\r\n,]*+))[^,]*+,?')
+_SCHEME = "Digest "
 _STRANGE = "strange"
 _MINUTE_S = 60
-STRANGER = "stranger"
 # Checked against when there is no account to check against.
 _NOBODY = "0" * 32
 
@@ -105,15 +108,32 @@ def _is_of_another_call(ksr: Ksr, request: Request) -> bool:
 
 def _digest_uri(ksr: Ksr, domain: str) -> str:
     """Return the `uri` of the credentials that were checked: the first ones for our realm."""
-    if foreign_text.read(ksr, "$ar") == domain:
+    if _is_realm(foreign_text.read(ksr, "$ar") or "", domain):
         return foreign_text.read(ksr, "$adu") or ""
     index = 0
     while (text := foreign_text.nth_header(ksr, "Proxy-Authorization", index)) is not None:
-        said: dict[str, str] = {name.lower(): quoted or plain for name, quoted, plain in _PAIR.findall(text)}
-        if said.get("realm", "").lower() == domain.lower():
-            return str(said.get("uri", ""))
+        said = _parameters(text)
+        if _is_realm(said.get("realm", ""), domain):
+            return said.get("uri", "")
         index += 1
     return ""
+
+
+def _is_realm(said: str, domain: str) -> bool:
+    """Tell whether this is our realm, as Kamailio does: by ASCII letters of either case."""
+    return said.isascii() and said.lower() == domain.lower()
+
+
+def _parameters(text: str) -> dict[str, str]:
+    """Return the parameters of credentials by name; of two with a name the last counts, as it does for Kamailio."""
+    text = text.lstrip()[len(_SCHEME) :]
+    said: dict[str, str] = {}
+    end = 0
+    while found := _PAIR.match(text, end):
+        name, quoted, plain = found.groups()
+        said[name.strip(" \t\r\n").lower()] = plain if quoted is None else quoted
+        end = found.end()
+    return said
 
 
 def _of_another_call(ksr: Ksr, request: Request, name: str) -> Outcome:

@@ -6,6 +6,7 @@ hears nothing, as the phone says nothing before it has answered. So the phone's 
 (asterisk/musiconhold.conf). The picture passes as before, the visitor's voice only after the answer.
 
 A phone that shows no picture may have something to say, such as the ringing of a line beyond it: that is let through.
+A gateway that says so by `a=sendonly` has put nobody on hold, as Asterisk would take it: `a=sendrecv` is written there.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 
 _SDP: Final = "application/sdp"
 _DIRECTIONS: Final = (b"a=sendrecv", b"a=sendonly", b"a=recvonly", b"a=inactive")
-_HELD, _HEARS_ONLY = b"a=inactive", b"a=recvonly"
+_HELD, _HEARS_ONLY, _SENDS_ONLY, _OPEN = b"a=inactive", b"a=recvonly", b"a=sendonly", b"a=sendrecv"
 
 
 def hold_sound(ksr: Ksr) -> None:
-    """Put the sound of the provisional reply being handled on hold, if it is there to see or to listen alone."""
+    """Put the sound of the provisional reply being handled on hold, if it is there to see or to listen alone.
+
+    One that only sends is made one that has nobody on hold.
+    """
     if foreign_text.header(ksr, "Content-Type").partition(";")[0].strip().lower() != _SDP:
         return
     description = bytes.fromhex(foreign_text.hexadecimal(ksr, "$rb"))
@@ -33,7 +37,7 @@ def hold_sound(ksr: Ksr) -> None:
 
 
 def with_sound_held(description: bytes) -> bytes:
-    """Return a description (SDP, RFC 8866) with its sound on hold; as it is if the phone may have something to say."""
+    """Return a description (SDP, RFC 8866) with its sound on hold; heard if the phone may have something to say."""
     sections: list[list[bytes]] = [[]]
     for line in description.splitlines():
         if line.startswith(b"m="):
@@ -45,9 +49,10 @@ def with_sound_held(description: bytes) -> bytes:
         if not _is_accepted(section, b"audio"):
             continue
         said = [line.strip() for line in (*session, *section) if line.strip() in _DIRECTIONS]
-        if shows or (said and said[-1] == _HEARS_ONLY):
+        last = said[-1] if said else _OPEN
+        if shows or last in (_HEARS_ONLY, _SENDS_ONLY):
             section[:] = [line for line in section if line.strip() not in _DIRECTIONS]
-            section.append(_HELD)
+            section.append(_HELD if shows or last == _HEARS_ONLY else _OPEN)
     return b"".join(line + b"\r\n" for section in sections for line in section)
 
 

@@ -25,7 +25,6 @@ from kemi_routes import (
     trunk_branch,
     trunks,
 )
-from kemi_routes.digest import STRANGER
 from kemi_routes.emergency_table import ALWAYS, TEST_NUMBER, Way
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 from kemi_routes.replies import CANCELLED, refuse, refuse_who_was_left, tell_no_redirect
@@ -106,7 +105,7 @@ def may_call(request: Request) -> bool:
     """Tell whether this account reaches the dispatch centre; a company may refuse its apps later."""
     if request.kind in _APPS:
         return request.number == ALWAYS
-    return request.emergency and request.kind in (policy.PANEL, STRANGER)
+    return request.emergency and request.kind in (policy.PANEL, policy.STRANGER)
 
 
 def ring_centre(ksr: Ksr, request: Request) -> Outcome:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from kemi_routes import replies
+from kemi_routes import foreign_text, replies
 from kemi_routes.pipeline import DONE, NEXT, Refusal
 
 if TYPE_CHECKING:
     from KSR import Ksr
 
     from kemi_routes.pipeline import Outcome, Request
+    from kemi_routes.settings import Settings
 
 _UNAUTH = "unauth"
 _WRONG = "wrong"
@@ -36,8 +37,16 @@ def check_barred(ksr: Ksr, request: Request) -> Outcome:
     return DONE
 
 
-def _window(request: Request) -> str:
-    return f"{request.source_ip} {int(time.monotonic()) // request.settings.unauth_window_s}"
+def _window(source_ip: str, settings: Settings) -> str:
+    return f"{source_ip} {int(time.monotonic()) // settings.unauth_window_s}"
+
+
+def may_be_told(ksr: Ksr, settings: Settings, source_ip: str) -> bool:
+    """Tell whether a reply that was dropped is worth a line in the log: so many from an address within the window are.
+
+    They are counted for themselves: replies from an address that somebody claims to have make no flood of it.
+    """
+    return ksr.htable.sht_inc(_UNAUTH, f"replies {_window(source_ip, settings)}") <= settings.unauth_limit
 
 
 def count_unauthenticated(ksr: Ksr, request: Request) -> Outcome:
@@ -48,7 +57,7 @@ def count_unauthenticated(ksr: Ksr, request: Request) -> Outcome:
     settings = request.settings
     if request.emergency or settings.is_exempt(request.source_ip):
         return NEXT
-    count = ksr.htable.sht_inc(_UNAUTH, _window(request))
+    count = ksr.htable.sht_inc(_UNAUTH, _window(request.source_ip, settings))
     if count <= settings.unauth_limit:
         return NEXT
     if count in (settings.unauth_limit + 1, settings.unauth_silent + 1):
@@ -56,9 +65,9 @@ def count_unauthenticated(ksr: Ksr, request: Request) -> Outcome:
         ksr.warn(
             f"flood: {count} unauthenticated requests from {request.source_ip} "
             f"within {settings.unauth_window_s} s, {what}; "
-            f"last was {request.method} call_id={request.call_id}\n"
+            f"last was {request.method} call_id={foreign_text.one_line(request.call_id)}\n"
         )
-    if count <= settings.unauth_silent:
+    if count <= settings.unauth_silent and request.method != "ACK":
         replies.retry_after(ksr, settings.unauth_window_s)
         ksr.sl.send_reply(503, "Too Many Requests")
     return DONE
@@ -82,7 +91,7 @@ def proved(ksr: Ksr, request: Request) -> None:
     """Good credentials: the row of wrong passwords ends, and the challenge that led here no longer counts."""
     if ksr.htable.sht_get(_WRONG, request.source_ip):
         ksr.htable.sht_rm(_WRONG, request.source_ip)
-    window = _window(request)
+    window = _window(request.source_ip, request.settings)
     count = ksr.htable.sht_get(_UNAUTH, window)
     if isinstance(count, int) and 0 < count <= request.settings.unauth_limit:
         ksr.htable.sht_dec(_UNAUTH, window)

@@ -64,7 +64,7 @@ def _text(ksr: Ksr, get: Callable[[], str], name: str) -> str:
 
 def one_line(text: str) -> str:
     """Return the text as a line of the log may have it: nothing in it ends the line, or seems to."""
-    return " ".join(text.split())
+    return " ".join(text.replace(_NUL, MARK).split())
 
 
 def hexadecimal(ksr: Ksr, name: str) -> str:

@@ -161,13 +161,18 @@ def parse_target(value: str) -> Target:
     return Target(*words[1:])
 
 
+def speaks_for_us(ksr: Ksr) -> bool:
+    """Tell whether the message may have an X-Entryphone header: it is searched as text, unread."""
+    return _private_headers(ksr) > 0
+
+
 def strip_private(ksr: Ksr) -> None:
     """Remove every X-Entryphone header from the message.
 
     Removing by expression compiles it each time, so the text is searched first: almost no message has such a header.
     Text that is not UTF-8 cannot be searched here, so there the expression is used at once.
     """
-    if _private_headers(ksr):
+    if speaks_for_us(ksr):
         ksr.textops.remove_hf_re(_ANY_PRIVATE)
 
 

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from kemi_routes import story
-from kemi_routes.digest import STRANGER
+from kemi_routes.policy import STRANGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

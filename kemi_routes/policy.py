@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from kemi_routes.settings import Settings
 
 PANEL = "panel"
+# Account and kind of a device that has none (EP_STRANGERS_PER_MINUTE).
+STRANGER = "stranger"
 
 
 class Reach(Enum):

@@ -43,7 +43,7 @@ def ring_handset(ksr: Ksr, request: Request) -> Outcome:
     if isinstance(taken_ms, str) and steady_ms() - int(taken_ms) < _ON_ITS_WAY_MS:
         return refuse(ksr, request, Refusal(486, "Panel Taken", f"somebody else has just taken {target.panel}"))
     uri = f"sip:{target.panel}@{request.settings.domain}"
-    if ksr.registrar.lookup_uri(registration.TABLE, uri) < 0:
+    if not registration.look_up_first(ksr, uri):
         return refuse(ksr, request, Refusal(480, "Panel Not Registered", f"no contact of {target.panel}"))
     headers.strip_private(ksr)
     if target.naming == headers.IN_USER:

@@ -39,8 +39,8 @@ def refuse(ksr: Ksr, request: Request, refusal: Refusal) -> Outcome:
 
 
 def _whose(request: Request) -> tuple[str, str] | None:
-    """Return account and number of a call whose caller has shown who it is; a carrier is no caller of ours."""
-    if not request.account or request.kind == _TRUNK:
+    """Return account and number of a call whose caller has shown who it is; a carrier is none, nor a stranger."""
+    if not request.account or request.kind in (_TRUNK, policy.STRANGER):
         return None
     return request.account, number_told(request)
 

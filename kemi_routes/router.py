@@ -206,7 +206,7 @@ class Router:
     @guard
     def ksr_reply_route(self, _message: object) -> None:
         """Every reply, before tm has it."""
-        if checks.drop_forged_reply(self._ksr) is NEXT and late_ringing.is_ringing(self._ksr):
+        if checks.drop_forged_reply(self._ksr, self._settings) is NEXT and late_ringing.is_ringing(self._ksr):
             late_ringing.keep(self._ksr, self._settings)
 
     @guard

@@ -41,7 +41,9 @@ def first_of(ksr: Ksr, ruid: object, account: str) -> Answer | None:
         first = Answer(*kept.split("\n", 4))
         return None if first.ruid == str(ruid) else first
     body = foreign_text.read(ksr, "$rb") or ""
-    contact, to = (" ".join(text.split()) for text in (contact_address.mended(ksr), foreign_text.header(ksr, "To")))
+    contact, to = (
+        foreign_text.one_line(text) for text in (contact_address.mended(ksr), foreign_text.header(ksr, "To"))
+    )
     ksr.pv.sets(_FIRST, "\n".join((str(ruid), account, contact, to, body)))
     return None
 

@@ -207,7 +207,7 @@ def on_resume(ksr: Ksr, settings: Settings) -> None:
 
 def _ring_account(ksr: Ksr, settings: Settings, account: str) -> bool:
     uri = f"sip:{account}@{settings.domain}"
-    return ksr.registrar.lookup_uri(registration.TABLE, uri) > 0 and _relay(ksr)
+    return bool(registration.look_up_first(ksr, uri)) and _relay(ksr)
 
 
 def _find_contacts(ksr: Ksr, accounts: tuple[str, ...], domain: str) -> tuple[list[Branch], list[str]]:

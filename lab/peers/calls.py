@@ -157,6 +157,12 @@ class Dialog:
         self, got: Received, status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = ()
     ) -> bytes:
         """Answer a request of the other side; returns what was sent."""
+        return self.socket.send_response(got, self.response(got, status, body, headers))
+
+    def response(
+        self, got: Received, status: int, body: bytes = b"", headers: tuple[tuple[str, str], ...] = ()
+    ) -> SipMessage:
+        """An answer to a request of the other side, ready to send or to be spoilt."""
         built = message.response(status, _REASONS.get(status, "Because"))
         for name in ("Via", "Record-Route", "From", "Call-ID", "CSeq"):
             for value in got.message.get_all(name):
@@ -169,7 +175,7 @@ class Dialog:
         if body:
             built.add("Content-Type", "application/sdp")
             built.body = body
-        return self.socket.send_response(got, built)
+        return built
 
 
 class OutgoingCall(Dialog):

@@ -23,6 +23,7 @@ from tests.sip.emergency_scene import (
     nobody_holds_a_number,
     number_row,
     panel_at,
+    the_centre_is_rung,
     until,
 )
 
@@ -62,6 +63,16 @@ async def test_112_reaches_the_centre_with_a_number_of_the_city(scene: Scene) ->
     assert (await scene.office.call_record(call.call_id))["result"] == "answered"
     kept = await until(lambda: number_row(scene, number), lambda row: row["status"] == "kept")
     assert kept["held_until_ms"] - record["ended_at_ms"] == 86_400_000
+
+
+async def test_a_centre_whose_server_writes_strange_headers_is_heard(scene: Scene) -> None:
+    """One looks as if a header hid in it; another the proxy cannot read at all: nothing of it is believed."""
+    call, ring, _ = await the_centre_is_rung(scene, panel_at(scene))
+    ring.answer(headers=(("X-Maker", "a=1&c: [2"), ("X-Maker\r\n ", "1")))
+    await call.answered()
+    await ring.established()
+    await call.rtp.wait_for_sound(3)
+    assert await call.bye() == 200
 
 
 async def test_a_panel_that_calls_again_uses_the_same_number(scene: Scene) -> None:

@@ -168,17 +168,20 @@ async def test_a_phone_that_speaks_another_codec_than_we_would_hears_the_tone_of
         assert await call.bye() == 200
 
 
-async def test_early_media_of_a_ringing_phone_reaches_the_panel(scene: Scene) -> None:
+@pytest.mark.parametrize("direction", ["sendrecv", "sendonly"])
+async def test_early_media_of_a_ringing_phone_reaches_the_panel(scene: Scene, direction: str) -> None:
+    """One that only sends, as gateways do, has nobody on hold: no ringing of ours is in its sound's place."""
     apartment, at, number = family(scene.town)
     phone = await scene.resident(apartment.residents[0])
     visitor = await scene.visitor(at)
     call = await visitor.call(at.credentials, number)
 
     ring = await phone.incoming()
-    ring.show_early_media()
+    ring.respond(ring.received, 183, ring.describe().replace(b"a=sendrecv", f"a={direction}".encode()))
+    ring.rtp.talk()
 
     await call.wait_status(183, 3)
-    await call.rtp.wait_for_sound(3)
+    await call.rtp.wait_for_sound(3, packets=_MORE_THAN_RINGING)
     assert 200 not in call.statuses
     await call.cancel()
 

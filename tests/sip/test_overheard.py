@@ -63,7 +63,7 @@ async def test_a_device_whose_address_has_changed_meanwhile_is_challenged_once_m
     assert (await after.register(right, contact="*", expires_s=0)).status == 200
 
 
-@pytest.mark.parametrize("whence", ["elsewhere", "the same address"])
+@pytest.mark.parametrize("whence", ["elsewhere", "the same address", "the same address, rewritten"])
 async def test_overheard_credentials_call_no_other_number(scene: Scene, whence: str) -> None:
     apartment, at, number = family(scene.town)
     home = await scene.home(apartment)
@@ -79,14 +79,18 @@ async def test_overheard_credentials_call_no_other_number(scene: Scene, whence: 
         if place != apartment and place.residents and at.credentials.username in place.dial
     )
     phones = await scene.home(other)
-    thief = visitor if whence == "the same address" else await scene.peer(_ATTACKER)
+    thief = await scene.peer(_ATTACKER) if whence == "elsewhere" else visitor
     asked = thief.request("INVITE", f"sip:{dialled}@{scene.town.sip.domain}", at.credentials.username, to=dialled)
+    if whence == "the same address, rewritten":
+        realm = f'realm="{scene.town.sip.domain}"'
+        rewritten = overheard.replace(realm, realm.upper()).replace(' uri="', ' x="\\", uri="')
+        overheard = rewritten.replace("Digest ", f'Digest uri="{asked.uri}", ')
     asked.add("Proxy-Authorization", overheard)
 
     answer = await thief.send(asked)
 
     assert answer.status == 407
-    if whence == "the same address":
+    if thief is visitor:
         await scene.log_line("kamailio", "of a call to another number", f"call_id={asked.get('Call-ID')}")
     await a_good_call(scene)
     assert all(phone.ringing == [] for who, phone in phones.phones if who not in apartment.residents)

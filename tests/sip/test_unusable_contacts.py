@@ -23,7 +23,7 @@ _NO_PATH = "."
         "<foo:bar>",
         "<sip:x@127.0.2.12:70000>",
         "<sip:x@127.0.2.12:abc>",
-        "<sip:x@h_ost>",
+        "<sip:x@h^ost>",
         "<sip:>",
         "<sip:@127.0.2.12>",
         "<sip:x@[::1>",
@@ -48,7 +48,14 @@ async def test_an_unusable_contact_is_refused_and_the_household_rings(scene: Sce
 
 
 @pytest.mark.parametrize(
-    "contact", ["<tel:+74950000000>", "<sip:x@no.such.host.example:5070>", "<sip:x@host;transport=tls>", "sip:[::1]"]
+    "contact",
+    [
+        "<tel:+74950000000>",
+        "<sip:x@no.such.host.example:5070>",
+        "<sip:x@host;transport=tls>",
+        "sip:[::1]",
+        "<sip:x@my_phone:5060>",
+    ],
 )
 async def test_a_contact_that_is_merely_odd_is_rung_where_it_came_from(scene: Scene, contact: str) -> None:
     apartment, at, number = family(scene.town)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from tests.unit.kemi.fake_ksr import FakeKsr
 
 
-# What parse_uri() of Kamailio reads, as far as tests need it: no `_` in a host, no port above 65535, no other scheme.
+# What parse_uri() of Kamailio reads, as far as tests need it: no `^` in a host, no port above 65535, no other scheme.
 _PORT = r"(?::(?:[0-5]?\d{0,4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]))?"
-_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])"
+_HOST = r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])"
 _USABLE_URI = re.compile(rf"(?is)sips?:(?:[^@]+@)?{_HOST}{_PORT}(?:[;?].*)?|tel:.+|urn:service:.+")
 
 

@@ -170,6 +170,32 @@ def test_credentials_of_a_call_to_another_number_are_challenged(
     assert passes or "of a call to another number" in fake.logs[0]
 
 
+@pytest.mark.parametrize(
+    ("realm", "header"),
+    [
+        ("ENTRYPHONE.Test", ""),
+        ("elsewhere", 'Digest realm="entryphone.test", uri="sip:12@a", x="\\", uri="sip:13@a"'),
+        ("elsewhere", 'Digest x="realm="y", realm=EntryPhone.test , uri="sip:13@a"x="y'),
+        ("elsewhere", 'Digest realm="entryphone.test", uri="sip:13@a", x, uri="sip:12@a"'),
+    ],
+)
+def test_which_number_overheard_credentials_are_of_is_read_as_the_proxy_reads_it(
+    fake: FakeKsr, request_of: Make, realm: str, header: str
+) -> None:
+    login(fake)
+    fake.message.auth_realm, fake.message.auth_uri = realm, "sip:13@a" if not header else "sip:12@a"
+    fake.message.headers = [("Proxy-Authorization", header)] if header else []
+    assert digest.authenticate(fake.ksr, request_of(fake)) is DONE
+    assert "of a call to another number" in fake.logs[0]
+
+
+def test_long_credentials_are_read_quickly() -> None:
+    began_s = time.process_time()
+    assert digest._parameters("Digest " + "a" * 14_000) == {}
+    assert len(digest._parameters("Digest " + "a=,b " * 3_000)) == 2
+    assert time.process_time() - began_s < 0.1
+
+
 @pytest.mark.parametrize("whose", ["emergency", "registration", "our network"])
 def test_credentials_of_another_request_are_good_for(fake: FakeKsr, request_of: Make, whose: str) -> None:
     login(fake)

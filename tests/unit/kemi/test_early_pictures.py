@@ -42,7 +42,6 @@ def test_the_sound_of_who_shows_a_picture_is_on_hold(direction: str) -> None:
     ("description", "is_held"),
     [
         pytest.param(_SOUND, False, id="may have something to say"),
-        pytest.param(said("sendonly"), False, id="has something to say"),
         pytest.param(said("recvonly"), True, id="listens alone"),
         pytest.param(said("", _SOUND).replace(b"t=0 0\r\n", b"t=0 0\r\na=recvonly\r\n"), True, id="says so for all"),
         pytest.param(said("sendrecv", _NO_PICTURE), False, id="shows no picture"),
@@ -54,6 +53,18 @@ def test_who_may_have_something_to_say_is_heard(description: bytes, is_held: boo
     held = early_pictures.with_sound_held(description)
     assert (held != description) is is_held
     assert ("inactive" in directions(held)) is is_held
+
+
+@pytest.mark.parametrize(
+    "description",
+    [said("sendonly"), said("sendonly", _NO_PICTURE), said("").replace(b"t=0 0\r\n", b"t=0 0\r\na=sendonly\r\n")],
+    ids=["of the sound", "beside a refused picture", "of all"],
+)
+def test_who_only_sends_before_he_answers_has_nobody_on_hold(description: bytes) -> None:
+    assert b"a=sendonly" in description
+    heard = early_pictures.with_sound_held(description)
+    assert directions(heard)[0] == "sendrecv"
+    assert early_pictures.with_sound_held(heard) == heard
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,6 +39,9 @@ def _message(header: str, body: str = "") -> str:
         (f"\r\r\n\r\n{_message('Subject: x' + chr(13) + _SMUGGLED)}", "CR without LF"),
         (f"INVITE x SIP/2.0\nSubject: x\r{_SMUGGLED}\n\nbody", "CR without LF"),
         (f"INVITE x SIP/2.0\nSubject: x\r{_SMUGGLED}", "CR without LF"),
+        (f" \r\n\r\n{_message('Subject: x' + chr(13) + _SMUGGLED)}", "CR without LF"),
+        (f"\0\t\r\n \r\n{_message('Subject: x' + chr(13) + _SMUGGLED)}", "CR without LF"),
+        (f" \r\n\r\n{_message(f'Content-Type: a/b&{_SMUGGLED}')}", "header after &"),
         (_message(f"Content-Type: application/sdp&{_SMUGGLED}"), "header after &"),
         (_message("Contact: <sip:a@b>& \tF : <sip:h1@b>"), "header after &"),
         (_message("Contact: <sip:a@b>&\r\n to\r\n : <sip:h1@b>"), "header after &"),
@@ -51,6 +55,7 @@ def _message(header: str, body: str = "") -> str:
         (_message("v:\r\n SIP/2.0/UDP a ("), "comment in Via"),
         (_message("User-Agent: (a)\r\nVIA \t: SIP/2.0/UDP a;b=((c)"), "comment in Via"),
         ("\r\n", "no text"),
+        (" \r\n\t\0", "no text"),
         (_message("Subject: x"), ""),
         (_message("Subject: x", "v=0\ro=-\r"), ""),
         (f"\r\n{_message('Subject: x')}", ""),
@@ -62,6 +67,22 @@ def _message(header: str, body: str = "") -> str:
         (_message("Call-ID: -(<:[?{&f:"), ""),
         (_message("i: [@x\r\nIn-Reply-To: a[b"), ""),
         (_message("Call-ID: a\r\n [&f: b"), "header after &"),
+        (_message("Supported: a\r\n &f: b"), "header after &"),
+        (_message("X-Maker: a\r\nContact: <sip:a@b>&f: b"), "header after &"),
+        (_message("X Maker: a&f: b"), "header after &"),
+        (_message("Contact\r\n : <sip:a@b>&f: b"), "header after &"),
+        (_message("From: Lobby <sip:a@[b>;tag=1"), "[ without ]"),
+        (_message("Route: <sip:a@b>, Lobby <sip:a@[b>"), "[ without ]"),
+        (_message("From: a:b [ <sip:a@b>;tag=1"), "[ without ]"),
+        (_message("O: a&f: b"), "header after &"),
+        (f" \r\n{_message('Subject: x')}", ""),
+        (_message("X-Device-Info: mode=[auto"), ""),
+        (_message("X-Maker: a=1&c: 2"), ""),
+        (_message("X-Maker!: a=1\r\n &c: 2 [\r\n\t&c: 2"), ""),
+        (_message("Supported: 100rel, &k: [x"), ""),
+        (_message("From: Lobby [A & t: <sip:a@b>;tag=1"), "header after &"),
+        (_message("From: Lobby [A <sip:a@b>;tag=1"), ""),
+        (_message("P-Asserted-Identity: [A & B: <sip:a@b>"), ""),
         (_message("Contact: <sip:a@[::1]:5060;pn-prid=0af1:remote&beef:voip?x=1&from=2>"), ""),
         (_message("Contact: <sip:a@b>;x=(y)"), ""),
         (_message("Via: SIP/2.0/UDP [::1]:5060;branch=z"), ""),
@@ -88,6 +109,14 @@ def test_what_is_not_utf_8_is_read_all_the_same(fake: FakeKsr, request_of: Make)
     assert checks.check_form(fake.ksr, request_of(fake)) is NEXT
 
 
+def test_a_registration_never_reaches_asterisk(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.method = "REGISTER"
+    fake.message.headers = [("Contact", "<sip:a@[b>&f: <sip:h1@b>")]
+    assert checks.check_form(fake.ksr, request_of(fake)) is NEXT
+    fake.message.headers = [("Contact", "<sip:a@b>\rf: <sip:h1@b>")]
+    assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+
+
 def test_a_forged_ack_is_dropped(fake: FakeKsr, request_of: Make) -> None:
     fake.message.method = "ACK"
     fake.message.headers = [("Subject", f"x\r{_SMUGGLED}")]
@@ -112,3 +141,64 @@ def test_a_reply_of_a_node_or_without_fault_goes_on(fake: FakeKsr, source_ip: st
     Router(fake.ksr).ksr_reply_route(object())
     assert not fake.called("set_drop")
     assert fake.logs == []
+
+
+@pytest.mark.parametrize(
+    ("source_ip", "header", "dropped"),
+    [
+        ("127.0.0.21", "X-Maker: 1", False),
+        ("127.0.3.11", "X-Maker: 1", False),
+        ("127.0.3.11", _SMUGGLED, True),
+        ("127.0.2.1", "X-Maker: 1", True),
+    ],
+)
+def test_a_reply_that_cannot_be_read_to_its_end_is_dropped_but_a_carriers(
+    fake: FakeKsr, source_ip: str, header: str, dropped: bool
+) -> None:
+    fake.tables["trunk_hosts"]["127.0.3.11"] = "city-line"
+    name, value = header.split(": ")
+    fake.message.status, fake.message.source_ip, fake.message.malformed = 200, source_ip, 4
+    fake.message.headers = [(name, value)]
+    Router(fake.ksr).ksr_reply_route(object())
+    assert bool(fake.called("set_drop")) is dropped
+
+
+def test_a_flood_of_forged_requests_is_neither_answered_nor_told_for_ever(fake: FakeKsr, request_of: Make) -> None:
+    fake.defines |= {"EP_UNAUTH_LIMIT": "3", "EP_UNAUTH_SILENT": "5"}
+    fake.message.headers = [("Subject", f"x\r{_SMUGGLED}")]
+    for _ in range(9):
+        assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+    assert [status for status, _ in fake.replies] == [400, 400, 400, 503, 503]
+    assert len([line for line in fake.logs if "forged" in line]) == 3
+    fake.message.method, fake.message.headers, fake.message.malformed = "ACK", [], 4
+    assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+    assert not fake.called("sanity.sanity_check")
+    assert len(fake.replies) == 5
+
+
+def test_a_barred_address_has_no_forged_request_told(fake: FakeKsr, request_of: Make) -> None:
+    fake.message.headers = [("Subject", f"x\r{_SMUGGLED}")]
+    fake.tables["barred"][fake.message.source_ip] = int(time.monotonic()) + 60
+    assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+    assert fake.replies == [(403, "Forbidden")]
+    assert fake.logs == []
+
+
+def test_a_flood_of_forged_replies_is_not_told_for_ever(fake: FakeKsr) -> None:
+    fake.defines["EP_UNAUTH_LIMIT"] = "3"
+    fake.message.status, fake.message.source_ip = 200, "127.0.2.1"
+    fake.message.headers = [("Subject", f"x\r{_SMUGGLED}")]
+    router = Router(fake.ksr)
+    for _ in range(5):
+        router.ksr_reply_route(object())
+    assert len(fake.logs) == 3
+    assert len(fake.called("set_drop")) == 5
+
+
+@pytest.mark.parametrize("call_id", ["a\r\n b", "a\nb", "a\0b", "a\u2028b"])
+def test_a_call_id_that_is_no_line_of_the_log_is_refused(fake: FakeKsr, request_of: Make, call_id: str) -> None:
+    fake.message.call_id = call_id
+    assert checks.check_form(fake.ksr, request_of(fake)) is DONE
+    assert [status for status, _ in fake.replies] == [400]
+    assert len(fake.logs[0].splitlines()) == 1
+    assert "malformed, Call-ID" in fake.logs[0]

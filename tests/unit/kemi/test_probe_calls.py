@@ -170,3 +170,10 @@ def test_a_talk_begun_many_calls_ago_gives_its_panel_back() -> None:
     assert PanelStates().command([ended])[3:] == (
         "ep:panel_call:p9", "ep:call_over:c9", "900", "ep:panels_seen_at_ms", "-c9",
     )  # fmt: skip
+
+
+def test_a_panels_contact_that_nothing_can_be_sent_to_hides_no_other(fake: FakeKsr, request_of: Make) -> None:
+    probe(fake, "handset p1 12 header 7")
+    fake.location = {"p1": [Contact("mailto:a@b.c", "r0"), Contact("sip:p1@10.0.0.1", "r1")]}
+    assert probe_calls.ring_handset(fake.ksr, request_of(fake)) is DONE
+    assert fake.relayed == ["sip:p1@10.0.0.1"]

@@ -98,7 +98,7 @@ def test_a_name_may_be_no_text_an_address_not(
         ("sip:a@127.0.1.1:port;expires=60", False),
         ("<sip:>", False),
         ("<>", False),
-        ("<sip:a@127.0.1.1>;q=1, <sip:a@h_ost>", False),
+        ("<sip:a@127.0.1.1>;q=1, <sip:a@h^ost>", False),
         ("sip:a@127.0.1.1;expires=60, sip:@", False),
         ("*", True),
         ('A phone <sip:a@127.0.1.1:65535;transport=tcp;x="<,">;q=0.5', True),

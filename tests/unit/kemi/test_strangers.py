@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kemi_routes import digest
-from kemi_routes.pipeline import DONE, NEXT
+from kemi_routes import digest, replies
+from kemi_routes.pipeline import DONE, NEXT, Refusal
+from tests.unit.kemi.steps import events
 
 if TYPE_CHECKING:
     from kemi_routes.pipeline import Request
@@ -32,6 +33,13 @@ def test_a_device_without_account_is_served_so_often_as_policy_says(fake: FakeKs
     fake.database = {"nobody": ("0" * 32, "panel", 1)}
     fake.tables["absent"].clear()
     assert stranger(fake, request_of, 9)[0] is DONE, "an account must prove itself"
+
+
+def test_a_stranger_who_is_refused_is_told_as_no_panel(fake: FakeKsr, request_of: Make) -> None:
+    _, request = stranger(fake, request_of, 9)
+    assert request.account
+    replies.refuse(fake.ksr, request, Refusal(480, "Nobody", "no way to a centre"))
+    assert [event.get("panel") for event in events(fake)] == [None]
 
 
 @pytest.mark.parametrize("bad", ["\udccf", "\0"])
