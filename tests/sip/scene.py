@@ -320,12 +320,13 @@ class Scene:
         """Whether Kamailio knows where an account is."""
         return "result" in await self.rpc("ul.lookup", "location", f"{account}@{self.town.sip.domain}")
 
-    async def contact_goes(self, account: str, within_s: float) -> None:
-        """Wait until Kamailio knows no more where an account is: in time."""
+    async def contact_goes(self, account: str, within_s: float) -> float:
+        """Wait until Kamailio knows no more where an account is: in time. After how many seconds that was."""
         watch = Stopwatch()
         while await self.has_contact(account):
             assert watch.took_s < within_s
             await asyncio.sleep(0.02)  # Kamailio tells nobody
+        return watch.took_s
 
     def console(self, node: str, command: str) -> str:
         """One command on the console of an Asterisk node; returns what it prints."""

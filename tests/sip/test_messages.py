@@ -72,7 +72,7 @@ async def test_a_visitor_leaves_a_message_and_the_office_hears_it(scene: Scene) 
         call = await visitor.call(at.credentials, number)
         await call.answered()
         call.rtp.hush()
-        prompted = await call.rtp.wait_for_sound(3)
+        await call.rtp.wait_for_sound(3)
         await is_message_recorded(scene, before)
         call.rtp.talk()
         await asyncio.sleep(3)  # what he has to say
@@ -81,7 +81,6 @@ async def test_a_visitor_leaves_a_message_and_the_office_hears_it(scene: Scene) 
         await call.rtp.wait_for_sound(3, packets=heard + 20)  # it has been kept
         await call.wait_request("BYE", 6)
         found = await sound_of(scene, call.call_id)
-    assert prompted
     assert (found["kind"], found["dialled"], found["panel"]) == ("message", number, at.credentials.username)
     assert found["apartment_id"] is not None
     assert 2_500 < found["duration_ms"] < 6_000

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab.peers import sdp
 from lab.peers.digest import Credentials
 from lab.peers.scripted import ScriptedPeer
 from tests.sip.emergency_scene import until
@@ -173,7 +172,6 @@ async def test_an_app_that_answers_with_a_codec_nobody_has(scene: Scene) -> None
     await ring.wait_request("BYE", 5)
     record = await scene.office.call_record(call.call_id)
     assert record["result"] in {"no_answer", "failed"}
-    assert sdp.audio(ring.describe()) is not None
 
 
 async def test_a_forged_answer_opens_no_door(scene: Scene) -> None:
