@@ -10,7 +10,8 @@ import pytest
 
 from lab.peers import transactions
 from tests.sip.emergency_scene import rested
-from tests.sip.scene import Scene, Stack, agi_settings
+from tests.sip.scene import Scene, Stack
+from tests.sip.server_settings import agi_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,6 @@ from urllib.parse import unquote
 import pytest
 
 from lab.peers.digest import Credentials
-from tests.at_rest import await_nodes
 from tests.sip.emergency_scene import (
     CITY_LINE,
     SHARED,
@@ -261,12 +260,7 @@ async def _minute_with_room(room_s: float = 15.0) -> None:
 
 
 async def test_policy_may_serve_a_device_without_account_so_often_a_minute(scene: Scene) -> None:
-    path = scene.stack.settings.etc / "kamailio-host.cfg"
-    usual = path.read_text(encoding="utf-8")
-    path.write_text(usual.replace("EP_STRANGERS_PER_MINUTE 0", "EP_STRANGERS_PER_MINUTE 2"), encoding="utf-8")
-    await scene.restart("kamailio")
-    try:
-        await asyncio.to_thread(await_nodes, scene.stack.settings)
+    async with scene.kamailio_host("EP_STRANGERS_PER_MINUTE 0", "EP_STRANGERS_PER_MINUTE 2"):
         stranger, centre = await scene.peer("127.0.9.3"), await scene.peer(CITY_LINE)
         await _minute_with_room()
         for _ in range(2):
@@ -281,10 +275,6 @@ async def test_policy_may_serve_a_device_without_account_so_often_a_minute(scene
             await call.bye()
         refused = await stranger.call(Credentials("nobody-at-all", ""), "112")
         assert (await refused.final(5)).status == 403
-    finally:
-        path.write_text(usual, encoding="utf-8")
-        await scene.restart("kamailio")
-        await asyncio.to_thread(await_nodes, scene.stack.settings)
 
 
 async def test_a_city_that_wants_it_has_its_calls_recorded(scene: Scene) -> None:
