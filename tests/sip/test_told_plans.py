@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import time
@@ -11,6 +12,7 @@ import pytest
 
 from lab.peers.digest import Credentials
 from lab.peers.scripted import ScriptedPeer
+from tests.at_rest import await_rest
 from tests.sip.households import in_two_stages, nobody_home, quiet_at_night, quiet_hours
 from tests.sip.ordinary import they_talk
 from tests.sip.promises import in_most_tries
@@ -62,6 +64,7 @@ async def _answered_in_the_first_stage(scene: Scene) -> str:
 
 
 async def test_the_story_tells_who_was_named_in_which_stage_and_from_where(scene: Scene) -> None:
+    await asyncio.to_thread(await_rest, scene.stack.settings)  # for two seconds after a change no plan is kept
     apartment, at, number = in_two_stages(scene.town)
     handset, app = (resident.credentials.username for resident in apartment.residents)
     kept = await scene.office.get(f"/v1/ring-plans/{at.credentials.username}/{number}")
