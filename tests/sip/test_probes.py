@@ -117,9 +117,21 @@ class Probed:
         return probe
 
 
+async def _left_alone(scene: Scene, at: Panel) -> None:
+    """Until the story before is over for a panel: a probe gives way also to a call that began a second ago."""
+
+    async def taken_ago_s() -> float:
+        told = await scene.rpc("htable.get", "taken_panels", at.credentials.username)
+        return time.monotonic() - int(told["result"]["item"]["value"]) / 1000 if "result" in told else float("inf")
+
+    await until(lambda: held_by(scene, at), lambda holder: holder is None)
+    await until(taken_ago_s, lambda ago_s: ago_s > 1)
+
+
 async def probed(scene: Scene) -> Probed:
     """One that is probed in a story."""
     apartment, at, number = family(scene.town)
+    await _left_alone(scene, at)
     panel = await scene.resident(as_callee(at))
     said = await HttpRelay.start(Door(at.door_code), at.address, *scene.town.relay_login(at))
     scene.when_over(said.stop)
