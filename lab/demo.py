@@ -22,6 +22,7 @@ from lab.ladder import Ladder
 from lab.peers.baresip import AgentError, BaresipAgent
 from lab.peers.baresip_config import AgentConfig
 from lab.peers.door import Door
+from lab.peers.message import told_elsewhere
 from lab.peers.office import Office, OfficeError
 from lab.peers.panel import SimulatedPanel
 from lab.peers.town import Apartment, Panel, Resident, Town, read_town
@@ -69,12 +70,6 @@ def choose_household(town: Town) -> tuple[Apartment, Panel, str]:
             if panel.method == "dtmf" and panel.door_code and len(apartment.residents) == _HOUSEHOLD:
                 return apartment, panel, number
     raise DemoError(f"the town has no apartment with {_HOUSEHOLD} accounts behind a panel that opens by code")
-
-
-def told_elsewhere(reason: str) -> bool:
-    """The Reason of a CANCEL says that somebody else answered (RFC 3326: SIP cause 200 or Q.850 cause 26)."""
-    compact = reason.replace(" ", "").lower()
-    return "sip;cause=200" in compact or "q.850;cause=26" in compact
 
 
 async def play(town: Town, settings: LabSettings, directory: Path) -> tuple[str, Ladder]:

@@ -95,19 +95,3 @@ def write_registrations(path: Path, households: Sequence[Household], role: str, 
         account = household.panel if shared else own
         lines.append(f"{account.name};{account.password};{own.name};{handset_address(role, index)};{domain};")
     path.write_text("\n".join(["SEQUENTIAL", *lines, ""]))
-
-
-def made_up(count: int) -> list[Household]:
-    """Households for a server that checks no account (the bare reference on its own)."""
-    return [
-        Household(
-            Account(f"p{index:06}", f"panel-{index}"),
-            "1",
-            (
-                Account(f"h{index:06}a", f"a-{index}"),
-                Account(f"h{index:06}b", f"b-{index}"),
-                Account(f"h{index:06}c", f"c-{index}"),
-            ),
-        )
-        for index in range(count)
-    ]

@@ -146,10 +146,6 @@ class BaresipAgent:
         """Take the binding away and forget the account."""
         await self._command("uadel", f"sip:{self.config.account}@{self.config.domain}")
 
-    async def use_without_registration(self) -> None:
-        """Create the account, able to call, reachable by nobody."""
-        await self._command("uanew", self.config.account_line(0))
-
     async def dial(self, number: str) -> str:
         """Call a number of the domain; returns the SIP Call-ID."""
         answer = await self._command("dial", f"sip:{number}@{self.config.domain}")
@@ -158,10 +154,6 @@ class BaresipAgent:
     async def accept(self, call_id: str = "") -> None:
         """Answer the call that rings (or the one named)."""
         await self._command("accept", call_id or None)
-
-    async def decline(self, call_id: str = "") -> None:
-        """Refuse the call that rings: 486, as baresip does."""
-        await self._command("hangup", call_id or None)
 
     async def hangup(self, call_id: str = "") -> None:
         """End the call: BYE, or CANCEL while it rings."""

@@ -286,9 +286,8 @@ class IncomingCall(Dialog):
 
     @property
     def answered_elsewhere(self) -> bool:
-        """The phone was told that somebody else took the call (RFC 3326: SIP cause 200, or Q.850 cause 26)."""
-        compact = self.reason.replace(" ", "").lower()
-        return "sip;cause=200" in compact or "q.850;cause=26" in compact
+        """The phone was told that somebody else took the call."""
+        return message.told_elsewhere(self.reason)
 
     def ring(self) -> None:
         """180 Ringing."""

@@ -199,3 +199,9 @@ def _without_quoted(value: str) -> str:
 def _outside_of_uri(value: str) -> str:
     unquoted = value if "<" not in value else _without_quoted(value)
     return unquoted.rpartition(">")[2] if ">" in unquoted else unquoted
+
+
+def told_elsewhere(reason: str) -> bool:
+    """The Reason of a CANCEL says that somebody else answered (RFC 3326: SIP cause 200 or Q.850 cause 26)."""
+    compact = reason.replace(" ", "").lower()
+    return "sip;cause=200" in compact or "q.850;cause=26" in compact

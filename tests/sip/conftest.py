@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab.peers import transactions
 from tests.sip.emergency_scene import rested
-from tests.sip.scene import Scene, Stack, agi_settings
+from tests.sip.scene import Scene, Stack
+from tests.sip.server_settings import agi_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +60,12 @@ def patient_leases(stack: Stack) -> Iterator[None]:
     """
     with agi_settings(stack, lease_timeout_s=0.8):
         yield
+
+
+@pytest.fixture
+def nothing_is_said_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripted peers do not repeat what a proxy that stands still for half a second has: it would be logged again."""
+    monkeypatch.setattr(transactions, "T1_S", 6.0)
 
 
 @pytest.fixture

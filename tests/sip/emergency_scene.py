@@ -14,6 +14,7 @@ from lab.peers.digest import Credentials
 from lab.probes import redis_command
 from lab.services import PANEL_CALLS
 from tests.sip.ordinary import they_talk
+from tests.sip.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +66,17 @@ async def call_112(
     ring = await centre.incoming(number, timeout_s, since_s)
     await they_talk(call, ring)
     return call, ring
+
+
+async def timed_112(scene: Scene, at: Panel, line: str = CITY_LINE) -> tuple[OutgoingCall, IncomingCall, float]:
+    """As `call_112`, and how long the platform took until the centre rang, in seconds."""
+    centre, visitor = await scene.peer(line), await scene.visitor(at)
+    watch = Stopwatch()
+    call = await visitor.call(at.credentials, "112")
+    ring = await centre.incoming("112", 12, watch.began_s)
+    took_s = watch.took_s
+    await they_talk(call, ring)
+    return call, ring, took_s
 
 
 async def the_centre_is_rung(scene: Scene, at: Panel) -> tuple[OutgoingCall, IncomingCall, ScriptedPeer]:

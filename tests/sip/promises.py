@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 Seen = TypeVar("Seen")
 _AGAIN = 2
+_TRIES = 5
 
 
 async def in_most_tries(play: Callable[[], Awaitable[Seen]], right: Callable[[Seen], bool]) -> Seen:
@@ -23,6 +24,20 @@ async def in_most_tries(play: Callable[[], Awaitable[Seen]], right: Callable[[Se
             if not right(seen[-1]):
                 raise AssertionError(f"not right in two of {len(seen)} tries: {seen}")
     return seen[-1]
+
+
+async def once_hit(play: Callable[[], Awaitable[Seen]], hit: Callable[[Seen], bool]) -> Seen:
+    """What was seen in the first try that fell into the moment which a story is about.
+
+    No promise: that the moment is missed now and then says nothing of the platform. What holds in any case, and what
+    holds in that moment, `play` itself asserts.
+    """
+    seen: list[Seen] = []
+    while len(seen) < _TRIES:
+        seen.append(await play())
+        if hit(seen[-1]):
+            return seen[-1]
+    raise AssertionError(f"the moment was missed {_TRIES} times: {seen}")
 
 
 async def kept_within(limit_s: float, measured: Callable[[], Awaitable[float]]) -> None:

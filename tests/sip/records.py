@@ -28,6 +28,12 @@ async def record_with(scene: Scene, call_id: str, told: Callable[[Record], bool]
     return record
 
 
+async def outcomes(scene: Scene, call_id: str, count: int) -> dict[str, tuple[int, str]]:
+    """Of each account of a call that is over, which has so many branches: its stage, and what came of it."""
+    record = await scene.office.call_record(call_id, branches=count)
+    return {branch["account"]: (branch["stage"], branch["outcome"]) for branch in record["branches"]}
+
+
 async def record_with_keys(scene: Scene, call_id: str, count: int = 1) -> Record:
     """The complete record of a call, once it tells of so many keys, and of each what came of it."""
     await scene.office.access_records(call_id, count)

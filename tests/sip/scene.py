@@ -25,10 +25,11 @@ from lab.probes import kamailio_rpc, redis_command
 from lab.process_scan import LAB_MARK
 from lab.services import OUTBOX_HEARTBEAT
 from tests.at_rest import await_nodes, await_rest
+from tests.sip.server_settings import agi_settings
 from tests.sip.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from lab.peers.calls import IncomingCall, OutgoingCall
     from lab.peers.town import Apartment, Panel, Resident
@@ -56,20 +57,6 @@ class Stack(Protocol):
 
     def pids(self, service: str) -> list[int]:
         """The processes of a service."""
-
-
-@contextlib.contextmanager
-def agi_settings(stack: Stack, **changes: object) -> Iterator[None]:
-    """FastAGI runs with other settings inside the block."""
-    path = stack.settings.etc / "agi.json"
-    usual = path.read_text(encoding="utf-8")
-    path.write_text(json.dumps(json.loads(usual) | changes), encoding="utf-8")
-    try:
-        stack.restart("agi")
-        yield
-    finally:
-        path.write_text(usual, encoding="utf-8")
-        stack.restart("agi")
 
 
 @dataclass
@@ -229,16 +216,24 @@ class Scene:
             yield
 
     @contextlib.asynccontextmanager
+    async def made(self, noun: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Something that the office makes for the block, and removes after it."""
+        made = await self.office.send("POST", f"/v1/{noun}", body)
+        try:
+            yield made
+        finally:
+            await self.office.send("DELETE", f"/v1/{noun}/{made['account'] if noun == 'accounts' else made['id']}")
+
+    @contextlib.asynccontextmanager
     async def plan_with(self, at: Panel, number: str, stages: list[dict[str, Any]]) -> AsyncIterator[None]:
         """The apartment that this number of a panel rings has these stages inside the block; it has no plan else."""
         plan = await self.office.get(f"/v1/ring-plans/{at.credentials.username}/{number}")
         body = {"apartment_id": plan["apartment_id"], "stages": stages}
-        made = await self.office.send("POST", "/v1/ring-plans", body)
-        await self.felt()
         try:
-            yield
+            async with self.made("ring-plans", body):
+                await self.felt()
+                yield
         finally:
-            await self.office.send("DELETE", f"/v1/ring-plans/{made['id']}")
             await self.felt()
 
     # --- servers ------------------------------------------------------------------------------------------------
@@ -306,6 +301,22 @@ class Scene:
         finally:
             await asyncio.to_thread(changed.__exit__, None, None, None)
 
+    @contextlib.asynccontextmanager
+    async def kamailio_host(self, usual: str, other: str) -> AsyncIterator[None]:
+        """Kamailio runs with other words of `kamailio-host.cfg` inside the block. Killed before and after it."""
+        path = self.stack.settings.etc / "kamailio-host.cfg"
+        before = path.read_text(encoding="utf-8")
+        assert usual in before
+        path.write_text(before.replace(usual, other), encoding="utf-8")
+        try:
+            await self.restart("kamailio")
+            await asyncio.to_thread(await_nodes, self.stack.settings)
+            yield
+        finally:
+            path.write_text(before, encoding="utf-8")
+            await self.restart("kamailio")
+            await asyncio.to_thread(await_nodes, self.stack.settings)
+
     async def rpc(self, method: str, *parameters: str | float) -> dict[str, Any]:
         """What Kamailio answers to one JSON-RPC call, with `result` or `error`."""
         return await asyncio.to_thread(
@@ -320,12 +331,13 @@ class Scene:
         """Whether Kamailio knows where an account is."""
         return "result" in await self.rpc("ul.lookup", "location", f"{account}@{self.town.sip.domain}")
 
-    async def contact_goes(self, account: str, within_s: float) -> None:
-        """Wait until Kamailio knows no more where an account is: in time."""
+    async def contact_goes(self, account: str, within_s: float) -> float:
+        """Wait until Kamailio knows no more where an account is: in time. After how many seconds that was."""
         watch = Stopwatch()
         while await self.has_contact(account):
             assert watch.took_s < within_s
             await asyncio.sleep(0.02)  # Kamailio tells nobody
+        return watch.took_s
 
     def console(self, node: str, command: str) -> str:
         """One command on the console of an Asterisk node; returns what it prints."""

@@ -11,6 +11,7 @@ import pytest
 
 from lab.peers.digest import Credentials
 from tests.sip.households import family
+from tests.sip.promises import kept_within
 from tests.sip.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tests.sip.scene import Scene
 
 _FELT_WITHIN_S = 1.0
+_SETTLED_WITHIN_S = 5.0
+"""Where it is asked whether a change is felt, not when."""
 
 
 async def _until_status(peer: ScriptedPeer, credentials: Credentials, wanted: tuple[int, ...]) -> float:
@@ -36,12 +39,16 @@ async def test_a_disabled_account_is_refused_within_a_second_and_comes_back(scen
     path = f"/v1/accounts/{resident.credentials.username}"
     scene.when_over(scene.delivered)
 
-    await scene.office.send("PATCH", path, {"enabled": False})
-    try:
-        assert await _until_status(peer, resident.credentials, (401, 403)) < _FELT_WITHIN_S
-    finally:
-        await scene.office.send("PATCH", path, {"enabled": True})
-    assert await _until_status(peer, resident.credentials, (200,)) < _FELT_WITHIN_S
+    async def longer_s() -> float:
+        """How long the slower of both changes takes."""
+        await scene.office.send("PATCH", path, {"enabled": False})
+        try:
+            refused_s = await _until_status(peer, resident.credentials, (401, 403))
+        finally:
+            await scene.office.send("PATCH", path, {"enabled": True})
+        return max(refused_s, await _until_status(peer, resident.credentials, (200,)))
+
+    await kept_within(_FELT_WITHIN_S, longer_s)
 
 
 async def _nobody_rings_at(scene: Scene, former: ScriptedPeer) -> None:
@@ -79,16 +86,26 @@ async def test_a_rotated_password_replaces_the_old_one_within_a_second(scene: Sc
     old = await _one_more_app(scene, name)
     _removed_when_over(scene, name)
     peer = await scene.peer("127.0.3.30")
-    assert await _until_status(peer, old, (200,)) < _FELT_WITHIN_S
-    assert await scene.has_contact(name)
+    await _until_status(peer, old, (200,))
+    rights = [old]
 
-    rotated = await scene.office.send("POST", f"/v1/accounts/{name}/rotate-password")
-    await scene.contact_goes(name, _FELT_WITHIN_S)
+    async def gone_s() -> float:
+        """How long who has the old password is registered yet."""
+        assert await scene.has_contact(name)
+        rotated = await scene.office.send("POST", f"/v1/accounts/{name}/rotate-password")
+        rights.append(Credentials(name, rotated["password"]))
+        return await scene.contact_goes(name, _SETTLED_WITHIN_S)
+
+    async def longer_s() -> float:
+        """How long until nobody has the old password any more, and somebody the new one: the longer of both."""
+        return max(await gone_s(), await _until_status(peer, rights[-1], (200,)))
+
+    await kept_within(_FELT_WITHIN_S, longer_s)
+    await gone_s()
     await _nobody_rings_at(scene, peer)
-
-    assert await _until_status(peer, Credentials(name, rotated["password"]), (200,)) < _FELT_WITHIN_S
-    assert (await peer.register(old)).status in (401, 403)
-    assert (await peer.register(Credentials(name, rotated["password"]), expires_s=0, contact="*")).status == 200
+    assert (await peer.register(rights[-1])).status == 200
+    assert [(await peer.register(former)).status in (401, 403) for former in rights[:-1]] == [True] * len(rights[:-1])
+    assert (await peer.register(rights[-1], expires_s=0, contact="*")).status == 200
 
 
 @pytest.mark.parametrize("change", ["a new password", "removed and made anew"])
@@ -106,7 +123,7 @@ async def test_what_changes_while_kamailio_is_down_is_felt_at_its_start(scene: S
         await scene.office.send("DELETE", f"/v1/accounts/{name}")
         new = await _one_more_app(scene, name)
     await scene.revive()
-    await scene.contact_goes(name, _FELT_WITHIN_S)
+    await scene.contact_goes(name, _SETTLED_WITHIN_S)
     await _nobody_rings_at(scene, former)
 
     another = await scene.peer("127.0.3.31")

@@ -192,6 +192,7 @@ async def test_a_raw_newline_in_a_display_name_injects_no_header(scene: Scene, n
     assert [len(phone.ringing) for _, phone in home.phones] == [1] * len(home.phones)  # by the good call only
 
 
+@pytest.mark.usefixtures("nothing_is_said_twice")
 async def test_a_60_kb_invite_is_refused(scene: Scene) -> None:
     _, at, number = family(scene.town)
     visitor = await scene.visitor(at)
@@ -206,6 +207,7 @@ async def test_a_60_kb_invite_is_refused(scene: Scene) -> None:
     await a_good_call(scene)
 
 
+@pytest.mark.usefixtures("nothing_is_said_twice")
 async def test_no_common_codec_is_488(scene: Scene) -> None:
     _, at, number = family(scene.town)
     visitor = await scene.visitor(at)

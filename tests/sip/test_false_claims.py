@@ -38,6 +38,7 @@ async def _with_two_credentials(
     return await peer.send(again)
 
 
+@pytest.mark.usefixtures("nothing_is_said_twice")
 async def test_nobody_registers_as_another_account_by_two_credentials(scene: Scene) -> None:
     apartment, _, _ = family(scene.town)
     victim = apartment.residents[0].credentials.username

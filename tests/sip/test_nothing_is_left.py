@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # tm keeps a finished transaction for 5 s, and one whose CANCEL nobody answered, as the phone had gone, for 95 s.
 _SETTLE_S = 120.0
+pytestmark = pytest.mark.timeout(150)  # what is left is told before
 
 
 async def _until(read: Callable[[], Awaitable[object]], wanted: object) -> None:

@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.peers import sdp
 from lab.peers.digest import Credentials
 from lab.peers.scripted import ScriptedPeer
 from tests.sip.emergency_scene import until
@@ -19,8 +18,6 @@ from tests.sip.ordinary import they_talk
 from tests.sip.records import record_with_keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from lab.peers.calls import IncomingCall
     from lab.peers.town import Apartment
     from tests.sip.scene import Scene
@@ -28,16 +25,6 @@ if TYPE_CHECKING:
 
 # Of as many each third left too early for the dialplan, and had no end.
 _LEAVE_AT_ONCE = 20
-
-
-@contextlib.asynccontextmanager
-async def _made(scene: Scene, noun: str, body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    made = await scene.office.send("POST", f"/v1/{noun}", body)
-    try:
-        yield made
-    finally:
-        key = made["account"] if noun == "accounts" else made["id"]
-        await scene.office.send("DELETE", f"/v1/{noun}/{key}")
 
 
 async def _apartment_id(scene: Scene, apartment: Apartment) -> int:
@@ -173,7 +160,6 @@ async def test_an_app_that_answers_with_a_codec_nobody_has(scene: Scene) -> None
     await ring.wait_request("BYE", 5)
     record = await scene.office.call_record(call.call_id)
     assert record["result"] in {"no_answer", "failed"}
-    assert sdp.audio(ring.describe()) is not None
 
 
 async def test_a_forged_answer_opens_no_door(scene: Scene) -> None:
@@ -215,7 +201,7 @@ async def test_a_plan_whose_only_target_is_gone_is_nobody_home(scene: Scene) -> 
     name = f"gone-{secrets.token_hex(4)}"
     await scene.office.send("POST", "/v1/accounts", {"account": name, "kind": "app", "apartment_id": home})
     stages = [{"ring_timeout_s": 10, "targets": [{"account": name}]}]
-    async with _made(scene, "ring-plans", {"apartment_id": home, "stages": stages}):
+    async with scene.made("ring-plans", {"apartment_id": home, "stages": stages}):
         await scene.office.send("DELETE", f"/v1/accounts/{name}")
         await scene.felt()
         visitor = await scene.visitor(at)
@@ -235,7 +221,7 @@ async def test_of_forty_targets_thirty_ring_and_one_answer_ends_the_others(scene
         for _ in range(40):
             name = f"many-{secrets.token_hex(5)}"
             body = {"account": name, "kind": "app", "apartment_id": home}
-            made = await exits.enter_async_context(_made(scene, "accounts", body))
+            made = await exits.enter_async_context(scene.made("accounts", body))
             credentials = Credentials(name, made["password"])
             exits.push_async_callback(hall.register, credentials, expires_s=0, contact="*")
             names.append(credentials)

@@ -63,6 +63,7 @@ async def test_a_device_whose_address_has_changed_meanwhile_is_challenged_once_m
     assert (await after.register(right, contact="*", expires_s=0)).status == 200
 
 
+@pytest.mark.usefixtures("nothing_is_said_twice")
 @pytest.mark.parametrize("whence", ["elsewhere", "the same address", "the same address, rewritten"])
 async def test_overheard_credentials_call_no_other_number(scene: Scene, whence: str) -> None:
     apartment, at, number = family(scene.town)

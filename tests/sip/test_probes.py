@@ -20,6 +20,7 @@ from tests.sip.emergency_scene import CITY_LINE, call_112, call_back, caller_of,
 from tests.sip.households import as_callee, family
 from tests.sip.ordinary import they_talk
 from tests.sip.promises import in_most_tries, kept_within
+from tests.sip.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -116,9 +117,21 @@ class Probed:
         return probe
 
 
+async def _left_alone(scene: Scene, at: Panel) -> None:
+    """Until the story before is over for a panel: a probe gives way also to a call that began a second ago."""
+
+    async def taken_ago_s() -> float:
+        told = await scene.rpc("htable.get", "taken_panels", at.credentials.username)
+        return time.monotonic() - int(told["result"]["item"]["value"]) / 1000 if "result" in told else float("inf")
+
+    await until(lambda: held_by(scene, at), lambda holder: holder is None)
+    await until(taken_ago_s, lambda ago_s: ago_s > 1)
+
+
 async def probed(scene: Scene) -> Probed:
     """One that is probed in a story."""
     apartment, at, number = family(scene.town)
+    await _left_alone(scene, at)
     panel = await scene.resident(as_callee(at))
     said = await HttpRelay.start(Door(at.door_code), at.address, *scene.town.relay_login(at))
     scene.when_over(said.stop)
@@ -137,10 +150,10 @@ async def test_a_handset_is_called_through_its_panel_and_graded(scene: Scene) ->
         ]
         await call.rtp.wait_for_sound(5)
         await speak(call, 2)
-        pressed_s = time.monotonic()
+        watch = Stopwatch()
         await call.rtp.press("3")
         await call.wait_request("BYE", 6)
-        assert time.monotonic() - pressed_s < 4.5, "thanks, and nothing more is asked"
+        assert watch.took_s < 4.5, "thanks, and nothing more is asked"
         found = await ended(scene, campaign_id)
     assert (found["outcome"], found["grade"]) == ("answered", 3), found
     # On a busy machine the sound that this peer sends has gaps, and these are a reason, too.

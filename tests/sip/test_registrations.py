@@ -41,7 +41,7 @@ async def test_a_contact_is_kept_from_a_minute_to_an_hour(scene: Scene, asked_s:
     assert abs(int(message.parameter(answer.get("Contact"), "expires")) - kept_s) <= 1
     found = await scene.rpc("ul.lookup", "location", f"{account}@{scene.town.sip.domain}")
     (contact,) = found["result"]["Contacts"]
-    assert abs(contact["Contact"]["Expires"] - kept_s) <= 2
+    assert kept_s - 15 <= contact["Contact"]["Expires"] <= kept_s + 1  # seconds left
 
 
 async def test_a_challenge_is_good_for_two_thirds_of_an_hour(scene: Scene) -> None:
@@ -76,12 +76,7 @@ async def test_the_way_to_a_phone_behind_nat_is_kept_open(scene: Scene) -> None:
 
 async def test_a_phone_behind_a_proxy_of_ours_is_rung_through_it_also_after_kill_9(scene: Scene) -> None:
     """The proxy names itself by Path (RFC 3327): where the phone is, only it can send."""
-    path = scene.stack.settings.etc / "kamailio-host.cfg"
-    usual = path.read_text(encoding="utf-8")
-    path.write_text(usual.replace("!EP_EXEMPT_NETWORKS!!g", f"!EP_EXEMPT_NETWORKS!{_EDGES}!g"), encoding="utf-8")
-    await scene.restart("kamailio")
-    try:
-        await asyncio.to_thread(await_nodes, scene.stack.settings)
+    async with scene.kamailio_host("!EP_EXEMPT_NETWORKS!!g", f"!EP_EXEMPT_NETWORKS!{_EDGES}!g"):
         apartment, at, number = family(scene.town)
         resident = apartment.residents[0]
         account = resident.credentials.username
@@ -105,7 +100,3 @@ async def test_a_phone_behind_a_proxy_of_ours_is_rung_through_it_also_after_kill
             await call.cancel()
             await ring.wait_cancelled(3)
         assert (await edge.register(resident.credentials, expires_s=0, contact="*")).status == 200
-    finally:
-        path.write_text(usual, encoding="utf-8")
-        await scene.restart("kamailio")
-        await asyncio.to_thread(await_nodes, scene.stack.settings)

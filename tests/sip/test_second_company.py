@@ -16,23 +16,15 @@ from tests.sip.households import (
     takes_messages,
 )
 from tests.sip.prompts import prompt_plays
+from tests.sip.records import outcomes
 from tests.sip.test_messages import is_message_recorded, loud_part, sound_of, spooled
 
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall, OutgoingCall
-    from lab.peers.town import Apartment, Panel, Resident
+    from lab.peers.town import Apartment, Panel
     from tests.sip.scene import Scene
 
 _UNIT_STAGE_S = 6
-
-
-def _account(resident: Resident) -> str:
-    return resident.credentials.username
-
-
-async def _outcomes(scene: Scene, call: OutgoingCall, count: int) -> dict[str, tuple[int, str]]:
-    record = await scene.office.call_record(call.call_id, branches=count)
-    return {branch["account"]: (branch["stage"], branch["outcome"]) for branch in record["branches"]}
 
 
 async def _visit(scene: Scene, place: tuple[Apartment, Panel, str]) -> OutgoingCall:
@@ -94,7 +86,7 @@ async def test_the_indoor_unit_then_the_apps_then_the_phone(scene: Scene) -> Non
     await call.ringing()
     assert all(peer.ringing == [] for _, peer in others)
 
-    rings = await asyncio.gather(*(peer.incoming(_account(who), _UNIT_STAGE_S + 5) for who, peer in others))
+    rings = await asyncio.gather(*(peer.incoming(who.credentials.username, _UNIT_STAGE_S + 5) for who, peer in others))
 
     waited_s = rings[0].received.at_s - first.received.at_s
     assert _UNIT_STAGE_S - 1 < waited_s < _UNIT_STAGE_S + 3
@@ -108,10 +100,10 @@ async def test_the_indoor_unit_then_the_apps_then_the_phone(scene: Scene) -> Non
     phone.ring()
     await call.cancel()
     await phone.wait_cancelled()
-    assert await _outcomes(scene, call, 4) == {
-        _account(unit): (0, "cancelled"),
-        _account(apps[0]): (1, "declined"),
-        _account(apps[1]): (1, "declined"),
+    assert await outcomes(scene, call.call_id, 4) == {
+        unit.credentials.username: (0, "cancelled"),
+        apps[0].credentials.username: (1, "declined"),
+        apps[1].credentials.username: (1, "declined"),
         mobile.account: (2, "cancelled"),
     }
 
@@ -134,7 +126,7 @@ async def test_a_talk_is_recorded_and_both_are_told_in_russian(scene: Scene) -> 
     assert found["duration_ms"] > 1_000
     assert loud_part(found["audio"]) > 0.3
     (opening,) = await scene.office.access_records(call.call_id)
-    assert (opening["result"], opening["account"]) == ("sent", _account(place[0].residents[0]))
+    assert (opening["result"], opening["account"]) == ("sent", place[0].residents[0].credentials.username)
 
 
 async def test_residents_ring_one_by_one_in_their_own_order(scene: Scene) -> None:
@@ -151,7 +143,10 @@ async def test_residents_ring_one_by_one_in_their_own_order(scene: Scene) -> Non
     # A talk of no length leaves no recording.
     await second.rtp.wait_for_sound(5, packets=second.rtp.audible_packets + 50)
     await call.bye()
-    assert await _outcomes(scene, call, 2) == {_account(anna): (0, "declined"), _account(boris): (1, "answered")}
+    assert await outcomes(scene, call.call_id, 2) == {
+        anna.credentials.username: (0, "declined"),
+        boris.credentials.username: (1, "answered"),
+    }
     await sound_of(scene, call.call_id)
 
 
@@ -169,7 +164,7 @@ async def test_a_refusal_ends_the_call_where_the_plan_says_so(scene: Scene) -> N
     assert 400 <= (await call.final(10)).status < 700
     assert time.monotonic() - began_s < 8
     assert [carrier.ringing for carrier in carriers] == [[], []]
-    assert await _outcomes(scene, call, 1) == {_account(place[0].residents[0]): (0, "declined")}
+    assert await outcomes(scene, call.call_id, 1) == {place[0].residents[0].credentials.username: (0, "declined")}
 
 
 async def test_neighbours_call_one_another_within_the_house(scene: Scene) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall
     from tests.sip.scene import Scene
 
-_RINGS_WITHIN_S = 1.5
+_RINGS_WITHIN_S = 3.0
 """At once: one that is not rung when it registers is rung never, and a push that hangs is waited for longer."""
 _GIVEN_UP_WITHIN_S = 8.0
 

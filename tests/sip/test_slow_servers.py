@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from tests.sip.emergency_scene import CITY_LINE, call_112, emergency_record, panel_at, tell
+from tests.sip.emergency_scene import CITY_LINE, emergency_record, panel_at, tell, timed_112
 from tests.sip.households import family
 from tests.sip.records import record_with_keys
+from tests.sip.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -61,9 +62,11 @@ class Stutter:
 @contextlib.asynccontextmanager
 async def _slowly(scene: Scene, services: tuple[str, ...], period_s: float) -> AsyncIterator[None]:
     pids = [pid for name in services for pid in scene.stack.pids(name)]
-    with Stutter(pids, period_s):
-        yield
-    await scene.thaw(*services)
+    try:
+        with Stutter(pids, period_s):
+            yield
+    finally:
+        await scene.thaw(*services)
 
 
 def _ends(record: dict[str, Any]) -> list[str]:
@@ -83,9 +86,9 @@ class Evening:
     @contextlib.contextmanager
     def within(self, limit_s: float, what: str) -> Iterator[float]:
         """What happens inside takes no longer than this; when it began (monotonic seconds)."""
-        began_s = time.monotonic()
-        yield began_s
-        took_s = time.monotonic() - began_s
+        watch = Stopwatch()
+        yield watch.began_s
+        took_s = watch.took_s
         self.took.append(f"{what} {took_s:.2f} s")
         assert took_s < limit_s, self.took
 
@@ -161,8 +164,7 @@ async def test_112(scene: Scene, slow: tuple[str, ...], period_s: float) -> None
     centre = await scene.peer(CITY_LINE)
     async with _slowly(scene, slow, period_s):
         began_s = time.monotonic()
-        call, ring = await call_112(scene, panel_at(scene), timeout_s=12)
-        took_s = ring.received.at_s - began_s
+        call, ring, took_s = await timed_112(scene, panel_at(scene))
         tell(f"112 with {'+'.join(slow)} slow ({_RUNS_S} of {period_s} s): {took_s:.2f} s to the centre")
         await call.bye()
         await ring.wait_request("BYE", 5)

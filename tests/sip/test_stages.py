@@ -11,24 +11,14 @@ import pytest
 from tests.sip.carriers import FIRST
 from tests.sip.households import family, one_after_another, quiet_at_night, quiet_hours, with_a_gateway, without_a_plan
 from tests.sip.ordinary import they_talk
-from tests.sip.records import record_with
+from tests.sip.records import outcomes, record_with
 
 if TYPE_CHECKING:
-    from lab.peers.town import Resident
     from tests.sip.scene import Scene
 
 _GATEWAY_STAGE_S = 8
 _AT_ONCE_S = 3.0
 """No stage rings so short a time that it could have been waited for."""
-
-
-def _account(resident: Resident) -> str:
-    return resident.credentials.username
-
-
-async def _outcomes(scene: Scene, call_id: str, count: int) -> dict[str, tuple[int, str]]:
-    record = await scene.office.call_record(call_id, branches=count)
-    return {branch["account"]: (branch["stage"], branch["outcome"]) for branch in record["branches"]}
 
 
 # --- home gateway -----------------------------------------------------------------------------------------------
@@ -45,7 +35,7 @@ async def test_a_gateway_that_answers_for_its_units_ends_the_ringing(scene: Scen
     await call.rtp.wait_for_key(at.door_code[0], 3)
     await call.bye()
     assert app.ringing == []
-    assert await _outcomes(scene, call.call_id, 1) == {_account(unit): (0, "answered")}
+    assert await outcomes(scene, call.call_id, 1) == {unit.credentials.username: (0, "answered")}
 
 
 @pytest.mark.parametrize("status", [486, 603, 480])
@@ -62,7 +52,7 @@ async def test_a_gateway_that_refuses_gives_way_at_once(scene: Scene, status: in
     assert second.received.at_s - began_s < _AT_ONCE_S
     await they_talk(call, second)
     await call.bye()
-    assert (await _outcomes(scene, call.call_id, 2))[_account(own)] == (1, "answered")
+    assert (await outcomes(scene, call.call_id, 2))[own.credentials.username] == (1, "answered")
 
 
 async def test_a_gateway_that_is_offline_is_passed_over_at_once(scene: Scene) -> None:
@@ -76,7 +66,7 @@ async def test_a_gateway_that_is_offline_is_passed_over_at_once(scene: Scene) ->
     ring.ring()
     assert ring.received.at_s - began_s < _AT_ONCE_S
     await call.cancel()
-    assert (await _outcomes(scene, call.call_id, 2))[_account(gateway)] == (0, "offline")
+    assert (await outcomes(scene, call.call_id, 2))[gateway.credentials.username] == (0, "offline")
 
 
 async def test_a_gateway_whose_units_do_not_answer_gives_way_after_its_time(scene: Scene) -> None:
@@ -109,9 +99,9 @@ async def test_residents_ring_one_after_another(scene: Scene) -> None:
     second = await ivan.incoming()
     await they_talk(call, second)
     await call.bye()
-    assert await _outcomes(scene, call.call_id, 2) == {
-        _account(apartment.residents[0]): (0, "declined"),
-        _account(apartment.residents[1]): (1, "answered"),
+    assert await outcomes(scene, call.call_id, 2) == {
+        apartment.residents[0].credentials.username: (0, "declined"),
+        apartment.residents[1].credentials.username: (1, "answered"),
     }
 
 
@@ -119,16 +109,16 @@ async def test_an_account_in_its_quiet_hours_keeps_still_and_the_others_ring(sce
     apartment, at, number = quiet_at_night(scene.town)
     home = await scene.home(apartment)
     (sleeper, still), *others = home.phones
-    kept = await scene.office.get(f"/v1/accounts/{_account(sleeper)}")
+    kept = await scene.office.get(f"/v1/accounts/{sleeper.credentials.username}")
     assert (kept["quiet_from"], kept["quiet_until"]) == ("22:00", "07:00")
-    async with scene.with_values(f"/v1/accounts/{_account(sleeper)}", **quiet_hours(-1, 1)):
+    async with scene.with_values(f"/v1/accounts/{sleeper.credentials.username}", **quiet_hours(-1, 1)):
         visitor = await scene.visitor(at)
         call = await visitor.call(at.credentials, number)
         for _, peer in others:
             (await peer.incoming()).ring()
         await call.cancel()
         assert still.ringing == []
-    async with scene.with_values(f"/v1/accounts/{_account(sleeper)}", **quiet_hours(2, 3)):
+    async with scene.with_values(f"/v1/accounts/{sleeper.credentials.username}", **quiet_hours(2, 3)):
         began_s = time.monotonic()
         call = await visitor.call(at.credentials, number)
         await home.all_ring(since_s=began_s)
@@ -155,8 +145,8 @@ async def test_without_a_plan_the_phone_rings_after_the_app_at_once_when_that_re
     assert second.received.at_s - refused_s < _AT_ONCE_S
     await they_talk(call, second)
     await call.bye()
-    assert await _outcomes(scene, call.call_id, 2) == {
-        _account(apartment.residents[0]): (0, "declined"),
+    assert await outcomes(scene, call.call_id, 2) == {
+        apartment.residents[0].credentials.username: (0, "declined"),
         mobile.account: (1, "answered"),
     }
     record = await record_with(

@@ -92,7 +92,7 @@ async def test_a_phone_that_is_asked_for_a_key_is_free_when_the_visitor_leaves(s
         await talk.answered()
         await talk.rtp.wait_for_sound(3)
         await visit.cancel()
-        await talk.wait_request("BYE", 2)
+        await talk.wait_request("BYE", 5)
         (told,) = await scene.office.phone_legs(visit.call_id, 1)
         assert told["connected"] is False
 

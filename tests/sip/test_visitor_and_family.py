@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.demo import told_elsewhere
+from lab.peers.message import told_elsewhere
 from tests.sip.households import family
 from tests.sip.ordinary import the_family_rings
 from tests.sip.promises import kept_within

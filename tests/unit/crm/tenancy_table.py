@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LATER_MS: Final = 1_900_000_000_000
-
 
 @dataclass
 class Own:

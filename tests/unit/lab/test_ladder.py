@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab.demo import DemoError, choose_household, tell_record, tell_what_next, told_elsewhere
+from lab.demo import DemoError, choose_household, tell_record, tell_what_next
 from lab.ladder import Ladder
+from lab.peers.message import told_elsewhere
 from lab.peers.town import Town, read_town
 
 if TYPE_CHECKING:
