@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lab.settings import LabSettings
 
 _POLL_S = 0.03
+_GONE_TIMEOUT_S = 5.0
 
 
 @contextmanager
@@ -184,6 +185,8 @@ class Stack:
     def stop(self) -> list[int]:
         """End every process of the instance, also those a crashed command left. Returns their pids."""
         ended = end_processes(self.settings.directory, self.settings.run)
+        for child in self._children.values():  # a zombie is no process of the scan, yet its threads may still be ending
+            child.wait(_GONE_TIMEOUT_S)
         self._reap()
         if self.settings.records.is_dir():
             for name in self.services:

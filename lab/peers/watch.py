@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_MOST_CREDIT = 2.0
+
+
+def _never_stalled_s() -> float:
+    return 0.0
+
 
 class Watch:
-    """Coroutines wait here for a condition; whoever changes what the condition looks at calls `notify`."""
+    """Coroutines wait here for a condition; whoever changes what the condition looks at calls `notify`.
+
+    `stalled_s` tells how long, by now, this machine has let work wait for a processor, in seconds. A wait that began
+    before is that much longer, up to three times what it was to be: an event that is late because nobody could run is
+    no missing one. As it stands nothing counts as stalled.
+    """
+
+    stalled_s: ClassVar[Callable[[], float]] = staticmethod(_never_stalled_s)
 
     def __init__(self) -> None:
         self._waiters: set[asyncio.Future[None]] = set()
@@ -28,7 +41,8 @@ class Watch:
             TimeoutError: it did not hold in time; the text is what `missing` says then.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
+        began, stalled_before_s = loop.time(), type(self).stalled_s()
+        deadline = began + timeout_s
         while not condition():
             waiter = loop.create_future()
             self._waiters.add(waiter)
@@ -37,6 +51,9 @@ class Watch:
             except TimeoutError:
                 if condition():
                     return
-                raise TimeoutError(f"{missing()} (waited {timeout_s} s)") from None
+                credit_s = min(type(self).stalled_s() - stalled_before_s, _MOST_CREDIT * timeout_s)
+                if began + timeout_s + credit_s <= loop.time():
+                    raise TimeoutError(f"{missing()} (waited {loop.time() - began:.1f} s)") from None
+                deadline = began + timeout_s + credit_s
             finally:
                 self._waiters.discard(waiter)

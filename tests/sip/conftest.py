@@ -9,15 +9,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.peers import transactions
+from lab.peers.watch import Watch
 from tests.sip.emergency_scene import rested
 from tests.sip.scene import Scene, Stack
 from tests.sip.server_settings import agi_settings
+from tests.sip.stopwatch import stalled_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HERE = "tests/sip/"
 _LAST = "test_nothing_is_left"
+
+
+def pytest_configure() -> None:
+    """An event that is late because other work had the processors is no missing one."""
+    Watch.stalled_s = staticmethod(stalled_s)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,6 +51,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
             if isinstance(scene, Scene):
                 await rested(scene)
             await pyfuncitem.obj(**arguments)
+        except Exception:
+            if isinstance(scene, Scene):
+                pyfuncitem.add_report_section("call", "servers", scene.told())
+            raise
         finally:
             if isinstance(scene, Scene):
                 await scene.close()

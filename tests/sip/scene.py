@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _CARRIERS = "127.0.3."
 # What is left behind disturbs the stories after this one: a machine that stands still for a moment is waited for.
 _LEAVE_S = 5.0
+_TOLD_LINES, _TOLD_LENGTH = 40, 240
 
 
 class Stack(Protocol):
@@ -362,6 +363,12 @@ class Scene:
             file.seek(self._log_offsets.get(str(path), 0))
             text = file.read().decode("utf-8", "replace")
         return [line for line in text.splitlines() if all(part in line for part in parts)]
+
+    def told(self) -> str:
+        """What every server has logged in this story, its last lines: for whoever reads of a failure elsewhere."""
+        logs = self.stack.settings.log
+        lines = {path: self.new_lines(path)[-_TOLD_LINES:] for path in sorted(logs.rglob("*")) if path.is_file()}
+        return "\n".join(f"{path.relative_to(logs)}: {line[:_TOLD_LENGTH]}" for path in lines for line in lines[path])
 
     async def log_line(self, log: str, *parts: str, timeout_s: float = 5.0) -> str:
         """The only line that a log has gained in this story and that contains every part."""

@@ -1,4 +1,4 @@
-"""A stopwatch for promises of the platform: it stands still while the machine keeps the platform from running."""
+"""How much of the time that passes was the platform's: for the rest the machine kept it from running."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ _NICE = 16
 """Fields of /proc/stat and, after the name in brackets, of /proc/<pid>/stat (proc(5))."""
 _MOST_S = 2.0
 """Never more than this is taken off: a promise that needs more room is broken."""
+
+_PRESSURE = _PROC / "pressure/cpu"
 
 _Waited = dict[str, float]
 _STOLEN = "hypervisor"
@@ -42,10 +44,26 @@ class Stopwatch:
         return passed_s - min(waited_s, _MOST_S, passed_s)
 
 
+def stalled_s() -> float:
+    """Seconds, since the machine started, in which work waited for a processor (proc_pressure(5)), or it was stolen.
+
+    What is nicer than the stories waits as well: this is for limits that only have to end, not for promises.
+    """
+    try:
+        some = _PRESSURE.read_text(encoding="ascii").splitlines()[0]
+    except (OSError, IndexError):  # a kernel without it
+        return _stolen_s()
+    return _stolen_s() + int(some.rpartition("total=")[2]) / 1e6
+
+
+def _stolen_s() -> float:
+    steal = (_PROC / "stat").read_text(encoding="ascii").split(maxsplit=_STEAL + 1)[_STEAL]
+    return int(steal) * _TICK_S / (os.cpu_count() or 1)
+
+
 def _waited() -> _Waited:
     """Seconds that each task of this network was kept from running so far, and all together by the hypervisor."""
-    steal = (_PROC / "stat").read_text(encoding="ascii").split(maxsplit=_STEAL + 1)[_STEAL]
-    waited = {_STOLEN: int(steal) * _TICK_S / (os.cpu_count() or 1)}
+    waited = {_STOLEN: _stolen_s()}
     network, nice = (_PROC / "self/ns/net").readlink(), os.nice(0)
     for process in _PROC.glob("[0-9]*"):
         with suppress(OSError):  # it has ended
