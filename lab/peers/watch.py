@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -15,15 +16,33 @@ def _never_stalled_s() -> float:
     return 0.0
 
 
-class Watch:
-    """Coroutines wait here for a condition; whoever changes what the condition looks at calls `notify`.
+class Patience:
+    """A limit of waiting: an event that is late because nobody could run is no missing one.
 
-    `stalled_s` tells how long, by now, this machine has let work wait for a processor, in seconds. A wait that began
-    before is that much longer, up to three times what it was to be: an event that is late because nobody could run is
-    no missing one. As it stands nothing counts as stalled.
+    `stalled_s` tells how long, by now, this machine has let work wait for a processor, in seconds. A limit is that much
+    later, up to three times what it was to be. As it stands nothing counts as stalled.
     """
 
     stalled_s: ClassVar[Callable[[], float]] = staticmethod(_never_stalled_s)
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._began_s, self._stalled_before_s = time.monotonic(), type(self).stalled_s()
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the limit as it is by now; 0 when it is over."""
+        credit_s = min(type(self).stalled_s() - self._stalled_before_s, _MOST_CREDIT * self._timeout_s)
+        return max(0.0, self._timeout_s + credit_s - self.waited_s)
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds so far."""
+        return time.monotonic() - self._began_s
+
+
+class Watch:
+    """Coroutines wait here for a condition; whoever changes what the condition looks at calls `notify`."""
 
     def __init__(self) -> None:
         self._waiters: set[asyncio.Future[None]] = set()
@@ -40,20 +59,16 @@ class Watch:
         Raises:
             TimeoutError: it did not hold in time; the text is what `missing` says then.
         """
-        loop = asyncio.get_running_loop()
-        began, stalled_before_s = loop.time(), type(self).stalled_s()
-        deadline = began + timeout_s
+        patience = Patience(timeout_s)
         while not condition():
-            waiter = loop.create_future()
+            waiter = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
             try:
-                await asyncio.wait_for(waiter, max(0.0, deadline - loop.time()))
+                await asyncio.wait_for(waiter, patience.left_s)
             except TimeoutError:
                 if condition():
                     return
-                credit_s = min(type(self).stalled_s() - stalled_before_s, _MOST_CREDIT * timeout_s)
-                if began + timeout_s + credit_s <= loop.time():
-                    raise TimeoutError(f"{missing()} (waited {loop.time() - began:.1f} s)") from None
-                deadline = began + timeout_s + credit_s
+                if not patience.left_s:
+                    raise TimeoutError(f"{missing()} (waited {patience.waited_s:.1f} s)") from None
             finally:
                 self._waiters.discard(waiter)

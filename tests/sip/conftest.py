@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.peers import transactions
-from lab.peers.watch import Watch
+from lab.peers.watch import Patience
 from tests.sip.emergency_scene import rested
 from tests.sip.scene import Scene, Stack
 from tests.sip.server_settings import agi_settings
@@ -24,7 +24,7 @@ _LAST = "test_nothing_is_left"
 
 def pytest_configure() -> None:
     """An event that is late because other work had the processors is no missing one."""
-    Watch.stalled_s = staticmethod(stalled_s)
+    Patience.stalled_s = staticmethod(stalled_s)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

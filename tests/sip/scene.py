@@ -21,6 +21,7 @@ from lab.peers.office import Office
 from lab.peers.panel import SimulatedPanel
 from lab.peers.scripted import ScriptedPeer
 from lab.peers.town import read_town
+from lab.peers.watch import Patience
 from lab.probes import kamailio_rpc, redis_command
 from lab.process_scan import LAB_MARK
 from lab.services import OUTBOX_HEARTBEAT
@@ -372,9 +373,9 @@ class Scene:
 
     async def log_line(self, log: str, *parts: str, timeout_s: float = 5.0) -> str:
         """The only line that a log has gained in this story and that contains every part."""
-        deadline = time.monotonic() + timeout_s
+        patience = Patience(timeout_s)
         while not (found := self.log_lines(log, *parts)):
-            if time.monotonic() > deadline:
+            if not patience.left_s:
                 raise AssertionError(f"{log}: no new line with {parts}")
             await asyncio.sleep(0.02)  # a file has nothing to wait on
         assert len(found) == 1, f"{log}: said more than once: {found}"

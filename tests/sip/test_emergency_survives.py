@@ -24,7 +24,7 @@ from tests.sip.emergency_scene import (
     the_centre_is_rung,
     until,
 )
-from tests.sip.ordinary import they_talk
+from tests.sip.ordinary import node_of, they_talk
 from tests.sip.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def test_the_centre_is_not_rung_for_nobody_when_a_node_dies(scene: Scene) 
     """The call goes on through another node; what the dead one has begun ends."""
     call, first, centre = await the_centre_is_rung(scene, panel_at(scene))
 
-    await scene.kill("ast-emergency")
+    await scene.kill(node_of(scene, first))
 
     await first.wait_cancelled(10)
     again = await centre.incoming("112", 10, first.received.at_s + 1e-6)
