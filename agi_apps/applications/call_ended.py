@@ -45,7 +45,7 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     (call_id, panel, dialled, dial_status, cause, talk_ms, plan_source, decision, sound, started, *ending) = arguments
     no_media, hung_up_by, moves = ending
     gave_way = hung_up_by == DISPATCHER
-    result = result_of(dial_status, decision, sound, talked=gave_way or number_of(talk_ms) > 0)
+    result = result_of(dial_status, decision, sound)
     if gave_way and result == "caller_hung_up":
         result = "no_answer"
     if result in _TOLD:
@@ -64,13 +64,10 @@ def run(arguments: Sequence[str], services: Services) -> Outputs:
     return NOTHING
 
 
-def result_of(dial_status: str, decision: str, sound: str, *, talked: bool = True) -> str:
-    """Result of a call (docs/contracts.md, 7) from its last `Dial`, the last decision, and whether they talked.
-
-    Somebody may answer in the very moment in which the visitor walks away: nobody has talked then.
-    """
+def result_of(dial_status: str, decision: str, sound: str) -> str:
+    """Result of a call (docs/contracts.md, 7) from its last `Dial` and the last decision."""
     if dial_status == "ANSWER":
-        return "answered" if talked else "caller_hung_up"
+        return "answered"
     if decision in {Decision.PROMPT, Decision.MESSAGE}:
         prompt = Prompt.of_sound(sound)
         return _BY_PROMPT.get(prompt, "failed") if prompt is not None else "failed"

@@ -290,8 +290,11 @@ def story_of(lines: str | None) -> list[dict[str, Any]]:
 
 
 def billed(phone_ms: int, step_s: int, price_per_minute_micros: int) -> tuple[int, int]:
-    """Return the seconds that a carrier charges for, and their price in millionths of its currency, rounded up."""
-    seconds = -(-phone_ms // (step_s * 1000)) * step_s
+    """Return the seconds that a carrier charges for, and their price in millionths of its currency, rounded up.
+
+    Every step that has begun is charged, and the first begins with the answer: of somebody who hung up at once, too.
+    """
+    seconds = -(-max(phone_ms, 1) // (step_s * 1000)) * step_s
     return seconds, -(-seconds * price_per_minute_micros // 60)
 
 

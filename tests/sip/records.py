@@ -6,8 +6,11 @@ FastAGI) and pushes in it.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from lab.peers.office import OfficeError
 from tests.sip.emergency_scene import until
 
 if TYPE_CHECKING:
@@ -25,6 +28,20 @@ async def record_with(scene: Scene, call_id: str, told: Callable[[Record], bool]
         return await scene.office.call_record(call_id)
 
     record: Record = await until(read, told)
+    return record
+
+
+async def record_so_far(scene: Scene, call_id: str, told: Callable[[Record], bool]) -> Record:
+    """The record of a call that goes on, once it tells this."""
+    path = f"/v1/calls/{quote(call_id, safe='')}"
+
+    async def read() -> Record | None:
+        with contextlib.suppress(OfficeError):  # nothing is recorded yet
+            found: Record = await scene.office.get(path)
+            return found
+        return None
+
+    record: Record = await until(read, lambda found: found is not None and told(found))
     return record
 
 

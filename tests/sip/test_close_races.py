@@ -8,8 +8,10 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.sip.carriers import FIRST, dialled
-from tests.sip.households import family
+from tests.sip.households import beside_a_desk, family
 from tests.sip.ordinary import they_talk
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from lab.peers.message import SipMessage
     from tests.sip.scene import Scene
 
+_TALKS = int(os.environ.get("TALKS", "8"))
 # Enough to meet the race several times (it was one call in fifteen); CALLS=400 for a long look.
 _CALLS = int(os.environ.get("CALLS", "24"))
 
@@ -84,6 +87,40 @@ async def test_of_two_who_answer_at_once_one_talks_and_the_other_is_hung_up(scen
         outcomes = sorted(branch["outcome"] for branch in record["branches"])
         assert (record["result"], outcomes) == ("answered", ["answered", "cancelled", "cancelled"])
         assert record["answered_by"] == home.phones[rings.index(talks)][0].credentials.username
+
+
+@pytest.mark.parametrize("who", ["caller", "callee"])
+@pytest.mark.parametrize("called", ["handset", "phone", "desk"])
+async def test_a_talk_that_is_over_as_soon_as_it_begins_was_one(scene: Scene, who: str, called: str) -> None:
+    """Asterisk joins the two in the moment in which one of them hangs up."""
+    if called == "desk":
+        _, at, _ = beside_a_desk(scene.town)[0]
+        number, answering = "0", scene.town.desks[0]
+    elif called == "handset":
+        apartment, at, number = family(scene.town)
+        answering = apartment.residents[0]
+    else:
+        _, at, number = scene.town.apartment("phone only")
+        answering = None
+    callee = await scene.peer(FIRST if answering is None else answering.address, streams=_TALKS)
+    if answering is not None:
+        await scene.resident(answering)
+    visitor = await scene.peer(at.address, streams=_TALKS)
+    told = []
+    for _ in range(_TALKS):
+        began_s = time.monotonic()
+        call = await visitor.call(at.credentials, number)
+        ring = await callee.incoming(since_s=began_s)
+        ring.answer()
+        if who == "caller":
+            await call.answered()
+            await asyncio.gather(call.bye(), ring.wait_request("BYE", 5))
+        else:
+            await ring.established()
+            await asyncio.gather(ring.bye(), call.answered(), call.wait_request("BYE", 5))
+        record = await scene.office.call_record(call.call_id)
+        told += [(end["result"], end["hung_up_by"]) for end in record["story"] if end["event"] == "ended"]
+    assert told == [("answered", who)] * _TALKS
 
 
 async def test_an_answer_that_is_repeated_is_acknowledged_again(scene: Scene) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -49,11 +49,14 @@ async def spooled(scene: Scene) -> set[str]:
     return {path.name for path in found} - {ALIVE}
 
 
-async def is_message_recorded(scene: Scene, before: set[str]) -> None:
-    """Until a message is recorded that was not yet: the invitation and the tone are over."""
+async def is_message_recorded(scene: Scene, call_id: str) -> None:
+    """Until the message of this call is recorded: the invitation and the tone are over."""
+    spool = scene.stack.settings.lib / "sounds"
 
-    async def begun() -> set[str]:
-        return {name for name in await spooled(scene) - before if re.fullmatch(r"message\..*\.ulaw", name)}
+    async def begun() -> bool:
+        found = await asyncio.to_thread(lambda: list(spool.glob("message.*.ulaw")))
+        lines = [path.with_suffix(".call") for path in found]
+        return any(line.read_text().startswith(f"{quote(call_id, safe='')},") for line in lines if line.exists())
 
     await until(begun, bool, 20)
 
@@ -68,12 +71,11 @@ async def test_a_visitor_leaves_a_message_and_the_office_hears_it(scene: Scene) 
     _, at, number = nobody_home(scene.town)
     async with scene.company_with(message_limit_s=10):
         visitor = await scene.visitor(at)
-        before = await spooled(scene)
         call = await visitor.call(at.credentials, number)
         await call.answered()
         call.rtp.hush()
         await call.rtp.wait_for_sound(3)
-        await is_message_recorded(scene, before)
+        await is_message_recorded(scene, call.call_id)
         call.rtp.talk()
         await asyncio.sleep(3)  # what he has to say
         heard = call.rtp.audible_packets
@@ -92,12 +94,11 @@ async def test_a_visitor_who_hangs_up_has_left_his_message(scene: Scene) -> None
     _, at, number = nobody_home(scene.town)
     async with scene.company_with(message_limit_s=10):
         visitor = await scene.visitor(at)
-        before = await spooled(scene)
         call = await visitor.call(at.credentials, number)
         await call.answered()
         call.rtp.hush()
         await call.rtp.wait_for_sound(3)
-        await is_message_recorded(scene, before)
+        await is_message_recorded(scene, call.call_id)
         call.rtp.talk()
         await asyncio.sleep(1)  # what he has to say
         await call.bye()

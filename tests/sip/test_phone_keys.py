@@ -6,8 +6,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.sip.carriers import FIRST, SECOND, either
-from tests.sip.records import record_with_keys
+from tests.sip.records import record_so_far, record_with_keys
 
 if TYPE_CHECKING:
     from lab.peers.calls import IncomingCall, OutgoingCall
@@ -70,6 +72,37 @@ async def test_a_phone_that_is_asked_for_a_key_is_free_when_the_visitor_leaves(s
     (told,) = await scene.office.phone_legs(call.call_id, 1)
     assert told["connected"] is False
     assert (await scene.office.call_record(call.call_id))["answered_by"] is None
+
+
+@pytest.mark.parametrize("after", ["the sentence has begun", "no time at all"])
+async def test_who_picks_up_a_phone_and_hangs_up_without_a_key_leaves_the_others_ringing(
+    scene: Scene, after: str
+) -> None:
+    apartment, at, number = scene.town.apartment("presses a key first")
+    home = await scene.home(apartment)
+    carrier, other = await scene.peer(FIRST), await scene.peer(SECOND)
+    visitor = await scene.visitor(at)
+    call = await visitor.call(at.credentials, number)
+    (app,) = await home.all_ring()
+    numbers = [mobile.number for mobile in apartment.mobiles]
+    hasty, waiting = await asyncio.gather(*(either(carrier, other, number) for number in numbers))
+    waiting.ring()
+    hasty.answer()
+    await hasty.established()
+    if after == "the sentence has begun":
+        await hasty.rtp.wait_for_sound(3)
+    assert await hasty.bye() == 200
+    so_far = await record_so_far(scene, call.call_id, lambda record: bool(record["phone_legs"]))
+    (told,) = so_far["phone_legs"]
+    assert (told["account"], told["connected"], told["billed_s"]) == (apartment.mobiles[0].account, False, 60)
+    assert 200 not in call.statuses
+    assert (app.cancelled, waiting.cancelled) == (None, None)
+    app.answer()
+    await call.answered()
+    await waiting.wait_cancelled()
+    await call.bye()
+    record = await scene.office.call_record(call.call_id)
+    assert (record["result"], record["answered_by"]) == ("answered", apartment.residents[0].credentials.username)
 
 
 async def test_a_phone_that_is_asked_for_a_key_is_free_when_the_app_answers(scene: Scene) -> None:

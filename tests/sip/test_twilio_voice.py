@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import urllib.parse
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from lab.peers.digest import Credentials
-from lab.peers.office import OfficeError
 from lab.peers.twilio import Fault, Twilio
 from tests.sip.carriers import FIRST, SECOND, either
-from tests.sip.records import record_with, record_with_keys
+from tests.sip.records import record_so_far, record_with, record_with_keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,25 +95,13 @@ async def test_a_phone_that_is_asked_for_a_key_is_free_when_the_visitor_leaves(s
         assert told["connected"] is False
 
 
-async def _told(scene: Scene, visit: OutgoingCall, outcome: str, timeout_s: float = 5.0) -> None:
-    """Until the story of a call that goes on tells this of a branch."""
-    deadline = time.monotonic() + timeout_s
-    path = f"/v1/calls/{urllib.parse.quote(visit.call_id, safe='')}"
-    while True:
-        with contextlib.suppress(OfficeError):  # nothing is recorded yet
-            if outcome in {line.get("outcome") for line in (await scene.office.get(path))["story"]}:
-                return
-        assert time.monotonic() < deadline, f"the story never told of {outcome}"
-        await asyncio.sleep(0.1)  # the API has nothing to wait on
-
-
 async def test_a_phone_answers_talks_opens_and_is_paid_for(scene: Scene) -> None:
     async with _twilio(scene) as twilio:
         visit, phone, apartment, at = await _called(scene, twilio)
         assert phone.caller_number == _NUMBER
         await visit.ringing()
         assert await phone.ring() == 204
-        await _told(scene, visit, "ringing")
+        await record_so_far(scene, visit.call_id, lambda record: (twilio.trunk, "ringing") in _told_of_branches(record))
         talk = await phone.answer()
         await talk.answered()
         await visit.answered()

@@ -85,7 +85,7 @@ def test_the_last_stage_ends_with_the_right_prompt(status: str, cause: str, prom
 @pytest.mark.parametrize(
     ("status", "decision", "sound", "result"),
     [
-        ("ANSWER", "dial", "", "caller_hung_up"),  # answered in the moment in which the visitor walked away
+        ("ANSWER", "phone", "", "answered"),  # by somebody who hung up at once: nothing was counted
         ("CANCEL", "dial", "", "caller_hung_up"),
         ("", "dial", "", "caller_hung_up"),
         ("CHANUNAVAIL", "dial", "", "caller_hung_up"),  # in the moment in which it was clear that nobody is there

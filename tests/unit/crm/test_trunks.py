@@ -114,7 +114,7 @@ def test_what_cannot_work_is_refused(town: Town, body: dict[str, Any]) -> None:
 
 
 def test_every_step_that_has_begun_is_paid() -> None:
-    assert billed(0, 60, 14_000) == (0, 0)
+    assert billed(0, 60, 14_000) == (60, 14_000)
     assert billed(1, 60, 14_000) == (60, 14_000)
     assert billed(60_001, 60, 14_000) == (120, 28_000)
     assert billed(1, 1, 100) == (1, 2)
