@@ -70,7 +70,9 @@ def _call_parts(bench: Bench) -> list[Part]:
         Part("ceiling", "ring_all.rate", bench.ceiling, platform),
         Part("overload at twice the ceiling", "overload", bench.overload, platform),
         Part("REGISTER with digest", "register", bench.register_on_platform, platform),
+        Part("100 calls/s, CPU once more", "ring_all.cpu", bench.cpu_of_platform, platform),
         Part("stop the platform", "ring_all", bench.stop_platform),
+        Part("the bare dialplan once more", "ring_all.cpu", bench.bare_again),
         Part("REGISTER on a native script", "register.ratio_to_native", bench.native_registrar),
     ]
 
@@ -106,8 +108,10 @@ def _city_parts(bench: CityBench) -> list[Part]:
         Part(f"{name}: 161 calls/s", "city.ring_all.failed", bench.peak, platform),
         Part(f"{name}: ceiling", "city.ring_all.rate", bench.ceiling, platform),
         Part(f"{name}: overload at twice the ceiling", "city.overload", bench.overload, platform),
+        Part(f"{name}: 100 calls/s, CPU once more", "city.ring_all.cpu", bench.cpu_of_platform, platform),
         Part(f"{name}: Kamailio restarted", "city.restart", bench.restart, platform),
         Part(f"{name}: stop the platform", "city", bench.stop_platform),
+        Part(f"{name}: the bare dialplan once more", "city.ring_all.cpu", bench.bare_again),
     ]
 
 

@@ -22,8 +22,10 @@ _PATIENCE_S: Final = 40.0
 _REGISTRATION_RATE: Final = "400"
 _REGISTRATION_TRIES: Final = 3
 _LOOK_S: Final = 0.5
-# PSS walks the page tables of every process: looked at often it costs what it watches.
+# PSS walks the page tables of every process, which cannot map memory meanwhile: looked at often it delays, and costs,
+# what it watches. So a run is looked at once, and again and again only where the peak is asked for.
 _MEMORY_EVERY_S: Final = 4.0
+_MEMORY_AT_SHARE: Final = 0.7
 _SUSTAINED_SHARE: Final = 0.97
 LOAD_GROUP: Final = "load"
 
@@ -157,7 +159,7 @@ class Load:
             self._server,
             "-r", f"{rate_cps:g}", "-rp", "1s", "-m", str(run.calls), "-l", "100000", "-trace_rtt", "-rtt_freq", "1",
         )  # fmt: skip
-        ended = self._watch(panels, run, duration_s + _PATIENCE_S)
+        ended = self._watch(panels, run, duration_s + _PATIENCE_S, peak=refusable)
         run.achieved_cps = run.calls / max(0.001, time.monotonic() - started - CALL_LENGTH_S)
         run.cpu_ms = read_usage().cpu_ms_since(before)
         if not ended:
@@ -205,18 +207,19 @@ class Load:
             sipp.await_listening()
         return started
 
-    def _watch(self, panels: Sipp, run: RingAllRun, timeout_s: float) -> bool:
-        deadline = time.monotonic() + timeout_s
-        middle = time.monotonic() + 0.75 * run.calls / run.rate_cps
-        next_look = time.monotonic()
+    def _watch(self, panels: Sipp, run: RingAllRun, timeout_s: float, *, peak: bool) -> bool:
+        """Wait until the panels have ended; whether they have. Memory is looked at once, late in the run, or often."""
+        now = time.monotonic()
+        deadline, late = now + timeout_s, now + _MEMORY_AT_SHARE * run.calls / run.rate_cps
+        next_look = now if peak else late
         while time.monotonic() < deadline:
             if panels.wait(_LOOK_S):
                 return True
             if time.monotonic() < next_look:
                 continue
-            next_look = time.monotonic() + _MEMORY_EVERY_S
+            next_look = time.monotonic() + _MEMORY_EVERY_S if peak else deadline
             memory = read_memory_mb()
-            if not run.memory_mb or time.monotonic() < middle:
+            if not run.memory_mb or time.monotonic() < late:
                 run.memory_mb = memory
             total = sum(pss for group, (_, pss) in memory.items() if group != LOAD_GROUP)
             run.peak_memory_mb = max(run.peak_memory_mb, total)

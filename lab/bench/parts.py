@@ -81,7 +81,8 @@ class Bench:
         self.bare_servers = BareServers(self.bare)
         self.platform_load = Load(self.load, self.ringing, shared=False)
         self.bare_load = Load(self.load, self.ringing, shared=True)
-        self.bare_run: RingAllRun | None = None
+        self.bare_runs: list[RingAllRun] = []
+        self.platform_runs: list[RingAllRun] = []
         self.ceiling_cps = 0.0
         self.bare_ceiling_cps = 0.0
         self.register_per_s = 0.0
@@ -123,8 +124,14 @@ class Bench:
             self.report.set(f"ring_all.invite_to_ringing_ms.{name}", getattr(times, name))
 
     def cpu_of_platform(self) -> None:
-        """The same rate without the meter, compared with the bare dialplan."""
+        """The same rate without the meter, compared with the bare dialplan.
+
+        The first run is compared with the bare one before it, the second with the one after it: see `bare_again`.
+        """
         run = self.platform_load.ring_all(COMPARED_CPS, self.plan.compared_s / 2, say=_say)
+        self.platform_runs.append(run)
+        if len(self.platform_runs) > 1:
+            return
         spent_ms = sum(run.cpu_ms_per_call.values())
         self.report.set("ring_all.cpu_ms_per_call", spent_ms)
         for group, group_ms in sorted(run.cpu_ms_per_call.items()):
@@ -132,12 +139,26 @@ class Bench:
         recording_ms = sum(run.cpu_ms_per_call[group] for group in _RECORDERS)
         self.report.set("ring_all.records_cpu_share", recording_ms / spent_ms)
         self.report.set("ring_all.load_generator_cpu_ms_per_call", run.cpu_ms.get(LOAD_GROUP, 0.0) / run.calls)
-        if self.bare_run is None:
+        self._compare_cpu()
+
+    def bare_again(self) -> None:
+        """The bare reference once more, after the platform: what the machine lost or won meanwhile decides nothing."""
+        try:
+            self._start_bare()
+            self.bare_runs.append(self.bare_load.ring_all(COMPARED_CPS, self.plan.compared_s / 2, say=_say))
+        finally:
+            self.bare_servers.stop()
+        self._compare_cpu()
+
+    def _compare_cpu(self) -> None:
+        """The ratio of all platform runs to all bare ones, and of each to the one next to it."""
+        pairs = list(zip(self.platform_runs, self.bare_runs, strict=False))
+        if not pairs:
             raise RuntimeError("the bare dialplan's CPU per call was not measured")
-        if not (self.bare_run.clean and run.clean):
-            raise RuntimeError("calls failed in one of the two runs, so their CPU cannot be compared")
-        bare_ms = sum(self.bare_run.cpu_ms_per_call.values())
-        self.report.set("ring_all.cpu_ratio_to_bare_dialplan", spent_ms / bare_ms)
+        ratios = cpu_ratios(pairs)
+        self.report.set("ring_all.cpu_ratio_to_bare_dialplan", ratios[0])
+        for number, ratio in enumerate(ratios[1:], 1):
+            self.report.set(f"ring_all.cpu_ratio_of_pair.{number}", ratio)
 
     def peak(self) -> None:
         """161 calls/s: none may fail."""
@@ -223,21 +244,24 @@ class Bench:
     def bare_dialplan(self) -> None:
         """The same calls through the bare reference: the rate that the machine carries at all, and CPU per call."""
         try:
-            self.bare_servers.start()
-            self.bare_load.register_all()
-            self.bare_load.ring_all(_COLD_CPS, len(self.ringing) / _COLD_CPS, say=_say)
+            self._start_bare()
             # The rate that the bare reference sustains: nothing built on these servers carries more on this machine.
             self.bare_ceiling_cps, _ = self._sustained(self.bare_load, (*_LOW_RATES, *self.plan.rates), 0.0)
             run = self.bare_load.ring_all(COMPARED_CPS, self.plan.compared_s / 2, say=_say)
         finally:
             self.bare_servers.stop()
-        self.bare_run = run
+        self.bare_runs.append(run)
         self.report.set("bare.rate_sustained_cps", self.bare_ceiling_cps)
         self.report.set("bare.cpu_ms_per_call", sum(run.cpu_ms_per_call.values()))
         for group, spent_ms in sorted(run.cpu_ms_per_call.items()):
             self.report.set(f"bare.cpu_ms_per_call_of.{group}", spent_ms)
         self.report.set("bare.failed", _worst_shortfall(run))
         self.report.set("bare.invite_to_ringing_ms.p99", Times.of(run.times_ms).p99)
+
+    def _start_bare(self) -> None:
+        self.bare_servers.start()
+        self.bare_load.register_all()
+        self.bare_load.ring_all(_COLD_CPS, len(self.ringing) / _COLD_CPS, say=_say)
 
     def native_registrar(self) -> None:
         """REGISTER with digest on the same modules with a native script, out of a copy of the same accounts."""
@@ -291,6 +315,19 @@ class Bench:
             self.report.set(f"{prefix}.memory_pss_mb.{group}", pss)
         if run.errors:
             (self.load.directory / f"errors-{name}.txt").write_text(run.errors)
+
+
+def cpu_ratios(pairs: Sequence[tuple[RingAllRun, RingAllRun]]) -> list[float]:
+    """CPU per call of platform runs to that of bare ones: of all together, then of each pair.
+
+    Raises:
+        RuntimeError: calls failed in one of them.
+    """
+    if not all(run.clean for pair in pairs for run in pair):
+        raise RuntimeError("calls failed in one of the runs, so their CPU cannot be compared")
+    spent_ms = [[sum(run.cpu_ms_per_call.values()) for run in pair] for pair in pairs]
+    platform_ms, bare_ms = (sum(column) for column in zip(*spent_ms, strict=True))
+    return [platform_ms / bare_ms, *(platform / bare for platform, bare in spent_ms)]
 
 
 def _worst_shortfall(run: RingAllRun) -> int:
