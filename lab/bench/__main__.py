@@ -216,7 +216,7 @@ def main() -> int:
     asked = _parser().parse_args()
     unknown = set(asked.parts) - set(PARTS)
     if unknown:
-        print(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        print(f"no part {' '.join(sorted(unknown))!r}; there are {' '.join(PARTS)}, with blanks between several")
         return 2
     if _INSIDE not in os.environ:
         if os.geteuid() != 0:
