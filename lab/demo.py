@@ -128,11 +128,12 @@ async def _tell(cast: Cast) -> tuple[str, Ladder]:
     call_id = await panel.phone.dial(cast.number)
     ladder.step(cast.panel_name, f"a visitor presses {cast.number}", ladder.began_s)
 
-    async def ring(resident: Resident, phone: BaresipAgent) -> None:
+    async def ring(resident: Resident, phone: BaresipAgent) -> str:
         event = await phone.wait_for("CALL_INCOMING", timeout_s=_RING_LIMIT_S)
         ladder.step(_title(resident), f'rings: "{event.peer_name or event.peer_uri}" is at the door', event.at_s)
+        return event.call_id
 
-    await asyncio.gather(*(ring(*entry) for entry in cast.phones))
+    legs = await asyncio.gather(*(ring(*entry) for entry in cast.phones))
     ringing = await panel.phone.wait_for("CALL_RINGING", "CALL_PROGRESS", timeout_s=_STEP_LIMIT_S)
     ladder.step(cast.panel_name, "hears that it rings", ringing.at_s)
 
@@ -142,14 +143,14 @@ async def _tell(cast: Cast) -> tuple[str, Ladder]:
     await answering.accept()
     await answering.wait_for("CALL_ESTABLISHED", timeout_s=_STEP_LIMIT_S)
 
-    async def hear_elsewhere(other: Resident, phone: BaresipAgent) -> None:
-        reason = await phone.told_on_cancel(_STEP_LIMIT_S)
+    async def hear_elsewhere(other: Resident, phone: BaresipAgent, leg: str) -> None:
+        reason = await phone.told_on_cancel(leg, _STEP_LIMIT_S)
         closed = await phone.wait_for("CALL_CLOSED", timeout_s=_STEP_LIMIT_S)
         if not told_elsewhere(reason):
             raise DemoError(f"{_title(other)} was not told 'answered elsewhere'; Reason: {reason!r}")
         ladder.step(_title(other), "stops ringing: answered elsewhere", closed.at_s)
 
-    await asyncio.gather(*(hear_elsewhere(*entry) for entry in others))
+    await asyncio.gather(*(hear_elsewhere(*entry, leg) for entry, leg in zip(others, legs[1:], strict=True)))
     talking = await panel.phone.wait_for("CALL_ESTABLISHED", timeout_s=_STEP_LIMIT_S)
     ladder.step(cast.panel_name, "talks", talking.at_s)
     await panel.phone.wait_for("CALL_RTPESTAB", timeout_s=_STEP_LIMIT_S)

@@ -220,11 +220,20 @@ class BaresipAgent:
             raise AssertionError("a message that was there is gone")
         return got
 
-    async def told_on_cancel(self, timeout_s: float = 5.0, since_s: float = 0.0) -> str:
-        """The Reason headers of the CANCEL that ended the ringing, joined; empty when it had none."""
-        cancel = await self.wait_traced(
-            lambda got: got.message.method == "CANCEL" and not got.message.is_response, "CANCEL", timeout_s, since_s
-        )
+    async def told_on_cancel(self, call_id: str, timeout_s: float = 5.0) -> str:
+        """The Reason headers of the CANCEL that ended this ringing, joined; empty when it had none.
+
+        Args:
+            call_id: of the `CALL_INCOMING` event. A CANCEL of another call is one for who had this address before:
+                the proxy repeats it until somebody replies.
+            timeout_s: longest wait.
+        """
+
+        def is_it(got: TracedMessage) -> bool:
+            sip = got.message
+            return sip.method == "CANCEL" and not sip.is_response and sip.get("Call-ID") == call_id
+
+        cancel = await self.wait_traced(is_it, "CANCEL", timeout_s)
         return ", ".join(cancel.message.get_all("Reason"))
 
     async def _command(self, command: str, params: str | None = None, timeout_s: float = _COMMAND_TIMEOUT_S) -> str:

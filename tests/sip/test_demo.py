@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lab.demo import choose_household
 from lab.process_scan import members, processes_of
 
 if TYPE_CHECKING:
@@ -18,6 +20,19 @@ if TYPE_CHECKING:
 
 _PHONES = 4
 _LASTS_S = 60.0
+_SIP_PORT = 5060
+_EARLIER_CANCEL = (
+    b"CANCEL sip:phone@127.0.0.1 SIP/2.0\r\n"
+    b"Via: SIP/2.0/UDP 127.0.0.1:9;branch=z9hG4bKearlier\r\n"
+    b"From: <sip:panel@entryphone.test>;tag=earlier\r\n"
+    b"To: <sip:phone@entryphone.test>\r\n"
+    b"Call-ID: earlier\r\n"
+    b"CSeq: 1 CANCEL\r\n"
+    b"Reason: Q.850;cause=127\r\n"
+    b"Max-Forwards: 70\r\n"
+    b"Content-Length: 0\r\n\r\n"
+)
+"""As of a call whose phone is gone: the proxy repeats it until somebody replies."""
 
 
 @contextlib.asynccontextmanager
@@ -65,6 +80,18 @@ async def test_after_one_that_was_killed_the_next_is_played(scene: Scene) -> Non
     assert (demo.returncode, wrong) == (0, b"")
     assert b"door opens" in told
     assert _left(scene) == (0, [])
+
+
+async def test_what_still_comes_of_an_earlier_call_at_its_addresses_is_not_taken_for_its_own(scene: Scene) -> None:
+    apartment, *_ = choose_household(scene.town)
+    async with _demo(scene) as demo:
+        await _rings(demo)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as proxy:
+            for resident in apartment.residents:
+                proxy.sendto(_EARLIER_CANCEL, (resident.address, _SIP_PORT))
+        told, wrong = await asyncio.wait_for(demo.communicate(), _LASTS_S)
+    assert (demo.returncode, wrong) == (0, b"")
+    assert told.count(b"answered elsewhere") == len(apartment.residents) - 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])

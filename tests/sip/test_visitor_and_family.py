@@ -23,14 +23,14 @@ async def test_three_phones_ring_one_answers_and_hash_opens_the_door(scene: Scen
     panel, phones = await asyncio.gather(scene.panel(at), scene.phones(apartment))
 
     call_id = await panel.phone.dial(number)
-    await asyncio.gather(*(phone.wait_for("CALL_INCOMING") for phone in phones))
+    ringing = await asyncio.gather(*(phone.wait_for("CALL_INCOMING") for phone in phones))
     await panel.phone.wait_for("CALL_RINGING", "CALL_PROGRESS")
 
     answering, *others = phones
     await answering.accept()
     await panel.phone.wait_for("CALL_ESTABLISHED")
-    for other in others:
-        assert told_elsewhere(await other.told_on_cancel())
+    for other, incoming in zip(others, ringing[1:], strict=True):
+        assert told_elsewhere(await other.told_on_cancel(incoming.call_id))
 
     await panel.phone.wait_for("CALL_RTPESTAB")
     assert not panel.door.openings
