@@ -97,8 +97,13 @@ class Report:
 
     def table(self) -> str:
         """The table to print."""
-        lines = [f"{'measure':<46}{'value':>12}  {'bar':<28}verdict", "-" * 96]
-        lines += [_row(result) for result in self.results]
+        rows = [("measure", "value", "bar", "verdict"), *(_cells(result) for result in self.results)]
+        name_width, value_width, bar_width = (max(len(row[column]) for row in rows) for column in range(3))
+        lines = [
+            f"{name:<{name_width}}  {value:>{value_width}}  {bar:<{bar_width}}  {verdict}".rstrip()
+            for name, value, bar, verdict in rows
+        ]
+        lines.insert(1, "-" * max(map(len, lines)))
         lines += [f"missing: {prefix}: {reason}" for prefix, reason in self._missing.items()]
         return "\n".join(lines)
 
@@ -134,11 +139,10 @@ def _bar_text(bar: Bar | None) -> str | None:
     return None if bar is None else f"{bar.sense} {bar.bound:g}"
 
 
-def _row(result: Result) -> str:
+def _cells(result: Result) -> tuple[str, str, str, str]:
     value = "-" if result.value is None else f"{result.value:.2f}".rstrip("0").rstrip(".")
     if result.bar is None:
         unit = next((unit for ending, unit in _UNITS.items() if ending in result.key), "")
-        return f"{result.key:<46}{value:>12}  {unit}"
+        return result.key, value, unit, ""
     bar = f"{result.bar.sense} {result.bar.bound:g} {result.bar.unit}".rstrip()
-    verdict = "met" if result.met else f"NOT MET{': ' + result.reason if result.reason else ''}"
-    return f"{result.key:<46}{value:>12}  {bar:<28}{verdict}"
+    return result.key, value, bar, "met" if result.met else f"NOT MET{': ' + result.reason if result.reason else ''}"

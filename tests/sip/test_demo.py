@@ -39,7 +39,17 @@ _EARLIER_CANCEL = (
 async def _demo(scene: Scene) -> AsyncIterator[asyncio.subprocess.Process]:
     settings = scene.stack.settings
     process = await asyncio.create_subprocess_exec(
-        *(str(settings.python), "-u", "-m", "lab.demo", "--directory", str(settings.directory)),
+        # HUP as a terminal leaves it, also when the tests themselves run under nohup(1).
+        *(
+            "env",
+            "--default-signal=HUP",
+            str(settings.python),
+            "-u",
+            "-m",
+            "lab.demo",
+            "--directory",
+            str(settings.directory),
+        ),
         cwd=settings.repository,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -50,3 +50,13 @@ def test_keys_are_nested_by_their_dots(tmp_path: Path) -> None:
     assert written["ring_all"]["invite_to_ringing_ms"]["p50"] == {"value": 12.3457, "bar": None, "met": None}
     assert written["run"]["quick"] is True
     assert written["run"]["all_met"] is True
+
+
+def test_long_names_and_bars_keep_the_table_in_columns() -> None:
+    report = _all_met()
+    report.set("a_measure." + "with_a_name_longer_than_any_other" * 3, 123456789)
+    head, rule, *rows = report.table().splitlines()
+    verdicts = head.index("verdict")
+    assert set(rule) == {"-"}
+    assert {row[verdicts:] for row in rows} == {"met", ""}
+    assert all(row[verdicts - 2 : verdicts].isspace() for row in rows if row[verdicts:])

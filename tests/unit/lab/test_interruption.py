@@ -32,7 +32,11 @@ except KeyboardInterrupt:
 
 def program(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        # HUP as a terminal leaves it, also when the tests themselves run under nohup(1).
+        ["env", "--default-signal=HUP", sys.executable, "-c", PROGRAM, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
